@@ -1,0 +1,80 @@
+"""Fitted estimators to and from files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastem.estimators._report import FitReport
+from fastem.latents.mixture import Mixture
+from fastem.model import Model, Params
+from fastem.persistence import ModelFileError, read_archive, write_archive
+
+_STORY = ("converged_", "stop_reason_", "n_iter_", "lower_bound_", "lower_bounds_")
+
+
+def save(estimator: Any, path: str | Path) -> None:
+    """Write a fitted mixture estimator."""
+    settings, arrays = {}, {}
+    for name, value in estimator.get_params(deep=False).items():
+        if isinstance(value, str | int | float | bool | np.generic | None):
+            settings[name] = value.item() if isinstance(value, np.generic) else value
+        elif name == "random_state":
+            # The state of a generator belongs to a run, not to a model.
+            settings[name] = None
+        else:
+            arrays[f"setting/{name}"] = np.asarray(value)
+    fitted: dict[str, Any] = {name: getattr(estimator, name) for name in _STORY if hasattr(estimator, name)}
+    if hasattr(estimator, "fit_report_"):
+        fitted["fit_report_"] = estimator.fit_report_.to_dict()
+    if hasattr(estimator, "feature_names_in_"):
+        fitted["feature_names_in_"] = estimator.feature_names_in_.tolist()
+    for room in ("latent", "family"):
+        record = getattr(estimator._params, room)
+        arrays.update({f"{room}/{name}": value for name, value in record._asdict().items()})
+    arrays.update({f"constraint/{name}": value for name, value in estimator._model.family.constraints().items()})
+    write_archive(path, {"class": type(estimator).__name__, "settings": settings, "fitted": fitted}, arrays)
+
+
+def load(path: str | Path, classes: dict[str, type]) -> Any:
+    """Read a fitted mixture estimator of one of the given classes."""
+    header, arrays = read_archive(path)
+    try:
+        estimator_class = classes[header["class"]]
+        estimator: Any = estimator_class(**header["settings"], **_under("setting/", arrays))
+        estimator._validate_params()
+        _restore(estimator, header["fitted"], arrays)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, np.linalg.LinAlgError) as error:
+        raise ModelFileError(f"{path} is damaged, or was not written by fastem: {error!r}") from error
+    return estimator
+
+
+def _under(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _record(pattern: Any, fields: dict[str, np.ndarray]) -> Any:
+    for name, expected in pattern._asdict().items():
+        field = fields[name]
+        if field.shape != expected.shape or field.dtype != expected.dtype or not np.all(np.isfinite(field)):
+            raise ValueError(f"{name} is not an array of finite numbers of shape {expected.shape}")
+    return type(pattern)(**{name: np.ascontiguousarray(field) for name, field in fields.items()})
+
+
+def _restore(estimator: Any, fitted: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    n_components, n_features = arrays["family/means"].shape
+    family = replace(estimator._make_family(n_features, n_components), **_under("constraint/", arrays))
+    model = Model(Mixture(n_components), family)
+    # Any proper parameters tell which records to make, and which shapes to expect.
+    patterns = Params(model.latent.params(np.ones(n_components)), family.first_look(np.zeros(n_features)))
+    params = Params(*(_record(pattern, _under(f"{room}/", arrays)) for room, pattern in patterns._asdict().items()))
+    estimator._adopt(model, params)
+    for name, value in fitted.items():
+        setattr(estimator, name, value)
+    if "fit_report_" in fitted:
+        estimator.fit_report_ = FitReport.from_dict(fitted["fit_report_"])
+    if "feature_names_in_" in fitted:
+        estimator.feature_names_in_ = np.array(fitted["feature_names_in_"], dtype=object)

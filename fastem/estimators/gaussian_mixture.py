@@ -1,0 +1,365 @@
+"""Gaussian mixtures with scikit-learn's names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from numbers import Real
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from fastem.estimators import _archive
+from fastem.estimators._mixture import BaseMixture
+from fastem.families._gaussian import Gaussian
+from fastem.families.gaussian_diag import GaussianDiag
+from fastem.families.gaussian_full import GaussianFull
+from fastem.families.gaussian_spherical import GaussianSpherical
+from fastem.families.gaussian_tied import GaussianTied
+from fastem.latents.mixture import Mixture
+from fastem.model import Model, Params
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
+
+_FAMILIES: dict[str, type[Gaussian]] = {
+    family.covariance_type: family for family in (GaussianFull, GaussianTied, GaussianDiag, GaussianSpherical)
+}
+
+
+class GaussianMixture(BaseMixture):
+    """Mixture of Gaussian distributions, fitted by expectation-maximisation in one fused parallel pass.
+
+    Parameters
+    ----------
+    n_components : int, default 1
+    covariance_type : {"full", "tied", "diag", "spherical"}, default "full"
+        A covariance matrix for each component; one for all of them; a variance for each component and
+        feature; one variance for each component.
+    tol : float, default 1e-5
+        Fitting stops when what further iterations would still gain, estimated from the last three
+        objectives, is below `tol` nats per row. (scikit-learn's `tol` bounds the gain of one iteration,
+        which says little about what is left.)
+    reg_covar : float, default 0
+        Added to the diagonal of covariances in every M-step, in squared units of the data. Not needed
+        to keep components proper (see `covariance_floor`); there for comparison with scikit-learn,
+        whose default is 1e-6.
+    covariance_floor : float, default 1e-10
+        Least variance of a component in any direction, as a fraction of the variance of the data.
+        Unlike `reg_covar` it follows the units of the data and leaves proper components alone.
+    max_iter : int, default 1000
+    n_init : int, default 1
+        Number of starts; the fit with the highest objective is kept.
+    init_params : str or array-like, default "k-means++"
+        The start: "k-means++", "kmeans", "random_from_data" (random rows), "random" (random
+        responsibilities) or "quantile" (equal shares of one feature), each on a sample of rows; or
+        integer labels (N,); or responsibilities (N, K).
+    weights_init : array-like (K,), optional
+    means_init : array-like (K, D), optional
+    precisions_init : array-like, optional
+        Inverse covariances in the shape of `covariances_`. What is given replaces that part of the start.
+    random_state : int, RandomState instance or None, default None
+        Source of all randomness.
+    warm_start : bool, default False
+        Continue from the last fit.
+    verbose : int, default 0
+        Print the objective every `verbose_interval` iterations.
+    verbose_interval : int, default 10
+    progress : bool, default False
+        Show a progress bar (needs the extra `progress`).
+
+    Attributes
+    ----------
+    weights_ : (K,) ndarray
+    means_ : (K, D) ndarray
+    covariances_ : ndarray
+        (K, D, D) for "full", (D, D) for "tied", (K, D) for "diag", (K,) for "spherical".
+    precisions_, precisions_cholesky_ : ndarray
+        Inverse covariances P P', and their factors P, in the same shapes.
+    converged_ : bool
+        Whether nothing worth `tol` was left to gain; never True after the objective fell.
+    stop_reason_ : {"converged", "max_iter", "objective_fell", "interrupted"}
+    n_iter_ : int
+    lower_bound_ : float
+        Mean log-likelihood per row (per unit of weight) at the fitted parameters, in nats.
+    lower_bounds_ : list of float
+        The same at the start and after each iteration: n_iter_ + 1 values that never fall.
+    fit_report_ : FitReport
+        What happened, including every rescue of a component. Print it.
+    n_features_in_ : int
+    feature_names_in_ : (D,) ndarray of str
+        Only after a fit of a data frame.
+
+    See Also
+    --------
+    sklearn.mixture.GaussianMixture
+
+    Notes
+    -----
+    Memory beyond the data does not grow with the number of rows: no N x K array is ever made.
+    One-dimensional X is taken as one feature, where scikit-learn asks for a reshape.
+
+    References
+    ----------
+    Dempster, Laird & Rubin (1977), J. Roy. Statist. Soc. B 39, 1-38;
+    Bishop (2006), *Pattern Recognition and Machine Learning*, section 9.2.2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastem import GaussianMixture
+    >>> random = np.random.default_rng(0)
+    >>> x = np.concatenate([random.normal(20, 5, 3000), random.normal(40, 5, 7000)])
+    >>> mixture = GaussianMixture(n_components=2, random_state=0).fit(x)
+    >>> np.sort(mixture.means_[:, 0]).round().tolist()
+    [20.0, 40.0]
+    >>> bool(mixture.converged_)
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseMixture._parameter_constraints,
+        "covariance_type": [StrOptions(set(_FAMILIES))],
+        "reg_covar": [Interval(Real, 0.0, None, closed="left")],
+        "covariance_floor": [Interval(Real, 0.0, 1.0, closed="both")],
+        "means_init": ["array-like", None],
+        "precisions_init": ["array-like", None],
+    }
+
+    means_: np.ndarray
+    covariances_: np.ndarray
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        covariance_type: str = "full",
+        tol: float = 1e-5,
+        reg_covar: float = 0.0,
+        covariance_floor: float = 1e-10,
+        max_iter: int = 1000,
+        n_init: int = 1,
+        init_params: Any = "k-means++",
+        weights_init: Any = None,
+        means_init: Any = None,
+        precisions_init: Any = None,
+        random_state: Any = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        progress: bool = False,
+    ):
+        self.n_components = n_components
+        self.covariance_type = covariance_type
+        self.tol = tol
+        self.reg_covar = reg_covar
+        self.covariance_floor = covariance_floor
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.weights_init = weights_init
+        self.means_init = means_init
+        self.precisions_init = precisions_init
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
+        self.progress = progress
+
+    def _make_family(self, n_features: int, n_components: int) -> Gaussian:
+        return _FAMILIES[self.covariance_type](n_components, n_features, self.reg_covar)
+
+    def _scaled_family(self, family: Gaussian, stats: Any) -> Gaussian:
+        return family.scaled_to(stats, self.covariance_floor)
+
+    def _given_start(self, model: Model, params: Callable[[], Params]) -> Params:
+        family = model.family
+        weights = None if self.weights_init is None else _read_weights(self.weights_init, self.n_components)
+        means = None
+        if self.means_init is not None:
+            means = _read_array("means_init", self.means_init, (self.n_components, family.n_features))
+        covariances = None
+        if self.precisions_init is not None:
+            precisions = _read_array("precisions_init", self.precisions_init, family.covariance_shape())
+            covariances = _inverse(family, precisions)
+        if weights is None or means is None or covariances is None:
+            start = params()
+            if weights is None and means is None and covariances is None:
+                return start
+            weights = start.latent.weights if weights is None else weights
+            means = start.family.means if means is None else means
+            covariances = start.family.covariances if covariances is None else covariances
+        return Params(model.latent.params(weights), _proper_params(family, means, covariances))
+
+    def _show(self, params: Params) -> None:
+        family = self._model.family
+        self.means_ = params.family.means
+        self.covariances_ = params.family.covariances
+        self.precisions_cholesky_ = family.precisions_cholesky(params.family)
+        if family.covariance_type in ("full", "tied"):
+            self.precisions_ = self.precisions_cholesky_ @ np.swapaxes(self.precisions_cholesky_, -1, -2)
+        else:
+            self.precisions_ = np.square(self.precisions_cholesky_)
+
+    @classmethod
+    def from_parameters(
+        cls, weights: Any, means: Any, covariances: Any, *, covariance_type: str = "full", **settings: Any
+    ) -> Self:
+        """A model with known parameters, that scores, predicts and samples without a fit.
+
+        Parameters
+        ----------
+        weights : array-like (K,)
+            Positive; they must sum to one.
+        means : array-like (K, D), or (K,) for one feature
+        covariances : array-like
+            In the shape of `covariances_` for the `covariance_type`; with one feature, the variances (K,).
+        covariance_type : {"full", "tied", "diag", "spherical"}, default "full"
+        **settings
+            Other parameters of the constructor.
+
+        Returns
+        -------
+        mixture : GaussianMixture
+            `fit` with warm_start=True would continue from these parameters.
+
+        Raises
+        ------
+        ValueError
+            For weights that do not sum to one, shapes that do not match, or improper covariances.
+
+        Examples
+        --------
+        >>> from fastem import GaussianMixture
+        >>> mixture = GaussianMixture.from_parameters([0.3, 0.7], [20.0, 40.0], [25.0, 25.0])
+        >>> mixture.predict([18.0, 41.0]).tolist()
+        [0, 1]
+        """
+        means = np.asarray(means, dtype=np.float64)
+        means = means.reshape(-1, 1) if means.ndim == 1 else means
+        if means.ndim != 2 or means.size == 0:
+            raise ValueError(f"means must have the shape (n_components, n_features), got {means.shape}.")
+        n_components, n_features = means.shape
+        mixture = cls(n_components, covariance_type=covariance_type, **settings)
+        mixture._validate_params()
+        family = mixture._make_family(n_features, n_components)
+        model = Model(Mixture(n_components), family)
+        mixture._adopt(
+            model,
+            Params(
+                model.latent.params(_read_weights(weights, n_components)),
+                _proper_params(
+                    family,
+                    _read_array("means", means, (n_components, n_features)),
+                    _read_array("covariances", covariances, family.covariance_shape()),
+                ),
+            ),
+        )
+        return mixture
+
+    def _adopt(self, model: Model, params: Params) -> None:
+        """Become a fitted model with these parameters, that no fit has told anything about."""
+        self._model, self._params = model, params
+        self.n_features_in_ = model.family.n_features
+        self.weights_ = params.latent.weights
+        self._show(params)
+
+    def to_sklearn(self) -> SklearnGaussianMixture:
+        """The fitted model as a `sklearn.mixture.GaussianMixture`, with the same parameters and predictions."""
+        from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
+
+        check_is_fitted(self)
+        other = SklearnGaussianMixture(
+            self.n_components, covariance_type=self.covariance_type, tol=self.tol, reg_covar=self.reg_covar,
+            max_iter=self.max_iter, n_init=self.n_init, random_state=self.random_state, warm_start=self.warm_start,
+        )  # fmt: skip
+        names = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_", "n_features_in_")
+        story = ("feature_names_in_", "converged_", "n_iter_", "lower_bound_", "lower_bounds_")
+        for name in (*names, *(name for name in story if hasattr(self, name))):
+            value = getattr(self, name)
+            setattr(other, name, value.copy() if isinstance(value, np.ndarray) else value)
+        return other
+
+    @classmethod
+    def from_sklearn(cls, mixture: SklearnGaussianMixture) -> Self:
+        """A model with the parameters of a fitted `sklearn.mixture.GaussianMixture`.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+        """
+        check_is_fitted(mixture)
+        settings = ("tol", "reg_covar", "max_iter", "n_init", "random_state", "warm_start")
+        other = cls.from_parameters(
+            mixture.weights_ / mixture.weights_.sum(), mixture.means_, mixture.covariances_,
+            covariance_type=mixture.covariance_type, **{name: getattr(mixture, name) for name in settings},
+        )  # fmt: skip
+        if hasattr(mixture, "feature_names_in_"):
+            other.feature_names_in_ = mixture.feature_names_in_.copy()
+        return other
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted model to a file that `fastem.load` reads: NumPy arrays and a JSON header, no pickle.
+
+        Parameters
+        ----------
+        path : str or Path
+            Written as a whole or not at all; an existing file is replaced.
+        """
+        check_is_fitted(self)
+        _archive.save(self, path)
+
+    # Pictures.
+
+    def plot_objective(self, ax: Any = None) -> Any:
+        """Draw the objective against the iteration; see `fastem.plotting.plot_objective`."""
+        from fastem.plotting import plot_objective
+
+        return plot_objective(self, ax=ax)
+
+    def plot(self, X: Any, ax: Any = None, **options: Any) -> Any:
+        """Draw the fitted density over the data; see `fastem.plotting.plot_density`."""
+        from fastem.plotting import plot_density
+
+        return plot_density(self, X, ax=ax, **options)
+
+
+def _read_array(name: str, given: Any, shape: tuple[int, ...]) -> np.ndarray:
+    array = np.array(given, dtype=np.float64)
+    one_feature = shape[1:] == (1,) * (len(shape) - 1)
+    if array.shape != shape and not (one_feature and array.shape == shape[:1]):
+        raise ValueError(f"{name} must have the shape {shape}, got {array.shape}.")
+    if not np.all(np.isfinite(array)):
+        raise ValueError(f"{name} must hold finite numbers.")
+    return array.reshape(shape)
+
+
+def _read_weights(given: Any, n_components: int) -> np.ndarray:
+    weights = _read_array("weights", given, (n_components,))
+    if np.any(weights < 0) or not np.isclose(weights.sum(), 1.0, atol=1e-6):
+        raise ValueError(f"weights must be between 0 and 1 and sum to 1, got {weights.tolist()}.")
+    return weights
+
+
+def _proper_params(family: Gaussian, means: np.ndarray, covariances: np.ndarray) -> Any:
+    if covariances.ndim > 1 and covariances.shape[-2:] == (family.n_features,) * 2 and family.covariance_type != "diag":
+        if not np.allclose(covariances, np.swapaxes(covariances, -1, -2), rtol=1e-8, atol=0):
+            raise ValueError("covariances and precisions must be symmetric.")
+    try:
+        return family.params(means, covariances)
+    except np.linalg.LinAlgError as error:
+        raise ValueError(f"covariances and precisions must be positive definite: {error}.") from None
+
+
+def _inverse(family: Gaussian, precisions: np.ndarray) -> np.ndarray:
+    if family.covariance_type in ("full", "tied"):
+        try:
+            inverse = np.linalg.inv(precisions)
+        except np.linalg.LinAlgError:
+            raise ValueError("precisions_init must be positive definite; a matrix is singular.") from None
+        return 0.5 * (inverse + np.swapaxes(inverse, -1, -2))
+    if np.any(precisions <= 0):
+        raise ValueError("precisions_init must be positive.")
+    return 1.0 / precisions

@@ -1,0 +1,22 @@
+"""Map chunks and sum the results in this process, one chunk after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from fastem.stats import ExpectedStats
+
+
+class _Gathering(Protocol):
+    def add(self, chunk: Any) -> None: ...
+
+    def total(self) -> ExpectedStats: ...
+
+
+def sum_over(chunks: Iterable[Any], start: Callable[[], _Gathering]) -> ExpectedStats:
+    """Statistics of all chunks: `start()` begins an empty sum, to which each chunk is added in order."""
+    gathering = start()
+    for chunk in chunks:
+        gathering.add(chunk)
+    return gathering.total()

@@ -1,0 +1,112 @@
+"""Gaussian components whose features are independent: one variance for each component and feature."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastem.blocks import BLOCK, register_family
+from fastem.families._gaussian import (
+    Gaussian,
+    PivotedMoments,
+    floored_inverse_sd,
+    log_norm,
+    proper_inverse_sd,
+)
+from fastem.families._gaussian_blocks import (
+    log_prob_of_scaled,
+    sum_block,
+)
+
+
+class GaussianDiagParams(NamedTuple):
+    """Shapes: means, covariances (the variances) and inverse_sd (K, D); log_norm (K,)."""
+
+    means: np.ndarray
+    covariances: np.ndarray
+    inverse_sd: np.ndarray
+    log_norm: np.ndarray
+
+
+class GaussianDiagStats(PivotedMoments):
+    """Moments with `sxx` (K, D)."""
+
+    __slots__ = ()
+
+    @staticmethod
+    def spread(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return a * b
+
+
+class GaussianDiag(Gaussian):
+    """Normal rows with a diagonal covariance matrix for each component."""
+
+    covariance_type = "diag"
+    stats_class = GaussianDiagStats
+
+    def covariance_shape(self) -> tuple[int, ...]:
+        return self.n_components, self.n_features
+
+    def column_variances(self, covariances: np.ndarray) -> np.ndarray:
+        return covariances[0]
+
+    def factors_of(self, covariances: np.ndarray) -> np.ndarray:
+        return proper_inverse_sd(covariances)
+
+    def precisions_cholesky(self, params: GaussianDiagParams) -> np.ndarray:
+        return params.inverse_sd
+
+    def n_parameters(self) -> int:
+        return 2 * self.n_components * self.n_features
+
+    def sample(self, params: GaussianDiagParams, component: int, n_rows: int, random: np.random.Generator) -> np.ndarray:
+        noise = random.standard_normal((n_rows, self.n_features))
+        return params.means[component] + noise * np.sqrt(params.covariances[component])
+
+    def _params(self, means: np.ndarray, covariances: np.ndarray, factors: np.ndarray) -> GaussianDiagParams:
+        return GaussianDiagParams(*map(np.ascontiguousarray, (means, covariances, factors, log_norm(factors))))
+
+    def _floored(self, covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return floored_inverse_sd(covariances, self.floor)
+
+
+def _log_prob_block(family_params, x, log_prob, scratch):
+    means, inverse_sd, log_norm = family_params.means, family_params.inverse_sd, family_params.log_norm
+    for k in range(means.shape[0]):
+        log_prob_of_scaled(x, means[k], inverse_sd[k], log_norm[k], log_prob[k])
+
+
+def _accumulate_block(family_params, x, resp, scratch, family_stats, lane):
+    means = family_params.means
+    n_components, n_features = means.shape
+    whole = n_features - n_features % 2
+    for k in range(n_components):
+        family_stats.n[lane, k] += sum_block(resp[k])
+        for j in range(0, whole, 2):
+            m0, m1 = means[k, j], means[k, j + 1]
+            s0, s1, s00, s11 = 0.0, 0.0, 0.0, 0.0
+            for i in range(BLOCK):
+                c0, c1 = x[j, i] - m0, x[j + 1, i] - m1
+                w0, w1 = resp[k, i] * c0, resp[k, i] * c1
+                s0 += w0
+                s1 += w1
+                s00 += w0 * c0
+                s11 += w1 * c1
+            family_stats.sx[lane, k, j] += s0
+            family_stats.sx[lane, k, j + 1] += s1
+            family_stats.sxx[lane, k, j] += s00
+            family_stats.sxx[lane, k, j + 1] += s11
+        for j in range(whole, n_features):
+            m0 = means[k, j]
+            s0, s00 = 0.0, 0.0
+            for i in range(BLOCK):
+                c0 = x[j, i] - m0
+                w0 = resp[k, i] * c0
+                s0 += w0
+                s00 += w0 * c0
+            family_stats.sx[lane, k, j] += s0
+            family_stats.sxx[lane, k, j] += s00
+
+
+register_family(GaussianDiagParams, log_prob_block=_log_prob_block, accumulate_block=_accumulate_block)

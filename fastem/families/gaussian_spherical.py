@@ -1,0 +1,108 @@
+"""Gaussian components with one variance each, the same in every direction."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastem.blocks import BLOCK, register_family
+from fastem.families._gaussian import (
+    CentralMoments,
+    Gaussian,
+    PivotedMoments,
+    floored_inverse_sd,
+    log_norm,
+    proper_inverse_sd,
+)
+from fastem.families._gaussian_blocks import (
+    log_prob_of_scaled,
+    sum_block,
+)
+
+
+class GaussianSphericalParams(NamedTuple):
+    """Shapes: means (K, D); covariances (the variances) and log_norm (K,); inverse_sd (K, D), one value a row."""
+
+    means: np.ndarray
+    covariances: np.ndarray
+    inverse_sd: np.ndarray
+    log_norm: np.ndarray
+
+
+class GaussianSphericalStats(PivotedMoments):
+    """Moments with `sxx` (K,): sums of resp * |x - pivot|^2."""
+
+    __slots__ = ()
+
+    @staticmethod
+    def spread(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return np.einsum("kd,kd->k", a, b)
+
+
+class GaussianSpherical(Gaussian):
+    """Normal rows whose covariance is a multiple of the identity for each component."""
+
+    covariance_type = "spherical"
+    stats_class = GaussianSphericalStats
+
+    def covariance_shape(self) -> tuple[int, ...]:
+        return (self.n_components,)
+
+    def column_variances(self, covariances: np.ndarray) -> np.ndarray:
+        return np.full(self.n_features, covariances[0])
+
+    def covariances_of(self, moments: CentralMoments) -> np.ndarray:
+        return super().covariances_of(moments) / self.n_features
+
+    def factors_of(self, covariances: np.ndarray) -> np.ndarray:
+        return proper_inverse_sd(covariances[:, None])[:, 0]
+
+    def precisions_cholesky(self, params: GaussianSphericalParams) -> np.ndarray:
+        return params.inverse_sd[:, 0]
+
+    def n_parameters(self) -> int:
+        return self.n_components * (self.n_features + 1)
+
+    def sample(
+        self, params: GaussianSphericalParams, component: int, n_rows: int, random: np.random.Generator
+    ) -> np.ndarray:
+        noise = random.standard_normal((n_rows, self.n_features))
+        return params.means[component] + noise * np.sqrt(params.covariances[component])
+
+    def _params(self, means: np.ndarray, covariances: np.ndarray, factors: np.ndarray) -> GaussianSphericalParams:
+        inverse_sd = np.repeat(factors[:, None], self.n_features, axis=1)
+        arrays = (means, covariances, inverse_sd, log_norm(inverse_sd))
+        return GaussianSphericalParams(*map(np.ascontiguousarray, arrays))
+
+    def _floored(self, covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        variances, inverse_sd, lifted = floored_inverse_sd(covariances[:, None], self.floor.mean(keepdims=True))
+        return variances[:, 0], inverse_sd[:, 0], lifted
+
+
+def _log_prob_block(family_params, x, log_prob, scratch):
+    means, inverse_sd, log_norm = family_params.means, family_params.inverse_sd, family_params.log_norm
+    for k in range(means.shape[0]):
+        log_prob_of_scaled(x, means[k], inverse_sd[k], log_norm[k], log_prob[k])
+
+
+def _accumulate_block(family_params, x, resp, scratch, family_stats, lane):
+    means = family_params.means
+    n_components, n_features = means.shape
+    for k in range(n_components):
+        family_stats.n[lane, k] += sum_block(resp[k])
+        squares = 0.0
+        for j in range(n_features):
+            m0 = means[k, j]
+            s0, s00 = 0.0, 0.0
+            for i in range(BLOCK):
+                c0 = x[j, i] - m0
+                w0 = resp[k, i] * c0
+                s0 += w0
+                s00 += w0 * c0
+            family_stats.sx[lane, k, j] += s0
+            squares += s00
+        family_stats.sxx[lane, k] += squares
+
+
+register_family(GaussianSphericalParams, log_prob_block=_log_prob_block, accumulate_block=_accumulate_block)

@@ -1,0 +1,53 @@
+"""Starts from known responsibilities or labels: one M-step over rows whose components are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import numpy as np
+
+from fastem.model import Model, Params
+from fastem.stats import Rescue
+
+# Responsibilities are made for this many rows at a time.
+_PIECE_ROWS = 8192
+
+
+class Rows(Protocol):
+    """What a start asks of a source."""
+
+    def chunks(self, max_rows: int | None = None) -> Iterator[Any]: ...
+
+
+def start_from(
+    model: Model, rows: Rows, responsibilities: Callable[[int, int], np.ndarray], centre: np.ndarray
+) -> tuple[Params, list[Rescue]]:
+    """Parameters of highest likelihood when the responsibilities are known.
+
+    Parameters
+    ----------
+    model : Model
+    rows : source
+    responsibilities : callable
+        Maps a range of rows (start, stop) to their responsibilities (stop - start, K).
+    centre : (D,) ndarray
+        A point amid the data, about which moments are taken.
+
+    Returns
+    -------
+    Params, and what had to be rescued.
+    """
+    equal = model.latent.params(np.ones(model.latent.n_components))
+    gathering = model.gathering(Params(equal, model.family.first_look(centre)))
+    for chunk in rows.chunks(max_rows=_PIECE_ROWS):
+        stop = chunk.first_row + chunk.X.shape[0]
+        gathering.add_given(chunk, responsibilities(chunk.first_row, stop))
+    return model.m_step(gathering.total())
+
+
+def one_hot(labels: np.ndarray, n_components: int) -> np.ndarray:
+    """Responsibilities (N, K) of integer labels (N,)."""
+    resp = np.zeros((labels.shape[0], n_components))
+    resp[np.arange(labels.shape[0]), labels] = 1.0
+    return resp

@@ -1,0 +1,56 @@
+"""Starts from seeds: K rows that the components grow from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+Seeder = Callable[[np.ndarray, np.ndarray, int, np.random.Generator], np.ndarray]
+
+
+def kmeans_plus_plus(X: np.ndarray, weight: np.ndarray, n_components: int, random: np.random.Generator) -> np.ndarray:
+    """Greedy k-means++ (Arthur & Vassilvitskii 2007): rows drawn by squared distance to those already drawn."""
+    from sklearn.cluster import kmeans_plusplus
+
+    centres, _ = kmeans_plusplus(X, n_components, sample_weight=weight, random_state=_legacy_seed(random))
+    return centres
+
+
+def kmeans(X: np.ndarray, weight: np.ndarray, n_components: int, random: np.random.Generator) -> np.ndarray:
+    """Centres of k-means (Lloyd's iterations from k-means++)."""
+    from sklearn.cluster import KMeans
+
+    clustering = KMeans(n_components, n_init=1, random_state=_legacy_seed(random))
+    return clustering.fit(X, sample_weight=weight).cluster_centers_
+
+
+def random_rows(X: np.ndarray, weight: np.ndarray, n_components: int, random: np.random.Generator) -> np.ndarray:
+    """Different rows, drawn by weight."""
+    return X[random.choice(X.shape[0], size=n_components, replace=False, p=weight / weight.sum())]
+
+
+def _legacy_seed(random: np.random.Generator) -> int:
+    return int(random.integers(2**31 - 1))
+
+
+def nearest_seed(X: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    """Index (N,) of the seed nearest to each row, and to each seed at least as many rows as give a covariance.
+
+    A seed that few rows are nearest to (an outlier) also takes its nearest neighbours, so that no
+    component starts out collapsed.
+    """
+    n_rows, n_features = X.shape
+    labels = np.empty(n_rows, dtype=np.intp)
+    step = max(1, 2**20 // seeds.shape[0])
+    for start in range(0, n_rows, step):
+        part = X[start : start + step]
+        # Centred differences, component by component: no expansion of the square, no N x K x D array.
+        distances = np.stack([np.square(part - seed).sum(axis=1) for seed in seeds])
+        labels[start : start + step] = distances.argmin(axis=0)
+    enough = min(2 * (n_features + 1), n_rows // seeds.shape[0])
+    counts = np.bincount(labels, minlength=seeds.shape[0])
+    for k in np.flatnonzero(counts < enough):
+        neighbours = np.argpartition(np.square(X - seeds[k]).sum(axis=1), enough - 1)[:enough]
+        labels[neighbours] = k
+    return labels

@@ -1,0 +1,118 @@
+"""A model: a latent structure paired with a family. It maps parameters and chunks to statistics, and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from fastem import kernel
+from fastem.stats import ExpectedStats, Rescue
+
+
+class Params(NamedTuple):
+    """Parameters of the latent structure and of the family, as kernels read them."""
+
+    latent: Any
+    family: Any
+
+
+class Chunk(Protocol):
+    """Rows X (N, D), float32 or float64, and their weights (N,) or None."""
+
+    @property
+    def X(self) -> np.ndarray: ...
+
+    @property
+    def weight(self) -> np.ndarray | None: ...
+
+
+@dataclass(frozen=True)
+class Model:
+    """A latent structure and a family with the same number of components."""
+
+    latent: Any
+    family: Any
+
+    def e_step(self, params: Params, chunk: Chunk) -> ExpectedStats:
+        """Expected statistics of one chunk at `params`."""
+        gathering = self.gathering(params)
+        gathering.add(chunk)
+        return gathering.total()
+
+    def gathering(self, params: Params) -> Gathering:
+        """Begin a sum of expected statistics at `params`, over several chunks.
+
+        The sum has the same bits for any number of threads, and however the rows are cut into chunks
+        of whole blocks.
+        """
+        return Gathering(self, params)
+
+    def m_step(self, stats: ExpectedStats) -> tuple[Params, list[Rescue]]:
+        """Parameters of highest expected likelihood, and what had to be rescued to keep them proper."""
+        family, rescues = self.family.m_step(stats.family)
+        return Params(self.latent.m_step(stats.latent), family), rescues
+
+    def n_parameters(self) -> int:
+        """Number of free parameters."""
+        return self.latent.n_parameters() + self.family.n_parameters()
+
+    def log_prob(self, params: Params, X: np.ndarray, out: np.ndarray) -> None:
+        """Fill `out` (N,) with the log-likelihood of each row of X (N, D), in nats."""
+        self._score(params, X, loglik=out)
+
+    def posterior(self, params: Params, X: np.ndarray, out: np.ndarray) -> None:
+        """Fill `out` (N, K) with p(component | row)."""
+        self._score(params, X, resp=out)
+
+    def label(self, params: Params, X: np.ndarray, out: np.ndarray) -> None:
+        """Fill `out` (N,) with the most probable component of each row."""
+        self._score(params, X, label=out)
+
+    def _score(self, params: Params, X: np.ndarray, **outputs: np.ndarray) -> None:
+        strands = self.latent.zero_stats().with_lanes(kernel.MAX_LANES)
+        kernel.score_pass(params.family, params.latent, kernel.rows_of(X), strands, **outputs)
+
+    def sample(self, params: Params, n_rows: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Draw rows (n_rows, D) and the components (n_rows,) that they come from."""
+        component = self.latent.sample(params.latent, n_rows, random)
+        X = np.empty((n_rows, self.family.n_features))
+        for k in range(self.latent.n_components):
+            rows = np.flatnonzero(component == k)
+            X[rows] = self.family.sample(params.family, k, rows.size, random)
+        return X, component
+
+
+class Gathering:
+    """Statistics in the making: the private accumulators that one epoch fills, chunk by chunk."""
+
+    def __init__(self, model: Model, params: Params):
+        zero = ExpectedStats(0.0, 0.0, 0.0, model.latent.zero_stats(), model.family.zero_stats_like(params.family))
+        self._latent = model.latent
+        self._params = params
+        self._lanes = zero.with_lanes(kernel.n_lanes(zero))
+        self._n_blocks = 0
+
+    def add(self, chunk: Chunk) -> None:
+        """Add the expected statistics of a chunk."""
+        self._pass(chunk, kernel.NO_ROWS)
+
+    def add_given(self, chunk: Chunk, resp: np.ndarray) -> None:
+        """Add the statistics of a chunk whose responsibilities (N, K) are known; no likelihood is gathered."""
+        self._pass(chunk, kernel.rows_of(resp))
+        weighted = resp if chunk.weight is None else resp * chunk.weight[:, None]
+        for total, part in zip(self._lanes.latent, self._latent.given_stats(weighted), strict=True):
+            total[0] += part
+
+    def _pass(self, chunk: Chunk, given: kernel.Rows) -> None:
+        rows = kernel.rows_of(chunk.X)
+        weight = kernel.weights_of(chunk.weight)
+        kernel.fused_pass(
+            self._params.family, self._params.latent, rows, weight, self._lanes, self._n_blocks, given
+        )
+        self._n_blocks += -(-chunk.X.shape[0] // kernel.BLOCK)
+
+    def total(self) -> ExpectedStats:
+        """Sum the private accumulators, in a fixed order."""
+        return self._lanes.collapse()

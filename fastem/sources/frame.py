@@ -1,0 +1,71 @@
+"""Rows of a data frame of pandas or polars, without an import of either."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from fastem.sources.array import ArraySource, draw_rows
+from fastem.sources.source import Chunk, chunk_rows
+
+_CHUNK_BYTES = 4 * 2**20
+
+
+def is_frame(X: Any) -> bool:
+    """Whether X is a data frame of pandas or polars."""
+    return hasattr(X, "columns") and hasattr(X, "to_numpy") and (hasattr(X, "iloc") or hasattr(X, "to_arrow"))
+
+
+def non_numeric_columns(frame: Any) -> list[str]:
+    """Names of the columns that do not hold real numbers or booleans."""
+    names = list(frame.columns)
+    dtypes = [frame[name].dtype for name in names] if not hasattr(frame, "iloc") else list(frame.dtypes)
+    return [str(name) for name, dtype in zip(names, dtypes, strict=True) if not _is_numeric(dtype)]
+
+
+def _is_numeric(dtype: Any) -> bool:
+    if hasattr(dtype, "is_numeric"):
+        return dtype.is_numeric() or str(dtype) == "Boolean"
+    return getattr(dtype, "kind", "O") in "biuf"
+
+
+def array_view(frame: Any) -> np.ndarray | None:
+    """The frame as a float array that shares its memory, or None when that would take a copy."""
+    try:
+        if not hasattr(frame, "iloc"):
+            view = frame.to_numpy(allow_copy=False)
+        else:
+            # Two rows tell whether all columns lie in one block of memory; asking the whole frame copies it.
+            head = frame.iloc[:2]
+            if not np.shares_memory(head.to_numpy(), head.iloc[:, 0].to_numpy()):
+                return None
+            view = frame.to_numpy()
+    except (RuntimeError, ValueError, TypeError):
+        return None
+    return view if view.ndim == 2 and view.dtype.kind == "f" else None
+
+
+class FrameSource:
+    """Rows of a data frame whose columns lie apart in memory: converted to float64 a few megabytes at a time."""
+
+    def __init__(self, frame: Any, weight: np.ndarray | None = None):
+        self._frame = frame
+        self.weight = weight
+        self.n_rows, self.n_features = frame.shape
+
+    def chunks(self, max_rows: int | None = None) -> Iterator[Chunk]:
+        step = chunk_rows(self.n_features * 8, _CHUNK_BYTES, max_rows)
+        for start in range(0, self.n_rows, step):
+            rows = slice(start, start + step)
+            yield Chunk(self._read(rows), None if self.weight is None else self.weight[rows], start)
+
+    def sample(self, n_rows: int, random: np.random.Generator) -> ArraySource:
+        rows = draw_rows(n_rows, self.n_rows, self.weight, random)
+        return ArraySource(self._read(rows), None if self.weight is None else self.weight[rows])
+
+    def _read(self, rows: slice | np.ndarray) -> np.ndarray:
+        if hasattr(self._frame, "iloc"):
+            return self._frame.iloc[rows].to_numpy(dtype=np.float64, na_value=np.nan)
+        return np.asarray(self._frame[rows].to_numpy(), dtype=np.float64)

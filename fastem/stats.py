@@ -1,0 +1,135 @@
+"""Expected sufficient statistics: records of arrays that can be added, subtracted and scaled.
+
+This is the one idea of the package. Batch, out-of-core, distributed, online and incremental EM, and
+conjugate priors, are all ways to sum such records.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import numpy as np
+
+if TYPE_CHECKING:
+    _Fields = tuple[Any, ...]
+else:
+    _Fields = object
+
+
+class Additive(_Fields):
+    """Mix-in for a NamedTuple of arrays that is added field by field.
+
+    A record may carry *lanes*: a leading axis of private accumulators, one for each independent strand
+    of a parallel pass. `collapse` sums them in index order, so that the result has the same bits
+    whatever number of threads filled them.
+
+    Attributes
+    ----------
+    shared : tuple of str
+        Names of fields that describe the record and are not summed (and have no lanes).
+    """
+
+    __slots__ = ()
+    shared: tuple[str, ...] = ()
+
+    if TYPE_CHECKING:
+        _fields: tuple[str, ...]
+
+        def _replace(self, **changes: Any) -> Self: ...
+        def _asdict(self) -> dict[str, Any]: ...
+
+    def _map(self, change: Any, *others: Any) -> Self:
+        """Replace each summed field by `change(field, *fields of the others)`."""
+        return self._replace(
+            **{
+                name: change(getattr(self, name), *(getattr(other, name) for other in others))
+                for name in self._fields
+                if name not in self.shared
+            }
+        )
+
+    def __add__(self, other: Self) -> Self:  # type: ignore[override]
+        return self._map(lambda a, b: a + b, other)
+
+    def __sub__(self, other: Self) -> Self:
+        return self + (-1.0) * other
+
+    def __mul__(self, factor: float) -> Self:  # type: ignore[override]
+        return self._map(lambda a: a * factor)
+
+    __rmul__ = __mul__  # type: ignore[assignment]
+
+    def with_lanes(self, n_lanes: int) -> Self:
+        """Zeros of the same shape, with `n_lanes` private accumulators."""
+        return self._map(lambda a: np.zeros((n_lanes, *np.shape(a))))
+
+    def collapse(self) -> Self:
+        """Sum the lanes in index order."""
+        return self._map(_sum_in_order)
+
+
+def _sum_in_order(lanes: np.ndarray | Additive) -> Any:
+    if isinstance(lanes, Additive):
+        return lanes.collapse()
+    total = np.array(lanes[0])
+    for lane in lanes[1:]:
+        total += lane
+    return total
+
+
+class _ExpectedFields(NamedTuple):
+    loglik: Any
+    weight: Any
+    impossible: Any
+    latent: Any
+    family: Any
+
+
+class ExpectedStats(Additive, _ExpectedFields):
+    """Everything that one E-step gathers.
+
+    Attributes
+    ----------
+    loglik : float
+        Weighted log-likelihood in nats, summed over the rows that are possible.
+    weight : float
+        Total weight of all rows.
+    impossible : float
+        Total weight of rows that have density zero under every component.
+    latent, family : Additive
+        Statistics of the hidden structure, and of the observed distribution.
+    """
+
+    __slots__ = ()
+
+    @property
+    def objective(self) -> float:
+        """Log-likelihood per unit of weight, in nats; minus infinity when a row is impossible."""
+        return -np.inf if self.impossible > 0 else float(self.loglik / self.weight)
+
+    def with_lanes(self, n_lanes: int) -> Self:
+        zeros = np.zeros(n_lanes)
+        return self._replace(
+            loglik=zeros,
+            weight=zeros.copy(),
+            impossible=zeros.copy(),
+            latent=self.latent.with_lanes(n_lanes),
+            family=self.family.with_lanes(n_lanes),
+        )
+
+
+class Rescue(NamedTuple):
+    """What an M-step did to keep a component proper.
+
+    Attributes
+    ----------
+    component : int
+        Index of the component; -1 when all of them share the parameter.
+    cause : {"empty", "collapsed"}
+    remedy : str
+        What was done, in a user's words.
+    """
+
+    component: int
+    cause: str
+    remedy: str
