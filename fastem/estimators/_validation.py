@@ -53,10 +53,7 @@ def _as_table(estimator: BaseEstimator, X: Any, reset: bool) -> Any:
     if hasattr(X, "to_numpy") and getattr(X, "ndim", 1) == 1:
         X = X.to_numpy()
     if not isinstance(X, np.ndarray):
-        if np.ndim(X) == 1 and not hasattr(X, "toarray"):
-            X = np.asarray(X)
-        else:
-            X = check_array(X, dtype=None, ensure_all_finite=False, ensure_min_samples=0, ensure_min_features=0)
+        X = check_array(X) if hasattr(X, "toarray") else _from_sequence(X)
     _require_real(X)
     if X.dtype.kind == "O":
         X = _from_objects(X)
@@ -68,6 +65,13 @@ def _as_table(estimator: BaseEstimator, X: Any, reset: bool) -> Any:
             "Reshape your data: X.reshape(1, -1) for one row, X.reshape(-1, 1) for one feature."
         )
     return X
+
+
+def _from_sequence(X: Any) -> np.ndarray:
+    try:
+        return np.asarray(X)
+    except ValueError as error:
+        raise ValueError(f"X is not a table of numbers; do all rows have the same length? ({error})") from error
 
 
 def _require_real(X: np.ndarray) -> None:
@@ -98,7 +102,8 @@ def read_weight(sample_weight: Any, n_rows: int) -> np.ndarray | None:
         return None
     rows = np.broadcast_to(np.float64(0.0), (n_rows, 1))
     weight = _check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
-    total = weight.sum()
+    with np.errstate(over="ignore"):
+        total = weight.sum()
     if total == 0.0:
         raise ValueError("All sample weights are zero: no row is left to learn from. Give some row a positive weight.")
     if not np.isfinite(total):

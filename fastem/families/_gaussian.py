@@ -13,6 +13,8 @@ from fastem.stats import Additive, Rescue
 LOG_2PI = float(np.log(2.0 * np.pi))
 # A component lighter than this fraction of all rows has no mean or covariance of its own.
 MIN_OCCUPANCY = 1e-10
+# Next to one, an eigenvalue smaller than this is a sum of rounding errors.
+ROUNDING_RATIO = 1e-14
 
 
 class _MomentFields(NamedTuple):
@@ -98,8 +100,9 @@ class Gaussian:
     n_components, n_features : int
     reg_covar : float
         Added to the diagonal of every covariance in each M-step, in squared units of the data.
-    variance_floor : (D,) ndarray
+    variance_floor : (D,) ndarray, optional
         No covariance may give any direction less variance than this, in squared units of the data.
+        Without it, no covariance may be singular to rounding.
     """
 
     n_components: int
@@ -154,11 +157,6 @@ class Gaussian:
         raise NotImplementedError
 
     # What follows from it.
-
-    @property
-    def floor(self) -> np.ndarray:
-        tiny = np.full(self.n_features, np.finfo(np.float64).tiny)
-        return tiny if self.variance_floor is None else self.variance_floor
 
     def constraints(self) -> dict[str, np.ndarray]:
         """What `scaled_to` learnt from the data, by the name of the field."""
@@ -229,7 +227,14 @@ def _rescues(empty: np.ndarray, lifted: np.ndarray) -> list[Rescue]:
     ]
 
 
-def floored_whitening(covariances: np.ndarray, floor: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _least_variances(variances: np.ndarray, floor: np.ndarray | None) -> np.ndarray:
+    """The floor (D,); without one, what rounding makes of a zero among variances (K, D)."""
+    if floor is not None:
+        return floor
+    return np.maximum(ROUNDING_RATIO * variances.max(axis=0), np.finfo(np.float64).tiny)
+
+
+def floored_whitening(covariances: np.ndarray, floor: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Covariances of at least the floor, and their inverse Cholesky factors.
 
     Among all covariances S with S - diag(floor) positive semi-definite, the likelihood of a Gaussian
@@ -240,7 +245,7 @@ def floored_whitening(covariances: np.ndarray, floor: np.ndarray) -> tuple[np.nd
     ----------
     covariances : (K, D, D) ndarray
         Only the lower triangles are read.
-    floor : (D,) ndarray
+    floor : (D,) ndarray, optional
 
     Returns
     -------
@@ -249,9 +254,9 @@ def floored_whitening(covariances: np.ndarray, floor: np.ndarray) -> tuple[np.nd
         Lower triangular W with W S W' = I.
     lifted : (K,) bool ndarray
     """
-    sd = np.sqrt(floor)
-    unit = np.outer(sd, sd)
     covariances = symmetric(covariances)
+    sd = np.sqrt(_least_variances(np.diagonal(covariances, axis1=1, axis2=2), floor))
+    unit = np.outer(sd, sd)
     whitening = np.empty_like(covariances)
     lifted = np.zeros(covariances.shape[0], dtype=bool)
     for k, covariance in enumerate(covariances):
@@ -262,7 +267,7 @@ def floored_whitening(covariances: np.ndarray, floor: np.ndarray) -> tuple[np.nd
             values, vectors = np.linalg.eigh(scaled)
             lifted[k] = values[0] < 1.0
             # Room for rounding: a matrix whose largest eigenvalue is 1e16 keeps no digit of a unit one.
-            values = np.maximum(values, max(1.0, 1e-14 * values[-1]))
+            values = np.maximum(values, max(1.0, ROUNDING_RATIO * values[-1]))
             scaled = (vectors * values) @ vectors.T
             covariances[k] = symmetric(scaled * unit)
             inverse = _inverse_cholesky(scaled)
@@ -272,8 +277,11 @@ def floored_whitening(covariances: np.ndarray, floor: np.ndarray) -> tuple[np.nd
     return covariances, whitening, lifted
 
 
-def floored_inverse_sd(variances: np.ndarray, floor: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def floored_inverse_sd(
+    variances: np.ndarray, floor: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Variances (K, D) of at least the floor (D,), their inverse square roots, and which components were lifted."""
+    floor = _least_variances(variances, floor)
     lifted = np.any(variances < floor, axis=1)
     variances = np.maximum(variances, floor)
     return variances, 1.0 / np.sqrt(variances), lifted

@@ -68,7 +68,7 @@ class GaussianDiag(Gaussian):
         return GaussianDiagParams(*map(np.ascontiguousarray, (means, covariances, factors, log_norm(factors))))
 
     def _floored(self, covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return floored_inverse_sd(covariances, self.floor)
+        return floored_inverse_sd(covariances, self.variance_floor)
 
 
 def _log_prob_block(family_params, x, log_prob, scratch):

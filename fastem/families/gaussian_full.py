@@ -84,7 +84,7 @@ class GaussianFull(Gaussian):
         return GaussianFullParams(*map(np.ascontiguousarray, (means, covariances, factors, norm)))
 
     def _floored(self, covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return floored_whitening(covariances, self.floor)
+        return floored_whitening(covariances, self.variance_floor)
 
 
 def _log_prob_block(family_params, x, log_prob, scratch):

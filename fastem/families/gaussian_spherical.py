@@ -76,7 +76,8 @@ class GaussianSpherical(Gaussian):
         return GaussianSphericalParams(*map(np.ascontiguousarray, arrays))
 
     def _floored(self, covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        variances, inverse_sd, lifted = floored_inverse_sd(covariances[:, None], self.floor.mean(keepdims=True))
+        floor = None if self.variance_floor is None else self.variance_floor.mean(keepdims=True)
+        variances, inverse_sd, lifted = floored_inverse_sd(covariances[:, None], floor)
         return variances[:, 0], inverse_sd[:, 0], lifted
 
 

@@ -93,7 +93,7 @@ class GaussianTied(Gaussian):
         return GaussianTiedParams(*map(np.ascontiguousarray, arrays))
 
     def _floored(self, covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        covariances, whitening, lifted = floored_whitening(covariances[None], self.floor)
+        covariances, whitening, lifted = floored_whitening(covariances[None], self.variance_floor)
         return covariances[0], whitening[0], lifted
 
 

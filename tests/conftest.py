@@ -1,0 +1,30 @@
+"""Compiled kernels are cached in one directory for all test runs of this source tree."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import matplotlib
+import pytest
+
+os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"fastem-kernels-{os.getuid()}"))
+matplotlib.use("Agg")
+
+from tests.cases import CASES  # noqa: E402  the cache directory must be set before numba is imported
+
+ROOT = Path(__file__).parent.parent
+
+
+def pytest_generate_tests(metafunc):
+    """A test with an argument `case` runs for every family under every latent structure."""
+    if "case" in metafunc.fixturenames:
+        metafunc.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+@pytest.fixture
+def faithful():
+    import numpy as np
+
+    return np.loadtxt(ROOT / "examples" / "faithful.csv", delimiter=",", skiprows=1)

@@ -1,0 +1,107 @@
+"""Slow, obviously right twins of everything that is compiled: one row and one component at a time, in NumPy."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class NaiveStats(NamedTuple):
+    loglik: float
+    n: np.ndarray
+    sx: np.ndarray
+    sxx: np.ndarray
+
+
+def covariance_matrix(covariance_type, covariances, k, n_features):
+    """Covariance matrix (D, D) of component k, whatever the type."""
+    if covariance_type == "full":
+        return covariances[k]
+    if covariance_type == "tied":
+        return covariances
+    if covariance_type == "diag":
+        return np.diag(covariances[k])
+    return covariances[k] * np.eye(n_features)
+
+
+def log_prob(x, mean, covariance):
+    """Log-density of one row under one normal distribution, in nats."""
+    d = x - mean
+    _, log_determinant = np.linalg.slogdet(covariance)
+    return -0.5 * (len(x) * np.log(2 * np.pi) + log_determinant + d @ np.linalg.solve(covariance, d))
+
+
+def log_joint(X, weights, means, covariances, covariance_type):
+    """log of weight * density, (N, K)."""
+    return np.array(
+        [
+            [
+                np.log(weights[k]) + log_prob(x, means[k], covariance_matrix(covariance_type, covariances, k, len(x)))
+                for k in range(len(weights))
+            ]
+            for x in X
+        ]
+    )
+
+
+def log_likelihood(joint):
+    """Log-likelihood of each row, by log-sum-exp."""
+    highest = joint.max(axis=1)
+    return highest + np.log(np.exp(joint - highest[:, None]).sum(axis=1))
+
+
+def responsibilities(joint):
+    return np.exp(joint - log_likelihood(joint)[:, None])
+
+
+def e_step(X, row_weight, weights, means, covariances, covariance_type):
+    """Expected statistics about the current means; `sxx` is always (K, D, D)."""
+    X = np.asarray(X, dtype=np.float64)
+    joint = log_joint(X, weights, means, covariances, covariance_type)
+    resp = responsibilities(joint) * row_weight[:, None]
+    n_components, n_features = means.shape
+    sx = np.zeros((n_components, n_features))
+    sxx = np.zeros((n_components, n_features, n_features))
+    for x, r in zip(X, resp, strict=True):
+        for k in range(n_components):
+            d = x - means[k]
+            sx[k] += r[k] * d
+            sxx[k] += r[k] * np.outer(d, d)
+    return NaiveStats(float(row_weight @ log_likelihood(joint)), resp.sum(axis=0), sx, sxx)
+
+
+def reduce_scatter(sxx, covariance_type):
+    """The (K, D, D) moments in the shape of a covariance type."""
+    if covariance_type == "full":
+        return sxx
+    if covariance_type == "tied":
+        return sxx.sum(axis=0)
+    diagonals = np.array([np.diag(matrix) for matrix in sxx])
+    return diagonals if covariance_type == "diag" else diagonals.sum(axis=1)
+
+
+def m_step(stats, means, covariance_type):
+    """Maximum-likelihood weights, means and covariances from statistics about `means`."""
+    weights = stats.n / stats.n.sum()
+    offset = stats.sx / stats.n[:, None]
+    covariances = np.array(
+        [sxx / n - np.outer(d, d) for n, sxx, d in zip(stats.n, stats.sxx, offset, strict=True)]
+    )
+    n_features = means.shape[1]
+    if covariance_type == "tied":
+        covariances = np.einsum("k,kij->ij", weights, covariances)
+    elif covariance_type == "diag":
+        covariances = np.array([np.diag(matrix) for matrix in covariances])
+    elif covariance_type == "spherical":
+        covariances = np.array([np.trace(matrix) / n_features for matrix in covariances])
+    return weights, means + offset, covariances
+
+
+def fit(X, weights, means, covariances, covariance_type, n_iter, row_weight=None):
+    """Plain EM for a fixed number of iterations."""
+    row_weight = np.ones(len(X)) if row_weight is None else row_weight
+    for _ in range(n_iter):
+        stats = e_step(X, row_weight, weights, means, covariances, covariance_type)
+        weights, means, covariances = m_step(stats, means, covariance_type)
+    return weights, means, covariances

@@ -1,0 +1,339 @@
+"""The course of EM: stopping, rescue, restarts, interruption."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+
+from fastem import GaussianMixture
+from fastem.schedules.batch import fit_batch
+from fastem.schedules.result import Reason
+from fastem.schedules.stopping import remaining_gain
+from fastem.stats import ExpectedStats
+from tests.cases import e_step
+
+COVARIANCE_TYPES = ["full", "tied", "diag", "spherical"]
+STARTS = ["k-means++", "kmeans", "random_from_data", "random"]
+
+
+class Scripted:
+    """A problem whose objective after iteration t is `objective[t]`; parameters are the iteration."""
+
+    def __init__(self, objective, interrupt_at=None):
+        self.objective = objective
+        self.interrupt_at = interrupt_at
+
+    def e_step(self, params):
+        if params == self.interrupt_at:
+            raise KeyboardInterrupt
+        return ExpectedStats(self.objective[params], 1.0, 0.0, params, None)
+
+    def m_step(self, stats):
+        return stats.latent + 1, []
+
+
+def geometric(rate, n):
+    return [-(rate**t) for t in range(n)]
+
+
+@pytest.mark.parametrize("rate", [0.3, 0.9, 0.99, 0.999])
+def test_stops_when_less_than_tol_is_left_to_gain(rate):
+    objective = geometric(rate, 20_000)
+    result = fit_batch(Scripted(objective), 0, tol=1e-4, max_iter=19_000)
+    assert result.reason is Reason.CONVERGED
+    left = -result.objective
+    assert left < 1e-4
+    assert left > 1e-4 * rate**3, "stops as soon as the promise holds"
+    assert result.trace.remaining == pytest.approx(left, rel=1e-6)
+
+
+def test_a_slow_start_is_not_convergence():
+    """Small but growing gains, as when EM leaves a saddle: the gain of one iteration is below tol, yet all is to come."""
+    objective = [-1.0 + 1e-9 * 1.5**t for t in range(45)] + [-0.5 * 0.5**t for t in range(60)]
+    result = fit_batch(Scripted(objective), 0, tol=1e-5, max_iter=len(objective) - 1)
+    assert result.reason is Reason.CONVERGED
+    assert result.objective > -1e-5
+
+
+def test_an_iteration_that_lowers_the_objective_is_undone_and_not_called_converged():
+    result = fit_batch(Scripted([-3.0, -2.0, -1.5, -1.6, -1.0]), 0, tol=1e-3, max_iter=10)
+    assert result.reason is Reason.OBJECTIVE_FELL
+    assert (result.params, result.objective, result.n_iter) == (2, -1.5, 2)
+    assert result.trace.fall == pytest.approx(0.1)
+
+
+def test_a_fall_within_rounding_ends_at_the_better_parameters():
+    result = fit_batch(Scripted([-3.0, -2.0, -2.0 - 1e-14]), 0, tol=0.0, max_iter=10)
+    assert result.reason is Reason.CONVERGED
+    assert (result.params, result.objective) == (1, -2.0)
+
+
+def test_max_iter_is_told():
+    result = fit_batch(Scripted(geometric(0.99, 50)), 0, tol=1e-9, max_iter=20)
+    assert result.reason is Reason.MAX_ITER
+    assert result.n_iter == 20
+    assert len(result.trace.objective) == 21
+
+
+def test_interruption_keeps_the_last_whole_iteration():
+    result = fit_batch(Scripted(geometric(0.9, 50), interrupt_at=7), 0, tol=1e-9, max_iter=40)
+    assert result.reason is Reason.INTERRUPTED
+    assert result.params == 6
+
+
+def test_interruption_before_anything_is_known_is_passed_on():
+    with pytest.raises(KeyboardInterrupt):
+        fit_batch(Scripted([-1.0], interrupt_at=0), 0, tol=1e-9, max_iter=40)
+
+
+def test_remaining_gain_without_an_estimate():
+    assert np.isnan(remaining_gain([-3.0, -2.0]))
+    assert np.isnan(remaining_gain([-3.0, -2.0, -0.5])), "gains that grow"
+    assert np.isnan(remaining_gain([-np.inf, -2.0, -1.0]))
+    assert remaining_gain([-3.0, -2.0, -2.0]) == 0.0
+
+
+def two_processes(random):
+    return np.concatenate([random.normal(20, 5, 300), random.normal(40, 5, 700)])
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_the_fit_is_near_the_truth_and_the_start_was_not(covariance_type):
+    random = np.random.default_rng(0)
+    X = np.concatenate([random.normal(size=(4000, 2)), [6.0, 0.0] + random.normal(size=(6000, 2))])
+    means = np.array([[2.5, 3.0], [3.5, 3.0]])
+    start = GaussianMixture(2, covariance_type=covariance_type, means_init=means, max_iter=1, random_state=0)
+    with pytest.warns(ConvergenceWarning):
+        start.fit(X)
+    fitted = GaussianMixture(2, covariance_type=covariance_type, means_init=means, random_state=0).fit(X)
+    truth = np.array([[0.0, 0.0], [6.0, 0.0]])
+    assert np.abs(means - truth).max() > 2.0
+    np.testing.assert_allclose(fitted.means_[np.argsort(fitted.means_[:, 0])], truth, atol=0.1)
+    np.testing.assert_allclose(np.sort(fitted.weights_), [0.4, 0.6], atol=0.02)
+    assert fitted.lower_bound_ > start.lower_bounds_[0] + 0.1
+
+
+@pytest.mark.parametrize("init_params", [*STARTS, "quantile", "labels", "responsibilities"])
+def test_every_start_reaches_the_same_optimum_of_an_easy_mixture(init_params):
+    x = two_processes(np.random.default_rng(0))
+    labels = np.repeat([0, 1], [300, 700])
+    given = {"labels": labels, "responsibilities": 0.1 + 0.8 * np.eye(2)[labels]}
+    mixture = GaussianMixture(2, init_params=given.get(init_params, init_params), tol=1e-12, random_state=1).fit(x)
+    reference = GaussianMixture(2, init_params=labels, tol=1e-12).fit(x)
+    assert mixture.lower_bound_ == pytest.approx(reference.lower_bound_, abs=1e-9)
+    assert mixture.converged_
+
+
+def test_starts_differ():
+    X = np.random.default_rng(0).normal(size=(500, 2))
+    first = {}
+    for init_params in STARTS:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            mixture = GaussianMixture(4, init_params=init_params, random_state=0, max_iter=1).fit(X)
+        first[init_params] = mixture.lower_bounds_[0]
+    assert len(set(first.values())) == len(STARTS)
+
+
+def test_more_starts_find_no_worse_an_optimum():
+    random = np.random.default_rng(5)
+    centres = random.uniform(0, 10, size=(12, 2))
+    X = (centres[:, None, :] + 0.4 * random.normal(size=(12, 80, 2))).reshape(-1, 2)
+    single = [
+        GaussianMixture(12, init_params="random_from_data", random_state=seed, tol=1e-4).fit(X).lower_bound_
+        for seed in range(3)
+    ]
+    best = GaussianMixture(12, init_params="random_from_data", n_init=6, random_state=0, tol=1e-4).fit(X)
+    assert len(best.fit_report_.runs) == 6
+    assert best.lower_bound_ == max(run.objective for run in best.fit_report_.runs)
+    assert best.lower_bound_ == best.lower_bounds_[-1] == pytest.approx(best.score(X), abs=1e-12)
+    assert best.lower_bound_ >= min(single)
+    assert len({round(run.objective, 6) for run in best.fit_report_.runs}) > 1, "the problem has local optima"
+
+
+def nasty_inputs():
+    random = np.random.default_rng(0)
+    line = random.normal(size=200)
+    return {
+        "duplicates": np.repeat(random.normal(size=(5, 2)), 100, axis=0),
+        "more components than distinct rows": np.repeat(random.normal(size=(2, 2)), 50, axis=0),
+        "one row, many times": np.ones((50, 2)),
+        "all zero": np.zeros((50, 2)),
+        "a constant column": np.column_stack([random.normal(size=200), np.full(200, 7.0)]),
+        "collinear columns": np.column_stack([line, 2 * line]),
+        "an outlier": np.concatenate([random.normal(size=(200, 2)), [[1e6, 1e6]]]),
+        "huge values": 1e150 * random.normal(size=(200, 2)),
+        "tiny values": 1e-150 * random.normal(size=(200, 2)),
+        "subnormal values": 1e-310 * random.normal(size=(200, 2)),
+        "a large offset": 1e9 + 1e-3 * random.normal(size=(500, 2)),
+        "heavy tails": random.standard_cauchy(size=(2000, 2)),
+        "as many components as rows": random.normal(size=(3, 2)),
+        "columns of different scale": random.normal(size=(300, 2)) * [1e-8, 1e8],
+    }
+
+
+@pytest.mark.parametrize("init_params", STARTS)
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("name", nasty_inputs())
+def test_nothing_nasty_ends_in_an_exception_or_a_nan(name, covariance_type, init_params):
+    X = nasty_inputs()[name]
+    mixture = GaussianMixture(
+        3, covariance_type=covariance_type, init_params=init_params, random_state=0, max_iter=30
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        mixture.fit(X)
+    for value in (mixture.weights_, mixture.means_, mixture.covariances_, mixture.precisions_):
+        assert np.all(np.isfinite(value))
+    assert np.isfinite(mixture.lower_bound_)
+    assert np.all(np.diff(mixture.lower_bounds_) >= 0)
+    assert mixture.weights_.sum() == pytest.approx(1.0)
+    np.testing.assert_allclose(mixture.predict_proba(X).sum(axis=1), 1.0)
+
+
+def test_offset_and_spread_are_recovered():
+    random = np.random.default_rng(0)
+    x = np.concatenate([random.normal(-1, 0.3, 4000), random.normal(1, 0.3, 6000)])
+    plain = GaussianMixture(2, random_state=0).fit(x)
+    moved = GaussianMixture(2, random_state=0).fit(1e9 + 1e-3 * x)
+    np.testing.assert_allclose((moved.means_ - 1e9) * 1e3, plain.means_, atol=1e-3)
+    np.testing.assert_allclose(moved.covariances_ * 1e6, plain.covariances_, rtol=1e-3)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical"])
+def test_a_collapse_is_rescued_and_reported(covariance_type):
+    random = np.random.default_rng(0)
+    X = np.concatenate([random.normal(size=(200, 2)), np.full((30, 2), 5.0)])
+    labels = np.repeat([0, 1], [200, 30])
+    mixture = GaussianMixture(2, covariance_type=covariance_type, init_params=labels).fit(X)
+    notes = [note for note in mixture.fit_report_.rescues if note.component == 1]
+    assert [note.cause for note in notes] == ["collapsed"]
+    assert notes[0].first_iteration == 0
+    assert notes[0].last_iteration == mixture.n_iter_
+    assert "component 1 had collapsed" in str(mixture.fit_report_)
+    floor = np.array(mixture.fit_report_.constraints["variance_floor"])
+    assert np.all(np.abs(np.diag(np.atleast_2d(mixture.covariances_[1]))[:1] / floor[:1] - 1.0) < 0.5)
+    np.testing.assert_allclose(mixture.means_[1], 5.0)
+
+
+def test_the_floor_follows_the_units_of_the_data():
+    X = np.concatenate([np.random.default_rng(0).normal(size=(200, 2)), np.full((30, 2), 5.0)])
+    labels = np.repeat([0, 1], [200, 30])
+    metres, nanometres = (GaussianMixture(2, init_params=labels).fit(X * unit) for unit in (1.0, 1e9))
+    np.testing.assert_allclose(nanometres.covariances_, metres.covariances_ * 1e18, rtol=1e-6)
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_an_empty_component_is_rescued_and_reported(covariance_type):
+    X = np.random.default_rng(0).normal(size=(300, 2))
+    labels = np.zeros(300, dtype=int)
+    mixture = GaussianMixture(2, covariance_type=covariance_type, init_params=labels, tol=1e-3).fit(X)
+    notes = [note for note in mixture.fit_report_.rescues if note.cause == "empty"]
+    assert notes
+    assert notes[0].component == 1
+    assert np.all(np.isfinite(mixture.covariances_))
+    np.testing.assert_allclose(mixture.weights_, [1.0, 0.0], atol=1e-12)
+    assert "component 1 was empty" in str(mixture.fit_report_)
+
+
+def test_impossible_rows_are_reported_and_never_nan():
+    """Rows 1e200 standard deviations away have density zero in float64."""
+    mixture = GaussianMixture.from_parameters([0.5, 0.5], [[0.0], [1.0]], [1e-300, 1e-300])
+    X = np.array([[0.0], [1e10], [1.0]])
+    np.testing.assert_array_equal(mixture.score_samples(X) == -np.inf, [False, True, False])
+    np.testing.assert_array_equal(mixture.predict_proba(X), [[1, 0], [0, 0], [0, 1]])
+    stats = e_step(mixture._model, mixture._params, X)
+    assert stats.impossible == 1.0
+    assert stats.weight == 3.0
+    assert np.isfinite(stats.loglik)
+    assert stats.objective == -np.inf
+
+
+def test_reg_covar_that_lowers_the_objective_is_told():
+    x = two_processes(np.random.default_rng(0))
+    mixture = GaussianMixture(2, reg_covar=30.0, tol=0.0, random_state=0)
+    with pytest.warns(ConvergenceWarning, match="reg_covar=0"):
+        mixture.fit(x)
+    assert not mixture.converged_
+    assert mixture.stop_reason_ == "objective_fell"
+    assert mixture.fit_report_.fall > 0
+    assert np.all(np.diff(mixture.lower_bounds_) >= 0)
+    assert "undone" in str(mixture.fit_report_)
+
+
+def test_not_converging_warns_once_and_names_the_remedy():
+    X = np.random.default_rng(0).normal(size=(500, 2))
+    mixture = GaussianMixture(5, max_iter=2, n_init=3, random_state=0)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        mixture.fit(X)
+    assert [warning.category for warning in caught] == [ConvergenceWarning]
+    assert "Increase max_iter" in str(caught[0].message)
+    assert caught[0].filename == __file__
+    assert not mixture.converged_
+    assert mixture.stop_reason_ == "max_iter"
+    assert mixture.n_iter_ == 2
+    assert len(mixture.lower_bounds_) == 3
+
+
+def test_interrupting_a_fit_leaves_a_usable_model(monkeypatch):
+    X = np.random.default_rng(0).normal(size=(500, 2))
+    mixture = GaussianMixture(5, random_state=0, n_init=4)
+    calls = []
+
+    def interrupt(self, params):
+        calls.append(1)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return original(self, params)
+
+    from fastem.estimators import _mixture
+
+    original = _mixture._Problem.e_step
+    monkeypatch.setattr(_mixture._Problem, "e_step", interrupt)
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        mixture.fit(X)
+    assert mixture.stop_reason_ == "interrupted"
+    assert mixture.n_iter_ == 4
+    assert not mixture.converged_
+    assert len(mixture.fit_report_.runs) == 1
+    assert mixture.score(X) == pytest.approx(mixture.lower_bound_)
+
+
+def test_warm_start_continues():
+    X = np.random.default_rng(0).normal(size=(400, 2))
+    whole = GaussianMixture(3, random_state=0, max_iter=20, tol=0.0)
+    piecewise = GaussianMixture(3, random_state=0, max_iter=10, tol=0.0, warm_start=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        whole.fit(X)
+        piecewise.fit(X).fit(X)
+    np.testing.assert_array_equal(piecewise.means_, whole.means_)
+    with pytest.raises(ValueError, match="warm_start=True continues"):
+        piecewise.set_params(n_components=2).fit(X)
+
+
+def test_verbose_prints_the_course(capsys):
+    X = np.random.default_rng(0).normal(size=(400, 2))
+    GaussianMixture(3, random_state=0, verbose=1, verbose_interval=5, tol=1e-6).fit(X)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("iteration 0: ")
+    assert lines[1].startswith("iteration 5: ")
+    assert "left to gain" in lines[1]
+
+
+def test_progress_shows_a_bar(capsys):
+    X = np.random.default_rng(0).normal(size=(400, 2))
+    mixture = GaussianMixture(3, random_state=0, progress=True, tol=1e-6).fit(X)
+    shown = capsys.readouterr().err
+    assert "nats per row" in shown
+    assert f"{mixture.n_iter_}/1000" in shown
+
+
+def test_progress_without_tqdm_names_the_extra(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "tqdm", None)
+    with pytest.raises(ImportError, match=r"fastem\[progress\]"):
+        GaussianMixture(progress=True).fit(np.ones((5, 1)))

@@ -1,0 +1,70 @@
+"""Memory beyond the data does not grow with the number of rows."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PEAK = """
+import sys, warnings
+import numpy as np
+from fastem import GaussianMixture
+
+kind, n_rows = sys.argv[1], int(sys.argv[2])
+X = np.random.default_rng(0).integers(-3, 4, size=(n_rows, 8), dtype=np.int32)
+X = X.astype(kind, copy=False)
+weight = np.ones(n_rows)
+labels = np.arange(n_rows) % 16
+warnings.simplefilter("ignore")
+
+def status(name):
+    with open("/proc/self/status") as lines:
+        return next(int(line.split()[1]) for line in lines if line.startswith(name)) * 1024
+
+def peak_of(call):
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")  # the high-water mark starts again
+    before = status("VmRSS")
+    result = call()
+    return status("VmHWM") - before
+
+def methods(mixture, n):
+    rows = X[:n]
+    yield "fit", lambda: mixture.fit(rows)
+    yield "weighted fit", lambda: mixture.fit(rows, sample_weight=weight[:n])
+    yield "fit from labels", lambda: GaussianMixture(16, max_iter=2, init_params=labels[:n]).fit(rows)
+    yield "score", lambda: mixture.score(rows)
+    yield "bic", lambda: mixture.bic(rows)
+    yield "icl", lambda: mixture.icl(rows)
+    yield "score_samples", lambda: mixture.score_samples(rows)
+    yield "predict", lambda: mixture.predict(rows)
+    yield "predict_proba", lambda: mixture.predict_proba(rows)
+
+mixture = GaussianMixture(16, max_iter=2, random_state=0)
+for _, call in methods(mixture, 20_000):
+    call()
+result_bytes = {"score_samples": 8, "predict": 8, "predict_proba": 8 * 16}
+for name, call in methods(mixture, n_rows):
+    print(name, peak_of(call) - result_bytes.get(name, 0) * n_rows, sep=":")
+"""
+
+
+def peaks(kind, n_rows):
+    run = subprocess.run([sys.executable, "-c", PEAK, kind, str(n_rows)], capture_output=True, text=True, check=True)
+    return {name: int(peak) for name, peak in (line.split(":") for line in run.stdout.splitlines())}
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the high-water mark of memory is Linux's")
+@pytest.mark.parametrize("kind", ["float64", "float32", "int32"])
+def test_peak_memory_does_not_grow_with_the_rows(kind):
+    few, many = 500_000, 2_000_000
+    small, large = peaks(kind, few), peaks(kind, many)
+    assert len(small) == 9
+    for name in small:
+        growth = (large[name] - small[name]) / (many - few)
+        # A second copy of the rows would take 64 bytes a row, responsibilities 128.
+        assert growth < 12, f"{name} grew by {growth:.1f} bytes a row, from {small[name]} to {large[name]}"
+        assert large[name] < 100e6, f"{name} takes {large[name]} bytes"

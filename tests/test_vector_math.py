@@ -1,0 +1,50 @@
+"""exp and log against extended precision, in units in the last place."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import pytest
+
+from fastem._vector_math import exp_nonpositive, log_positive
+
+pytestmark = pytest.mark.skipif(
+    np.finfo(np.longdouble).nmant < 60, reason="needs a long double that is wider than float64"
+)
+
+
+@numba.njit
+def _exp(x):
+    return np.array([exp_nonpositive(value) for value in x])
+
+
+@numba.njit
+def _log(x):
+    return np.array([log_positive(value) for value in x])
+
+
+def ulps(actual, exact):
+    return np.max(np.abs(actual - exact) / np.spacing(np.abs(exact).astype(np.float64)))
+
+
+def test_exp_is_within_one_and_a_tenth_ulp():
+    random = np.random.default_rng(0)
+    x = -np.concatenate([random.uniform(0, 708, 200_000), random.exponential(1.0, 200_000), np.logspace(-300, 0, 1000)])
+    assert ulps(_exp(x), np.exp(x.astype(np.longdouble))) < 1.1
+
+
+def test_exp_at_the_edges():
+    x = np.array([0.0, -0.0, -707.999, -708.0, -1e300, -np.inf, np.nan])
+    np.testing.assert_allclose(_exp(x), [1.0, 1.0, np.exp(-707.999), 0.0, 0.0, 0.0, np.nan], rtol=1e-15)
+
+
+def test_log_is_within_one_ulp():
+    random = np.random.default_rng(1)
+    x = np.concatenate([random.uniform(0.5, 2.0, 200_000), np.exp(random.uniform(-700, 700, 200_000))])
+    x = x[x != 1.0]
+    assert ulps(_log(x), np.log(x.astype(np.longdouble))) < 1.0
+
+
+def test_log_at_the_edges():
+    x = np.array([0.0, 1.0, 5e-324, 1e308, np.inf, np.nan, -1.0])
+    np.testing.assert_array_equal(_log(x), [-np.inf, 0.0, -np.inf, np.log(1e308), np.inf, np.nan, np.nan])
