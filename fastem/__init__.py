@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from fastem.estimators import GaussianMixture, load
-
-try:
-    __version__ = version("fastem")
-except PackageNotFoundError:
-    __version__ = "unknown"
+if TYPE_CHECKING:
+    from fastem.estimators import GaussianMixture, load
 
 __all__ = ["GaussianMixture", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the estimators, and numba and scikit-learn with them, when they are first asked for."""
+    if name in __all__:
+        return getattr(import_module("fastem.estimators"), name)
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("fastem")
+    raise AttributeError(f"module 'fastem' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

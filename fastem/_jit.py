@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +64,8 @@ class _FingerprintedCache(FunctionCache):
         return (*super()._index_key(sig, codegen), self._fingerprint(sig))
 
 
-def compile_pass(function: Callable[..., Any], fingerprint: Callable[[Any], str], *, parallel: bool = True) -> Any:
-    """Compile the outermost function of a pass on first use, and keep the machine code on disk.
+class Pass:
+    """The outermost function of a pass: compiled on first use, kept on disk, run by one Python thread at a time.
 
     Parameters
     ----------
@@ -73,39 +74,58 @@ def compile_pass(function: Callable[..., Any], fingerprint: Callable[[Any], str]
     fingerprint : callable
         Maps the tuple of numba argument types to a string that changes whenever the source of a
         block function for these types changes.
-    parallel : bool
-        False compiles the same loop for one thread.
 
     Notes
     -----
     A cache directory that cannot be written is not an error: the pass is then compiled once in each process.
     """
+
+    def __init__(self, function: Callable[..., None], fingerprint: Callable[[Any], str]):
+        self._parallel = _compile(function, fingerprint, parallel=True)
+        self._serial = _compile(function, fingerprint, parallel=False)
+
+    def __call__(self, *arguments: Any) -> None:
+        with _state.lock:
+            (self._serial if _state.threads_lost else self._parallel)(*arguments)
+
+
+def _compile(function: Callable[..., None], fingerprint: Callable[[Any], str], *, parallel: bool) -> Any:
     dispatcher = numba.njit(parallel=parallel, **PASS_OPTIONS)(function)
     if not numba.config.DISABLE_JIT:
-        try:
-            dispatcher._cache = _FingerprintedCache(function, fingerprint)
-        except RuntimeError:
-            pass
+        # RuntimeError: numba found no directory that it can write to.
+        with suppress(RuntimeError):
+            dispatcher._cache = _FingerprintedCache(function, lambda sig: f"{fingerprint(sig)} {parallel=}")
     return dispatcher
 
 
-# Two Python threads inside a parallel kernel abort the interpreter under numba's workqueue layer
-# (numba#9288, numba#10565). A pass uses every core anyway, so one at a time costs nothing.
-_pass_lock = threading.RLock()
+@dataclass
+class _State:
+    """What this process may do.
+
+    Attributes
+    ----------
+    lock : lock
+        Two Python threads inside a parallel kernel abort the interpreter under numba's workqueue layer
+        (numba#9288, numba#10565). A pass uses every core anyway, so one at a time costs nothing.
+    threads_lost : bool
+        This process was forked from one that ran OpenMP threads. GNU OpenMP ends a process that starts
+        threads after that. The same loop, compiled for one thread, gives the same numbers to rounding.
+    """
+
+    lock: Any = field(default_factory=threading.Lock)
+    threads_lost: bool = False
 
 
-def _renew_pass_lock() -> None:
-    global _pass_lock
-    _pass_lock = threading.RLock()
+_state = _State()
+
+
+def _begin_in_child() -> None:
+    """After a fork: the lock may be held by a thread that is not there any more."""
+    _state.lock = threading.Lock()
+    # ValueError: no threads were started before the fork.
+    with suppress(ValueError):
+        _state.threads_lost = numba.threading_layer() == "omp"
 
 
 if hasattr(os, "register_at_fork"):
-    # A child forked while another thread of the parent was inside a pass would wait for ever.
-    os.register_at_fork(after_in_child=_renew_pass_lock)
-
-
-@contextmanager
-def pass_lock() -> Iterator[None]:
-    """Hold the one lock that every parallel pass runs under."""
-    with _pass_lock:
-        yield
+    os.register_at_fork(after_in_child=_begin_in_child)

@@ -76,6 +76,5 @@ def log_positive(x):
     r = r * z
     half_square = 0.5 * f * f
     value = n * _LN2_HIGH - ((half_square - (s * (half_square + r) + n * _LN2_LOW)) - f)
-    if not x >= _MIN_NORMAL:
-        value = -np.inf if x >= 0.0 else np.nan
-    return value if x < np.inf else x
+    below = -np.inf if x >= 0.0 else np.nan
+    return (value if x < np.inf else x) if x >= _MIN_NORMAL else below

@@ -14,7 +14,7 @@ from numba import prange
 from numba.core import types
 
 from fastem import blocks
-from fastem._jit import block_function, compile_pass, pass_lock
+from fastem._jit import Pass, block_function
 from fastem.blocks import BLOCK, STRIDE, accumulate_block, log_prob_block, posterior_block
 from fastem.stats import ExpectedStats
 
@@ -120,8 +120,23 @@ def _copy_weight(weight, start, n_rows, w):
 
 
 @block_function
-def _pass_block(family_params, latent_params, rows, weight, given, start, x, resp, w, row_loglik, scratch,
-    totals, latent_stats, family_stats, lane):
+def _pass_block(
+    family_params,
+    latent_params,
+    rows,
+    weight,
+    given,
+    start,
+    x,
+    resp,
+    w,
+    row_loglik,
+    scratch,
+    totals,
+    latent_stats,
+    family_stats,
+    lane,
+):
     _copy_block(rows, start, x)
     _copy_weight(weight, start, rows.n_rows, w)
     if given.n_columns > 0:
@@ -147,7 +162,9 @@ def _pass_block(family_params, latent_params, rows, weight, given, start, x, res
     totals.weight[lane] += total
 
 
-def _fused_pass(family_params, latent_params, rows, weight, given, first_block, scratch_rows, totals, latent_stats, family_stats):
+def _fused_pass(
+    family_params, latent_params, rows, weight, given, first_block, scratch_rows, totals, latent_stats, family_stats
+):
     n_lanes = totals.loglik.shape[0]
     n_components = latent_params[0].shape[0]
     end_block = first_block + (rows.n_rows + BLOCK - 1) // BLOCK
@@ -165,7 +182,21 @@ def _fused_pass(family_params, latent_params, rows, weight, given, first_block, 
             for block in range(max(run * RUN, first_block), min((run + 1) * RUN, end_block)):
                 start = (block - first_block) * BLOCK
                 _pass_block(
-                    family_params, latent_params, rows, weight, given, start, x, resp, w, row_loglik, scratch, totals, latent_stats, family_stats, lane
+                    family_params,
+                    latent_params,
+                    rows,
+                    weight,
+                    given,
+                    start,
+                    x,
+                    resp,
+                    w,
+                    row_loglik,
+                    scratch,
+                    totals,
+                    latent_stats,
+                    family_stats,
+                    lane,
                 )
             run += n_lanes
 
@@ -201,11 +232,11 @@ def _score_pass(family_params, latent_params, rows, scratch_rows, latent_stats, 
 
 
 def _fingerprint(sig: tuple[Any, ...]) -> str:
-    return blocks.fingerprint(*(t.instance_class for t in sig if isinstance(t, types.NamedTuple)))
+    return blocks.fingerprint(*(t.instance_class for t in sig if isinstance(t, types.NamedTuple)))  # type: ignore[attr-defined]
 
 
-_compiled_fused_pass = compile_pass(_fused_pass, _fingerprint)
-_compiled_score_pass = compile_pass(_score_pass, _fingerprint)
+_compiled_fused_pass = Pass(_fused_pass, _fingerprint)
+_compiled_score_pass = Pass(_score_pass, _fingerprint)
 
 
 def fused_pass(
@@ -238,8 +269,9 @@ def fused_pass(
     _require_registered(family_params, latent_params)
     scratch_rows = blocks.scratch_rows(rows.n_columns)
     totals = _Totals(lanes.loglik, lanes.weight, lanes.impossible)
-    with pass_lock():
-        _compiled_fused_pass(family_params, latent_params, rows, weight, given, first_block, scratch_rows, totals, lanes.latent, lanes.family)
+    _compiled_fused_pass(
+        family_params, latent_params, rows, weight, given, first_block, scratch_rows, totals, lanes.latent, lanes.family
+    )
 
 
 def score_pass(
@@ -269,17 +301,16 @@ def score_pass(
         The component of highest responsibility.
     """
     _require_registered(family_params, latent_params)
-    with pass_lock():
-        _compiled_score_pass(
-            family_params,
-            latent_params,
-            rows,
-            blocks.scratch_rows(rows.n_columns),
-            latent_stats,
-            np.empty(0) if loglik is None else loglik,
-            np.empty((0, 0)) if resp is None else resp,
-            np.empty(0, dtype=np.int64) if label is None else label,
-        )
+    _compiled_score_pass(
+        family_params,
+        latent_params,
+        rows,
+        blocks.scratch_rows(rows.n_columns),
+        latent_stats,
+        np.empty(0) if loglik is None else loglik,
+        np.empty((0, 0)) if resp is None else resp,
+        np.empty(0, dtype=np.int64) if label is None else label,
+    )
 
 
 def _require_registered(family_params: Any, latent_params: Any) -> None:

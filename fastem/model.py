@@ -108,9 +108,7 @@ class Gathering:
     def _pass(self, chunk: Chunk, given: kernel.Rows) -> None:
         rows = kernel.rows_of(chunk.X)
         weight = kernel.weights_of(chunk.weight)
-        kernel.fused_pass(
-            self._params.family, self._params.latent, rows, weight, self._lanes, self._n_blocks, given
-        )
+        kernel.fused_pass(self._params.family, self._params.latent, rows, weight, self._lanes, self._n_blocks, given)
         self._n_blocks += -(-chunk.X.shape[0] // kernel.BLOCK)
 
     def total(self) -> ExpectedStats:

@@ -32,20 +32,12 @@ class Additive(_Fields):
     __slots__ = ()
     shared: tuple[str, ...] = ()
 
-    if TYPE_CHECKING:
-        _fields: tuple[str, ...]
-
-        def _replace(self, **changes: Any) -> Self: ...
-        def _asdict(self) -> dict[str, Any]: ...
-
     def _map(self, change: Any, *others: Any) -> Self:
         """Replace each summed field by `change(field, *fields of the others)`."""
-        return self._replace(
-            **{
-                name: change(getattr(self, name), *(getattr(other, name) for other in others))
-                for name in self._fields
-                if name not in self.shared
-            }
+        record: Any = self
+        summed = [name for name in record._fields if name not in self.shared]
+        return record._replace(
+            **{name: change(getattr(self, name), *(getattr(other, name) for other in others)) for name in summed}
         )
 
     def __add__(self, other: Self) -> Self:  # type: ignore[override]

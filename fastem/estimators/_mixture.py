@@ -162,7 +162,7 @@ class BaseMixture(DensityMixin, BaseEstimator):
         n_positive = 0
         for chunk in source.chunks():
             gathering.add_given(chunk, np.broadcast_to(np.float64(1.0), (len(chunk), 1)))
-            n_positive += len(chunk) if chunk.weight is None else np.count_nonzero(chunk.weight)
+            n_positive += len(chunk) if chunk.weight is None else int(np.count_nonzero(chunk.weight))
         if n_positive < self.n_components:
             raise ValueError(
                 f"n_components={self.n_components} is larger than n_samples={n_positive}, the number of rows"

@@ -82,10 +82,12 @@ class GaussianMixture(BaseMixture):
         Whether nothing worth `tol` was left to gain; never True after the objective fell.
     stop_reason_ : {"converged", "max_iter", "objective_fell", "interrupted"}
     n_iter_ : int
+        Iterations that were run.
     lower_bound_ : float
         Mean log-likelihood per row (per unit of weight) at the fitted parameters, in nats.
     lower_bounds_ : list of float
-        The same at the start and after each iteration: n_iter_ + 1 values that never fall.
+        The same at the start and after each iteration that was kept; it never falls. An iteration that
+        lowers it is undone, and is the last.
     fit_report_ : FitReport
         What happened, including every rescue of a component. Print it.
     n_features_in_ : int
@@ -344,9 +346,9 @@ def _read_weights(given: Any, n_components: int) -> np.ndarray:
 
 
 def _proper_params(family: Gaussian, means: np.ndarray, covariances: np.ndarray) -> Any:
-    if covariances.ndim > 1 and covariances.shape[-2:] == (family.n_features,) * 2 and family.covariance_type != "diag":
-        if not np.allclose(covariances, np.swapaxes(covariances, -1, -2), rtol=1e-8, atol=0):
-            raise ValueError("covariances and precisions must be symmetric.")
+    matrices = family.covariance_type in ("full", "tied")
+    if matrices and not np.allclose(covariances, np.swapaxes(covariances, -1, -2), rtol=1e-8, atol=0):
+        raise ValueError("covariances and precisions must be symmetric.")
     try:
         return family.params(means, covariances)
     except np.linalg.LinAlgError as error:

@@ -1,0 +1,1 @@
+"""Who maps chunks, and who sums the results."""

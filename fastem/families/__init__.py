@@ -1,0 +1,1 @@
+"""Observed distributions, one file each: a density, its statistics, its M-step, its constraints."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -277,9 +277,7 @@ def floored_whitening(covariances: np.ndarray, floor: np.ndarray | None) -> tupl
     return covariances, whitening, lifted
 
 
-def floored_inverse_sd(
-    variances: np.ndarray, floor: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def floored_inverse_sd(variances: np.ndarray, floor: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Variances (K, D) of at least the floor (D,), their inverse square roots, and which components were lifted."""
     floor = _least_variances(variances, floor)
     lifted = np.any(variances < floor, axis=1)

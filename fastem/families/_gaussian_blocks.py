@@ -16,7 +16,7 @@ def centre_block(x, mean, centred):
 
 @block_function
 def weighted_centre_block(x, mean, resp, centred, weighted, sx):
-    """Set ``centred = x - mean`` and ``weighted = resp * centred``, add its row sums to `sx`; return the sum of resp."""
+    """Set ``centred = x - mean`` and ``weighted = resp * centred``, and add the latter's sums to `sx`."""
     for j in range(mean.shape[0]):
         total = 0.0
         for i in range(BLOCK):
@@ -25,7 +25,6 @@ def weighted_centre_block(x, mean, resp, centred, weighted, sx):
             weighted[j, i] = resp[i] * difference
             total += resp[i] * difference
         sx[j] += total
-    return sum_block(resp)
 
 
 @block_function
@@ -109,7 +108,9 @@ def triangular_product(factor, centred, product):
         for b in range(0, whole, 4):
             f0, f1, f2, f3 = factor[a, b], factor[a, b + 1], factor[a, b + 2], factor[a, b + 3]
             for i in range(BLOCK):
-                product[a, i] += f0 * centred[b, i] + f1 * centred[b + 1, i] + f2 * centred[b + 2, i] + f3 * centred[b + 3, i]
+                product[a, i] += (
+                    f0 * centred[b, i] + f1 * centred[b + 1, i] + f2 * centred[b + 2, i] + f3 * centred[b + 3, i]
+                )
         for b in range(whole, a + 1):
             f0 = factor[a, b]
             for i in range(BLOCK):

@@ -60,7 +60,9 @@ class GaussianDiag(Gaussian):
     def n_parameters(self) -> int:
         return 2 * self.n_components * self.n_features
 
-    def sample(self, params: GaussianDiagParams, component: int, n_rows: int, random: np.random.Generator) -> np.ndarray:
+    def sample(
+        self, params: GaussianDiagParams, component: int, n_rows: int, random: np.random.Generator
+    ) -> np.ndarray:
         noise = random.standard_normal((n_rows, self.n_features))
         return params.means[component] + noise * np.sqrt(params.covariances[component])
 

@@ -19,9 +19,11 @@ from fastem.families._gaussian import (
 from fastem.families._gaussian_blocks import (
     add_scatter,
     centre_block,
+    sum_block,
     triangular_product,
     weighted_centre_block,
 )
+from fastem.families._gaussian_small import MAX_SMALL, accumulate_small, log_prob_small
 
 
 class GaussianFullParams(NamedTuple):
@@ -75,7 +77,9 @@ class GaussianFull(Gaussian):
         k, d = self.n_components, self.n_features
         return k * d + k * d * (d + 1) // 2
 
-    def sample(self, params: GaussianFullParams, component: int, n_rows: int, random: np.random.Generator) -> np.ndarray:
+    def sample(
+        self, params: GaussianFullParams, component: int, n_rows: int, random: np.random.Generator
+    ) -> np.ndarray:
         factor = np.linalg.cholesky(params.covariances[component])
         return params.means[component] + random.standard_normal((n_rows, self.n_features)) @ factor.T
 
@@ -88,27 +92,16 @@ class GaussianFull(Gaussian):
 
 
 def _log_prob_block(family_params, x, log_prob, scratch):
-    means, whitening, norm = family_params.means, family_params.whitening, family_params.log_norm
+    means, whitening, log_norm = family_params.means, family_params.whitening, family_params.log_norm
     n_components, n_features = means.shape
+    centred, white = scratch[:n_features], scratch[n_features : 2 * n_features]
     for k in range(n_components):
-        if n_features == 1:
-            m0, w00 = means[k, 0], whitening[k, 0, 0]
-            for i in range(BLOCK):
-                z0 = w00 * (x[0, i] - m0)
-                log_prob[k, i] = norm[k] - 0.5 * (z0 * z0)
-        elif n_features == 2:
-            m0, m1 = means[k, 0], means[k, 1]
-            w00, w10, w11 = whitening[k, 0, 0], whitening[k, 1, 0], whitening[k, 1, 1]
-            for i in range(BLOCK):
-                c0 = x[0, i] - m0
-                z0 = w00 * c0
-                z1 = w10 * c0 + w11 * (x[1, i] - m1)
-                log_prob[k, i] = norm[k] - 0.5 * (z0 * z0 + z1 * z1)
+        if n_features <= MAX_SMALL:
+            log_prob_small(x, means[k], whitening[k], log_norm[k], log_prob[k])
         else:
-            centred, white = scratch[:n_features], scratch[n_features : 2 * n_features]
             centre_block(x, means[k], centred)
             triangular_product(whitening[k], centred, white)
-            _log_prob_of_white(white, norm[k], log_prob[k])
+            _log_prob_of_white(white, log_norm[k], log_prob[k])
 
 
 @block_function
@@ -128,41 +121,16 @@ def _log_prob_of_white(white, log_norm, log_prob):
 
 
 def _accumulate_block(family_params, x, resp, scratch, family_stats, lane):
-    means = family_params.means
+    means, n, sx, sxx = family_params.means, family_stats.n, family_stats.sx, family_stats.sxx
     n_components, n_features = means.shape
     centred, weighted = scratch[:n_features], scratch[n_features : 2 * n_features]
     for k in range(n_components):
-        n, s0, s1, s00, s10, s11 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-        if n_features == 1:
-            m0 = means[k, 0]
-            for i in range(BLOCK):
-                c0 = x[0, i] - m0
-                w0 = resp[k, i] * c0
-                n += resp[k, i]
-                s0 += w0
-                s00 += w0 * c0
-            family_stats.sx[lane, k, 0] += s0
-            family_stats.sxx[lane, k, 0, 0] += s00
-        elif n_features == 2:
-            m0, m1 = means[k, 0], means[k, 1]
-            for i in range(BLOCK):
-                c0, c1 = x[0, i] - m0, x[1, i] - m1
-                w0, w1 = resp[k, i] * c0, resp[k, i] * c1
-                n += resp[k, i]
-                s0 += w0
-                s1 += w1
-                s00 += w0 * c0
-                s10 += w1 * c0
-                s11 += w1 * c1
-            family_stats.sx[lane, k, 0] += s0
-            family_stats.sx[lane, k, 1] += s1
-            family_stats.sxx[lane, k, 0, 0] += s00
-            family_stats.sxx[lane, k, 1, 0] += s10
-            family_stats.sxx[lane, k, 1, 1] += s11
+        n[lane, k] += sum_block(resp[k])
+        if n_features <= MAX_SMALL:
+            accumulate_small(x, means[k], resp[k], sx[lane, k], sxx[lane, k])
         else:
-            n = weighted_centre_block(x, means[k], resp[k], centred, weighted, family_stats.sx[lane, k])
-            add_scatter(weighted, centred, family_stats.sxx[lane, k])
-        family_stats.n[lane, k] += n
+            weighted_centre_block(x, means[k], resp[k], centred, weighted, sx[lane, k])
+            add_scatter(weighted, centred, sxx[lane, k])
 
 
 register_family(GaussianFullParams, log_prob_block=_log_prob_block, accumulate_block=_accumulate_block)

@@ -6,7 +6,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from fastem.blocks import BLOCK, register_family
+from fastem.blocks import register_family
 from fastem.families._gaussian import (
     CentralMoments,
     Gaussian,
@@ -20,9 +20,11 @@ from fastem.families._gaussian_blocks import (
     add_scatter,
     centre_block,
     log_prob_of_white,
+    sum_block,
     triangular_product,
     weighted_centre_block,
 )
+from fastem.families._gaussian_small import MAX_SMALL, accumulate_small
 
 
 class GaussianTiedParams(NamedTuple):
@@ -82,7 +84,9 @@ class GaussianTied(Gaussian):
         d = self.n_features
         return self.n_components * d + d * (d + 1) // 2
 
-    def sample(self, params: GaussianTiedParams, component: int, n_rows: int, random: np.random.Generator) -> np.ndarray:
+    def sample(
+        self, params: GaussianTiedParams, component: int, n_rows: int, random: np.random.Generator
+    ) -> np.ndarray:
         factor = np.linalg.cholesky(params.covariances)
         return params.means[component] + random.standard_normal((n_rows, self.n_features)) @ factor.T
 
@@ -108,14 +112,16 @@ def _log_prob_block(family_params, x, log_prob, scratch):
 
 
 def _accumulate_block(family_params, x, resp, scratch, family_stats, lane):
-    means = family_params.means
+    means, n, sx, sxx = family_params.means, family_stats.n, family_stats.sx, family_stats.sxx
     n_components, n_features = means.shape
     centred, weighted = scratch[:n_features], scratch[n_features : 2 * n_features]
     for k in range(n_components):
-        family_stats.n[lane, k] += weighted_centre_block(
-            x, means[k], resp[k], centred, weighted, family_stats.sx[lane, k]
-        )
-        add_scatter(weighted, centred, family_stats.sxx[lane])
+        n[lane, k] += sum_block(resp[k])
+        if n_features <= MAX_SMALL:
+            accumulate_small(x, means[k], resp[k], sx[lane, k], sxx[lane])
+        else:
+            weighted_centre_block(x, means[k], resp[k], centred, weighted, sx[lane, k])
+            add_scatter(weighted, centred, sxx[lane])
 
 
 register_family(GaussianTiedParams, log_prob_block=_log_prob_block, accumulate_block=_accumulate_block)

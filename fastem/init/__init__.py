@@ -1,0 +1,1 @@
+"""Starts: from rows to first parameters."""

@@ -1,0 +1,1 @@
+"""Hidden structures, one file each."""

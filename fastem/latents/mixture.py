@@ -95,5 +95,3 @@ def _posterior_block(latent_params, log_prob, weight, row_loglik, scratch, laten
 
 
 register_latent(MixtureParams, posterior_block=_posterior_block)
-
-

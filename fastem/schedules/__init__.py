@@ -1,0 +1,1 @@
+"""Orders of E- and M-steps, one file each, and when they stop."""

@@ -32,7 +32,7 @@ def fit_batch(problem: Problem, start: Any, *, tol: float, max_iter: int, watch:
     """
     trace = Trace()
     params, stats, reason = start, None, Reason.MAX_ITER
-    near = 0
+    near = iteration = 0
     try:
         stats = problem.e_step(start)
         trace.objective.append(stats.objective)
@@ -59,7 +59,8 @@ def fit_batch(problem: Problem, start: Any, *, tol: float, max_iter: int, watch:
         if stats is None:
             raise
         reason = Reason.INTERRUPTED
-    return FitResult(params, stats, trace, reason)
+        iteration = len(trace.objective) - 1
+    return FitResult(params, stats, trace, reason, iteration)
 
 
 def _tell(watch: Watch | None, trace: Trace) -> None:

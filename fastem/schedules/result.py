@@ -56,16 +56,16 @@ class Trace:
 
 @dataclass(frozen=True)
 class FitResult:
-    """Parameters with the highest objective met, and the story of how they were found."""
+    """Parameters with the highest objective met, and the story of how they were found.
+
+    `n_iter` counts the iterations that were run; the last one may have been undone.
+    """
 
     params: Any
     stats: ExpectedStats
     trace: Trace
     reason: Reason
-
-    @property
-    def n_iter(self) -> int:
-        return len(self.trace.objective) - 1
+    n_iter: int
 
     @property
     def objective(self) -> float:

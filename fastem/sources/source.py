@@ -44,9 +44,19 @@ class Source(Protocol):
         """All rows in order, cut into chunks of at most `max_rows`; every call starts again."""
         ...
 
-    def sample(self, n_rows: int, random: np.random.Generator) -> Source:
-        """At most `n_rows` rows of positive weight, drawn without replacement, in memory."""
+    def sample(self, n_rows: int, random: np.random.Generator) -> Sample:
+        """At most `n_rows` rows of positive weight, drawn without replacement."""
         ...
+
+
+class Sample(Source, Protocol):
+    """A source whose rows (N, D) and weights (N,) or None lie in memory."""
+
+    @property
+    def X(self) -> np.ndarray: ...
+
+    @property
+    def weight(self) -> np.ndarray | None: ...
 
 
 # A multiple of any block size: chunks of whole blocks give the same bits as one large chunk.

@@ -1,0 +1,1 @@
+"""Benchmarks for airspeed velocity. FASTEM_BENCH=toy|regular|large chooses the sizes."""

@@ -1,0 +1,48 @@
+"""Whole fits, from fixed first parameters to convergence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from benchmarks import common
+from benchmarks.common import CHECKED_ROWS, PROFILE, PROFILES, SEPARATED, WORKLOADS, Workload
+from fastem import GaussianMixture
+
+
+class Fit:
+    """A fit to convergence, of components that overlap and of components that do not."""
+
+    params = (WORKLOADS + [replace(workload, separation=SEPARATED) for workload in WORKLOADS],)
+    param_names = ("workload",)
+
+    def setup(self, workload: Workload) -> None:
+        self.X = common.rows_of(workload)
+        self.settings = {**common.start_settings(workload), "max_iter": PROFILES[PROFILE].max_iter}
+        with common.quiet():
+            GaussianMixture(**{**self.settings, "max_iter": 1}).fit(self.X[:CHECKED_ROWS])
+
+    def fit(self) -> GaussianMixture:
+        with common.quiet():
+            return GaussianMixture(**self.settings).fit(self.X)
+
+    def time_fit(self, workload: Workload) -> None:
+        self.fit()
+
+    def track_n_iter(self, workload: Workload) -> int:
+        return self.fit().n_iter_
+
+    track_n_iter.unit = "iterations"
+
+    def track_log_likelihood(self, workload: Workload) -> float:
+        return self.fit().lower_bound_
+
+    track_log_likelihood.unit = "nats per row"
+
+    def track_log_likelihood_error(self, workload: Workload) -> float:
+        """Error of the log-likelihood that the fit claims for its parameters."""
+        mixture = self.fit()
+        exact = common.mean_log_likelihood(self.X, common.parameters_of(mixture))
+        return common.relative_error(mixture.lower_bound_, exact)
+
+    track_log_likelihood_error.unit = "relative"
+    track_log_likelihood_error.bound = 1e-10

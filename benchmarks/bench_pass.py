@@ -1,0 +1,146 @@
+"""Single passes over the rows at fixed parameters: the E-step, scores and predictions, and their memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import common
+from benchmarks.common import CHECKED_ROWS, WORKLOADS, Workload
+from fastem import GaussianMixture
+from fastem.sources import Chunk
+from fastem.stats import ExpectedStats
+
+_MIDDLE = WORKLOADS[2]
+REGIMES = [replace(workload, covariance_type=name) for workload in WORKLOADS for name in common.FAMILIES] + [
+    replace(_MIDDLE, order="F"),
+    replace(_MIDDLE, dtype="float32"),
+    replace(_MIDDLE, dtype="float32", order="F"),
+]
+
+
+class EStep:
+    """One fused pass that gathers the expected statistics."""
+
+    params = (REGIMES,)
+    param_names = ("workload",)
+
+    def setup(self, workload: Workload) -> None:
+        self.X = common.rows_of(workload)
+        self.checked = self.X[:CHECKED_ROWS]
+        self.model, self.start = common.model_of(workload)
+        self.e_step(self.checked)
+
+    def e_step(self, X: np.ndarray) -> ExpectedStats:
+        return self.model.e_step(self.start, Chunk(X, None, 0))
+
+    def time_e_step(self, workload: Workload) -> None:
+        self.e_step(self.X)
+
+    def track_ns_per_row(self, workload: Workload) -> float:
+        return 1e9 * common.seconds_per_call(lambda: self.e_step(self.X)) / workload.n_rows
+
+    track_ns_per_row.unit = "ns"
+
+    def track_log_likelihood_error(self, workload: Workload) -> float:
+        exact = common.mean_log_likelihood(self.checked, common.start_of(workload))
+        return common.relative_error(self.e_step(self.checked).objective, exact)
+
+    track_log_likelihood_error.unit = "relative"
+    track_log_likelihood_error.bound = 1e-11
+
+    def track_statistics_error(self, workload: Workload) -> float:
+        """Error of the weights, means and covariances that an M-step makes of the statistics."""
+        params, _ = self.model.m_step(self.e_step(self.checked))
+        exact = common.em_step(self.checked, common.start_of(workload), workload.covariance_type)
+        return max(
+            common.relative_error(params.latent.weights, exact.weights),
+            common.relative_error(params.family.means, exact.means),
+            common.relative_error(params.family.covariances, exact.covariances_as(workload.covariance_type)),
+        )
+
+    track_statistics_error.unit = "relative"
+    track_statistics_error.bound = 1e-10
+
+
+class Scores:
+    """What a fitted model says of each row."""
+
+    params = (WORKLOADS,)
+    param_names = ("workload",)
+
+    def setup(self, workload: Workload) -> None:
+        self.X = common.rows_of(workload)
+        self.checked = self.X[:CHECKED_ROWS]
+        self.mixture = common.mixture_of(workload)
+        self.mixture.predict(self.checked)
+
+    def log_joint(self, workload: Workload) -> np.ndarray:
+        return common.log_joint(self.checked, common.start_of(workload))
+
+    def time_score_samples(self, workload: Workload) -> None:
+        self.mixture.score_samples(self.X)
+
+    def time_predict(self, workload: Workload) -> None:
+        self.mixture.predict(self.X)
+
+    def time_predict_proba(self, workload: Workload) -> None:
+        self.mixture.predict_proba(self.X)
+
+    def track_score_samples_error(self, workload: Workload) -> float:
+        exact = np.logaddexp.reduce(self.log_joint(workload), axis=1)
+        return common.relative_error(self.mixture.score_samples(self.checked), exact)
+
+    track_score_samples_error.unit = "relative"
+    track_score_samples_error.bound = 1e-11
+
+    def track_predict_error(self, workload: Workload) -> float:
+        """Largest log-odds by which another component than the predicted one is more probable."""
+        joint = self.log_joint(workload)
+        predicted = joint[np.arange(len(joint)), self.mixture.predict(self.checked)]
+        return float(np.max(joint.max(axis=1) - predicted))
+
+    track_predict_error.unit = "nats"
+    track_predict_error.bound = 1e-9
+
+    def track_predict_proba_error(self, workload: Workload) -> float:
+        joint = self.log_joint(workload)
+        exact = np.exp(joint - np.logaddexp.reduce(joint, axis=1)[:, None])
+        return common.relative_error(self.mixture.predict_proba(self.checked), exact)
+
+    track_predict_proba_error.unit = "relative"
+    track_predict_proba_error.bound = 1e-10
+
+
+class PeakMemory:
+    """Peak memory of a process that holds the rows: from one size to the next only the data (and labels) may grow."""
+
+    params = ([_MIDDLE, replace(_MIDDLE, n_rows=4 * _MIDDLE.n_rows)],)
+    param_names = ("workload",)
+
+    def setup_cache(self) -> dict[Workload, Path]:
+        """Files with the rows, so that no other process pays for drawing them; and compiled kernels on disk."""
+        files = {workload: Path(f"{workload.n_rows}.npy").absolute() for workload in self.params[0]}
+        for workload, file in files.items():
+            np.save(file, common.rows_of(workload))
+            self.setup(files, workload)
+        return files
+
+    def setup(self, files: dict[Workload, Path], workload: Workload) -> None:
+        self.X = np.load(files[workload])
+        self.settings = {**common.start_settings(workload), "tol": 0.0, "max_iter": 2}
+        self.mixture = common.mixture_of(workload)
+        self.mixture.predict(self.X[:CHECKED_ROWS])
+        self.fit(self.X[:CHECKED_ROWS])
+
+    def fit(self, X: np.ndarray) -> None:
+        with common.quiet():
+            GaussianMixture(**self.settings).fit(X)
+
+    def peakmem_fit(self, files: dict[Workload, Path], workload: Workload) -> None:
+        self.fit(self.X)
+
+    def peakmem_predict(self, files: dict[Workload, Path], workload: Workload) -> None:
+        self.mixture.predict(self.X)

@@ -1,0 +1,242 @@
+"""What the command line prints: tables for people, JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table as Grid
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from fastem import GaussianMixture
+    from fastem._table import Table
+
+_REASONS = {
+    "converged": "converged",
+    "max_iter": "not converged: iterations ran out",
+    "objective_fell": "not converged: the objective fell",
+    "interrupted": "not converged: interrupted",
+}
+# A table of parameters with more columns than this is read by rows.
+_WIDE_FEATURES = 6
+_MOST_FEATURES = 20
+
+
+def _standard_deviations(mixture: GaussianMixture) -> np.ndarray:
+    """Of each component and feature (K, D)."""
+    import numpy as np
+
+    variances = mixture.covariances_
+    if mixture.covariance_type in ("full", "tied"):
+        variances = np.diagonal(variances, axis1=-2, axis2=-1)
+    elif mixture.covariance_type == "spherical":
+        variances = variances[:, None]
+    return np.broadcast_to(np.sqrt(variances), mixture.means_.shape)
+
+
+def feature_names(mixture: GaussianMixture) -> list[str] | None:
+    """Names of the features that the model was fitted to."""
+    names = getattr(mixture, "feature_names_in_", None)
+    return None if names is None else [str(name) for name in names]
+
+
+def feature_labels(mixture: GaussianMixture) -> list[str]:
+    """Names of the features, made up where the model knows none."""
+    return feature_names(mixture) or [f"feature {index}" for index in range(mixture.n_features_in_)]
+
+
+def describe(mixture: GaussianMixture) -> dict[str, Any]:
+    """Everything about a model."""
+    story = ("converged_", "stop_reason_", "n_iter_", "lower_bound_", "lower_bounds_")
+    return {
+        "class": type(mixture).__name__,
+        "n_components": mixture.n_components,
+        "n_features": mixture.n_features_in_,
+        "feature_names": feature_names(mixture),
+        "covariance_type": mixture.covariance_type,
+        "weights": mixture.weights_,
+        "means": mixture.means_,
+        "covariances": mixture.covariances_,
+        **{name.removesuffix("_"): getattr(mixture, name) for name in story if hasattr(mixture, name)},
+        "report": mixture.fit_report_.to_dict() if hasattr(mixture, "fit_report_") else None,
+        "settings": mixture.get_params(),
+    }
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """One line of strict JSON on stdout."""
+    typer.echo(json.dumps(_plain(value), allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    """Values that JSON has; null for NaN and infinity, which it has not."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, str | int | float | None) else str(value)
+
+
+def make_console() -> Console:
+    """A console that prints text as it is."""
+    # Names of files and columns may hold what rich takes for markup or emoji.
+    return Console(markup=False, emoji=False, highlight=False)
+
+
+def title(mixture: GaussianMixture) -> str:
+    """What kind of model it is."""
+    return f"Gaussian mixture, {count(mixture.n_components, 'component')}, {mixture.covariance_type} covariance"
+
+
+def count(n: int, noun: str) -> str:
+    """A number and its noun."""
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
+def print_model(mixture: GaussianMixture, labels: Sequence[str], facts: dict[str, str]) -> None:
+    """Parameters and the story of a model."""
+    console = make_console()
+    console.print(title(mixture), style="bold")
+    table = _wide_parameters(mixture, labels)
+    # Measured without the limit of the terminal: a table that does not fit would be cut.
+    width = console.measure(table, options=console.options.update(width=10_000)).maximum
+    if len(labels) > _WIDE_FEATURES or width > console.width:
+        table = _long_parameters(mixture, labels)
+    _print_parts(console, table, facts_table(_story(mixture) | facts))
+
+
+def _print_parts(console: Console, *parts: Grid) -> None:
+    for part in parts:
+        console.print()
+        console.print(part)
+
+
+def _grid(*columns: str) -> Grid:
+    """A table whose columns after the first hold numbers."""
+    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for index, column in enumerate(columns):
+        grid.add_column(column, justify="right" if index else "left", no_wrap=True)
+    return grid
+
+
+def _wide_parameters(mixture: GaussianMixture, labels: Sequence[str]) -> Grid:
+    grid = _grid("component", "weight", *(f"{_heading(name)}\nmean ± sd" for name in labels))
+    cells = _mean_cells(mixture)
+    for k, weight in enumerate(mixture.weights_):
+        grid.add_row(str(k), _share(weight), *(f"{mean} ± {sd}" for mean, sd in cells[k]))
+    return grid
+
+
+def _long_parameters(mixture: GaussianMixture, labels: Sequence[str]) -> Grid:
+    grid = _grid("component", "weight", "column", "mean", "sd")
+    names = grid.columns[2]
+    names.justify, names.no_wrap, names.overflow = "left", False, "fold"
+    shown = labels[:_MOST_FEATURES]
+    for k, (weight, cells) in enumerate(zip(mixture.weights_, _mean_cells(mixture), strict=True)):
+        for index, (name, (mean, sd)) in enumerate(zip(shown, cells, strict=False)):
+            grid.add_row(*((str(k), _share(weight)) if index == 0 else ("", "")), name, mean, sd)
+        if len(labels) > len(shown):
+            grid.add_row("", "", f"and {len(labels) - len(shown)} more (all by --json)", "", "")
+        grid.add_section()
+    return grid
+
+
+def _heading(label: str) -> str:
+    return f"column {label}" if label.isdecimal() else label
+
+
+def _mean_cells(mixture: GaussianMixture) -> list[list[tuple[str, str]]]:
+    """Mean and standard deviation of each component and feature, with the same decimals all down a feature."""
+    sds = _standard_deviations(mixture)
+    formats = [_number_format(mixture.means_[:, j], sds[:, j]) for j in range(mixture.n_features_in_)]
+    return [
+        [(format(mean, form), format(sd, form)) for mean, sd, form in zip(means, row, formats, strict=True)]
+        for means, row in zip(mixture.means_, sds, strict=True)
+    ]
+
+
+def _number_format(means: np.ndarray, sds: np.ndarray) -> str:
+    """Decimals that show four digits of the smallest standard deviation, or powers of ten for extreme numbers."""
+    decimals = max(0, 3 - math.floor(math.log10(sds.min())))
+    return f".{decimals}f" if decimals <= 9 and abs(means).max() < 1e12 and sds.max() < 1e12 else ".4e"
+
+
+def _share(weight: float) -> str:
+    return f"{weight:.1e}" if 0 < weight < 1e-3 else f"{weight:.4f}"
+
+
+def _story(mixture: GaussianMixture) -> dict[str, str]:
+    """What happened during the fit, for those models that were fitted."""
+    if not hasattr(mixture, "fit_report_"):
+        return {"fit": "none: the parameters were given"}
+    report = mixture.fit_report_
+    facts = {"fit": f"{_REASONS[report.stop_reason]} after {count(report.n_iter, 'iteration')}"}
+    if len(report.runs) > 1:
+        facts["fit"] += f"; best of {len(report.runs)} starts"
+    left = "" if math.isnan(report.remaining) else f"; about {report.remaining:.1g} left to gain"
+    facts["objective"] = f"{report.objective:.9g} nats per row{left}"
+    if report.rescues:
+        facts["rescued"] = "\n".join(str(rescue) for rescue in report.rescues)
+    if report.impossible_weight > 0:
+        facts["impossible"] = f"rows of total weight {report.impossible_weight:g} have density zero"
+    return facts
+
+
+def settings(mixture: GaussianMixture) -> str:
+    """Constructor parameters, on one line."""
+    settings = mixture.get_params().items()
+    return ", ".join(f"{name}={_one_line(value)}" for name, value in settings if value is not None)
+
+
+def _one_line(value: Any) -> str:
+    return f"an array of shape {value.shape}" if hasattr(value, "shape") else str(value)
+
+
+def data_facts(file: Path, table: Table) -> dict[str, str]:
+    """What was read."""
+    n_rows, n_columns = table.X.shape
+    weighted = "" if table.weight is None else f" of total weight {table.weight.sum():.9g}"
+    return {"data": f"{file}: {count(n_rows, 'row')}{weighted}, {count(n_columns, 'column')}"}
+
+
+def criteria_facts(criteria: dict[str, float]) -> dict[str, str]:
+    """How well a model describes the rows."""
+    return {
+        "log-likelihood": f"{criteria['loglik']:.9g} nats",
+        "AIC, BIC": f"{criteria['aic']:.9g}, {criteria['bic']:.9g} (lower is better)",
+    }
+
+
+def facts_table(facts: dict[str, str]) -> Grid:
+    """Names and values in two columns."""
+    grid = Grid.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in facts.items():
+        grid.add_row(name, value)
+    return grid
+
+
+def print_shares(counts: np.ndarray, written: dict[str, Path | None]) -> None:
+    """Rows by component; expected numbers of rows when they are not whole."""
+    grid = _grid("component", "rows", "share")
+    for k, count in enumerate(counts.tolist()):
+        grid.add_row(str(k), str(count) if isinstance(count, int) else f"{count:.1f}", _share(count / counts.sum()))
+    _print_parts(make_console(), grid, facts_table(written_facts(written)))
+
+
+def written_facts(written: dict[str, Path | None]) -> dict[str, str]:
+    """Which files were written."""
+    return {name: f"written to {path}" for name, path in written.items() if path is not None}

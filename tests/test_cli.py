@@ -1,0 +1,517 @@
+"""The command line against the Python interface, and every error in a user's words."""
+
+from __future__ import annotations
+
+import gzip
+import inspect
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import fastem
+from fastem import GaussianMixture
+from fastem._table import open_table, read_table
+from fastem.cli import app, fit_command
+
+FAITHFUL = Path(__file__).parent.parent / "examples" / "faithful.csv"
+LOGLIK_PER_ROW = -1130.26396018 / 272
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def run(*arguments, columns=100):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": str(columns)})
+
+
+def succeed(*arguments, columns=100):
+    result = run(*arguments, columns=columns)
+    assert result.exit_code == 0, (result.stdout, result.stderr, result.exception)
+    return result
+
+
+def succeed_json(*arguments):
+    result = succeed(*arguments, "--json")
+    return json.loads(result.stdout, parse_constant=lambda token: pytest.fail(f"{token} is not JSON"))
+
+
+def fail(*arguments):
+    """The one line of an expected error."""
+    result = run(*arguments)
+    assert result.exit_code == 1, (result.stdout, result.stderr, result.exception)
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    return result.stderr
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a file of this name and content."""
+
+    def write_file(name, content):
+        path = tmp_path / name
+        if isinstance(content, np.ndarray):
+            np.save(path, content, allow_pickle=True)
+        else:
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write_file
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """Two components, fitted to Old Faithful and saved."""
+    path = tmp_path_factory.mktemp("model") / "model.npz"
+    succeed("fit", FAITHFUL, "--components", 2, "--seed", 0, "--output", path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def mixture():
+    """The same model by the Python interface."""
+    return GaussianMixture(2, random_state=0).fit(np.loadtxt(FAITHFUL, delimiter=",", skiprows=1))
+
+
+# Fit.
+
+
+def test_fit_finds_the_reference_optimum(faithful, mixture):
+    found = succeed_json("fit", FAITHFUL, "--components", 2, "--seed", 0)
+    order = np.argsort(found["weights"])
+    np.testing.assert_allclose(found["score"], LOGLIK_PER_ROW, atol=1e-4)
+    np.testing.assert_allclose(np.array(found["weights"])[order], [0.35587, 0.64413], atol=1e-2)
+    np.testing.assert_allclose(np.array(found["means"])[order], [[2.0364, 54.478], [4.2897, 79.968]], atol=1e-2)
+    assert found["means"] == mixture.means_.tolist()
+    assert found["covariances"] == mixture.covariances_.tolist()
+    assert found["aic"] == mixture.aic(faithful)
+    assert found["bic"] == mixture.bic(faithful)
+    assert found["lower_bounds"] == mixture.lower_bounds_
+    assert found["feature_names"] == ["eruptions", "waiting"]
+    assert found["settings"]["random_state"] == 0
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_fit_prints_a_table(columns):
+    result = succeed("fit", FAITHFUL, "-k", 2, "--seed", 0, columns=columns)
+    for text in ("eruptions", "mean ± sd", "2.0364 ± 0.26", "79.9", "converged after", "272 rows", "AIC, BIC", "nats"):
+        assert text in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= columns
+    assert result.stderr == ""
+
+
+def test_fit_prints_a_column_in_a_row_when_the_table_would_be_too_wide(write):
+    rows = np.random.default_rng(0).normal(size=(60, 25))
+    narrow = succeed("fit", write("narrow.npy", rows[:, :5]), "-k", 2, "--covariance", "diag", columns=80).stdout
+    wide = succeed("fit", write("wide.npy", rows), "-k", 1, "--covariance", "diag", columns=200).stdout
+    for printed in (narrow, wide):
+        assert "mean ± sd" not in printed
+        assert "…" not in printed
+    assert "and 5 more (all by --json)" in wide
+
+
+def test_fit_prints_names_as_they_are(write):
+    file = write("odd.csv", "[bold]a,:smile:\n" + "1,2\n3,5\n2,9\n")
+    printed = succeed("fit", file, "-k", 1).stdout
+    assert "[bold]a" in printed
+    assert ":smile:" in printed
+
+
+def test_fit_prints_extreme_numbers_in_powers_of_ten(write):
+    assert "e+40" in succeed("fit", write("large.npy", np.array([1e40, 2e40, 4e40])), "-k", 1).stdout
+
+
+def test_fit_tells_rescues_in_words(write):
+    file = write("constant.csv", "a\n" + "1\n" * 20)
+    assert "component 0 had collapsed at iteration" in succeed("fit", file, "-k", 1).stdout
+    assert succeed_json("fit", file, "-k", 1)["report"]["rescues"][0]["cause"] == "collapsed"
+
+
+def test_fit_tells_of_several_starts():
+    assert "best of 3 starts" in succeed("fit", FAITHFUL, "-k", 2, "--seed", 0, "--n-init", 3).stdout
+
+
+def test_options_have_the_defaults_of_the_estimator():
+    estimator = inspect.signature(GaussianMixture).parameters
+    options = inspect.signature(fit_command).parameters
+    names = {"covariance": "covariance_type", "init": "init_params"}
+    names |= {name: name for name in ("n_init", "tol", "max_iter", "reg_covar")}
+    for option, parameter in names.items():
+        assert options[option].default == estimator[parameter].default
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "parameter"),
+    [
+        ("--covariance", "tied", "covariance_type"),
+        ("--init", "kmeans", "init_params"),
+        ("--n-init", 2, "n_init"),
+        ("--tol", 1e-3, "tol"),
+        ("--max-iter", 77, "max_iter"),
+        ("--reg-covar", 1e-9, "reg_covar"),
+        ("--seed", 5, "random_state"),
+    ],
+)
+def test_options_reach_the_estimator(option, value, parameter):
+    assert succeed_json("fit", FAITHFUL, "-k", 2, option, value)["settings"][parameter] == value
+
+
+def test_a_fit_that_has_not_converged_prints_its_result_and_warns():
+    arguments = ("fit", FAITHFUL, "-k", 3, "--seed", 0, "--max-iter", 1)
+    result = succeed(*arguments)
+    assert "not converged: iterations ran out after 1 iteration" in result.stdout
+    assert result.stderr.startswith("warning: EM did not converge in --max-iter=1 iterations")
+    assert result.stderr.count("\n") == 1
+    strict = run(*arguments, "--strict")
+    assert strict.exit_code == 3
+    assert strict.stdout == result.stdout
+    assert run("fit", FAITHFUL, "-k", 2, "--strict").exit_code == 0
+
+
+def test_what_a_fit_tells_while_it_runs_goes_to_stderr():
+    result = succeed("fit", FAITHFUL, "-k", 2, "--verbose", "--json")
+    assert "nats per row" in result.stderr
+    json.loads(result.stdout)
+    result = succeed("fit", FAITHFUL, "-k", 2, "--progress", "--json")
+    assert "iteration" in result.stderr
+    json.loads(result.stdout)
+
+
+# Files.
+
+
+def test_columns_by_name_and_by_position(faithful):
+    for column in ("waiting", "1"):
+        found = succeed_json("fit", FAITHFUL, "-k", 2, "--seed", 0, "--columns", column)
+        assert found["feature_names"] == ["waiting"]
+        assert found["means"] == GaussianMixture(2, random_state=0).fit(faithful[:, 1]).means_.tolist()
+
+
+def test_a_quoted_name_may_hold_a_comma(write):
+    file = write("quoted.csv", '"a,b",c\n1,2\n2,4\n4,1\n')
+    assert succeed_json("fit", file, "-k", 1, "--columns", '"a,b"')["feature_names"] == ["a,b"]
+
+
+def test_weight_column(write, faithful):
+    weight = np.arange(272) % 3
+    text = "\n".join(f"{a},{w},{b}" for (a, b), w in zip(faithful, weight, strict=True))
+    file = write("weighted.csv", f"eruptions,w,waiting\n{text}\n")
+    model = file.with_suffix(".npz")
+    found = succeed_json("fit", file, "-k", 2, "--seed", 0, "--weight-column", "w", "--output", model)
+    mixture = GaussianMixture(2, random_state=0).fit(faithful, sample_weight=weight)
+    assert found["feature_names"] == ["eruptions", "waiting"]
+    assert found["weight"] == weight.sum()
+    assert found["means"] == mixture.means_.tolist()
+    score = succeed_json("score", model, file, "--weight-column", "w")
+    assert score["bic"] == mixture.bic(faithful, sample_weight=weight)
+    printed = succeed("score", model, file, "--weight-column", "w", columns=300).stdout
+    assert f"272 rows of total weight {weight.sum()}, 2 columns" in printed
+
+
+@pytest.mark.parametrize("header", ["", "eruptions,waiting\n"])
+def test_csv_with_and_without_a_header_and_compressed(write, header):
+    body = header.encode() + FAITHFUL.read_bytes().split(b"\n", 1)[1]
+    expected = succeed_json("fit", FAITHFUL, "-k", 2, "--seed", 0)["means"]
+    for file in (write("plain.csv", b"\xef\xbb\xbf" + body), write("packed.csv.gz", gzip.compress(body))):
+        found = succeed_json("fit", file, "-k", 2, "--seed", 0)
+        assert found["means"] == expected
+        assert found["feature_names"] == (["eruptions", "waiting"] if header else None)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("a,b\n1,2\n", ["a", "b"]),
+        ("a,b,c\n1,x,\n", ["a", "b", "c"]),
+        ('\n\n" a ",2\n1,2\n', ["a", "2"]),
+        ("1,2\n3,4\n", None),
+        ("x,2\ny,4\n", None),
+        ("NA,2\n3,4\n", None),
+        ("1e3\n", None),
+    ],
+)
+def test_header_is_detected(write, text, names):
+    assert open_table(write("table.csv", text)).names == names
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16])
+def test_npy(write, faithful, dtype):
+    rows = faithful.astype(dtype)
+    found = succeed_json("fit", write("rows.npy", rows), "-k", 2, "--seed", 0)
+    assert found["means"] == GaussianMixture(2, random_state=0).fit(rows).means_.tolist()
+    assert found["feature_names"] is None
+
+
+@pytest.mark.parametrize(
+    "columns", [None, ["1"], ["0", "2", "4"], ["3", "2", "1"], ["3", "2", "1", "0"], ["0", "4"], ["2", "0", "1"]]
+)
+def test_npy_is_read_in_place(write, columns):
+    rows = np.arange(30, dtype=np.float32).reshape(6, 5)
+    file = open_table(write("rows.npy", rows))
+    table = read_table(file, columns)
+    np.testing.assert_array_equal(table.X, rows if columns is None else rows[:, [int(column) for column in columns]])
+    assert table.X.dtype == np.float32
+    assert np.shares_memory(table.X, file.array) is (columns != ["2", "0", "1"])
+
+
+# Saved models.
+
+
+def test_saved_model_equals_the_python_interface(model, mixture, faithful):
+    loaded = fastem.load(model)
+    np.testing.assert_array_equal(loaded.means_, mixture.means_)
+    assert loaded.feature_names_in_.tolist() == ["eruptions", "waiting"]
+
+    info = succeed_json("info", model)
+    assert info["means"] == mixture.means_.tolist()
+    assert info["stop_reason"] == "converged"
+    assert info["report"]["n_iter"] == info["n_iter"] == mixture.n_iter_
+
+    score = succeed_json("score", model, FAITHFUL)
+    assert score["score"] == mixture.score(faithful)
+    assert score["aic"] == mixture.aic(faithful)
+    assert score["bic"] == mixture.bic(faithful)
+    assert score["loglik"] == pytest.approx(mixture.score_samples(faithful).sum())
+
+    predicted = succeed_json("predict", model, FAITHFUL)
+    assert predicted["labels"] == mixture.predict(faithful).tolist()
+    assert succeed_json("predict", model, FAITHFUL, "--proba")["proba"] == mixture.predict_proba(faithful).tolist()
+
+    sample = succeed_json("sample", model, "-n", 20, "--seed", 3)
+    X, labels = fastem.load(model).set_params(random_state=3).sample(20)
+    assert sample["rows"] == X.tolist()
+    assert sample["labels"] == labels.tolist()
+
+
+def test_tables_of_saved_models(model):
+    info = succeed("info", model, columns=80).stdout
+    for text in ("2 components, full covariance", "eruptions", "converged after", "random_state=0", "model.npz"):
+        assert text in info
+    score = succeed("score", model, FAITHFUL).stdout
+    for text in ("-4.1553", "-1130.26", "272 rows", "AIC, BIC"):
+        assert text in score
+
+
+def test_info_of_a_model_from_parameters(tmp_path):
+    path = tmp_path / "given.npz"
+    GaussianMixture.from_parameters([0.5, 0.5], [[0.0, 1.0], [4.0, 5.0]], [1.0, 2.0], covariance_type="spherical").save(
+        path
+    )
+    printed = succeed("info", path).stdout
+    assert "none: the parameters were given" in printed
+    assert "feature 1" in printed
+    assert succeed_json("info", path)["report"] is None
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".npy"])
+def test_results_as_files(model, mixture, faithful, tmp_path, suffix):
+    def read(path):
+        return np.load(path) if suffix == ".npy" else np.loadtxt(path, delimiter=",", skiprows=1)
+
+    output = tmp_path / f"output{suffix}"
+    printed = succeed("predict", model, FAITHFUL, "--output", output).stdout
+    assert "component" in printed
+    assert "0.6434" in printed
+    np.testing.assert_array_equal(read(output), mixture.predict(faithful))
+    assert "0.6441" in succeed("predict", model, FAITHFUL, "--proba", "--output", output).stdout
+    np.testing.assert_array_equal(read(output), mixture.predict_proba(faithful))
+    succeed("sample", model, "-n", 50, "--seed", 1, "--output", output)
+    np.testing.assert_array_equal(read(output), fastem.load(model).set_params(random_state=1).sample(50)[0])
+    found = succeed_json("sample", model, "-n", 50, "--output", output)
+    assert found["written"]["output"] == str(output)
+    assert "rows" not in found
+
+
+def test_results_go_to_stdout_as_csv(model, mixture, faithful):
+    labels = succeed("predict", model, FAITHFUL).stdout.splitlines()
+    assert labels[0] == "label"
+    assert [int(label) for label in labels[1:]] == mixture.predict(faithful).tolist()
+    assert succeed("predict", model, FAITHFUL, "--proba").stdout.startswith("component 0,component 1\n")
+    assert succeed("sample", model, "-n", 2).stdout.startswith("eruptions,waiting\n")
+
+
+def test_columns_of_a_model_are_found_by_name(model, mixture, write, faithful):
+    text = "\n".join(f"x,{b},{a}" for a, b in faithful)
+    file = write("shuffled.csv", f"place,waiting,eruptions\n{text}\n")
+    expected = mixture.predict(faithful).tolist()
+    assert succeed_json("predict", model, file)["labels"] == expected
+    assert succeed_json("predict", model, file, "--columns", "2,1")["labels"] == expected
+    npy = write("rows.npy", np.column_stack([faithful, faithful]))
+    assert succeed_json("predict", model, npy, "--columns", "2,3")["labels"] == expected
+
+
+def test_numbers_that_json_has_not_are_null(tmp_path, write):
+    model = tmp_path / "narrow.npz"
+    GaussianMixture.from_parameters([1.0], [0.0], [1e-300]).save(model)
+    found = succeed_json("score", model, write("far.csv", "a\n1e100\n2e100\n"))
+    assert found["score"] is None
+    assert found["n_rows"] == 2
+
+
+# Pictures.
+
+
+@pytest.mark.parametrize("columns", [("--columns", "waiting"), (), ("--weight-column", "waiting")])
+def test_plot(tmp_path, columns):
+    picture = tmp_path / "fit.png"
+    result = succeed("fit", FAITHFUL, "-k", 2, "--plot", picture, *columns, columns=300)
+    assert picture.read_bytes().startswith(PNG)
+    assert f"written to {picture}" in result.stdout
+
+
+def test_plot_of_many_columns(tmp_path, write):
+    picture = tmp_path / "fit.png"
+    rows = np.random.default_rng(0).normal(size=(80, 4))
+    found = succeed_json("fit", write("rows.npy", rows), "-k", 2, "--plot", picture)
+    assert picture.read_bytes().startswith(PNG)
+    assert found["written"]["plot"] == str(picture)
+
+
+def test_plot_without_matplotlib_names_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    message = fail("fit", FAITHFUL, "-k", 2, "--plot", tmp_path / "fit.png")
+    assert "--plot needs matplotlib" in message
+    assert "pip install 'fastem[plot]'" in message
+
+
+# Errors.
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options", "expected"),
+    [
+        ("a.csv", "", (), ["a.csv is empty"]),
+        ("a.csv", "a,b\n", (), ["a header but no rows"]),
+        ("a.csv", "a,b\n1,2\n", ("--columns", "a,c"), ["no column 'c'", "Its columns: a, b; or 0 to 1"]),
+        ("a.csv", "1\n2\n", ("--columns", "1"), ["no column '1'", "Its columns: 0."]),
+        ("a.csv", "a,b\n1,2\n", ("--weight-column", "c"), ["no column 'c'"]),
+        ("a.csv", "a\n1\n", ("--weight-column", "a"), ["no column left"]),
+        ("a.csv", "a,a\n1,2\n", ("--columns", "a"), ["several columns 'a'", "[0, 1]"]),
+        ("a.csv", "a,kind,place\n1,x,y\n2,z,y\n", (), ["text in columns kind, place", "'x'", "--columns (a)"]),
+        ("a.csv", "a;b\n1;2\n", (), ["text in column a;b", "separate fields by commas"]),
+        ("a.csv", "a,b\n1,2\n\n3,NA\n5,\n6,7\n", (), ["line 4, column b", "missing", "'NA'", "2 rows have"]),
+        ("a.csv", "a,b\n1,2\n3,nan\n", (), ["line 3, column b", "missing", "1 row has"]),
+        ("a.csv", "1,2\n-inf,4\n", (), ["line 2, column 0", "infinite"]),
+        ("a.csv", "a,b\n1,2\n1,2,3\n", (), ["line 3: 3 fields where the first line has 2", "commas"]),
+        ("a.csv", "a,b\n1,2\n1\n", ("--columns", "b"), ["line 3: 1 fields where the first line has 2"]),
+        ("a.csv", bytes(range(256)), (), ["not text in UTF-8"]),
+        ("a.csv", "a\n" + "1" * 200_000 + "\n", (), ["not a CSV file", "field larger"]),
+        ("a.csv.gz", "a\n1\n", (), ["not a CSV file", "Not a gzipped file"]),
+        ("a.csv.gz", gzip.compress(b"a\n" + b"1\n2\n" * 9000)[:50], (), ["a.csv.gz is not a CSV file", "damaged"]),
+        ("a.csv", "a\n1e200\n2e200\n", (), ["so large"]),
+        ("a.csv", "a,w\n1,-1\n2,1\n", ("--weight-column", "w"), ["Negative", "--weight-column"]),
+        ("a.csv", "a,w\n1,0\n2,0\n", ("--weight-column", "w"), ["eight"]),
+        ("a.csv", "a,b\n1,2\n3,4\n", ("--init", "quantile"), ["--init='quantile' is for one feature"]),
+        ("a.npy", b"", (), ["a.npy is empty"]),
+        ("a.npy", b"nonsense", (), ["not a NumPy file"]),
+        ("a.npy", np.empty((0, 3)), (), ["holds no rows"]),
+        ("a.npy", np.zeros((2, 2, 2)), (), ["shape (2, 2, 2)"]),
+        ("a.npy", np.array(["a", "b"]), (), ["dtype <U1", "real numbers"]),
+        ("a.npy", np.ones(3) + 1j, (), ["dtype complex128"]),
+        ("a.npy", np.array([1, None], dtype=object), (), ["not a NumPy file of numbers"]),
+        ("a.npy", np.array([[1.0, 2.0], [3.0, np.nan]]), (), ["Row 1, column 1", "missing"]),
+        ("a.npy", np.array([[1, 2, 3.0], [3, 4, np.inf]]), ("--columns", "0,2"), ["Row 1, column 2", "infinite"]),
+        ("a.npy", np.ones((2, 2)), ("--columns", "b"), ["no column 'b'", "Its columns: 0 to 1"]),
+    ],
+)
+def test_unusable_data(write, name, content, options, expected):
+    message = fail("fit", write(name, content), "-k", 1, *options)
+    for text in expected:
+        assert text in message
+
+
+def test_missing_file_and_directory(tmp_path):
+    assert "none.csv: No such file" in fail("fit", tmp_path / "none.csv", "-k", 1)
+    assert "none.npy: No such file" in fail("fit", tmp_path / "none.npy", "-k", 1)
+    assert "is a directory" in fail("fit", tmp_path, "-k", 1)
+
+
+def test_names_in_messages_are_not_taken_for_parameters(tmp_path):
+    assert fail("fit", tmp_path / "tol.csv", "-k", 1).startswith(f"error: {tmp_path / 'tol.csv'}: No such")
+
+
+def test_more_components_than_rows():
+    message = fail("fit", FAITHFUL, "--components", 300)
+    assert "--components=300 is larger" in message
+    assert "272" in message
+
+
+def test_unwritable_output_is_told_before_the_fit(tmp_path, write, model, monkeypatch):
+    monkeypatch.setattr(GaussianMixture, "fit", lambda *_, **__: pytest.fail("fitted"))
+    data = write("rows.csv", FAITHFUL.read_bytes())
+    nowhere = tmp_path / "nowhere" / "file"
+    assert "there is no directory" in fail("fit", data, "-k", 2, "--output", nowhere)
+    assert "there is no directory" in fail("fit", data, "-k", 2, "--plot", nowhere)
+    assert "there is no directory" in fail("predict", model, data, "--output", nowhere)
+    assert "there is no directory" in fail("sample", model, "-n", 1, "--output", nowhere)
+    assert "it is a directory" in fail("fit", data, "-k", 2, "--output", tmp_path)
+    assert "overwrite an input" in fail("fit", data, "-k", 2, "--output", data)
+    assert "overwrite an input" in fail("predict", model, data, "--output", model)
+    assert "must end in one of" in fail("fit", data, "-k", 2, "--plot", tmp_path / "fit.doc")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert "permission denied" in fail("fit", data, "-k", 2, "--output", tmp_path / "model.npz")
+
+
+def test_files_that_do_not_fit_the_model(write, model, tmp_path):
+    other = write("other.csv", "a,waiting\n1,2\n3,4\n")
+    message = fail("predict", model, other)
+    assert "no column eruptions, which" in message
+    assert "Its columns: a, waiting" in message
+    assert "fitted to 2 columns, but 3 would be taken" in fail("score", model, write("rows.npy", np.ones((4, 3))))
+    assert "Row 2, column 1" in fail("predict", model, write("gap.npy", np.array([[1, 2], [1, 2], [1, np.nan]])))
+    assert "line 2, column waiting" in fail("score", model, write("gap.csv", "eruptions,waiting\n1,\n"))
+    for command in (("info", other), ("score", other, FAITHFUL)):
+        assert "not a model file" in fail(*command)
+    assert "No such file" in fail("info", tmp_path / "none.npz")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("fit",),
+        ("fit", FAITHFUL),
+        ("fit", FAITHFUL, "-k", "two"),
+        ("fit", FAITHFUL, "-k", 0),
+        ("fit", FAITHFUL, "-k", 2, "--covariance", "round"),
+        ("fit", FAITHFUL, "-k", 2, "--seed", -1),
+        ("sample", "model.npz"),
+        ("dance",),
+    ],
+)
+def test_wrong_usage(arguments):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "Error" in result.stderr
+
+
+# The command itself.
+
+
+def test_help_tells_files_exit_codes_and_an_example_of_each_command():
+    printed = succeed("--help").stdout
+    for text in (".csv.gz", ".npy", "Exit codes", "not converged", "fit", "predict", "score", "sample", "info"):
+        assert text in printed
+    for command in ("fit", "predict", "score", "sample", "info"):
+        assert f"fastem {command} " in succeed(command, "--help").stdout
+
+
+def test_version():
+    assert succeed("--version").stdout == f"fastem {fastem.__version__}\n"
+
+
+def test_as_a_process(tmp_path):
+    command = [sys.executable, "-m", "fastem"]
+    fit = [*command, "fit", str(FAITHFUL), "-k", "2", "--output", "model.npz", "--plot", "fit.png", "--json"]
+    done = subprocess.run(fit, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["converged"] is True
+    assert done.stderr == ""
+    assert (tmp_path / "fit.png").read_bytes().startswith(PNG)
+    failed = subprocess.run([*command, "info", "none.npz"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert failed.returncode == 1
+    assert failed.stderr == "error: none.npz: No such file or directory\n"
