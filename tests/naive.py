@@ -85,9 +85,7 @@ def m_step(stats, means, covariance_type):
     """Maximum-likelihood weights, means and covariances from statistics about `means`."""
     weights = stats.n / stats.n.sum()
     offset = stats.sx / stats.n[:, None]
-    covariances = np.array(
-        [sxx / n - np.outer(d, d) for n, sxx, d in zip(stats.n, stats.sxx, offset, strict=True)]
-    )
+    covariances = np.array([sxx / n - np.outer(d, d) for n, sxx, d in zip(stats.n, stats.sxx, offset, strict=True)])
     n_features = means.shape[1]
     if covariance_type == "tied":
         covariances = np.einsum("k,kij->ij", weights, covariances)

@@ -44,7 +44,9 @@ def test_files_and_public_definitions_have_docstrings(path):
             assert ast.get_docstring(node) or "block_function" in ast.unparse(node.decorator_list[:1] or []), node.name
 
 
-@pytest.mark.parametrize("path", [p for p in SOURCES if p.name not in ("cli.py", "_table.py", "_terminal.py")], ids=names)
+@pytest.mark.parametrize(
+    "path", [p for p in SOURCES if p.name not in ("cli.py", "_table.py", "_terminal.py")], ids=names
+)
 def test_rooms_are_small(path):
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):

@@ -180,9 +180,7 @@ def nasty_inputs():
 @pytest.mark.parametrize("name", nasty_inputs())
 def test_nothing_nasty_ends_in_an_exception_or_a_nan(name, covariance_type, init_params):
     X = nasty_inputs()[name]
-    mixture = GaussianMixture(
-        3, covariance_type=covariance_type, init_params=init_params, random_state=0, max_iter=30
-    )
+    mixture = GaussianMixture(3, covariance_type=covariance_type, init_params=init_params, random_state=0, max_iter=30)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         mixture.fit(X)

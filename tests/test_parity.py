@@ -89,9 +89,7 @@ def test_parameters_equal_those_of_scikit_learn_after_the_same_iterations(covari
     }
     # With reg_covar the M-step does not maximise: after some iterations the objective falls, and ours stops.
     n_iter = 3 if reg_covar else 7
-    ours = GaussianMixture(
-        2, covariance_type=covariance_type, tol=0.0, max_iter=n_iter, reg_covar=reg_covar, **start
-    )
+    ours = GaussianMixture(2, covariance_type=covariance_type, tol=0.0, max_iter=n_iter, reg_covar=reg_covar, **start)
     theirs = sklearn_from(ours, n_iter, reg_covar, start)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -114,7 +112,12 @@ def test_weighted_fit_equals_the_naive_twin(covariance_type):
     X = np.concatenate([random.normal(size=(120, 2)), 3.0 + random.normal(size=(150, 2))])
     weight = random.uniform(0.0, 3.0, 270)
     means = np.array([[0.0, 0.5], [2.5, 3.0]])
-    precisions = {"full": np.stack([np.eye(2)] * 2), "tied": np.eye(2), "diag": np.ones((2, 2)), "spherical": np.ones(2)}
+    precisions = {
+        "full": np.stack([np.eye(2)] * 2),
+        "tied": np.eye(2),
+        "diag": np.ones((2, 2)),
+        "spherical": np.ones(2),
+    }
     mixture = GaussianMixture(
         2, covariance_type=covariance_type, tol=0.0, max_iter=6, weights_init=[0.5, 0.5], means_init=means,
         precisions_init=precisions[covariance_type],

@@ -33,7 +33,15 @@ def test_a_loaded_model_equals_the_saved_one_to_the_bit(covariance_type, X, tmp_
     np.testing.assert_array_equal(loaded.sample(5)[0], saved.sample(5)[0])
     for name in ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_", "feature_names_in_"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(saved, name), err_msg=name)
-    for name in ("converged_", "stop_reason_", "n_iter_", "lower_bound_", "lower_bounds_", "fit_report_", "n_features_in_"):
+    for name in (
+        "converged_",
+        "stop_reason_",
+        "n_iter_",
+        "lower_bound_",
+        "lower_bounds_",
+        "fit_report_",
+        "n_features_in_",
+    ):
         assert getattr(loaded, name) == getattr(saved, name), name
     ours, theirs = loaded.get_params(), saved.get_params()
     np.testing.assert_array_equal(ours.pop("means_init"), theirs.pop("means_init"))

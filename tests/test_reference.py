@@ -46,9 +46,7 @@ def test_faithful_full(faithful):
     assert total_loglik(mixture, faithful) == pytest.approx(-1130.26396018, abs=2e-8)
     order = np.argsort(mixture.weights_)
     np.testing.assert_allclose(mixture.weights_[order], [0.35587286, 0.64412713], atol=2e-8)
-    np.testing.assert_allclose(
-        mixture.means_[order], [[2.03638847, 54.47851656], [4.28966199, 79.96811537]], atol=2e-6
-    )
+    np.testing.assert_allclose(mixture.means_[order], [[2.03638847, 54.47851656], [4.28966199, 79.96811537]], atol=2e-6)
     assert mixture.bic(faithful) == pytest.approx(2322.191743, abs=1e-6)
     assert mixture.aic(faithful) == pytest.approx(2282.527920, abs=1e-6)
 

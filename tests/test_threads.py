@@ -23,7 +23,11 @@ def fit():
 
 def run(code, **environment):
     return subprocess.run(
-        [sys.executable, "-c", SETUP + code], capture_output=True, text=True, env={**os.environ, **environment}, timeout=300
+        [sys.executable, "-c", SETUP + code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        timeout=300,
     )
 
 
