@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterable
 from functools import partial
-from importlib.util import find_spec
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,6 +63,15 @@ Fit = Callable[[np.ndarray, Workload, int], Parameters]
 PEERS: dict[str, Fit] = {"sklearn": partial(fit_estimator, SklearnGaussianMixture), "daal4py": fit_daal4py}
 
 
+def is_usable(peer: str) -> bool:
+    """Whether a peer is installed, in a version that agrees with the others."""
+    try:
+        import_module(peer)
+    except ImportError:
+        return False
+    return True
+
+
 class Outcome(NamedTuple):
     """Seconds per iteration, one value for each round; log-likelihood per row after `LONG` iterations."""
 
@@ -87,11 +96,11 @@ def seconds_per_iteration(fit: Callable[[int], Any], seconds: float) -> float:
 
 
 def compare(workload: Workload, *, rounds: int, seconds: float) -> dict[str, Outcome]:
-    """Outcomes of fastem and of each installed peer, measured in turn."""
+    """Outcomes of fastem and of each usable peer, measured in turn."""
     X = common.rows_of(workload)
-    installed: dict[str, Fit] = {"fastem": partial(fit_estimator, GaussianMixture)}
-    installed |= {name: fit for name, fit in PEERS.items() if find_spec(name) is not None}
-    fits = {name: partial(fit, X, workload) for name, fit in installed.items()}
+    usable: dict[str, Fit] = {"fastem": partial(fit_estimator, GaussianMixture)}
+    usable |= {name: fit for name, fit in PEERS.items() if is_usable(name)}
+    fits = {name: partial(fit, X, workload) for name, fit in usable.items()}
     outcomes = {name: Outcome([], common.mean_log_likelihood(X, fit(LONG))) for name, fit in fits.items()}
     for _ in range(rounds):
         for name, fit in fits.items():
@@ -115,7 +124,7 @@ class Versus:
 
     def setup(self, outcomes: dict[Workload, dict[str, Outcome]], workload: Workload, peer: str) -> None:
         if peer not in outcomes[workload]:
-            raise NotImplementedError(f"{peer} is not installed")
+            raise NotImplementedError(f"{peer} is not usable here")
         self.ours, self.theirs = outcomes[workload]["fastem"], outcomes[workload][peer]
 
     def track_ratio(self, outcomes: dict[Workload, dict[str, Outcome]], workload: Workload, peer: str) -> float:
@@ -141,8 +150,8 @@ def table(workloads: Iterable[Workload], *, rounds: int, seconds: float) -> Iter
     """Lines of the comparison, each as soon as it is measured."""
     yield f"{'workload':<24}{'peer':<10}{'fastem ns':>12}{'peer ns':>12}{'ratio':>9}{'loglik difference':>20}"
     for workload in workloads:
-        ours, *_ = outcomes = compare(workload, rounds=rounds, seconds=seconds)
-        ours = outcomes.pop(ours)
+        outcomes = compare(workload, rounds=rounds, seconds=seconds)
+        ours = outcomes.pop("fastem")
         for peer, theirs in outcomes.items():
             yield (
                 f"{workload!r:<24}{peer:<10}{ours.ns_per_row(workload):>12.2f}{theirs.ns_per_row(workload):>12.1f}"

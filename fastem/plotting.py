@@ -49,8 +49,11 @@ def plot_objective(mixture: Any, ax: Axes | None = None) -> Axes:
 
     Examples
     --------
-    >>> ax = plot_objective(mixture)  # doctest: +SKIP
-    >>> ax.figure.savefig("objective.png")  # doctest: +SKIP
+    >>> import numpy as np
+    >>> from fastem import GaussianMixture
+    >>> X = np.random.default_rng(0).normal(size=(200, 2))
+    >>> ax = plot_objective(GaussianMixture(random_state=0).fit(X))
+    >>> ax.figure.savefig("objective.png")
     """
     objective = getattr(mixture, "lower_bounds_", None)
     if objective is None:
@@ -125,8 +128,11 @@ def plot_density(
 
     Examples
     --------
-    >>> ax = plot_density(mixture, X, features=("eruptions", "waiting"))  # doctest: +SKIP
-    >>> ax.figure.savefig("density.png")  # doctest: +SKIP
+    >>> import numpy as np
+    >>> from fastem import GaussianMixture
+    >>> X = np.random.default_rng(0).normal(size=(200, 3))
+    >>> ax = plot_density(GaussianMixture(random_state=0).fit(X), X, features=(0, 2))
+    >>> ax.figure.savefig("density.png")
     """
     if not hasattr(mixture, "means_"):
         raise ValueError("There is no mixture to draw: this model has no parameters. Call fit first.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,7 @@ def e_step(model, params, X, weight=None, cuts=()):
     """Expected statistics of rows that arrive in chunks, cut at the given row numbers."""
     gathering = model.gathering(params)
     edges = [0, *cuts, X.shape[0]]
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in pairwise(edges):
         gathering.add(Chunk(X[start:stop], None if weight is None else weight[start:stop], start))
     return gathering.total()
 

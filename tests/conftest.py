@@ -12,7 +12,7 @@ import pytest
 os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"fastem-kernels-{os.getuid()}"))
 matplotlib.use("Agg")
 
-from tests.cases import CASES  # noqa: E402  the cache directory must be set before numba is imported
+from tests.cases import CASES
 
 ROOT = Path(__file__).parent.parent
 

@@ -10,8 +10,11 @@ import pickle
 import sys
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
+
+pytestmark = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="interpreted kernels take minutes at toy size")
 
 ROOT = Path(__file__).parent.parent
 SUITE = ROOT / "benchmarks"

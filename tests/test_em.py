@@ -51,7 +51,7 @@ def test_stops_when_less_than_tol_is_left_to_gain(rate):
 
 
 def test_a_slow_start_is_not_convergence():
-    """Small but growing gains, as when EM leaves a saddle: the gain of one iteration is below tol, yet all is to come."""
+    """Small but growing gains, as when EM leaves a saddle: one gain is below tol, yet all is to come."""
     objective = [-1.0 + 1e-9 * 1.5**t for t in range(45)] + [-0.5 * 0.5**t for t in range(60)]
     result = fit_batch(Scripted(objective), 0, tol=1e-5, max_iter=len(objective) - 1)
     assert result.reason is Reason.CONVERGED

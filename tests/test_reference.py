@@ -72,8 +72,13 @@ def test_faithful_three_tied_components(faithful):
 
 @pytest.mark.parametrize(
     ("covariance_type", "loglik", "n_parameters"),
-    [("full", -180.18547713, 44), ("tied", -256.35404313, 24), ("diag", -306.86046051, 26), ("spherical", -384.31409506, 17)],
-)  # fmt: skip
+    [
+        ("full", -180.18547713, 44),
+        ("tied", -256.35404313, 24),
+        ("diag", -306.86046051, 26),
+        ("spherical", -384.31409506, 17),
+    ],
+)
 def test_iris_from_the_species(covariance_type, loglik, n_parameters):
     X, species = load_iris(return_X_y=True)
     mixture = GaussianMixture(3, covariance_type=covariance_type, init_params=species, **TIGHT).fit(X)

@@ -1,0 +1,51 @@
+"""What the documents say runs."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import re
+
+import pytest
+
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("module", ["fastem.estimators.gaussian_mixture", "fastem.plotting"])
+def test_examples_of_docstrings(module, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = doctest.testmod(importlib.import_module(module))
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+def test_python_of_the_readme(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    block = re.search(r"```python\n(.*?)```", README, re.DOTALL).group(1)
+    names = {}
+    exec(compile(block, "README.md", "exec"), names)
+    assert sorted(names["mixture"].means_.ravel().round(-1)) == [20.0, 40.0]
+    assert (tmp_path / "model.npz").exists()
+
+
+def test_the_readme_has_two_commands_of_one_line():
+    commands = [block.strip() for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)]
+    assert len(commands) == 2
+    assert all("\n" not in command and command.startswith("python3 -m venv .venv && ") for command in commands)
+    assert "fastem fit examples/faithful.csv" in commands[0]
+    assert commands[1].endswith("-m pytest -q")
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTING.md"])
+def test_links_between_documents(page):
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_commands_of_ci_are_those_of_the_readme():
+    script = (ROOT / ".ci" / "run").read_text()
+    assert "README.md" in script
+    assert "pytest" not in script.replace("pytest's", ""), "CI takes the test command from the README"
