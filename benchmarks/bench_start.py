@@ -87,7 +87,7 @@ class FirstFitRecord(NamedTuple):
 class FirstFit:
     """The first small fit of a process, import not included."""
 
-    params = (["full"] if PROFILE == "toy" else list(common.FAMILIES),)
+    params = (["diag"] if PROFILE == "toy" else list(common.FAMILIES),)
     param_names = ("covariance_type",)
 
     def setup_cache(self) -> dict[str, FirstFitRecord]:

@@ -31,7 +31,7 @@ OVERLAPPING = 3.0
 SEPARATED = 10.0
 
 # Rows that are checked against values computed in the slow way; not a multiple of any block size.
-CHECKED_ROWS = 3001
+CHECKED_ROWS = 2001
 _PIECE_ROWS = 2**16
 
 
@@ -46,7 +46,7 @@ class Profile(NamedTuple):
 
 
 PROFILES = {
-    "toy": Profile(share=1.0, max_rows=4096, max_iter=10, rounds=1, seconds=0.0),
+    "toy": Profile(share=1.0, max_rows=2500, max_iter=10, rounds=1, seconds=0.0),
     "regular": Profile(share=0.2, max_rows=10**7, max_iter=200, rounds=5, seconds=0.2),
     "large": Profile(share=1.0, max_rows=10**7, max_iter=200, rounds=5, seconds=0.5),
 }

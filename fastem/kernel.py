@@ -78,12 +78,20 @@ def weights_of(weight: np.ndarray | None) -> np.ndarray:
 
 
 def n_lanes(stats: ExpectedStats) -> int:
-    """Number of private accumulators of a pass: a function of the model's size alone.
+    """Number of private accumulators of a pass: a power of two, and a function of the model's size alone.
 
     It does not depend on the machine, so that neither do the bits of a result.
     """
     size = sum(np.asarray(field).nbytes for record in (stats.latent, stats.family) for field in record)
-    return max(MIN_LANES, min(MAX_LANES, _LANES_BUDGET // max(size, 1)))
+    lanes = MAX_LANES
+    while lanes > MIN_LANES and lanes * size > _LANES_BUDGET:
+        lanes //= 2
+    return lanes
+
+
+def lanes_filled(lanes: int, n_blocks: int) -> int:
+    """How many of the lanes hold anything after this many blocks: the first ones."""
+    return min(lanes, -(-n_blocks // RUN))
 
 
 @block_function
@@ -119,116 +127,166 @@ def _copy_weight(weight, start, n_rows, w):
         w[i] = 0.0
 
 
+class _Buffers(NamedTuple):
+    """Memory for one block: rows, log-densities or responsibilities, and what the operations may use."""
+
+    x: np.ndarray
+    resp: np.ndarray
+    weight: np.ndarray
+    row_loglik: np.ndarray
+    scratch: np.ndarray
+
+
 @block_function
-def _pass_block(
+def _new_buffers(n_features, n_components, scratch_rows):
+    return _Buffers(
+        np.empty((n_features, STRIDE)),
+        np.empty((n_components, STRIDE)),
+        np.ones(STRIDE),
+        np.empty(STRIDE),
+        np.empty((scratch_rows, STRIDE)),
+    )
+
+
+@block_function
+def _posterior(family_params, latent_params, rows, start, buffers, latent_stats, lane):
+    """Read a block of rows, and leave its responsibilities and log-likelihoods in the buffers."""
+    _copy_block(rows, start, buffers.x)
+    log_prob_block(family_params, buffers.x, buffers.resp, buffers.scratch)
+    posterior_block(
+        latent_params, buffers.resp, buffers.weight, buffers.row_loglik, buffers.scratch, latent_stats, lane
+    )
+
+
+@block_function
+def _given_posterior(rows, given, start, buffers):
+    """Read a block of rows, and of responsibilities that are known."""
+    _copy_block(rows, start, buffers.x)
+    _copy_block(given, start, buffers.resp)
+    for k in range(buffers.resp.shape[0]):
+        for i in range(BLOCK):
+            buffers.resp[k, i] *= buffers.weight[i]
+
+
+@block_function
+def _add_totals(buffers, totals, lane):
+    loglik, impossible, weight = 0.0, 0.0, 0.0
+    for i in range(BLOCK):
+        possible = buffers.row_loglik[i] > -np.inf
+        loglik += buffers.weight[i] * buffers.row_loglik[i] if possible else 0.0
+        impossible += 0.0 if possible else buffers.weight[i]
+        weight += buffers.weight[i]
+    totals.loglik[lane] += loglik
+    totals.impossible[lane] += impossible
+    totals.weight[lane] += weight
+
+
+@block_function
+def _fill_lane(
     family_params,
     latent_params,
     rows,
     weight,
     given,
-    start,
-    x,
-    resp,
-    w,
-    row_loglik,
-    scratch,
+    first_block,
+    scratch_rows,
     totals,
     latent_stats,
     family_stats,
     lane,
 ):
-    _copy_block(rows, start, x)
-    _copy_weight(weight, start, rows.n_rows, w)
-    if given.n_columns > 0:
-        _copy_block(given, start, resp)
-        for k in range(resp.shape[0]):
-            for i in range(BLOCK):
-                resp[k, i] *= w[i]
-    else:
-        log_prob_block(family_params, x, resp, scratch)
-        posterior_block(latent_params, resp, w, row_loglik, scratch, latent_stats, lane)
-        loglik = 0.0
-        impossible = 0.0
-        for i in range(BLOCK):
-            possible = row_loglik[i] != -np.inf
-            loglik += w[i] * row_loglik[i] if possible else 0.0
-            impossible += 0.0 if possible else w[i]
-        totals.loglik[lane] += loglik
-        totals.impossible[lane] += impossible
-    accumulate_block(family_params, x, resp, scratch, family_stats, lane)
-    total = 0.0
-    for i in range(BLOCK):
-        total += w[i]
-    totals.weight[lane] += total
+    """Add every block that belongs to a lane: runs of blocks go to the lanes in turn."""
+    buffers = _new_buffers(rows.n_columns, latent_params[0].shape[0], scratch_rows)
+    n_lanes = totals.loglik.shape[0]
+    end_block = first_block + (rows.n_rows + BLOCK - 1) // BLOCK
+    first_run = first_block // RUN
+    run = first_run + (lane - first_run) % n_lanes
+    while run * RUN < end_block:
+        for block in range(max(run * RUN, first_block), min((run + 1) * RUN, end_block)):
+            start = (block - first_block) * BLOCK
+            _copy_weight(weight, start, rows.n_rows, buffers.weight)
+            if given.n_columns > 0:
+                _given_posterior(rows, given, start, buffers)
+                buffers.row_loglik[:] = 0.0
+            else:
+                _posterior(family_params, latent_params, rows, start, buffers, latent_stats, lane)
+            _add_totals(buffers, totals, lane)
+            accumulate_block(family_params, buffers.x, buffers.resp, buffers.scratch, family_stats, lane)
+        run += n_lanes
+
+
+@block_function
+def _bits_reversed(index, n):
+    """The number below n, a power of two, whose binary digits are those of `index` in reverse."""
+    reverse = 0
+    while n > 1:
+        reverse = 2 * reverse + index % 2
+        index //= 2
+        n //= 2
+    return reverse
 
 
 def _fused_pass(
     family_params, latent_params, rows, weight, given, first_block, scratch_rows, totals, latent_stats, family_stats
 ):
     n_lanes = totals.loglik.shape[0]
+    for index in prange(n_lanes):
+        # Each thread takes a stretch of indices: with their bits reversed, lanes next to each other go to
+        # different threads, and few rows, which fill the first lanes only, to all of them.
+        lane = _bits_reversed(np.int64(index), n_lanes)
+        _fill_lane(
+            family_params, latent_params, rows, weight, given, first_block, scratch_rows,
+            totals, latent_stats, family_stats, lane,
+        )  # fmt: skip
+
+
+@block_function
+def _most_probable(resp, highest, best):
+    """Set `best` to the component of the highest responsibility of each row, the first one of equals."""
+    for i in range(BLOCK):
+        highest[i] = resp[0, i]
+        best[i] = 0.0
+    for k in range(1, resp.shape[0]):
+        label = np.float64(k)
+        for i in range(BLOCK):
+            better = resp[k, i] > highest[i]
+            best[i] = label if better else best[i]
+            highest[i] = resp[k, i] if better else highest[i]
+
+
+@block_function
+def _score_strand(
+    family_params, latent_params, rows, scratch_rows, latent_stats, loglik, resp_out, label, strand, first, last
+):
+    """Score the blocks `first` to `last - 1`; an output of no rows is not asked for."""
     n_components = latent_params[0].shape[0]
-    end_block = first_block + (rows.n_rows + BLOCK - 1) // BLOCK
-    first_run = first_block // RUN
-    for strand in prange(n_lanes):
-        # numba types the index of a parallel loop as unsigned there, and would compile every callee twice.
-        lane = np.int64(strand)
-        x = np.empty((rows.n_columns, STRIDE))
-        resp = np.empty((n_components, STRIDE))
-        w = np.empty(STRIDE)
-        row_loglik = np.empty(STRIDE)
-        scratch = np.empty((scratch_rows, STRIDE))
-        run = first_run + (lane - first_run) % n_lanes
-        while run * RUN < end_block:
-            for block in range(max(run * RUN, first_block), min((run + 1) * RUN, end_block)):
-                start = (block - first_block) * BLOCK
-                _pass_block(
-                    family_params,
-                    latent_params,
-                    rows,
-                    weight,
-                    given,
-                    start,
-                    x,
-                    resp,
-                    w,
-                    row_loglik,
-                    scratch,
-                    totals,
-                    latent_stats,
-                    family_stats,
-                    lane,
-                )
-            run += n_lanes
+    buffers = _new_buffers(rows.n_columns, n_components, scratch_rows)
+    resp = buffers.resp
+    for block in range(first, last):
+        start = block * BLOCK
+        n = min(BLOCK, rows.n_rows - start)
+        _posterior(family_params, latent_params, rows, start, buffers, latent_stats, strand)
+        for i in range(min(n, loglik.shape[0])):
+            loglik[start + i] = buffers.row_loglik[i]
+        for i in range(min(n, resp_out.shape[0])):
+            for k in range(n_components):
+                resp_out[start + i, k] = resp[k, i]
+        if label.shape[0] > 0:
+            _most_probable(resp, buffers.scratch[0], buffers.scratch[1])
+            for i in range(n):
+                label[start + i] = np.int64(buffers.scratch[1, i])
 
 
 def _score_pass(family_params, latent_params, rows, scratch_rows, latent_stats, loglik, resp_out, label):
-    n_components = latent_params[0].shape[0]
     n_blocks = (rows.n_rows + BLOCK - 1) // BLOCK
     n_strands = latent_stats[0].shape[0]
     for index in prange(n_strands):
+        # numba takes the index for unsigned in some places, and would compile every callee twice.
         strand = np.int64(index)
-        x = np.empty((rows.n_columns, STRIDE))
-        resp = np.empty((n_components, STRIDE))
-        w = np.ones(STRIDE)
-        row_loglik = np.empty(STRIDE)
-        scratch = np.empty((scratch_rows, STRIDE))
-        for block in range(strand * n_blocks // n_strands, (strand + 1) * n_blocks // n_strands):
-            start = block * BLOCK
-            n = min(BLOCK, rows.n_rows - start)
-            _copy_block(rows, start, x)
-            log_prob_block(family_params, x, resp, scratch)
-            posterior_block(latent_params, resp, w, row_loglik, scratch, latent_stats, strand)
-            for i in range(min(n, loglik.shape[0])):
-                loglik[start + i] = row_loglik[i]
-            for i in range(min(n, resp_out.shape[0])):
-                for k in range(n_components):
-                    resp_out[start + i, k] = resp[k, i]
-            for i in range(min(n, label.shape[0])):
-                best = 0
-                for k in range(1, n_components):
-                    if resp[k, i] > resp[best, i]:
-                        best = k
-                label[start + i] = best
+        first, last = strand * n_blocks // n_strands, (strand + 1) * n_blocks // n_strands
+        _score_strand(
+            family_params, latent_params, rows, scratch_rows, latent_stats, loglik, resp_out, label, strand, first, last
+        )
 
 
 def _fingerprint(sig: tuple[Any, ...]) -> str:

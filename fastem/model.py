@@ -113,4 +113,4 @@ class Gathering:
 
     def total(self) -> ExpectedStats:
         """Sum the private accumulators, in a fixed order."""
-        return self._lanes.collapse()
+        return self._lanes.collapse(kernel.lanes_filled(len(self._lanes.loglik), self._n_blocks))

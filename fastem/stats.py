@@ -55,16 +55,16 @@ class Additive(_Fields):
         """Zeros of the same shape, with `n_lanes` private accumulators."""
         return self._map(lambda a: np.zeros((n_lanes, *np.shape(a))))
 
-    def collapse(self) -> Self:
-        """Sum the lanes in index order."""
-        return self._map(_sum_in_order)
+    def collapse(self, n_filled: int | None = None) -> Self:
+        """Sum the lanes, or the first `n_filled` of them, in index order."""
+        return self._map(lambda lanes: _sum_in_order(lanes, n_filled))
 
 
-def _sum_in_order(lanes: np.ndarray | Additive) -> Any:
+def _sum_in_order(lanes: np.ndarray | Additive, n_filled: int | None) -> Any:
     if isinstance(lanes, Additive):
-        return lanes.collapse()
+        return lanes.collapse(n_filled)
     total = np.array(lanes[0])
-    for lane in lanes[1:]:
+    for lane in lanes[1:n_filled]:
         total += lane
     return total
 

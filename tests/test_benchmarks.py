@@ -13,6 +13,7 @@ from pathlib import Path
 import numba
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 pytestmark = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="interpreted kernels take minutes at toy size")
 
@@ -37,7 +38,8 @@ CLASSES = {
 @pytest.fixture(scope="module")
 def toy():
     """A function that imports a module of the suite in the toy profile."""
-    with pytest.MonkeyPatch.context() as patch:
+    # On a busy machine the threads of small matrix products mostly wait for each other.
+    with pytest.MonkeyPatch.context() as patch, threadpool_limits(1, user_api="blas"):
         patch.setenv("FASTEM_BENCH", "toy")
         patch.syspath_prepend(ROOT)
         yield lambda name: importlib.import_module(f"benchmarks.{name}")

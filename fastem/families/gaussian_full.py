@@ -47,8 +47,8 @@ class GaussianFullStats(PivotedMoments):
     def spread(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return a[:, :, None] * b[:, None, :]
 
-    def collapse(self) -> Self:
-        total = super().collapse()
+    def collapse(self, n_filled: int | None = None) -> Self:
+        total = super().collapse(n_filled)
         return total._replace(sxx=symmetric(total.sxx))
 
 

@@ -51,8 +51,8 @@ class GaussianTiedStats(PivotedMoments):
     def spread(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return a.T @ b
 
-    def collapse(self) -> Self:
-        total = super().collapse()
+    def collapse(self, n_filled: int | None = None) -> Self:
+        total = super().collapse(n_filled)
         return total._replace(sxx=symmetric(total.sxx))
 
 
