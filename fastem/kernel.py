@@ -16,6 +16,7 @@ from numba.core import types
 from fastem import blocks
 from fastem._jit import Pass, block_function
 from fastem.blocks import BLOCK, STRIDE, accumulate_block, log_prob_block, posterior_block
+from fastem.rows import NO_ROWS, Rows
 from fastem.stats import ExpectedStats
 
 # Consecutive blocks that one lane takes, so that memory is read in pieces of a few pages.
@@ -25,56 +26,12 @@ MIN_LANES = 16
 _LANES_BUDGET = 32 * 2**20
 
 
-class Rows(NamedTuple):
-    """A two-dimensional array of any memory order, as a kernel reads it.
-
-    Element (i, j) is ``flat[offset + i * row_stride + j * column_stride]``, where `flat` is whichever
-    of `float64` and `float32` is not empty. One type for every array: no memory order, dtype or
-    read-only flag makes numba compile a pass again.
-    """
-
-    float64: np.ndarray
-    float32: np.ndarray
-    offset: int
-    row_stride: int
-    column_stride: int
-    n_rows: int
-    n_columns: int
-
-
 class _Totals(NamedTuple):
     """The scalar sums of a pass, one entry for each lane: numba's parallel loops take no nested records."""
 
     loglik: np.ndarray
     weight: np.ndarray
     impossible: np.ndarray
-
-
-_NOTHING = {dtype: np.lib.stride_tricks.as_strided(np.empty(1, dtype), shape=(0,), writeable=False) for dtype in "df"}
-NO_ROWS = Rows(_NOTHING["d"], _NOTHING["f"], 0, 0, 0, 0, 0)
-
-
-def rows_of(array: np.ndarray) -> Rows:
-    """Wrap a float32 or float64 array (N, D) for a pass, without a copy."""
-    flips = tuple(slice(None, None, -1) if stride < 0 else slice(None) for stride in array.strides)
-    lowest = array[flips]
-    item = array.itemsize
-    if any(stride % item for stride in array.strides):
-        return rows_of(np.ascontiguousarray(array))
-    spans = [(n - 1) * abs(stride) // item for n, stride in zip(array.shape, array.strides, strict=True)]
-    extent = 1 + sum(spans) if array.size else 0
-    offset = sum(span for span, stride in zip(spans, array.strides, strict=True) if stride < 0)
-    flat = np.lib.stride_tricks.as_strided(lowest, shape=(extent,), strides=(item,), writeable=False)
-    both = {**_NOTHING, array.dtype.char: flat}
-    row_stride, column_stride = (stride // item for stride in array.strides)
-    return Rows(both["d"], both["f"], offset, row_stride, column_stride, *array.shape)
-
-
-def weights_of(weight: np.ndarray | None) -> np.ndarray:
-    """Wrap row weights for a pass; an empty array stands for ones."""
-    if weight is None:
-        return _NOTHING["d"]
-    return np.lib.stride_tricks.as_strided(np.ascontiguousarray(weight, dtype=np.float64), writeable=False)
 
 
 def n_lanes(stats: ExpectedStats) -> int:

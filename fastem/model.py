@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from fastem import kernel
+from fastem.rows import NO_ROWS, Rows, rows_of, weights_of
 from fastem.stats import ExpectedStats, Rescue
 
 
@@ -72,7 +73,7 @@ class Model:
 
     def _score(self, params: Params, X: np.ndarray, **outputs: np.ndarray) -> None:
         strands = self.latent.zero_stats().with_lanes(kernel.MAX_LANES)
-        kernel.score_pass(params.family, params.latent, kernel.rows_of(X), strands, **outputs)
+        kernel.score_pass(params.family, params.latent, rows_of(X), strands, **outputs)
 
     def sample(self, params: Params, n_rows: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Draw rows (n_rows, D) and the components (n_rows,) that they come from."""
@@ -96,18 +97,18 @@ class Gathering:
 
     def add(self, chunk: Chunk) -> None:
         """Add the expected statistics of a chunk."""
-        self._pass(chunk, kernel.NO_ROWS)
+        self._pass(chunk, NO_ROWS)
 
     def add_given(self, chunk: Chunk, resp: np.ndarray) -> None:
         """Add the statistics of a chunk whose responsibilities (N, K) are known; no likelihood is gathered."""
-        self._pass(chunk, kernel.rows_of(resp))
+        self._pass(chunk, rows_of(resp))
         weighted = resp if chunk.weight is None else resp * chunk.weight[:, None]
         for total, part in zip(self._lanes.latent, self._latent.given_stats(weighted), strict=True):
             total[0] += part
 
-    def _pass(self, chunk: Chunk, given: kernel.Rows) -> None:
-        rows = kernel.rows_of(chunk.X)
-        weight = kernel.weights_of(chunk.weight)
+    def _pass(self, chunk: Chunk, given: Rows) -> None:
+        rows = rows_of(chunk.X)
+        weight = weights_of(chunk.weight)
         kernel.fused_pass(self._params.family, self._params.latent, rows, weight, self._lanes, self._n_blocks, given)
         self._n_blocks += -(-chunk.X.shape[0] // kernel.BLOCK)
 

@@ -310,8 +310,11 @@ def test_warm_start_continues():
         whole.fit(X)
         piecewise.fit(X).fit(X)
     np.testing.assert_array_equal(piecewise.means_, whole.means_)
+    for change in ({"n_components": 2}, {"covariance_type": "diag"}):
+        with pytest.raises(ValueError, match="warm_start=True continues"):
+            GaussianMixture(3, max_iter=2000, warm_start=True).fit(X).set_params(**change).fit(X)
     with pytest.raises(ValueError, match="warm_start=True continues"):
-        piecewise.set_params(n_components=2).fit(X)
+        piecewise.fit(X[:, :1])
 
 
 def test_verbose_prints_the_course(capsys):

@@ -9,7 +9,7 @@ import pytest
 
 from fastem import GaussianMixture
 from fastem.blocks import BLOCK
-from fastem.kernel import rows_of
+from fastem.rows import rows_of
 from fastem.sources import ArraySource, FrameSource, as_source
 
 

@@ -9,12 +9,10 @@ from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
+from fastem.estimators._fitted import FittedMixture
 from fastem.estimators._progress import watching
 from fastem.estimators._report import RunNote, report_on
 from fastem.estimators._validation import read_rows, require_finite
@@ -27,9 +25,6 @@ from fastem.schedules.batch import fit_batch
 from fastem.schedules.result import FitResult, Reason, Watch
 from fastem.sources import Source
 from fastem.stats import ExpectedStats, Rescue
-
-# Scores of this many rows are held at a time when only their sum is asked for.
-_SCORE_ROWS = 2**18
 
 
 @dataclass(frozen=True)
@@ -46,7 +41,7 @@ class _Problem:
         return self.model.m_step(stats)
 
 
-class BaseMixture(DensityMixin, BaseEstimator):
+class BaseMixture(FittedMixture):
     """A mixture of `n_components` distributions of one family, fitted by EM.
 
     A family's estimator says how to make the family (`_make_family`), how parts of the start may be
@@ -132,7 +127,7 @@ class BaseMixture(DensityMixin, BaseEstimator):
         self._validate_params()
         source = read_rows(self, X, sample_weight, reset=True)
         model, centre = self._survey(source)
-        random = np.random.default_rng(check_random_state(self.random_state).randint(2**32, dtype=np.uint64))
+        random = self._generator()
         problem = _Problem(model, source)
         results: list[FitResult] = []
         start_rescues: list[list[Rescue]] = []
@@ -185,13 +180,7 @@ class BaseMixture(DensityMixin, BaseEstimator):
         self, model: Model, source: Source, centre: np.ndarray, random: np.random.Generator
     ) -> tuple[Params, list[Rescue]]:
         if self.warm_start and hasattr(self, "_params"):
-            if self._params.family.means.shape != (self.n_components, source.n_features):
-                raise ValueError(
-                    "warm_start=True continues from the last fit, which had another number of components or features: "
-                    f"{self._params.family.means.shape} instead of {(self.n_components, source.n_features)}. "
-                    "Use a new estimator, or warm_start=False."
-                )
-            return self._params, []
+            return self._last_params(model), []
         rescues: list[Rescue] = []
 
         def from_init_params() -> Params:
@@ -210,6 +199,18 @@ class BaseMixture(DensityMixin, BaseEstimator):
             return params
 
         return self._given_start(model, from_init_params), rescues
+
+    def _last_params(self, model: Model) -> Params:
+        kind, last = (
+            f"{type(m.family).__name__} with {m.latent.n_components} components and {m.family.n_features} features"
+            for m in (model, self._model)
+        )
+        if kind != last:
+            raise ValueError(
+                f"warm_start=True continues from the last fit, but that was {last}, and this is {kind}. "
+                "Use a new estimator, or warm_start=False."
+            )
+        return self._params
 
     def _given_responsibilities(self, n_rows: int) -> Callable[[int, int], np.ndarray]:
         given = np.asarray(self.init_params)
@@ -271,182 +272,3 @@ class BaseMixture(DensityMixin, BaseEstimator):
         labels : (N,) int64 ndarray
         """
         return self.fit(X, sample_weight=sample_weight).predict(X)
-
-    # Using a fitted model.
-
-    def _rows(self, X: Any, sample_weight: Any = None) -> Source:
-        check_is_fitted(self)
-        return read_rows(self, X, sample_weight, reset=False)
-
-    def _score_rows(self, source: Source, fill: Callable[..., None], out: np.ndarray) -> np.ndarray:
-        for chunk in source.chunks():
-            require_finite(chunk, getattr(self, "feature_names_in_", None))
-            fill(self._params, chunk.X, out[chunk.first_row : chunk.first_row + len(chunk)])
-        return out
-
-    def score_samples(self, X: Any) -> np.ndarray:
-        """Log-likelihood of each row.
-
-        Parameters
-        ----------
-        X : array-like (N, D)
-
-        Returns
-        -------
-        log_prob : (N,) float64 ndarray
-            In nats.
-        """
-        source = self._rows(X)
-        return self._score_rows(source, self._model.log_prob, np.empty(source.n_rows))
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Most probable component of each row.
-
-        Parameters
-        ----------
-        X : array-like (N, D)
-
-        Returns
-        -------
-        labels : (N,) int64 ndarray
-        """
-        source = self._rows(X)
-        return self._score_rows(source, self._model.label, np.empty(source.n_rows, dtype=np.int64))
-
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Probability of each component, given each row.
-
-        Parameters
-        ----------
-        X : array-like (N, D)
-
-        Returns
-        -------
-        resp : (N, K) float64 ndarray
-            Rows sum to one; all zeros for a row that has density zero under every component.
-        """
-        source = self._rows(X)
-        return self._score_rows(source, self._model.posterior, np.empty((source.n_rows, self.n_components)))
-
-    def _weighted_sum(self, X: Any, sample_weight: Any, fill: Callable[[np.ndarray, np.ndarray], None]) -> tuple:
-        """Sum over rows of weight * value, and of weight; `fill(X, values)` computes the values of some rows."""
-        source = self._rows(X, sample_weight)
-        total, weight = 0.0, 0.0
-        values = np.empty(min(_SCORE_ROWS, source.n_rows))
-        for chunk in source.chunks(max_rows=_SCORE_ROWS):
-            require_finite(chunk, getattr(self, "feature_names_in_", None))
-            part = values[: len(chunk)]
-            fill(chunk.X, part)
-            if chunk.weight is not None:
-                part = np.multiply(part, chunk.weight, out=part, where=chunk.weight > 0)
-                part[chunk.weight == 0] = 0.0
-            total += part.sum()
-            weight += len(chunk) if chunk.weight is None else chunk.weight.sum()
-        return float(total), float(weight)
-
-    def _loglik(self, X: Any, sample_weight: Any) -> tuple[float, float]:
-        return self._weighted_sum(X, sample_weight, lambda rows, out: self._model.log_prob(self._params, rows, out))
-
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Mean log-likelihood per row (per unit of weight), in nats.
-
-        Parameters
-        ----------
-        X : array-like (N, D)
-        y : None
-            Ignored.
-        sample_weight : array-like (N,), optional
-
-        Returns
-        -------
-        score : float
-        """
-        loglik, weight = self._loglik(X, sample_weight)
-        return loglik / weight
-
-    def aic(self, X: Any, sample_weight: Any = None) -> float:
-        """Akaike's information criterion on X: -2 loglik + 2 parameters. Lower is better.
-
-        Parameters
-        ----------
-        X : array-like (N, D)
-        sample_weight : array-like (N,), optional
-
-        Returns
-        -------
-        aic : float
-        """
-        loglik, _ = self._loglik(X, sample_weight)
-        return -2.0 * loglik + 2.0 * self._model.n_parameters()
-
-    def bic(self, X: Any, sample_weight: Any = None) -> float:
-        """Bayesian information criterion on X: -2 loglik + parameters * log(N). Lower is better.
-
-        Parameters
-        ----------
-        X : array-like (N, D)
-        sample_weight : array-like (N,), optional
-            N is the sum of the weights.
-
-        Returns
-        -------
-        bic : float
-        """
-        loglik, weight = self._loglik(X, sample_weight)
-        return -2.0 * loglik + self._model.n_parameters() * float(np.log(weight))
-
-    def icl(self, X: Any, sample_weight: Any = None) -> float:
-        """Integrated completed likelihood on X: BIC - 2 sum log p(label | row). Lower is better.
-
-        It punishes overlap, and so counts clusters rather than components.
-
-        Parameters
-        ----------
-        X : array-like (N, D)
-        sample_weight : array-like (N,), optional
-
-        Returns
-        -------
-        icl : float
-
-        References
-        ----------
-        Biernacki, Celeux & Govaert (2000), IEEE Trans. PAMI 22, 719-725, with each row's most
-        probable component for its label, as mclust does.
-        """
-        doubt, _ = self._weighted_sum(X, sample_weight, self._label_doubt)
-        return self.bic(X, sample_weight) + 2.0 * doubt
-
-    def _label_doubt(self, X: np.ndarray, out: np.ndarray) -> None:
-        """Set `out` to -log p(most probable component | row)."""
-        step = max(1, _SCORE_ROWS // self.n_components)
-        for start in range(0, X.shape[0], step):
-            part = X[start : start + step]
-            resp = np.empty((part.shape[0], self.n_components))
-            self._model.posterior(self._params, part, resp)
-            # An impossible row belongs to no component; no label of it is doubted.
-            highest = resp.max(axis=1)
-            out[start : start + step] = -np.log(np.where(highest > 0, highest, 1.0))
-
-    def sample(self, n_samples: int = 1) -> tuple[np.ndarray, np.ndarray]:
-        """Draw rows from the fitted distribution.
-
-        Parameters
-        ----------
-        n_samples : int, default 1
-
-        Returns
-        -------
-        X : (n_samples, D) float64 ndarray
-        y : (n_samples,) int64 ndarray
-            The component of each row.
-
-        Notes
-        -----
-        An integer `random_state` gives the same rows at each call.
-        """
-        check_is_fitted(self)
-        if not isinstance(n_samples, Integral) or n_samples < 1:
-            raise ValueError(f"n_samples must be a positive integer, got {n_samples!r}.")
-        random = np.random.default_rng(check_random_state(self.random_state).randint(2**32, dtype=np.uint64))
-        return self._model.sample(self._params, int(n_samples), random)
