@@ -46,7 +46,7 @@ class Profile(NamedTuple):
 
 
 PROFILES = {
-    "toy": Profile(share=1.0, max_rows=2500, max_iter=10, rounds=1, seconds=0.0),
+    "toy": Profile(share=1.0, max_rows=2500, max_iter=10, rounds=1, seconds=0.05),
     "regular": Profile(share=0.2, max_rows=10**7, max_iter=200, rounds=5, seconds=0.2),
     "large": Profile(share=1.0, max_rows=10**7, max_iter=200, rounds=5, seconds=0.5),
 }
