@@ -9,7 +9,7 @@ from pathlib import Path
 import matplotlib
 import pytest
 
-os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"fastem-kernels-{os.getuid()}"))
+os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"fastem-kernels-{getattr(os, "getuid", lambda: 0)()}"))
 matplotlib.use("Agg")
 
 from tests.cases import CASES
