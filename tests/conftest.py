@@ -9,7 +9,8 @@ from pathlib import Path
 import matplotlib
 import pytest
 
-os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"fastem-kernels-{getattr(os, "getuid", lambda: 0)()}"))
+_USER = getattr(os, "getuid", lambda: 0)()
+os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"fastem-kernels-{_USER}"))
 matplotlib.use("Agg")
 
 from tests.cases import CASES

@@ -29,7 +29,8 @@ class Scripted:
     def e_step(self, params):
         if params == self.interrupt_at:
             raise KeyboardInterrupt
-        return ExpectedStats(self.objective[params], 1.0, 0.0, params, None)
+        objective = self.objective[params]
+        return ExpectedStats(objective, 1.0, 0.0 if np.isfinite(objective) else 1.0, params, None)
 
     def m_step(self, stats):
         return stats.latent + 1, []
@@ -69,6 +70,18 @@ def test_a_fall_within_rounding_ends_at_the_better_parameters():
     result = fit_batch(Scripted([-3.0, -2.0, -2.0 - 1e-14]), 0, tol=0.0, max_iter=10)
     assert result.reason is Reason.CONVERGED
     assert (result.params, result.objective) == (1, -2.0)
+
+
+def test_impossible_rows_are_no_convergence():
+    result = fit_batch(Scripted([-np.inf, -np.inf, -np.inf, -5.0, -4.0, -3.9]), 0, tol=1e-9, max_iter=5)
+    assert result.reason is Reason.MAX_ITER
+    assert result.objective == -3.9
+
+
+def test_an_objective_that_stands_still_is_converged():
+    result = fit_batch(Scripted([-3.0, -2.0, -2.0, -1.0]), 0, tol=0.0, max_iter=3)
+    assert result.reason is Reason.CONVERGED
+    assert result.objective == -2.0
 
 
 def test_max_iter_is_told():

@@ -86,7 +86,7 @@ class FitReport:
             f"stopped: {self.stop_reason} after {self.n_iter} iterations",
             f"objective: {self.objective:.10g} nats per row; about {self.remaining:.2g} left to gain",
         ]
-        if self.fall > 0:
+        if self.stop_reason == "objective_fell":
             lines.append(f"the last iteration was undone: it lowered the objective by {self.fall:.2g}")
         if self.impossible_weight > 0:
             lines.append(f"rows of total weight {self.impossible_weight:g} are impossible under every component")

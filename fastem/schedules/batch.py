@@ -52,7 +52,7 @@ def fit_batch(problem: Problem, start: Any, *, tol: float, max_iter: int, watch:
             trace.remaining = remaining_gain(trace.objective)
             _tell(watch, trace)
             near = near + 1 if trace.remaining < tol else 0
-            if near == 2 or trace.objective[-1] == trace.objective[-2]:
+            if near == 2 or trace.remaining == 0.0:
                 reason = Reason.CONVERGED
                 break
     except KeyboardInterrupt:
