@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import tempfile
 from pathlib import Path
@@ -9,8 +10,7 @@ from pathlib import Path
 import matplotlib
 import pytest
 
-_USER = getattr(os, "getuid", lambda: 0)()
-os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"fastem-kernels-{_USER}"))
+os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"fastem-kernels-{getpass.getuser()}"))
 matplotlib.use("Agg")
 
 from tests.cases import CASES

@@ -100,6 +100,18 @@ def test_chunks_of_whole_blocks_give_the_same_bits(data):
     assert_same_bits(e_step(model, params, X, cuts=cuts), e_step(model, params, X))
 
 
+def test_every_row_is_counted_once(case, model):
+    """Enough rows to fill every lane, more than once."""
+    params, X = case.params(model), case.rows(model, 150_000)
+    stats = e_step(model, params, X)
+    assert stats.weight == 150_000
+    assert stats.family.n.sum() == pytest.approx(150_000, rel=1e-12)
+    assert stats.latent.n.sum() == pytest.approx(150_000, rel=1e-12)
+    loglik = np.empty(150_000)
+    model.log_prob(params, X, loglik)
+    assert stats.loglik == pytest.approx(loglik.sum(), rel=1e-12)
+
+
 def test_a_row_of_weight_two_is_the_row_twice(case, model):
     params, X = case.params(model), case.rows(model, 400)
     weight = np.random.default_rng(3).integers(0, 4, size=400)
