@@ -9,6 +9,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from fastem import GaussianMixture
+from fastem.families._gaussian import floored_whitening
 from fastem.schedules.batch import fit_batch
 from fastem.schedules.result import Reason
 from fastem.schedules.stopping import remaining_gain
@@ -273,6 +274,22 @@ def test_reg_covar_that_lowers_the_objective_is_told():
     assert mixture.fit_report_.fall > 0
     assert np.all(np.diff(mixture.lower_bounds_) >= 0)
     assert "undone" in str(mixture.fit_report_)
+
+
+@pytest.mark.parametrize("n_features", [2, 9, 60])
+def test_a_singular_covariance_is_lifted_to_the_floor(n_features):
+    """Rank one plus rounding, as a collapsed component leaves it: the whitening still inverts what is returned."""
+    random = np.random.default_rng(0)
+    direction = random.normal(size=n_features) * 10.0 ** random.uniform(-3, 3, n_features)
+    covariance = np.outer(direction, direction)[None]
+    floor = 1e-10 * direction**2
+    lifted, whitening, flags = floored_whitening(covariance, floor)
+    scale = np.sqrt(np.outer(floor, floor))
+    assert flags.tolist() == [True]
+    assert np.linalg.eigvalsh(lifted[0] / scale)[0] > 0.5
+    np.testing.assert_allclose(whitening[0] @ lifted[0] @ whitening[0].T, np.eye(n_features), atol=1e-3)
+    assert np.all(np.triu(whitening[0], 1) == 0)
+    np.testing.assert_array_equal(floored_whitening(lifted * 4.0, floor)[2], [False])
 
 
 def test_not_converging_warns_once_and_names_the_remedy():

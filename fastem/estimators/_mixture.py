@@ -94,6 +94,10 @@ class BaseMixture(FittedMixture):
         """Set the fitted attributes of the family."""
         raise NotImplementedError
 
+    def _why_it_fell(self) -> str:
+        """Why an iteration may lower the objective, and the remedy."""
+        return "rounding. Subtract a constant from X, or divide it by one, so that its values are near one"
+
     # Fitting.
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
@@ -251,8 +255,7 @@ class BaseMixture(FittedMixture):
             Reason.MAX_ITER: f"EM did not converge in max_iter={self.max_iter} iterations: {gain} is left to gain "
             f"(tol={self.tol:g}). Increase max_iter or tol, or start nearer with other init_params.",
             Reason.OBJECTIVE_FELL: f"EM stopped because an iteration lowered the objective by {result.trace.fall:.1e} "
-            "nats per row, and undid it: reg_covar widens covariances beyond the likelihood's maximum. "
-            "Use reg_covar=0 (covariance_floor keeps components proper) or a smaller one.",
+            f"nats per row, and undid it: {self._why_it_fell()}.",
             Reason.INTERRUPTED: f"EM was interrupted after {result.n_iter} iterations: {gain} is left to gain. "
             "The model holds the best parameters so far; continue with warm_start=True.",
         }.get(result.reason)

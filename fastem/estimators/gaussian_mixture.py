@@ -195,6 +195,14 @@ class GaussianMixture(BaseMixture):
             covariances = start.family.covariances if covariances is None else covariances
         return Params(model.latent.params(weights), _proper_params(family, means, covariances))
 
+    def _why_it_fell(self) -> str:
+        if self.reg_covar == 0:
+            return super()._why_it_fell()
+        return (
+            "reg_covar widens covariances beyond the likelihood's maximum. "
+            "Use reg_covar=0 (covariance_floor keeps components proper) or a smaller one"
+        )
+
     def _show(self, params: Params) -> None:
         family = self._model.family
         self.means_ = params.family.means

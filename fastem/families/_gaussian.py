@@ -268,11 +268,8 @@ def floored_whitening(covariances: np.ndarray, floor: np.ndarray | None) -> tupl
             lifted[k] = values[0] < 1.0
             # Room for rounding: a matrix whose largest eigenvalue is 1e16 keeps no digit of a unit one.
             values = np.maximum(values, max(1.0, ROUNDING_RATIO * values[-1]))
-            scaled = (vectors * values) @ vectors.T
-            covariances[k] = symmetric(scaled * unit)
-            inverse = _inverse_cholesky(scaled)
-            if inverse is None:
-                raise np.linalg.LinAlgError("a floored covariance is not positive definite")
+            covariances[k] = symmetric((vectors * values) @ vectors.T * unit)
+            inverse = _inverse_factor(values, vectors)
         whitening[k] = inverse / sd
     return covariances, whitening, lifted
 
@@ -324,6 +321,17 @@ def _inverse_cholesky(matrix: np.ndarray) -> np.ndarray | None:
         return None
     inverse, failure = lapack.dtrtri(factor, lower=1)
     return None if failure or not np.all(np.isfinite(inverse)) else inverse
+
+
+def _inverse_factor(values: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Inverse Cholesky factor of vectors @ diag(values) @ vectors.T, for positive values.
+
+    By an orthogonal factorisation of the matrix's square root, whose condition is the root of the
+    matrix's own: it cannot fail where Cholesky's would.
+    """
+    upper = np.asarray(np.linalg.qr(np.sqrt(values)[:, None] * vectors.T, mode="r"))
+    lower = upper.T * np.sign(np.diagonal(upper))
+    return lapack.dtrtri(lower, lower=1)[0]
 
 
 def symmetric(matrices: np.ndarray) -> np.ndarray:
