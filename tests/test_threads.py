@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import fastem
+from tests.conftest import ROOT
 
 SETUP = """
 import os, threading, multiprocessing, numpy as np, numba, warnings
@@ -151,3 +152,17 @@ def test_a_stale_digest_is_noticed(tmp_path, monkeypatch):
     family = package / "families" / "gaussian_full.py"
     family.write_text(family.read_text().replace("0.5", "0.6"))
     assert _jit.source_digest() != before
+
+
+def test_kernels_run_as_plain_python():
+    """With the JIT switched off, where coverage and a debugger can follow, they agree with their naive twins too."""
+    tests = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_parity.py", "-k", "naive"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
+        cwd=ROOT,
+        timeout=600,
+    )
+    assert tests.returncode == 0, tests.stdout
+    assert " passed" in tests.stdout
