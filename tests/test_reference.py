@@ -67,7 +67,7 @@ def test_faithful_three_tied_components(faithful):
     assert total_loglik(mixture, faithful) == pytest.approx(-1126.31592782, abs=2e-8)
     assert mixture.bic(faithful) == pytest.approx(2314.295678, abs=1e-6)
     assert mixture.bic(faithful) <= 2314.316
-    assert mixture.icl(faithful) == pytest.approx(2357.824, abs=1.5)
+    assert mixture.icl(faithful) == pytest.approx(2357.824, abs=0.6)
 
 
 @pytest.mark.parametrize(
