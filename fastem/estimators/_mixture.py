@@ -1,4 +1,4 @@
-"""What every mixture estimator shares: fit, scores, predictions, criteria. It knows no distribution."""
+"""How every mixture estimator is fitted: survey, starts, iterations, report. It knows no distribution."""
 
 from __future__ import annotations
 

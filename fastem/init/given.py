@@ -14,14 +14,14 @@ from fastem.stats import Rescue
 _PIECE_ROWS = 8192
 
 
-class Rows(Protocol):
+class RowSource(Protocol):
     """What a start asks of a source."""
 
     def chunks(self, max_rows: int | None = None) -> Iterator[Any]: ...
 
 
 def start_from(
-    model: Model, rows: Rows, responsibilities: Callable[[int, int], np.ndarray], centre: np.ndarray
+    model: Model, rows: RowSource, responsibilities: Callable[[int, int], np.ndarray], centre: np.ndarray
 ) -> tuple[Params, list[Rescue]]:
     """Parameters of highest likelihood when the responsibilities are known.
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from fastem.init.given import Rows, one_hot, start_from
+from fastem.init.given import RowSource, one_hot, start_from
 from fastem.init.quantile import quantile_labels
 from fastem.init.seeds import Seeder, kmeans, kmeans_plus_plus, nearest_seed, random_rows
 from fastem.model import Model, Params
@@ -25,7 +25,7 @@ _ROWS_PER_COMPONENT = 300
 _MAX_SAMPLE_NUMBERS = 2**21
 
 
-class Sample(Rows, Protocol):
+class Sample(RowSource, Protocol):
     """Rows X (N, D) in float64 and their weights (N,) or None, in memory."""
 
     @property
