@@ -29,7 +29,16 @@ PASS_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath
 block_function = numba.njit(**BLOCK_OPTIONS)
 exact_function = numba.njit(**{**BLOCK_OPTIONS, "fastmath": IN_ORDER})
 
-_COMPILED_ROOMS = ("_jit.py", "_vector_math.py", "blocks.py", "rows.py", "kernel.py", "families/*.py", "latents/*.py")
+_COMPILED_ROOMS = (
+    "_jit.py",
+    "_vector_math.py",
+    "blocks.py",
+    "rows.py",
+    "reach.py",
+    "kernel.py",
+    "families/*.py",
+    "latents/*.py",
+)
 
 
 def file_digest(*paths: Path) -> str:

@@ -14,7 +14,10 @@ _LOG2_E = 1.4426950408889634
 # ln 2 in two parts: the first has 21 trailing zero bits, so that n * _LN2_HIGH is exact.
 _LN2_HIGH = 6.93147180369123816490e-01
 _LN2_LOW = 1.90821492927058770002e-10
-_ROUNDER = 6755399441055744.0
+_LN2 = 0.6931471805599453
+# Adding 1.5 * 2^52 rounds to the nearest integer and leaves it in the low bits: no conversion from
+# float64 to int64, which AVX2 lacks. The integer comes with the bias of an exponent, 1023.
+_ROUNDER = 6755399441055744.0 + 1023.0
 _EXP_UNDERFLOW = -708.0
 _MANTISSA_MASK = 0x000FFFFFFFFFFFFF
 _HALF_BITS = 0x3FE0000000000000
@@ -24,31 +27,27 @@ _MIN_NORMAL = 2.2250738585072014e-308
 
 @exact_function
 def exp_nonpositive(x):
-    """exp(x) for x <= 0, within 1 ulp; exactly 0 below -708 (where the result is no normal number).
+    """exp(x) for x <= 0, to 7e-16 + 3.4e-17 |x| relative; exp(0) is 1; exactly 0 below -708.
 
-    NaN gives NaN.
+    An x of that size that is a difference of rounded logarithms carries a larger error itself. NaN
+    gives NaN.
     """
-    clipped = x if x > _EXP_UNDERFLOW else _EXP_UNDERFLOW
-    # Adding 1.5 * 2^52 rounds to the nearest integer and leaves it in the low bits: no conversion
-    # from float64 to int64, which AVX2 lacks.
-    shifted = clipped * _LOG2_E + _ROUNDER
-    n = shifted - _ROUNDER
-    reduced = (clipped - n * _LN2_HIGH) - n * _LN2_LOW
-    # Chebyshev interpolation of (e^r - 1 - r) / r^2 on |r| <= ln 2 / 2: relative error 1.6e-17.
-    p = 2.5100375832561234e-08
-    p = p * reduced + 2.7620075879983367e-07
-    p = p * reduced + 2.7557268480310024e-06
+    shifted = x * _LOG2_E + _ROUNDER
+    reduced = x - (shifted - _ROUNDER) * _LN2
+    # Chebyshev interpolation of (e^r - 1) / r on |r| <= ln 2 / 2: relative error of e^r 6e-16.
+    p = 2.7620075879983367e-07
+    p = p * reduced + 2.7632640675430236e-06
     p = p * reduced + 2.4801521322368692e-05
-    p = p * reduced + 0.00019841269863040545
+    p = p * reduced + 0.0001984119064754424
     p = p * reduced + 0.0013888888917196719
-    p = p * reduced + 0.008333333333330065
+    p = p * reduced + 0.008333333367311603
     p = p * reduced + 0.041666666666624164
-    p = p * reduced + 0.16666666666666669
+    p = p * reduced + 0.16666666666615648
     p = p * reduced + 0.5000000000000001
-    p = (p * reduced) * reduced + reduced + 1.0
-    power = np.int64((np.float64(shifted).view(np.int64) + 1023) << 52).view(np.float64)
-    result = p * power
-    return result if x > _EXP_UNDERFLOW else (0.0 if x <= _EXP_UNDERFLOW else x)
+    p = p * reduced + 1.0000000000000013
+    p = p * reduced + 1.0
+    power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
+    return 0.0 if x < _EXP_UNDERFLOW else p * power
 
 
 @exact_function

@@ -12,8 +12,12 @@ operation           owner    meaning
 `accumulate_block`  family   adds the family's expected statistics
 ==================  =======  ==================================================================
 
-Every block has exactly `BLOCK` rows: the last one of a chunk is filled up with rows of weight zero, so
-that all loops over rows have constant bounds.
+Every block has the same number of rows, a multiple of eight: the last one of a chunk is filled up with
+rows of weight zero.
+
+An operation handles the components that it is told to, in that order: line a of a block of log-densities
+or responsibilities belongs to component ``components[a]``. A pass that knows some components to be out
+of reach of every row of a block leaves them out (see `fastem.reach`).
 """
 
 from __future__ import annotations
@@ -27,11 +31,6 @@ from numba.extending import overload
 
 from fastem._jit import BLOCK_OPTIONS, file_digest, source_digest
 
-BLOCK = 256
-# Row stride of the scratch arrays. Not a power of two: rows a multiple of 4 kB apart would compete
-# for the same few lines of the cache.
-STRIDE = BLOCK + 8
-
 _implementations: dict[tuple[str, type], Callable[..., Any]] = {}
 
 
@@ -39,61 +38,68 @@ class NotRegisteredError(TypeError):
     """A parameter record has no block operations."""
 
 
-def scratch_rows(n_features: int) -> int:
-    """Rows of `STRIDE` float64 numbers that a pass lends to each block operation."""
+def scratch_lines(n_features: int) -> int:
+    """Lines of float64 numbers, one for each row of a block, that a pass lends to each block operation."""
     return 2 * n_features + 8
 
 
-def log_prob_block(family_params, x, log_prob, scratch):
-    """Set ``log_prob[k, i] = log p(x[:, i] | component k)`` for each row i of the block, in nats.
+def log_prob_block(family_params, components, x, log_prob, scratch):
+    """Set ``log_prob[a, i] = log p(x[:, i] | component components[a])`` for each row i of the block, in nats.
 
     Parameters
     ----------
     family_params : NamedTuple of arrays
-    x : (n_features, STRIDE) float64 array
-    log_prob : (n_components, STRIDE) float64 array, overwritten
-    scratch : (scratch_rows(n_features), STRIDE) float64 array, free to use
+    components : (A,) int64 array
+    x : (n_features, rows) float64 array
+    log_prob : (A, rows) float64 array, overwritten
+    scratch : (scratch_lines(n_features), rows) float64 array, free to use
     """
-    implementation(log_prob_block, type(family_params))(family_params, x, log_prob, scratch)
+    implementation(log_prob_block, type(family_params))(family_params, components, x, log_prob, scratch)
 
 
-def posterior_block(latent_params, log_prob, weight, row_loglik, scratch, latent_stats, lane):
+def posterior_block(latent_params, components, log_prob, weight, shift, norm, scratch, latent_stats, lane):
     """Turn log-densities into responsibilities, in place, and add the latent's counts.
 
     Parameters
     ----------
     latent_params : NamedTuple of arrays
-    log_prob : (n_components, STRIDE) float64 array
-        Log-densities on entry, ``weight[i] * p(component k | row i)`` on return.
-    weight : (STRIDE,) float64 array
-    row_loglik : (STRIDE,) float64 array, overwritten
-        Log-likelihood of each row in nats; minus infinity for a row that is impossible under every
-        component, whose responsibilities are all zero.
+    components : (A,) int64 array
+    log_prob : (A, rows) float64 array
+        Log-densities on entry, ``weight[i] * p(component components[a] | row i)`` on return.
+    weight : (rows,) float64 array
+    shift, norm : (rows,) float64 arrays, overwritten
+        The log-likelihood of row i is ``shift[i] + log(norm[i])``, in nats, with `norm` from 1 to 1e30.
+        `shift` is minus infinity for a row that is impossible under every component, whose
+        responsibilities are all zero. In two parts, because a sum of logarithms is the logarithm of a
+        product, which is cheaper.
     scratch : float64 array, free to use
     latent_stats : Additive
         With a leading axis of lanes.
     lane : int
     """
     implementation(posterior_block, type(latent_params))(
-        latent_params, log_prob, weight, row_loglik, scratch, latent_stats, lane
+        latent_params, components, log_prob, weight, shift, norm, scratch, latent_stats, lane
     )
 
 
-def accumulate_block(family_params, x, resp, scratch, family_stats, lane):
+def accumulate_block(family_params, components, x, resp, scratch, family_stats, lane):
     """Add the expected statistics of the block to one lane of `family_stats`.
 
     Parameters
     ----------
     family_params : NamedTuple of arrays
-    x : (n_features, STRIDE) float64 array
-    resp : (n_components, STRIDE) float64 array
+    components : (A,) int64 array
+    x : (n_features, rows) float64 array
+    resp : (A, rows) float64 array
         Responsibilities times weights; zero in the rows that fill up the block.
     scratch : float64 array, free to use
     family_stats : Additive
         With a leading axis of lanes.
     lane : int
     """
-    implementation(accumulate_block, type(family_params))(family_params, x, resp, scratch, family_stats, lane)
+    implementation(accumulate_block, type(family_params))(
+        family_params, components, x, resp, scratch, family_stats, lane
+    )
 
 
 def register_family(
@@ -165,15 +171,15 @@ _operations = {f.__name__: f for f in (log_prob_block, posterior_block, accumula
 
 
 @overload(log_prob_block, jit_options=BLOCK_OPTIONS)
-def _compile_log_prob_block(family_params, x, log_prob, scratch):
+def _compile_log_prob_block(family_params, components, x, log_prob, scratch):
     return implementation(log_prob_block, family_params.instance_class)
 
 
 @overload(posterior_block, jit_options=BLOCK_OPTIONS)
-def _compile_posterior_block(latent_params, log_prob, weight, row_loglik, scratch, latent_stats, lane):
+def _compile_posterior_block(latent_params, components, log_prob, weight, shift, norm, scratch, latent_stats, lane):
     return implementation(posterior_block, latent_params.instance_class)
 
 
 @overload(accumulate_block, jit_options=BLOCK_OPTIONS)
-def _compile_accumulate_block(family_params, x, resp, scratch, family_stats, lane):
+def _compile_accumulate_block(family_params, components, x, resp, scratch, family_stats, lane):
     return implementation(accumulate_block, family_params.instance_class)

@@ -1,8 +1,10 @@
 """The two parallel passes over rows: one that gathers statistics, one that scores.
 
-They know lanes, blocks and scratch. Which family and latent they run is decided by the classes of the
-parameter records (see `fastem.blocks`), at compile time. Whatever the dtype and memory order of the
-rows, one compiled pass serves: each block is copied into features x rows float64 scratch.
+They know lanes, runs, blocks and scratch. A *run* is a number of consecutive blocks; with a `Reach`, its
+rows are sorted first, and each block leaves out the components that none of its rows can reach. Which
+family and latent they run is decided by the classes of the parameter records (see `fastem.blocks`), at
+compile time. Whatever the dtype and memory order of the rows, one compiled pass serves: each block is
+copied into features x rows float64 scratch.
 """
 
 from __future__ import annotations
@@ -15,15 +17,38 @@ from numba.core import types
 
 from fastem import blocks
 from fastem._jit import Pass, block_function
-from fastem.blocks import BLOCK, STRIDE, accumulate_block, log_prob_block, posterior_block
+from fastem._vector_math import log_positive
+from fastem.blocks import accumulate_block, log_prob_block, posterior_block
+from fastem.reach import NO_REACH, Reach, add_others_in_reach, guess_homes, list_homes, new_sorter, sort_by_home
 from fastem.rows import NO_ROWS, Rows
 from fastem.stats import ExpectedStats
 
-# Consecutive blocks that one lane takes, so that memory is read in pieces of a few pages.
-RUN = 8
+VECTOR = 8  # float64 numbers in a line of the cache, and in the widest vectors
+# Rows of a block. Not a power of two: the lines of a block, one for each feature or component, would
+# compete for the same few places in the cache.
+BLOCK = 66 * VECTOR
+# Blocks of a run, which one lane takes together: memory is read in pieces of a few pages.
+_RUN = 4
+# The same where the rows of a run are sorted: the longer the run, the fewer components in a block.
+_SORTED_RUN = 32
+# Chunks of whole runs give the same bits as one large chunk.
+ROWS_PER_RUN = _SORTED_RUN * BLOCK
 MAX_LANES = 64
 MIN_LANES = 16
 _LANES_BUDGET = 32 * 2**20
+
+
+class _Layout(NamedTuple):
+    """Sizes that a compiled pass is told, because loops whose length it knew would be unrolled until they spill."""
+
+    vectors_per_block: int
+    blocks_per_run: int
+    scratch_lines: int
+
+
+def _layout(n_features: int, reach: Reach) -> _Layout:
+    blocks_per_run = _SORTED_RUN if reach.ceiling.shape[0] else _RUN
+    return _Layout(BLOCK // VECTOR, blocks_per_run, blocks.scratch_lines(n_features))
 
 
 class _Totals(NamedTuple):
@@ -47,94 +72,192 @@ def n_lanes(stats: ExpectedStats) -> int:
 
 
 def lanes_filled(lanes: int, n_blocks: int) -> int:
-    """How many of the lanes hold anything after this many blocks: the first ones."""
-    return min(lanes, -(-n_blocks // RUN))
+    """How many of the lanes can hold anything after this many blocks: the first ones."""
+    return min(lanes, -(-n_blocks // _RUN))
+
+
+@block_function
+def _copy_column(flat, first, stride, n, column):
+    """Copy n numbers into float64, and repeat the last one up to the end of the block."""
+    if stride == 1:
+        # Indices that begin at zero: numba tests every other index for being negative, and then LLVM
+        # does not vectorise the loop.
+        source = flat[first : first + n]
+        for i in range(n):
+            column[i] = source[i]
+    else:
+        for i in range(n):
+            column[i] = flat[first + i * stride]
+    for i in range(n, column.shape[0]):
+        column[i] = column[n - 1]
 
 
 @block_function
 def _copy_block(rows, start, x):
-    """Copy `BLOCK` rows from `start` on, transposed, into float64; repeat the last row past the end."""
-    n = min(BLOCK, rows.n_rows - start)
+    """Copy a block of rows from `start` on, transposed, into float64; repeat the last row past the end."""
+    n = min(x.shape[1], rows.n_rows - start)
     for j in range(rows.n_columns):
         first = rows.offset + start * rows.row_stride + j * rows.column_stride
         if rows.float64.shape[0] > 0:
-            if rows.row_stride == 1:
-                for i in range(n):
-                    x[j, i] = rows.float64[first + i]
-            else:
-                for i in range(n):
-                    x[j, i] = rows.float64[first + i * rows.row_stride]
-        elif rows.row_stride == 1:
-            for i in range(n):
-                x[j, i] = rows.float32[first + i]
+            _copy_column(rows.float64, first, rows.row_stride, n, x[j])
         else:
-            for i in range(n):
-                x[j, i] = rows.float32[first + i * rows.row_stride]
-        for i in range(n, BLOCK):
-            x[j, i] = x[j, n - 1]
+            _copy_column(rows.float32, first, rows.row_stride, n, x[j])
 
 
 @block_function
-def _copy_weight(weight, start, n_rows, w):
-    """Copy the weights of a block; rows past the end weigh nothing."""
-    n = min(BLOCK, n_rows - start)
-    for i in range(n):
-        w[i] = weight[start + i] if weight.shape[0] > 0 else 1.0
-    for i in range(n, BLOCK):
-        w[i] = 0.0
+def _gather_block(rows, start, order, x):
+    """Copy the rows ``start + order``, transposed, into float64; repeat the last one up to the end of the block."""
+    n = order.shape[0]
+    for j in range(rows.n_columns):
+        first = rows.offset + start * rows.row_stride + j * rows.column_stride
+        for i in range(n):
+            place = first + order[i] * rows.row_stride
+            x[j, i] = rows.float64[place] if rows.float64.shape[0] > 0 else rows.float32[place]
+        for i in range(n, x.shape[1]):
+            x[j, i] = x[j, n - 1]
 
 
 class _Buffers(NamedTuple):
-    """Memory for one block: rows, log-densities or responsibilities, and what the operations may use."""
+    """Memory for one block: rows, log-densities or responsibilities, and what the operations may use.
+
+    `components` begins with those that the block evaluates, in the order of the lines of `resp`.
+    """
 
     x: np.ndarray
     resp: np.ndarray
     weight: np.ndarray
-    row_loglik: np.ndarray
+    shift: np.ndarray
+    norm: np.ndarray
     scratch: np.ndarray
+    components: np.ndarray
 
 
 @block_function
-def _new_buffers(n_features, n_components, scratch_rows):
+def _new_buffers(n_features, n_components, layout):
+    # Said so that the compiler sees that no loop over rows leaves a rest.
+    n_rows = layout.vectors_per_block * VECTOR
+    lines = n_features + n_components + 3 + layout.scratch_lines
+    memory = np.empty(lines * n_rows + VECTOR)
+    # A vector that straddles two lines of the cache is read twice.
+    first = (-memory.ctypes.data // memory.itemsize) % VECTOR
+    table = memory[first : first + lines * n_rows].reshape(lines, n_rows)
+    rest = n_features + n_components
+    table[rest] = 1.0
     return _Buffers(
-        np.empty((n_features, STRIDE)),
-        np.empty((n_components, STRIDE)),
-        np.ones(STRIDE),
-        np.empty(STRIDE),
-        np.empty((scratch_rows, STRIDE)),
+        table[:n_features],
+        table[n_features:rest],
+        table[rest],
+        table[rest + 1],
+        table[rest + 2],
+        table[rest + 3 :],
+        np.arange(n_components),
     )
 
 
 @block_function
-def _posterior(family_params, latent_params, rows, start, buffers, latent_stats, lane):
-    """Read a block of rows, and leave its responsibilities and log-likelihoods in the buffers."""
-    _copy_block(rows, start, buffers.x)
-    log_prob_block(family_params, buffers.x, buffers.resp, buffers.scratch)
+def _read_weight(weight, start, order, n, buffers):
+    """Copy the weights of a block of n rows; rows past the end weigh nothing. True when every weight is one."""
+    w = buffers.weight
+    if weight.shape[0] == 0 and n == w.shape[0]:
+        return True
+    if weight.shape[0] == 0:
+        w[:n] = 1.0
+    elif order.shape[0] > 0:
+        for i in range(n):
+            w[i] = weight[start + order[i]]
+    else:
+        w[:n] = weight[start : start + n]
+    w[n:] = 0.0
+    return False
+
+
+@block_function
+def _sort_run(reach, rows, start, n, buffers, sorter):
+    """Bring the n rows from `start` on into the order of their homes."""
+    block_rows = buffers.x.shape[1]
+    for begin in range(0, n, block_rows):
+        _copy_block(rows, start + begin, buffers.x)
+        guess_homes(reach, buffers.x, buffers.scratch, sorter, sorter.home[begin : min(begin + block_rows, n)])
+    sort_by_home(sorter, n)
+
+
+@block_function
+def _log_prob(family_params, reach, rows, start, begin, end, buffers, sorter):
+    """Read rows `begin` to `end - 1` of a run, and their log-densities; return how many components are evaluated.
+
+    Parameters
+    ----------
+    start : int
+        First row of the run. With a reach, `begin` and `end` count the rows of the run in sorted order.
+    """
+    components, x, log_prob, scratch = buffers.components, buffers.x, buffers.resp, buffers.scratch
+    if reach.ceiling.shape[0] == 0:
+        _copy_block(rows, start + begin, x)
+        log_prob_block(family_params, components, x, log_prob, scratch)
+        return components.shape[0]
+    _gather_block(rows, start, sorter.order[begin:end], x)
+    n_homes = list_homes(sorter, begin, end, components)
+    log_prob_block(family_params, components[:n_homes], x, log_prob, scratch)
+    n = add_others_in_reach(reach, x, n_homes, log_prob, components, scratch, sorter)
+    log_prob_block(family_params, components[n_homes:n], x, log_prob[n_homes:n], scratch)
+    return n
+
+
+@block_function
+def _posterior(latent_params, n_components, buffers, latent_stats, lane):
+    """Turn the log-densities of the first `n_components` of the buffers' components into responsibilities."""
     posterior_block(
-        latent_params, buffers.resp, buffers.weight, buffers.row_loglik, buffers.scratch, latent_stats, lane
-    )
+        latent_params, buffers.components[:n_components], buffers.resp[:n_components], buffers.weight, buffers.shift,
+        buffers.norm, buffers.scratch, latent_stats, lane,
+    )  # fmt: skip
 
 
 @block_function
-def _given_posterior(rows, given, start, buffers):
-    """Read a block of rows, and of responsibilities that are known."""
-    _copy_block(rows, start, buffers.x)
+def _given_posterior(given, start, buffers):
+    """Read the responsibilities of a block, which are known."""
     _copy_block(given, start, buffers.resp)
     for k in range(buffers.resp.shape[0]):
-        for i in range(BLOCK):
+        for i in range(buffers.resp.shape[1]):
             buffers.resp[k, i] *= buffers.weight[i]
+    buffers.shift[:] = 0.0
+    buffers.norm[:] = 1.0
 
 
 @block_function
-def _add_totals(buffers, totals, lane):
-    loglik, impossible, weight = 0.0, 0.0, 0.0
-    for i in range(BLOCK):
-        possible = buffers.row_loglik[i] > -np.inf
-        loglik += buffers.weight[i] * buffers.row_loglik[i] if possible else 0.0
-        impossible += 0.0 if possible else buffers.weight[i]
-        weight += buffers.weight[i]
+def _sum_of_logs(norm):
+    """Sum of the logarithms of a block of norms: one logarithm for each product of eight."""
+    n = norm.shape[0] // 8
+    a, b, c, d = norm[:n], norm[n : 2 * n], norm[2 * n : 3 * n], norm[3 * n : 4 * n]
+    e, f, g, h = norm[4 * n : 5 * n], norm[5 * n : 6 * n], norm[6 * n : 7 * n], norm[7 * n :]
+    total = 0.0
+    for i in range(n):
+        total += log_positive(((a[i] * b[i]) * (c[i] * d[i])) * ((e[i] * f[i]) * (g[i] * h[i])))
+    return total
+
+
+@block_function
+def _add_totals(buffers, all_ones, totals, lane):
+    """Add the log-likelihood and the weight of a block."""
+    shift, norm, w = buffers.shift, buffers.norm, buffers.weight
+    n_rows = shift.shape[0]
+    loglik, weight = 0.0, 0.0
+    if all_ones:
+        weight = float(n_rows)
+        for i in range(n_rows):
+            loglik += shift[i]
+        loglik += _sum_of_logs(norm)
+    else:
+        for i in range(n_rows):
+            weight += w[i]
+            loglik += w[i] * (shift[i] + log_positive(norm[i]))
+    if not loglik > -np.inf:
+        loglik = 0.0
+        for i in range(n_rows):
+            if shift[i] == -np.inf:
+                totals.impossible[lane] += w[i]
+            else:
+                loglik += w[i] * (shift[i] + log_positive(norm[i]))
     totals.loglik[lane] += loglik
-    totals.impossible[lane] += impossible
     totals.weight[lane] += weight
 
 
@@ -142,33 +265,49 @@ def _add_totals(buffers, totals, lane):
 def _fill_lane(
     family_params,
     latent_params,
+    reach,
     rows,
     weight,
     given,
     first_block,
-    scratch_rows,
+    layout,
     totals,
     latent_stats,
     family_stats,
     lane,
 ):
     """Add every block that belongs to a lane: runs of blocks go to the lanes in turn."""
-    buffers = _new_buffers(rows.n_columns, latent_params[0].shape[0], scratch_rows)
+    buffers = _new_buffers(rows.n_columns, latent_params[0].shape[0], layout)
+    block_rows = buffers.x.shape[1]
+    rows_per_run = layout.blocks_per_run * block_rows
+    sorter = new_sorter(reach, block_rows, rows_per_run)
     n_lanes = totals.loglik.shape[0]
-    end_block = first_block + (rows.n_rows + BLOCK - 1) // BLOCK
-    first_run = first_block // RUN
+    first_run = first_block // layout.blocks_per_run
     run = first_run + (lane - first_run) % n_lanes
-    while run * RUN < end_block:
-        for block in range(max(run * RUN, first_block), min((run + 1) * RUN, end_block)):
-            start = (block - first_block) * BLOCK
-            _copy_weight(weight, start, rows.n_rows, buffers.weight)
+    # Rows of this chunk before the first run: it may have begun in an earlier chunk.
+    offset = first_block * block_rows
+    while run * rows_per_run - offset < rows.n_rows:
+        start = max(run * rows_per_run - offset, 0)
+        n = min((run + 1) * rows_per_run - offset, rows.n_rows) - start
+        if reach.ceiling.shape[0] > 0:
+            _sort_run(reach, rows, start, n, buffers, sorter)
+        for begin in range(0, n, block_rows):
+            end = min(begin + block_rows, n)
+            order = sorter.order[begin:end]
+            first = start if order.shape[0] > 0 else start + begin
+            all_ones = _read_weight(weight, first, order, end - begin, buffers)
             if given.n_columns > 0:
-                _given_posterior(rows, given, start, buffers)
-                buffers.row_loglik[:] = 0.0
+                n_components = buffers.components.shape[0]
+                _copy_block(rows, start + begin, buffers.x)
+                _given_posterior(given, start + begin, buffers)
             else:
-                _posterior(family_params, latent_params, rows, start, buffers, latent_stats, lane)
-            _add_totals(buffers, totals, lane)
-            accumulate_block(family_params, buffers.x, buffers.resp, buffers.scratch, family_stats, lane)
+                n_components = _log_prob(family_params, reach, rows, start, begin, end, buffers, sorter)
+                _posterior(latent_params, n_components, buffers, latent_stats, lane)
+            _add_totals(buffers, all_ones, totals, lane)
+            accumulate_block(
+                family_params, buffers.components[:n_components], buffers.x, buffers.resp[:n_components],
+                buffers.scratch, family_stats, lane,
+            )  # fmt: skip
         run += n_lanes
 
 
@@ -184,7 +323,7 @@ def _bits_reversed(index, n):
 
 
 def _fused_pass(
-    family_params, latent_params, rows, weight, given, first_block, scratch_rows, totals, latent_stats, family_stats
+    family_params, latent_params, reach, rows, weight, given, first_block, layout, totals, latent_stats, family_stats
 ):
     n_lanes = totals.loglik.shape[0]
     for index in prange(n_lanes):
@@ -192,58 +331,84 @@ def _fused_pass(
         # different threads, and few rows, which fill the first lanes only, to all of them.
         lane = _bits_reversed(np.int64(index), n_lanes)
         _fill_lane(
-            family_params, latent_params, rows, weight, given, first_block, scratch_rows,
+            family_params, latent_params, reach, rows, weight, given, first_block, layout,
             totals, latent_stats, family_stats, lane,
         )  # fmt: skip
 
 
 @block_function
-def _most_probable(resp, highest, best):
+def _most_probable(components, resp, highest, best):
     """Set `best` to the component of the highest responsibility of each row, the first one of equals."""
-    for i in range(BLOCK):
+    n_rows = resp.shape[1]
+    for i in range(n_rows):
         highest[i] = resp[0, i]
-        best[i] = 0.0
-    for k in range(1, resp.shape[0]):
-        label = np.float64(k)
-        for i in range(BLOCK):
-            better = resp[k, i] > highest[i]
+        best[i] = np.float64(components[0])
+    for a in range(1, components.shape[0]):
+        label = np.float64(components[a])
+        for i in range(n_rows):
+            better = resp[a, i] > highest[i] or (resp[a, i] == highest[i] and label < best[i])
             best[i] = label if better else best[i]
-            highest[i] = resp[k, i] if better else highest[i]
+            highest[i] = resp[a, i] if better else highest[i]
+
+
+@block_function
+def _write_scores(n_components, buffers, place, loglik, resp_out, label):
+    """Write the scores of a block to the rows `place` of the outputs; an output of no rows is not asked for."""
+    components, resp, scratch = buffers.components[:n_components], buffers.resp[:n_components], buffers.scratch
+    if loglik.shape[0] > 0:
+        value = scratch[0]
+        for i in range(value.shape[0]):
+            value[i] = buffers.shift[i] + log_positive(buffers.norm[i])
+        for i in range(place.shape[0]):
+            loglik[place[i]] = value[i]
+    if resp_out.shape[0] > 0:
+        for i in range(place.shape[0]):
+            if n_components < resp_out.shape[1]:
+                resp_out[place[i]] = 0.0
+            for a in range(n_components):
+                resp_out[place[i], components[a]] = resp[a, i]
+    if label.shape[0] > 0:
+        _most_probable(components, resp, scratch[0], scratch[1])
+        for i in range(place.shape[0]):
+            label[place[i]] = np.int64(scratch[1, i])
 
 
 @block_function
 def _score_strand(
-    family_params, latent_params, rows, scratch_rows, latent_stats, loglik, resp_out, label, strand, first, last
+    family_params, latent_params, reach, rows, layout, latent_stats, loglik, resp_out, label, strand, first, last
 ):
-    """Score the blocks `first` to `last - 1`; an output of no rows is not asked for."""
-    n_components = latent_params[0].shape[0]
-    buffers = _new_buffers(rows.n_columns, n_components, scratch_rows)
-    resp = buffers.resp
-    for block in range(first, last):
-        start = block * BLOCK
-        n = min(BLOCK, rows.n_rows - start)
-        _posterior(family_params, latent_params, rows, start, buffers, latent_stats, strand)
-        for i in range(min(n, loglik.shape[0])):
-            loglik[start + i] = buffers.row_loglik[i]
-        for i in range(min(n, resp_out.shape[0])):
-            for k in range(n_components):
-                resp_out[start + i, k] = resp[k, i]
-        if label.shape[0] > 0:
-            _most_probable(resp, buffers.scratch[0], buffers.scratch[1])
-            for i in range(n):
-                label[start + i] = np.int64(buffers.scratch[1, i])
+    """Score the runs `first` to `last - 1`."""
+    buffers = _new_buffers(rows.n_columns, latent_params[0].shape[0], layout)
+    block_rows = buffers.x.shape[1]
+    rows_per_run = layout.blocks_per_run * block_rows
+    sorter = new_sorter(reach, block_rows, rows_per_run)
+    place = np.empty(block_rows, dtype=np.int64)
+    for run in range(first, last):
+        start = run * rows_per_run
+        n = min(start + rows_per_run, rows.n_rows) - start
+        if reach.ceiling.shape[0] > 0:
+            _sort_run(reach, rows, start, n, buffers, sorter)
+        for begin in range(0, n, block_rows):
+            end = min(begin + block_rows, n)
+            for i in range(begin, end):
+                place[i - begin] = start + (sorter.order[i] if reach.ceiling.shape[0] > 0 else i)
+            n_components = _log_prob(family_params, reach, rows, start, begin, end, buffers, sorter)
+            _posterior(latent_params, n_components, buffers, latent_stats, strand)
+            _write_scores(n_components, buffers, place[: end - begin], loglik, resp_out, label)
 
 
-def _score_pass(family_params, latent_params, rows, scratch_rows, latent_stats, loglik, resp_out, label):
-    n_blocks = (rows.n_rows + BLOCK - 1) // BLOCK
+def _score_pass(family_params, latent_params, reach, rows, layout, latent_stats, loglik, resp_out, label):
+    rows_per_run = layout.blocks_per_run * layout.vectors_per_block * VECTOR
+    n_runs = (rows.n_rows + rows_per_run - 1) // rows_per_run
     n_strands = latent_stats[0].shape[0]
     for index in prange(n_strands):
         # numba takes the index for unsigned in some places, and would compile every callee twice.
         strand = np.int64(index)
-        first, last = strand * n_blocks // n_strands, (strand + 1) * n_blocks // n_strands
+        first, last = strand * n_runs // n_strands, (strand + 1) * n_runs // n_strands
         _score_strand(
-            family_params, latent_params, rows, scratch_rows, latent_stats, loglik, resp_out, label, strand, first, last
-        )
+            family_params, latent_params, reach, rows, layout, latent_stats, loglik, resp_out, label, strand, first,
+            last,
+        )  # fmt: skip
 
 
 def _fingerprint(sig: tuple[Any, ...]) -> str:
@@ -262,6 +427,7 @@ def fused_pass(
     lanes: ExpectedStats,
     first_block: int = 0,
     given: Rows = NO_ROWS,
+    reach: Reach = NO_REACH,
 ) -> None:
     """Add the expected statistics of a chunk to `lanes`, in one read of the chunk.
 
@@ -276,17 +442,19 @@ def fused_pass(
     lanes : ExpectedStats
         With lanes; changed in place.
     first_block : int
-        Number of blocks that earlier chunks added to the same lanes. With chunks of whole blocks, the
-        sums then have the same bits however the rows are cut into chunks.
+        Number of blocks that earlier chunks added to the same lanes. With chunks of whole blocks (of
+        whole runs, with a reach), the sums then have the same bits however the rows are cut into chunks.
     given : Rows
         Known responsibilities (N, K), to be used in place of the posterior; none by default.
+    reach : Reach
+        Of these parameters, to leave components out; none by default.
     """
     _require_registered(family_params, latent_params)
-    scratch_rows = blocks.scratch_rows(rows.n_columns)
     totals = _Totals(lanes.loglik, lanes.weight, lanes.impossible)
     _compiled_fused_pass(
-        family_params, latent_params, rows, weight, given, first_block, scratch_rows, totals, lanes.latent, lanes.family
-    )
+        family_params, latent_params, reach, rows, weight, given, first_block, _layout(rows.n_columns, reach), totals,
+        lanes.latent, lanes.family,
+    )  # fmt: skip
 
 
 def score_pass(
@@ -298,6 +466,7 @@ def score_pass(
     loglik: np.ndarray | None = None,
     resp: np.ndarray | None = None,
     label: np.ndarray | None = None,
+    reach: Reach = NO_REACH,
 ) -> None:
     """Fill the given outputs for the rows of a chunk, in one read of the chunk.
 
@@ -314,13 +483,16 @@ def score_pass(
         Responsibilities.
     label : (N,) int64 ndarray, optional
         The component of highest responsibility.
+    reach : Reach
+        Of these parameters, to leave components out; none by default.
     """
     _require_registered(family_params, latent_params)
     _compiled_score_pass(
         family_params,
         latent_params,
+        reach,
         rows,
-        blocks.scratch_rows(rows.n_columns),
+        _layout(rows.n_columns, reach),
         latent_stats,
         np.empty(0) if loglik is None else loglik,
         np.empty((0, 0)) if resp is None else resp,

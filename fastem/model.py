@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from fastem import kernel
+from fastem.reach import MIN_COMPONENTS, NO_REACH, Reach, is_worthwhile
 from fastem.rows import NO_ROWS, Rows, rows_of, weights_of
 from fastem.stats import ExpectedStats, Rescue
 
@@ -46,9 +47,17 @@ class Model:
         """Begin a sum of expected statistics at `params`, over several chunks.
 
         The sum has the same bits for any number of threads, and however the rows are cut into chunks
-        of whole blocks.
+        of whole blocks (of whole runs, `kernel.ROWS_PER_RUN`, where components can be left out).
         """
         return Gathering(self, params)
+
+    def reach(self, params: Params) -> Reach:
+        """Which components a pass at `params` may leave out; an empty record when looking is not worth its time."""
+        k, d = self.family.n_components, self.family.n_features
+        if k < MIN_COMPONENTS or not hasattr(self.family, "reach") or not hasattr(self.latent, "log_share"):
+            return NO_REACH
+        reach = self.family.reach(params.family, self.latent.log_share(params.latent))
+        return reach if is_worthwhile(reach, d, kernel.BLOCK, kernel.ROWS_PER_RUN) else NO_REACH
 
     def m_step(self, stats: ExpectedStats) -> tuple[Params, list[Rescue]]:
         """Parameters of highest expected likelihood, and what had to be rescued to keep them proper."""
@@ -73,7 +82,7 @@ class Model:
 
     def _score(self, params: Params, X: np.ndarray, **outputs: np.ndarray) -> None:
         strands = self.latent.zero_stats().with_lanes(kernel.MAX_LANES)
-        kernel.score_pass(params.family, params.latent, rows_of(X), strands, **outputs)
+        kernel.score_pass(params.family, params.latent, rows_of(X), strands, reach=self.reach(params), **outputs)
 
     def sample(self, params: Params, n_rows: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Draw rows (n_rows, D) and the components (n_rows,) that they come from."""
@@ -92,24 +101,26 @@ class Gathering:
         zero = ExpectedStats(0.0, 0.0, 0.0, model.latent.zero_stats(), model.family.zero_stats_like(params.family))
         self._latent = model.latent
         self._params = params
+        self._reach = model.reach(params)
         self._lanes = zero.with_lanes(kernel.n_lanes(zero))
         self._n_blocks = 0
 
     def add(self, chunk: Chunk) -> None:
         """Add the expected statistics of a chunk."""
-        self._pass(chunk, NO_ROWS)
+        self._pass(chunk, NO_ROWS, self._reach)
 
     def add_given(self, chunk: Chunk, resp: np.ndarray) -> None:
         """Add the statistics of a chunk whose responsibilities (N, K) are known; no likelihood is gathered."""
-        self._pass(chunk, rows_of(resp))
+        self._pass(chunk, rows_of(resp), NO_REACH)
         weighted = resp if chunk.weight is None else resp * chunk.weight[:, None]
         for total, part in zip(self._lanes.latent, self._latent.given_stats(weighted), strict=True):
             total[0] += part
 
-    def _pass(self, chunk: Chunk, given: Rows) -> None:
-        rows = rows_of(chunk.X)
-        weight = weights_of(chunk.weight)
-        kernel.fused_pass(self._params.family, self._params.latent, rows, weight, self._lanes, self._n_blocks, given)
+    def _pass(self, chunk: Chunk, given: Rows, reach: Reach) -> None:
+        rows, weight = rows_of(chunk.X), weights_of(chunk.weight)
+        kernel.fused_pass(
+            self._params.family, self._params.latent, rows, weight, self._lanes, self._n_blocks, given, reach
+        )
         self._n_blocks += -(-chunk.X.shape[0] // kernel.BLOCK)
 
     def total(self) -> ExpectedStats:

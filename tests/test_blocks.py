@@ -18,11 +18,11 @@ class Unknown(NamedTuple):
     means: np.ndarray
 
 
-def log_prob_block(family_params, x, log_prob, scratch):
+def log_prob_block(family_params, components, x, log_prob, scratch):
     pass
 
 
-def accumulate_block(family_params, x, resp, scratch, family_stats, lane):
+def accumulate_block(family_params, components, x, resp, scratch, family_stats, lane):
     pass
 
 
@@ -39,7 +39,9 @@ def test_an_unregistered_class_says_what_to_register(room, function):
 
 
 def test_arguments_must_be_those_of_the_operation():
-    with pytest.raises(TypeError, match=r"log_prob_block of Unknown must take the arguments \(family_params, x"):
+    with pytest.raises(
+        TypeError, match=r"log_prob_block of Unknown must take the arguments \(family_params, components, x"
+    ):
         register_family(Unknown, log_prob_block=lambda x: None, accumulate_block=accumulate_block)
     with pytest.raises(TypeError, match="posterior_block of Unknown must take"):
         register_latent(Unknown, posterior_block=log_prob_block)

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from fastem import GaussianMixture
-from fastem.blocks import BLOCK
+from fastem.kernel import ROWS_PER_RUN
 from fastem.rows import rows_of
 from fastem.sources import ArraySource, FrameSource, as_source
 
@@ -112,9 +112,9 @@ def test_a_memory_map_fits_as_the_array(X, tmp_path):
     np.testing.assert_array_equal(from_file.predict_proba(mapped), in_memory.predict_proba(X.astype(np.float32)))
 
 
-def test_chunks_are_whole_blocks():
+def test_chunks_are_whole_runs():
     for n_features in (1, 7, 64, 5000):
         source = ArraySource(np.broadcast_to(np.float64(1.0), (10**8, n_features)))
         first = next(source.chunks())
-        assert len(first) % BLOCK == 0
-        assert first.X.nbytes <= 2**28 or len(first) == 4096
+        assert len(first) % ROWS_PER_RUN == 0
+        assert first.X.nbytes <= 2**28 or len(first) == ROWS_PER_RUN

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from scipy.linalg import lapack
 
+from fastem.reach import Reach, discriminant_axes, reach_of
 from fastem.stats import Additive, Rescue
 
 LOG_2PI = float(np.log(2.0 * np.pi))
@@ -145,6 +146,14 @@ class Gaussian:
         """Number of free parameters of all means and covariances."""
         raise NotImplementedError
 
+    def mean_covariance(self, params: Any) -> np.ndarray:
+        """Mean of the covariance matrices (D, D) of all components."""
+        raise NotImplementedError
+
+    def projected(self, params: Any, axes: np.ndarray) -> np.ndarray:
+        """Covariances (K, P, P) of ``axes @ row`` under each component, for axes (P, D)."""
+        raise NotImplementedError
+
     def sample(self, params: Any, component: int, n_rows: int, random: np.random.Generator) -> np.ndarray:
         """Draw rows (n_rows, D) of one component."""
         raise NotImplementedError
@@ -161,6 +170,12 @@ class Gaussian:
     def constraints(self) -> dict[str, np.ndarray]:
         """What `scaled_to` learnt from the data, by the name of the field."""
         return {} if self.variance_floor is None else {"variance_floor": self.variance_floor}
+
+    def reach(self, params: Any, log_share: np.ndarray) -> Reach:
+        """What lets a pass leave out components that none of its rows can reach (see `fastem.reach`)."""
+        axes = discriminant_axes(params.means, self.mean_covariance(params))
+        peak = np.broadcast_to(params.log_norm, log_share.shape)
+        return reach_of(params.means, axes, self.projected(params, axes), peak, log_share)
 
     def zero_stats(self, pivot: np.ndarray) -> PivotedMoments:
         """An empty record about the pivot (K, D)."""

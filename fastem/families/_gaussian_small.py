@@ -1,16 +1,47 @@
 """Loops for full covariance matrices of at most eight features: everything stays in registers.
 
-One and two features have loops of their own. More are taken four at a time: a matrix whose size is not
-a multiple of four is filled up with zeros, and a missing feature is read from the last one that there
+One feature has loops over all components, because a call for each would take as long as its arithmetic.
+Two features have loops of their own. More are taken four at a time: a matrix whose size is not a
+multiple of four is filled up with zeros, and a missing feature is read from the last one that there
 is, to be multiplied by zero.
 """
 
 from __future__ import annotations
 
 from fastem._jit import block_function
-from fastem.blocks import BLOCK
 
 MAX_SMALL = 8
+
+
+@block_function
+def log_prob_line(components, x, means, factors, log_norm, log_prob):
+    """Log-densities of one feature; means (K, 1), inverse standard deviations `factors` (K, 1, 1)."""
+    n_rows = x.shape[1]
+    for a in range(components.shape[0]):
+        k = components[a]
+        m0, f00, top = means[k, 0], factors[k, 0, 0], log_norm[k]
+        for i in range(n_rows):
+            z0 = f00 * (x[0, i] - m0)
+            log_prob[a, i] = top - 0.5 * (z0 * z0)
+
+
+@block_function
+def accumulate_line(components, x, means, resp, n, sx, sxx):
+    """Add the moments of one feature to `n` (K,), `sx` (K, 1) and `sxx` (K, 1, 1)."""
+    n_rows = x.shape[1]
+    for a in range(components.shape[0]):
+        k = components[a]
+        m0 = means[k, 0]
+        s, s0, s00 = 0.0, 0.0, 0.0
+        for i in range(n_rows):
+            c0 = x[0, i] - m0
+            w0 = resp[a, i] * c0
+            s += resp[a, i]
+            s0 += w0
+            s00 += w0 * c0
+        n[k] += s
+        sx[k, 0] += s0
+        sxx[k, 0, 0] += s00
 
 
 @block_function
@@ -32,18 +63,13 @@ def _triangle(factor, a):
 
 @block_function
 def log_prob_small(x, mean, factor, log_norm, log_prob):
-    """Set ``log_prob = log_norm - |factor @ (x - mean)|^2 / 2`` for a lower triangular factor (D, D), D <= 8."""
+    """Set ``log_prob = log_norm - |factor @ (x - mean)|^2 / 2`` for a lower triangular factor (D, D), 2 <= D <= 8."""
+    n_rows = x.shape[1]
     last = mean.shape[0] - 1
-    if last == 0:
-        m0, f00 = mean[0], factor[0, 0]
-        for i in range(BLOCK):
-            z0 = f00 * (x[0, i] - m0)
-            log_prob[i] = log_norm - 0.5 * (z0 * z0)
-        return
     if last == 1:
         m0, m1 = mean[0], mean[1]
         f00, f10, f11 = factor[0, 0], factor[1, 0], factor[1, 1]
-        for i in range(BLOCK):
+        for i in range(n_rows):
             c0 = x[0, i] - m0
             z0 = f00 * c0
             z1 = f10 * c0 + f11 * (x[1, i] - m1)
@@ -53,7 +79,7 @@ def log_prob_small(x, mean, factor, log_norm, log_prob):
     m0, m1, m2, m3 = mean[0], mean[1], mean[2], mean[j3]
     f00, f10, f11, f20, f21, f22, f30, f31, f32, f33 = _triangle(factor, 0)
     if last < 4:
-        for i in range(BLOCK):
+        for i in range(n_rows):
             c0, c1, c2, c3 = x[0, i] - m0, x[1, i] - m1, x[2, i] - m2, x[j3, i] - m3
             z0 = f00 * c0
             z1 = f10 * c0 + f11 * c1
@@ -68,7 +94,7 @@ def log_prob_small(x, mean, factor, log_norm, log_prob):
     f60, f61, f62, f63 = _entry(factor, 6, 0), _entry(factor, 6, 1), _entry(factor, 6, 2), _entry(factor, 6, 3)
     f70, f71, f72, f73 = _entry(factor, 7, 0), _entry(factor, 7, 1), _entry(factor, 7, 2), _entry(factor, 7, 3)
     f44, f54, f55, f64, f65, f66, f74, f75, f76, f77 = _triangle(factor, 4)
-    for i in range(BLOCK):
+    for i in range(n_rows):
         c0, c1, c2, c3 = x[0, i] - m0, x[1, i] - m1, x[2, i] - m2, x[3, i] - m3
         c4, c5, c6, c7 = x[4, i] - m4, x[j5, i] - m5, x[j6, i] - m6, x[j7, i] - m7
         z0 = f00 * c0
@@ -86,10 +112,7 @@ def log_prob_small(x, mean, factor, log_norm, log_prob):
 
 @block_function
 def accumulate_small(x, mean, resp, sx, scatter):
-    """Add ``resp * (x - mean)`` to `sx` and the lower triangle of their outer products to `scatter`, D <= 8."""
-    if mean.shape[0] == 1:
-        _add_one(x, mean, resp, sx, scatter)
-        return
+    """Add ``resp * (x - mean)`` to `sx` and the lower triangle of their outer products to `scatter`, 2 <= D <= 8."""
     if mean.shape[0] == 2:
         _add_two(x, mean, resp, sx, scatter)
         return
@@ -100,23 +123,11 @@ def accumulate_small(x, mean, resp, sx, scatter):
 
 
 @block_function
-def _add_one(x, mean, resp, sx, scatter):
-    m0 = mean[0]
-    s0, s00 = 0.0, 0.0
-    for i in range(BLOCK):
-        c0 = x[0, i] - m0
-        w0 = resp[i] * c0
-        s0 += w0
-        s00 += w0 * c0
-    sx[0] += s0
-    scatter[0, 0] += s00
-
-
-@block_function
 def _add_two(x, mean, resp, sx, scatter):
+    n_rows = x.shape[1]
     m0, m1 = mean[0], mean[1]
     s0, s1, s00, s10, s11 = 0.0, 0.0, 0.0, 0.0, 0.0
-    for i in range(BLOCK):
+    for i in range(n_rows):
         c0, c1 = x[0, i] - m0, x[1, i] - m1
         w0, w1 = resp[i] * c0, resp[i] * c1
         s0 += w0
@@ -133,12 +144,13 @@ def _add_two(x, mean, resp, sx, scatter):
 
 @block_function
 def _add_triangle(x, mean, resp, a, sx, scatter):
+    n_rows = x.shape[1]
     last = mean.shape[0] - 1
     j1, j2, j3 = min(a + 1, last), min(a + 2, last), min(a + 3, last)
     m0, m1, m2, m3 = mean[a], mean[j1], mean[j2], mean[j3]
     s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
     s00, s10, s11, s20, s21, s22, s30, s31, s32, s33 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    for i in range(BLOCK):
+    for i in range(n_rows):
         c0, c1, c2, c3 = x[a, i] - m0, x[j1, i] - m1, x[j2, i] - m2, x[j3, i] - m3
         w0, w1, w2, w3 = resp[i] * c0, resp[i] * c1, resp[i] * c2, resp[i] * c3
         s0 += w0
@@ -165,6 +177,7 @@ def _add_triangle(x, mean, resp, a, sx, scatter):
 
 @block_function
 def _add_square(x, mean, resp, a, b, scatter):
+    n_rows = x.shape[1]
     last = mean.shape[0] - 1
     j1, j2, j3 = min(a + 1, last), min(a + 2, last), min(a + 3, last)
     m0, m1, m2, m3 = mean[a], mean[j1], mean[j2], mean[j3]
@@ -173,7 +186,7 @@ def _add_square(x, mean, resp, a, b, scatter):
     s10, s11, s12, s13 = 0.0, 0.0, 0.0, 0.0
     s20, s21, s22, s23 = 0.0, 0.0, 0.0, 0.0
     s30, s31, s32, s33 = 0.0, 0.0, 0.0, 0.0
-    for i in range(BLOCK):
+    for i in range(n_rows):
         r = resp[i]
         w0, w1, w2, w3 = r * (x[a, i] - m0), r * (x[j1, i] - m1), r * (x[j2, i] - m2), r * (x[j3, i] - m3)
         c0, c1, c2, c3 = x[b, i] - n0, x[b + 1, i] - n1, x[b + 2, i] - n2, x[b + 3, i] - n3

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastem.blocks import BLOCK, register_family
+from fastem.blocks import register_family
 from fastem.families._gaussian import (
     Gaussian,
     PivotedMoments,
@@ -16,6 +16,7 @@ from fastem.families._gaussian import (
 )
 from fastem.families._gaussian_blocks import (
     log_prob_of_scaled,
+    moments_of_four,
     sum_block,
 )
 
@@ -66,6 +67,12 @@ class GaussianDiag(Gaussian):
         noise = random.standard_normal((n_rows, self.n_features))
         return params.means[component] + noise * np.sqrt(params.covariances[component])
 
+    def mean_covariance(self, params: GaussianDiagParams) -> np.ndarray:
+        return np.diag(params.covariances.mean(axis=0))
+
+    def projected(self, params: GaussianDiagParams, axes: np.ndarray) -> np.ndarray:
+        return (axes * params.covariances[:, None, :]) @ axes.T
+
     def _params(self, means: np.ndarray, covariances: np.ndarray, factors: np.ndarray) -> GaussianDiagParams:
         return GaussianDiagParams(*map(np.ascontiguousarray, (means, covariances, factors, log_norm(factors))))
 
@@ -73,42 +80,24 @@ class GaussianDiag(Gaussian):
         return floored_inverse_sd(covariances, self.variance_floor)
 
 
-def _log_prob_block(family_params, x, log_prob, scratch):
+def _log_prob_block(family_params, components, x, log_prob, scratch):
     means, inverse_sd, log_norm = family_params.means, family_params.inverse_sd, family_params.log_norm
-    for k in range(means.shape[0]):
-        log_prob_of_scaled(x, means[k], inverse_sd[k], log_norm[k], log_prob[k])
+    for a in range(components.shape[0]):
+        k = components[a]
+        log_prob_of_scaled(x, means[k], inverse_sd[k], log_norm[k], log_prob[a])
 
 
-def _accumulate_block(family_params, x, resp, scratch, family_stats, lane):
+def _accumulate_block(family_params, components, x, resp, scratch, family_stats, lane):
     means = family_params.means
-    n_components, n_features = means.shape
-    whole = n_features - n_features % 2
-    for k in range(n_components):
-        family_stats.n[lane, k] += sum_block(resp[k])
-        for j in range(0, whole, 2):
-            m0, m1 = means[k, j], means[k, j + 1]
-            s0, s1, s00, s11 = 0.0, 0.0, 0.0, 0.0
-            for i in range(BLOCK):
-                c0, c1 = x[j, i] - m0, x[j + 1, i] - m1
-                w0, w1 = resp[k, i] * c0, resp[k, i] * c1
-                s0 += w0
-                s1 += w1
-                s00 += w0 * c0
-                s11 += w1 * c1
-            family_stats.sx[lane, k, j] += s0
-            family_stats.sx[lane, k, j + 1] += s1
-            family_stats.sxx[lane, k, j] += s00
-            family_stats.sxx[lane, k, j + 1] += s11
-        for j in range(whole, n_features):
-            m0 = means[k, j]
-            s0, s00 = 0.0, 0.0
-            for i in range(BLOCK):
-                c0 = x[j, i] - m0
-                w0 = resp[k, i] * c0
-                s0 += w0
-                s00 += w0 * c0
-            family_stats.sx[lane, k, j] += s0
-            family_stats.sxx[lane, k, j] += s00
+    n_features = means.shape[1]
+    for a in range(components.shape[0]):
+        k = components[a]
+        family_stats.n[lane, k] += sum_block(resp[a])
+        for j in range(0, n_features, 4):
+            sums, squares = moments_of_four(x, means[k], resp[a], j)
+            for p in range(min(4, n_features - j)):
+                family_stats.sx[lane, k, j + p] += sums[p]
+                family_stats.sxx[lane, k, j + p] += squares[p]
 
 
 register_family(GaussianDiagParams, log_prob_block=_log_prob_block, accumulate_block=_accumulate_block)

@@ -6,8 +6,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from fastem._jit import block_function
-from fastem.blocks import BLOCK, register_family
+from fastem.blocks import register_family
 from fastem.families._gaussian import (
     Gaussian,
     PivotedMoments,
@@ -16,25 +15,27 @@ from fastem.families._gaussian import (
     proper_whitening,
     symmetric,
 )
-from fastem.families._gaussian_blocks import (
-    add_scatter,
-    centre_block,
-    sum_block,
-    triangular_product,
-    weighted_centre_block,
+from fastem.families._gaussian_blocks import accumulate_tiled, log_prob_tiled, sum_block, tiles_of
+from fastem.families._gaussian_small import (
+    MAX_SMALL,
+    accumulate_line,
+    accumulate_small,
+    log_prob_line,
+    log_prob_small,
 )
-from fastem.families._gaussian_small import MAX_SMALL, accumulate_small, log_prob_small
 
 
 class GaussianFullParams(NamedTuple):
-    """Shapes: means (K, D); covariances and whitening (K, D, D); log_norm (K,).
+    """Shapes: means (K, D); covariances and whitening (K, D, D); tiles (K, T, 16); log_norm (K,).
 
-    `whitening[k]` is lower triangular, with whitening[k] @ covariances[k] @ whitening[k].T = identity.
+    `whitening[k]` is lower triangular, with whitening[k] @ covariances[k] @ whitening[k].T = identity;
+    `tiles` is the same in another order (see `tiles_of`).
     """
 
     means: np.ndarray
     covariances: np.ndarray
     whitening: np.ndarray
+    tiles: np.ndarray
     log_norm: np.ndarray
 
 
@@ -83,54 +84,47 @@ class GaussianFull(Gaussian):
         factor = np.linalg.cholesky(params.covariances[component])
         return params.means[component] + random.standard_normal((n_rows, self.n_features)) @ factor.T
 
+    def mean_covariance(self, params: GaussianFullParams) -> np.ndarray:
+        return params.covariances.mean(axis=0)
+
+    def projected(self, params: GaussianFullParams, axes: np.ndarray) -> np.ndarray:
+        return axes @ params.covariances @ axes.T
+
     def _params(self, means: np.ndarray, covariances: np.ndarray, factors: np.ndarray) -> GaussianFullParams:
         norm = log_norm(np.diagonal(factors, axis1=1, axis2=2))
-        return GaussianFullParams(*map(np.ascontiguousarray, (means, covariances, factors, norm)))
+        return GaussianFullParams(*map(np.ascontiguousarray, (means, covariances, factors, tiles_of(factors), norm)))
 
     def _floored(self, covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return floored_whitening(covariances, self.variance_floor)
 
 
-def _log_prob_block(family_params, x, log_prob, scratch):
+def _log_prob_block(family_params, components, x, log_prob, scratch):
     means, whitening, log_norm = family_params.means, family_params.whitening, family_params.log_norm
-    n_components, n_features = means.shape
-    centred, white = scratch[:n_features], scratch[n_features : 2 * n_features]
-    for k in range(n_components):
+    n_features = means.shape[1]
+    if n_features == 1:
+        log_prob_line(components, x, means, whitening, log_norm, log_prob)
+        return
+    for a in range(components.shape[0]):
+        k = components[a]
         if n_features <= MAX_SMALL:
-            log_prob_small(x, means[k], whitening[k], log_norm[k], log_prob[k])
+            log_prob_small(x, means[k], whitening[k], log_norm[k], log_prob[a])
         else:
-            centre_block(x, means[k], centred)
-            triangular_product(whitening[k], centred, white)
-            _log_prob_of_white(white, log_norm[k], log_prob[k])
+            log_prob_tiled(x, means[k], family_params.tiles[k], log_norm[k], log_prob[a], scratch)
 
 
-@block_function
-def _log_prob_of_white(white, log_norm, log_prob):
-    """Standard normal log-density of whitened rows (D, rows), plus the log of the factor's determinant."""
-    n_features = white.shape[0]
-    whole = n_features - n_features % 4
-    for i in range(BLOCK):
-        log_prob[i] = log_norm
-    for j in range(0, whole, 4):
-        for i in range(BLOCK):
-            z0, z1, z2, z3 = white[j, i], white[j + 1, i], white[j + 2, i], white[j + 3, i]
-            log_prob[i] -= 0.5 * (z0 * z0 + z1 * z1 + z2 * z2 + z3 * z3)
-    for j in range(whole, n_features):
-        for i in range(BLOCK):
-            log_prob[i] -= 0.5 * (white[j, i] * white[j, i])
-
-
-def _accumulate_block(family_params, x, resp, scratch, family_stats, lane):
+def _accumulate_block(family_params, components, x, resp, scratch, family_stats, lane):
     means, n, sx, sxx = family_params.means, family_stats.n, family_stats.sx, family_stats.sxx
-    n_components, n_features = means.shape
-    centred, weighted = scratch[:n_features], scratch[n_features : 2 * n_features]
-    for k in range(n_components):
-        n[lane, k] += sum_block(resp[k])
+    n_features = means.shape[1]
+    if n_features == 1:
+        accumulate_line(components, x, means, resp, n[lane], sx[lane], sxx[lane])
+        return
+    for a in range(components.shape[0]):
+        k = components[a]
+        n[lane, k] += sum_block(resp[a])
         if n_features <= MAX_SMALL:
-            accumulate_small(x, means[k], resp[k], sx[lane, k], sxx[lane, k])
+            accumulate_small(x, means[k], resp[a], sx[lane, k], sxx[lane, k])
         else:
-            weighted_centre_block(x, means[k], resp[k], centred, weighted, sx[lane, k])
-            add_scatter(weighted, centred, sxx[lane, k])
+            accumulate_tiled(x, means[k], resp[a], sx[lane, k], sxx[lane, k], scratch)
 
 
 register_family(GaussianFullParams, log_prob_block=_log_prob_block, accumulate_block=_accumulate_block)

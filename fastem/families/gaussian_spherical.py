@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastem.blocks import BLOCK, register_family
+from fastem.blocks import register_family
 from fastem.families._gaussian import (
     CentralMoments,
     Gaussian,
@@ -17,6 +17,7 @@ from fastem.families._gaussian import (
 )
 from fastem.families._gaussian_blocks import (
     log_prob_of_scaled,
+    moments_of_four,
     sum_block,
 )
 
@@ -70,6 +71,12 @@ class GaussianSpherical(Gaussian):
         noise = random.standard_normal((n_rows, self.n_features))
         return params.means[component] + noise * np.sqrt(params.covariances[component])
 
+    def mean_covariance(self, params: GaussianSphericalParams) -> np.ndarray:
+        return params.covariances.mean() * np.eye(self.n_features)
+
+    def projected(self, params: GaussianSphericalParams, axes: np.ndarray) -> np.ndarray:
+        return params.covariances[:, None, None] * (axes @ axes.T)
+
     def _params(self, means: np.ndarray, covariances: np.ndarray, factors: np.ndarray) -> GaussianSphericalParams:
         inverse_sd = np.repeat(factors[:, None], self.n_features, axis=1)
         arrays = (means, covariances, inverse_sd, log_norm(inverse_sd))
@@ -81,29 +88,24 @@ class GaussianSpherical(Gaussian):
         return variances[:, 0], inverse_sd[:, 0], lifted
 
 
-def _log_prob_block(family_params, x, log_prob, scratch):
+def _log_prob_block(family_params, components, x, log_prob, scratch):
     means, inverse_sd, log_norm = family_params.means, family_params.inverse_sd, family_params.log_norm
-    for k in range(means.shape[0]):
-        log_prob_of_scaled(x, means[k], inverse_sd[k], log_norm[k], log_prob[k])
+    for a in range(components.shape[0]):
+        k = components[a]
+        log_prob_of_scaled(x, means[k], inverse_sd[k], log_norm[k], log_prob[a])
 
 
-def _accumulate_block(family_params, x, resp, scratch, family_stats, lane):
+def _accumulate_block(family_params, components, x, resp, scratch, family_stats, lane):
     means = family_params.means
-    n_components, n_features = means.shape
-    for k in range(n_components):
-        family_stats.n[lane, k] += sum_block(resp[k])
-        squares = 0.0
-        for j in range(n_features):
-            m0 = means[k, j]
-            s0, s00 = 0.0, 0.0
-            for i in range(BLOCK):
-                c0 = x[j, i] - m0
-                w0 = resp[k, i] * c0
-                s0 += w0
-                s00 += w0 * c0
-            family_stats.sx[lane, k, j] += s0
-            squares += s00
-        family_stats.sxx[lane, k] += squares
+    n_features = means.shape[1]
+    for a in range(components.shape[0]):
+        k = components[a]
+        family_stats.n[lane, k] += sum_block(resp[a])
+        for j in range(0, n_features, 4):
+            sums, squares = moments_of_four(x, means[k], resp[a], j)
+            for p in range(min(4, n_features - j)):
+                family_stats.sx[lane, k, j + p] += sums[p]
+                family_stats.sxx[lane, k] += squares[p]
 
 
 register_family(GaussianSphericalParams, log_prob_block=_log_prob_block, accumulate_block=_accumulate_block)

@@ -17,18 +17,19 @@ from fastem.families._gaussian import (
     symmetric,
 )
 from fastem.families._gaussian_blocks import (
-    add_scatter,
+    accumulate_tiled,
     centre_block,
     log_prob_of_white,
+    padded,
     sum_block,
-    triangular_product,
-    weighted_centre_block,
+    tiles_of,
+    whiten,
 )
 from fastem.families._gaussian_small import MAX_SMALL, accumulate_small
 
 
 class GaussianTiedParams(NamedTuple):
-    """Shapes: means and white_means (K, D); covariances and whitening (D, D); centre (D,); log_norm (1,).
+    """Shapes: means, white_means (K, D); covariances, whitening (D, D); tiles (T, 16); centre (D,); log_norm (1,).
 
     `whitening` is lower triangular, with whitening @ covariances @ whitening.T = identity, and
     white_means[k] = whitening @ (means[k] - centre), so that rows are whitened once for all components.
@@ -37,6 +38,7 @@ class GaussianTiedParams(NamedTuple):
     means: np.ndarray
     covariances: np.ndarray
     whitening: np.ndarray
+    tiles: np.ndarray
     log_norm: np.ndarray
     centre: np.ndarray
     white_means: np.ndarray
@@ -90,10 +92,24 @@ class GaussianTied(Gaussian):
         factor = np.linalg.cholesky(params.covariances)
         return params.means[component] + random.standard_normal((n_rows, self.n_features)) @ factor.T
 
+    def mean_covariance(self, params: GaussianTiedParams) -> np.ndarray:
+        return params.covariances
+
+    def projected(self, params: GaussianTiedParams, axes: np.ndarray) -> np.ndarray:
+        return np.broadcast_to(axes @ params.covariances @ axes.T, (self.n_components, len(axes), len(axes)))
+
     def _params(self, means: np.ndarray, covariances: np.ndarray, factors: np.ndarray) -> GaussianTiedParams:
         centre = means.mean(axis=0)
         white_means = (means - centre) @ factors.T
-        arrays = (means, covariances, factors, log_norm(np.diagonal(factors)[None]), centre, white_means)
+        arrays = (
+            means,
+            covariances,
+            factors,
+            tiles_of(factors),
+            log_norm(np.diagonal(factors)[None]),
+            centre,
+            white_means,
+        )
         return GaussianTiedParams(*map(np.ascontiguousarray, arrays))
 
     def _floored(self, covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -101,27 +117,27 @@ class GaussianTied(Gaussian):
         return covariances[0], whitening[0], lifted
 
 
-def _log_prob_block(family_params, x, log_prob, scratch):
+def _log_prob_block(family_params, components, x, log_prob, scratch):
     white_means = family_params.white_means
-    n_components, n_features = white_means.shape
-    centred, white = scratch[:n_features], scratch[n_features : 2 * n_features]
+    n_features = white_means.shape[1]
+    n_padded = padded(n_features)
+    centred, white = scratch[:n_padded], scratch[n_padded : 2 * n_padded]
     centre_block(x, family_params.centre, centred)
-    triangular_product(family_params.whitening, centred, white)
-    for k in range(n_components):
-        log_prob_of_white(white, white_means[k], family_params.log_norm[0], log_prob[k])
+    whiten(family_params.tiles, centred, white)
+    for a in range(components.shape[0]):
+        log_prob_of_white(white, white_means[components[a]], family_params.log_norm[0], log_prob[a])
 
 
-def _accumulate_block(family_params, x, resp, scratch, family_stats, lane):
+def _accumulate_block(family_params, components, x, resp, scratch, family_stats, lane):
     means, n, sx, sxx = family_params.means, family_stats.n, family_stats.sx, family_stats.sxx
-    n_components, n_features = means.shape
-    centred, weighted = scratch[:n_features], scratch[n_features : 2 * n_features]
-    for k in range(n_components):
-        n[lane, k] += sum_block(resp[k])
-        if n_features <= MAX_SMALL:
-            accumulate_small(x, means[k], resp[k], sx[lane, k], sxx[lane])
+    n_features = means.shape[1]
+    for a in range(components.shape[0]):
+        k = components[a]
+        n[lane, k] += sum_block(resp[a])
+        if 1 < n_features <= MAX_SMALL:
+            accumulate_small(x, means[k], resp[a], sx[lane, k], sxx[lane])
         else:
-            weighted_centre_block(x, means[k], resp[k], centred, weighted, sx[lane, k])
-            add_scatter(weighted, centred, sxx[lane])
+            accumulate_tiled(x, means[k], resp[a], sx[lane, k], sxx[lane], scratch)
 
 
 register_family(GaussianTiedParams, log_prob_block=_log_prob_block, accumulate_block=_accumulate_block)

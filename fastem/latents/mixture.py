@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastem._vector_math import exp_nonpositive, log_positive
-from fastem.blocks import BLOCK, register_latent
+from fastem._vector_math import exp_nonpositive
+from fastem.blocks import register_latent
 from fastem.stats import Additive
 
 
@@ -41,6 +41,10 @@ class Mixture:
         weights = np.maximum(np.asarray(weights, dtype=np.float64) / np.sum(weights), np.finfo(np.float64).tiny)
         return MixtureParams(weights, np.log(weights))
 
+    def log_share(self, params: MixtureParams) -> np.ndarray:
+        """Logarithms of the shares (K,) that the components have of all rows, the same for every row."""
+        return params.log_weights
+
     def zero_stats(self) -> MixtureStats:
         return MixtureStats(np.zeros(self.n_components))
 
@@ -60,38 +64,47 @@ class Mixture:
         return random.choice(self.n_components, size=n_rows, p=params.weights / params.weights.sum())
 
 
-def _posterior_block(latent_params, log_prob, weight, row_loglik, scratch, latent_stats, lane):
+# Less than the log-density of any row that is possible at all.
+_LEAST = -1.7e308
+
+
+def _posterior_block(latent_params, components, log_prob, weight, shift, norm, scratch, latent_stats, lane):
     """Softmax down the components, after subtracting each row's maximum."""
-    n_components = latent_params.log_weights.shape[0]
-    highest = scratch[0]
-    total = scratch[1]
-    for i in range(BLOCK):
-        highest[i] = -np.inf
-        total[i] = 0.0
-    for k in range(n_components):
-        log_weight = latent_params.log_weights[k]
-        for i in range(BLOCK):
-            joint = log_prob[k, i] + log_weight
-            log_prob[k, i] = joint
-            highest[i] = joint if joint > highest[i] else highest[i]
-    for i in range(BLOCK):
-        # A row impossible under every component: subtract nothing, every term becomes exp(-inf) = 0.
-        highest[i] = highest[i] if highest[i] > -np.inf else 0.0
-    for k in range(n_components):
-        for i in range(BLOCK):
-            term = exp_nonpositive(log_prob[k, i] - highest[i])
-            log_prob[k, i] = term
-            total[i] += term
-    for i in range(BLOCK):
-        row_loglik[i] = highest[i] + log_positive(total[i])
-        total[i] = weight[i] / total[i] if total[i] > 0.0 else 0.0
-    for k in range(n_components):
+    n_rows = log_prob.shape[1]
+    n_components = components.shape[0]
+    inverse = scratch[0]
+    log_weight = latent_params.log_weights[components[0]]
+    for i in range(n_rows):
+        joint = log_prob[0, i] + log_weight
+        shift[i] = joint if joint > _LEAST else _LEAST
+    for a in range(1, n_components):
+        log_weight = latent_params.log_weights[components[a]]
+        for i in range(n_rows):
+            joint = log_prob[a, i] + log_weight
+            shift[i] = joint if joint > shift[i] else shift[i]
+    for i in range(n_rows):
+        norm[i] = 0.0
+    for a in range(n_components):
+        log_weight = latent_params.log_weights[components[a]]
+        for i in range(n_rows):
+            term = exp_nonpositive((log_prob[a, i] + log_weight) - shift[i])
+            log_prob[a, i] = term
+            norm[i] += term
+    n_impossible = 0.0
+    for i in range(n_rows):
+        n_impossible += 1.0 if norm[i] == 0.0 else 0.0
+        inverse[i] = weight[i] / norm[i]
+    if n_impossible > 0.0:
+        for i in range(n_rows):
+            if norm[i] == 0.0:
+                shift[i], norm[i], inverse[i] = -np.inf, 1.0, 0.0
+    for a in range(n_components):
         n = 0.0
-        for i in range(BLOCK):
-            resp = log_prob[k, i] * total[i]
-            log_prob[k, i] = resp
+        for i in range(n_rows):
+            resp = log_prob[a, i] * inverse[i]
+            log_prob[a, i] = resp
             n += resp
-        latent_stats.n[lane, k] += n
+        latent_stats.n[lane, components[a]] += n
 
 
 register_latent(MixtureParams, posterior_block=_posterior_block)

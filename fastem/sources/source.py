@@ -59,11 +59,11 @@ class Sample(Source, Protocol):
     def weight(self) -> np.ndarray | None: ...
 
 
-# A multiple of any block size: chunks of whole blocks give the same bits as one large chunk.
-_ROWS_MULTIPLE = 4096
+# Rows of a run of blocks (see `fastem.kernel`): chunks of whole runs give the same bits as one large chunk.
+_ROWS_MULTIPLE = 16896
 
 
 def chunk_rows(row_bytes: int, chunk_bytes: int, max_rows: int | None) -> int:
-    """Number of rows that take about `chunk_bytes`: a multiple of the block size, unless `max_rows` is smaller."""
+    """Number of rows that take about `chunk_bytes`: a multiple of the rows of a run, unless `max_rows` is smaller."""
     rows = max(1, chunk_bytes // (row_bytes * _ROWS_MULTIPLE)) * _ROWS_MULTIPLE
     return rows if max_rows is None else min(rows, max_rows)
