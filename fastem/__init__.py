@@ -6,9 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fastem.estimators import GaussianMixture, load
+    from fastem.estimators import GaussianMixture, load, warmup
 
-__all__ = ["GaussianMixture", "load"]
+__all__ = ["GaussianMixture", "load", "warmup"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,7 @@
-"""The command line: fit, predict, score, sample and info on files. Numerical packages are imported inside commands."""
+"""The command line: fit, predict, score, sample and info on files, and warmup.
+
+Numerical packages are imported inside commands.
+"""
 
 from __future__ import annotations
 
@@ -44,6 +47,7 @@ _OPTIONS = {
     "n_components": "--components",
     "init_params": "--init",
     "n_init": "--n-init",
+    "n_threads": "--threads",
     "max_iter": "--max-iter",
     "tol": "--tol",
     "reg_covar": "--reg-covar",
@@ -136,6 +140,10 @@ RowsOutput = Annotated[
         "--output", "-o", metavar="FILE", readable=False, help="Write .csv, .csv.gz or .npy. By default CSV on stdout."
     ),
 ]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, metavar="N", help="Most threads; as many as numba may use by default."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
 
 
@@ -202,6 +210,7 @@ def fit_command(
     seed: Annotated[
         int | None, typer.Option(min=0, max=2**32 - 1, metavar="N", help="Make the fit repeatable.", show_default=False)
     ] = None,
+    threads: Threads = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Tell the objective every 10 iterations.")] = False,
     progress: Annotated[bool, typer.Option("--progress", help="Show a progress bar. Needs tqdm.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with code 3 when the fit has not converged.")] = False,
@@ -226,7 +235,8 @@ def fit_command(
     table = _read(open_table(file), columns, weight_column)
     mixture = GaussianMixture(
         components, covariance_type=covariance.value, init_params=init.value, n_init=n_init, tol=tol,
-        max_iter=max_iter, reg_covar=reg_covar, random_state=seed, verbose=int(verbose), progress=progress,
+        max_iter=max_iter, reg_covar=reg_covar, random_state=seed, n_threads=threads, verbose=int(verbose),
+        progress=progress,
     )  # fmt: skip
     notices = _fit(mixture, table)
     if output is not None:
@@ -253,6 +263,7 @@ def predict_command(
     output: RowsOutput = None,
     proba: Annotated[bool, typer.Option("--proba", help="The probability of every component, not a label.")] = False,
     columns: Columns = None,
+    threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
     """Assign each row of a file to its most probable component.
@@ -267,6 +278,7 @@ def predict_command(
     if output is not None:
         require_writable(output, [model, file])
     mixture, table = _load_both(model, file, columns)
+    mixture.set_params(n_threads=threads)
     with _rows_of(table):
         values = mixture.predict_proba(table.X) if proba else mixture.predict(table.X)
     names = [f"component {k}" for k in range(mixture.n_components)] if proba else ["label"]
@@ -286,6 +298,7 @@ def score_command(
     file: DataFile,
     columns: Columns = None,
     weight_column: WeightColumn = None,
+    threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
     """Tell how well a model describes the rows of a file: log-likelihood, AIC and BIC.
@@ -293,6 +306,7 @@ def score_command(
     Example: [cyan]fastem score model.npz faithful.csv[/]
     """
     mixture, table = _load_both(model, file, columns, weight_column)
+    mixture.set_params(n_threads=threads)
     criteria = _criteria(mixture, table)
     if as_json:
         print_json({"file": file, "model": model, **criteria})
@@ -352,6 +366,31 @@ def info_command(model: ModelFile, as_json: AsJson = False) -> None:
     print_model(mixture, feature_labels(mixture), {"file": str(model), "settings": settings(mixture)})
 
 
+@app.command("warmup")
+def warmup_command(
+    covariances: Annotated[
+        list[Covariance] | None,
+        typer.Option(
+            "--covariance", "--covariance-type", "-c", metavar="TYPE", show_default=False,
+            help=f"Covariances: {_choices(Covariance)}; may be given several times. By default all.",
+        ),
+    ] = None,
+) -> None:  # fmt: skip
+    """Compile the kernels ahead, so that the first fit and the first prediction need not wait for it.
+
+    They are kept on disk for every later process; those that are found there are not compiled again.
+
+    Example: [cyan]fastem warmup --covariance full --covariance diag[/]
+    """
+    from fastem import warmup
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warmup([kind.value for kind in covariances or Covariance], verbose=True)
+    for warning in caught:
+        _tell("warning", str(warning.message))
+
+
 # Work.
 
 
@@ -405,8 +444,13 @@ def _fit(mixture: GaussianMixture, table: Table) -> list[str]:
 
 @contextmanager
 def _rows_of(table: Table) -> Iterator[None]:
-    """Tell errors by columns of the file and by options, and accept columns that were matched by name."""
-    with warnings.catch_warnings():
+    """Tell errors by columns of the file and by options, and accept columns that were matched by name.
+
+    What is compiled meanwhile is told on stderr.
+    """
+    from fastem.estimators._running import telling_compilations_to
+
+    with warnings.catch_warnings(), telling_compilations_to(lambda line: typer.echo(line, err=True)):
         # The array bears no names; its columns were chosen by them.
         warnings.filterwarnings("ignore", message="X does not have valid feature names", category=UserWarning)
         try:

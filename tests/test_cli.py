@@ -6,8 +6,10 @@ import gzip
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +17,10 @@ import pytest
 from typer.testing import CliRunner
 
 import fastem
-from fastem import GaussianMixture
+from fastem import GaussianMixture, _jit, kernel
 from fastem._table import open_table, read_table
 from fastem.cli import app, fit_command
+from fastem.estimators import _running
 
 FAITHFUL = Path(__file__).parent.parent / "examples" / "faithful.csv"
 LOGLIK_PER_ROW = -1130.26396018 / 272
@@ -155,6 +158,7 @@ def test_options_have_the_defaults_of_the_estimator():
         ("--max-iter", 77, "max_iter"),
         ("--reg-covar", 1e-9, "reg_covar"),
         ("--seed", 5, "random_state"),
+        ("--threads", 1, "n_threads"),
     ],
 )
 def test_options_reach_the_estimator(option, value, parameter):
@@ -180,6 +184,61 @@ def test_what_a_fit_tells_while_it_runs_goes_to_stderr():
     result = succeed("fit", FAITHFUL, "-k", 2, "--progress", "--json")
     assert "iteration" in result.stderr
     json.loads(result.stdout)
+
+
+def test_threads_of_a_prediction_and_a_score(model, monkeypatch):
+    seen = []
+    original = _jit.threads
+    monkeypatch.setattr(_running, "threads", lambda n: (seen.append(n), original(n))[1])
+    succeed("predict", model, FAITHFUL, "--threads", 1)
+    succeed("score", model, FAITHFUL, "--threads", 1)
+    assert set(seen) == {1}
+    seen.clear()
+    succeed("predict", model, FAITHFUL)
+    assert set(seen) == {None}
+
+
+def test_too_many_threads_are_told_by_the_option(model):
+    for arguments in (("fit", FAITHFUL, "-k", 2), ("predict", model, FAITHFUL), ("score", model, FAITHFUL)):
+        message = fail(*arguments, "--threads", 4096)
+        assert message.startswith("error: --threads=4096 is more than numba may start")
+        assert "NUMBA_NUM_THREADS=4096" in message
+
+
+def test_a_compilation_is_told_on_stderr(model, monkeypatch):
+    original = kernel.score_pass
+
+    def compile_and_score(*arguments, **outputs):
+        _jit._tell("directory")
+        original(*arguments, **outputs)
+
+    monkeypatch.setattr(kernel, "score_pass", compile_and_score)
+    result = succeed("predict", model, FAITHFUL, "--json")
+    json.loads(result.stdout)
+    assert result.stderr.startswith("compiling the kernel that scores rows under full Gaussians")
+
+
+# Warming up.
+
+
+def test_warmup_tells_each_covariance_and_its_time():
+    fastem.warmup(("diag", "full"))
+    printed = succeed("warmup", "--covariance", "diag", "-c", "full").stdout
+    assert re.sub(r"\d+\.\d", "#", printed).splitlines() == [
+        "diag ... # s, found on disk", "full ... # s, found on disk",
+    ]  # fmt: skip
+
+
+def test_warmup_takes_all_covariances_by_default_and_passes_warnings_on(monkeypatch):
+    asked = []
+
+    def warn(families, *, verbose):
+        asked.append((families, verbose))
+        warnings.warn("nothing is kept", RuntimeWarning, stacklevel=2)
+
+    monkeypatch.setattr(fastem.estimators, "warmup", warn)
+    assert succeed("warmup").stderr == "warning: nothing is kept\n"
+    assert asked == [(["full", "tied", "diag", "spherical"], True)]
 
 
 # Files.
@@ -495,9 +554,20 @@ def test_wrong_usage(arguments):
 
 def test_help_tells_files_exit_codes_and_an_example_of_each_command():
     printed = succeed("--help").stdout
-    for text in (".csv.gz", ".npy", "Exit codes", "not converged", "fit", "predict", "score", "sample", "info"):
+    for text in (
+        ".csv.gz",
+        ".npy",
+        "Exit codes",
+        "not converged",
+        "fit",
+        "predict",
+        "score",
+        "sample",
+        "info",
+        "warmup",
+    ):
         assert text in printed
-    for command in ("fit", "predict", "score", "sample", "info"):
+    for command in ("fit", "predict", "score", "sample", "info", "warmup"):
         assert f"fastem {command} " in succeed(command, "--help").stdout
 
 

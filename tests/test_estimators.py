@@ -76,7 +76,13 @@ def test_every_parameter_changes_the_fit(name, X):
 
 
 def test_no_parameter_is_left_without_a_test():
-    elsewhere = {"warm_start", "verbose", "verbose_interval", "progress"}  # see test_em.py
+    elsewhere = {
+        "warm_start",
+        "verbose",
+        "verbose_interval",
+        "progress",
+        "n_threads",
+    }  # see test_em.py, test_threads.py
     assert set(inspect.signature(GaussianMixture).parameters) == set(CHANGES) | elsewhere
 
 
@@ -84,7 +90,7 @@ def test_no_parameter_is_left_without_a_test():
     ("name", "value"),
     [("n_components", 0), ("n_components", 1.5), ("covariance_type", "round"), ("tol", -1.0), ("reg_covar", -1.0),
      ("covariance_floor", 2.0), ("max_iter", 0), ("n_init", 0), ("init_params", "nearest"), ("random_state", "a"),
-     ("warm_start", "yes"), ("verbose", -1), ("verbose_interval", 0), ("progress", 3)],
+     ("warm_start", "yes"), ("n_threads", 0), ("verbose", -1), ("verbose_interval", 0), ("progress", 3)],
 )  # fmt: skip
 def test_invalid_parameters_are_named(name, value, X):
     with pytest.raises(ValueError, match=f"'{name}' parameter"):

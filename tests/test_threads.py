@@ -1,15 +1,22 @@
-"""Concurrent fits, forks and caches, each in a process of its own."""
+"""Numbers of threads, concurrent fits, forks and caches, most of them in a process of its own."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
+import numba
+import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import fastem
+from fastem import GaussianMixture, kernel
+from fastem.estimators._running import holding_libraries
 from tests.conftest import ROOT
 
 SETUP = """
@@ -99,6 +106,237 @@ def test_the_number_of_threads_changes_no_bit_of_a_fit():
     assert len(outputs.pop()) > 10
 
 
+# The parameter `n_threads`.
+
+RECORDING = """
+import json
+from fastem import kernel
+seen = []
+def recording(compiled):
+    def run(*arguments):
+        seen.append(numba.get_num_threads())
+        compiled(*arguments)
+    return run
+for each in (kernel._compiled_fused_pass, kernel._compiled_score_pass):
+    each._parallel = recording(each._parallel)
+def threads_of(call):
+    seen.clear()
+    call()
+    assert numba.get_num_threads() == 3
+    return sorted(set(seen))
+"""
+
+
+def test_n_threads_reaches_every_pass_and_changes_no_bit():
+    result = run(
+        RECORDING
+        + """
+used, bits = {}, {}
+for n in (None, 1, 2, 3):
+    mixture = GaussianMixture(2, random_state=0, max_iter=20, n_threads=n)
+    used[n] = {"fit": threads_of(lambda: mixture.fit(X))}
+    names = ("predict", "predict_proba", "score_samples", "score", "aic", "bic", "icl")
+    used[n] |= {name: threads_of(lambda: getattr(mixture, name)(X)) for name in names}
+    bits[n] = [mixture.means_.tobytes()] + [np.asarray(getattr(mixture, name)(X)).tobytes() for name in names]
+print(json.dumps([list(used.items()), [bits[n] == bits[None] for n in bits]]))
+""",
+        NUMBA_NUM_THREADS="3",
+    )
+    used, same = json.loads(result.stdout)
+    for n, calls in used:
+        assert len(calls) == 8
+        assert all(threads == [n or 3] for threads in calls.values()), (n, calls)
+    assert same == [True] * 4
+
+
+def test_none_leaves_the_users_own_setting():
+    result = run(
+        RECORDING.replace("== 3", "== 2")
+        + """
+numba.set_num_threads(2)
+print(threads_of(fit), threads_of(lambda: GaussianMixture(2, n_threads=3).fit(X)))
+""",
+        NUMBA_NUM_THREADS="3",
+    )
+    assert result.stdout.strip() == "[2] [3]", result.stderr
+
+
+@pytest.fixture
+def X():
+    return np.random.default_rng(0).normal(size=(600, 2))
+
+
+def test_threads_are_given_back_after_an_error(X, monkeypatch):
+    class BoomError(Exception):
+        pass
+
+    def fail(*arguments):
+        seen.append((numba.get_num_threads(), blas_threads()))
+        raise BoomError
+
+    seen = []
+    before = numba.get_num_threads()
+    monkeypatch.setattr(kernel._compiled_fused_pass, "_parallel", fail)
+    with threadpool_limits(2, user_api="blas"):
+        with pytest.raises(BoomError):
+            GaussianMixture(n_threads=1).fit(X)
+        assert blas_threads() == {2}
+    assert seen == [(1, {1})]
+    assert numba.get_num_threads() == before
+
+
+def test_more_threads_than_numba_may_start_are_refused(X):
+    most = numba.config.NUMBA_NUM_THREADS
+    mixture = GaussianMixture(random_state=0).fit(X).set_params(n_threads=most + 1)
+    for call in (mixture.fit, mixture.predict, mixture.score):
+        with pytest.raises(
+            ValueError, match=f"is {most}. Ask for at most {most}, or set .* NUMBA_NUM_THREADS={most + 1}"
+        ):
+            call(X)
+
+
+@pytest.mark.parametrize("n_threads", [0, -1, 1.0, "2"])
+def test_a_prediction_refuses_what_is_no_number_of_threads(n_threads, X):
+    mixture = GaussianMixture(random_state=0).fit(X).set_params(n_threads=n_threads)
+    with pytest.raises(ValueError, match="n_threads must be a positive integer, or None"):
+        mixture.predict(X)
+
+
+def test_a_number_of_threads_is_not_part_of_a_saved_model(X, tmp_path):
+    GaussianMixture(n_threads=1).fit(X).save(tmp_path / "model.npz")
+    assert fastem.load(tmp_path / "model.npz").n_threads is None
+
+
+def test_a_worker_process_uses_the_threads_that_it_was_given():
+    result = run(
+        """
+import joblib
+def work(seed):
+    return numba.config.NUMBA_NUM_THREADS, GaussianMixture(3, random_state=seed, max_iter=9, n_threads=3).fit(X).means_
+here = [work(seed) for seed in range(2)]
+with joblib.parallel_config("loky", inner_max_num_threads=1):
+    there = joblib.Parallel(n_jobs=2)(joblib.delayed(work)(seed) for seed in range(2))
+print([n for n, _ in here + there], all(np.array_equal(a, b) for (_, a), (_, b) in zip(here, there)))
+""",
+        NUMBA_NUM_THREADS="3",
+    )
+    assert result.stdout.strip() == "[3, 3, 1, 1] True", result.stderr
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_fit_inside_a_parallel_loop(layer):
+    require_layer(layer)
+    result = run(
+        """
+alone, inside = fit(), []
+def append():
+    inside.append(fit())
+@numba.njit(parallel=True)
+def loop(n):
+    for i in numba.prange(n):
+        with numba.objmode():
+            append()
+loop(4)
+print(len(inside), all(np.allclose(means, alone, rtol=1e-9) for means in inside), numba.threading_layer())
+""",
+        NUMBA_THREADING_LAYER=layer,
+        NUMBA_NUM_THREADS="2",
+    )
+    assert result.stdout.split() == ["4", "True", layer], result.stderr
+
+
+# Threads of the libraries that work between passes.
+
+
+def blas_threads():
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+
+def openmp_threads():
+    return {library["num_threads"] for library in threadpool_info() if library["prefix"] == "libgomp"}
+
+
+@pytest.fixture
+def two_blas_threads():
+    with threadpool_limits(2, user_api="blas"):
+        yield
+
+
+def hold_in_thread():
+    """A hold on another thread, and the function that ends it."""
+    begun, finish = threading.Event(), threading.Event()
+
+    def hold():
+        with holding_libraries(None):
+            begun.set()
+            finish.wait()
+
+    thread = threading.Thread(target=hold, daemon=True)
+    thread.start()
+    begun.wait()
+
+    def end():
+        finish.set()
+        thread.join()
+
+    return end
+
+
+@pytest.mark.usefixtures("two_blas_threads")
+def test_blas_has_one_thread_while_any_fit_runs_in_whatever_order_they_end():
+    assert blas_threads() == {2}
+    first, second = hold_in_thread(), hold_in_thread()
+    assert blas_threads() == {1}
+    first()
+    assert blas_threads() == {1}
+    with holding_libraries(None):
+        second()
+        assert blas_threads() == {1}
+    assert blas_threads() == {2}
+
+
+@pytest.mark.skipif(not openmp_threads(), reason="scikit-learn has another OpenMP here")
+def test_openmp_has_the_threads_of_the_fit():
+    with threadpool_limits(3, user_api="openmp"):
+        with holding_libraries(None):
+            assert openmp_threads() == {3}
+        with holding_libraries(1):
+            assert openmp_threads() == {1}
+        assert openmp_threads() == {3}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_keeps_the_holds_of_its_own_thread_only():
+    result = run(
+        """
+from threadpoolctl import threadpool_limits
+from tests.test_threads import blas_threads, hold_in_thread, holding_libraries
+threadpool_limits(2, user_api="blas")
+end = hold_in_thread()
+def in_child(report):
+    if os.fork() == 0:
+        report()
+        os._exit(0)
+    os.wait()
+in_child(lambda: print(blas_threads(), flush=True))
+with holding_libraries(None):
+    if os.fork() == 0:
+        print(blas_threads(), flush=True)
+        holding = True
+    else:
+        os.wait()
+        holding = False
+if holding:
+    print(blas_threads(), flush=True)
+    os._exit(0)
+end()
+print(blas_threads())
+""",
+        PYTHONPATH=str(ROOT),
+    )
+    assert result.stdout.splitlines() == ["{2}", "{1}", "{2}", "{2}"], result.stderr
+
+
 def cached(directory):
     return sorted(path.name for path in Path(directory).rglob("*.nbc"))
 
@@ -131,27 +369,6 @@ def test_an_edited_family_is_compiled_again():
 
     assert blocks.fingerprint(GaussianFullParams) == blocks.fingerprint(GaussianFullParams)
     assert blocks.fingerprint(GaussianFullParams) != blocks.fingerprint(GaussianDiagParams)
-
-
-def test_an_unwritable_cache_is_no_error(tmp_path):
-    locked = tmp_path / "file"
-    locked.write_text("not a directory")
-    result = run("print(fit().shape)", NUMBA_CACHE_DIR=str(locked / "cache"), HOME="/nonexistent")
-    assert result.stdout.strip() == "(2, 2)", result.stderr
-
-
-def test_a_stale_digest_is_noticed(tmp_path, monkeypatch):
-    from fastem import _jit
-
-    package = tmp_path / "fastem"
-    (package / "families").mkdir(parents=True)
-    for name in ("_jit.py", "families/gaussian_full.py"):
-        (package / name).write_text((Path(fastem.__file__).parent / name).read_text())
-    monkeypatch.setattr(_jit, "__file__", str(package / "_jit.py"))
-    before = _jit.source_digest()
-    family = package / "families" / "gaussian_full.py"
-    family.write_text(family.read_text().replace("0.5", "0.6"))
-    assert _jit.source_digest() != before
 
 
 def test_kernels_run_as_plain_python():

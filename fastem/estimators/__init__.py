@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from fastem.estimators import _archive
+from fastem.estimators._warmup import warmup
 from fastem.estimators.gaussian_mixture import GaussianMixture
 
-__all__ = ["GaussianMixture", "load"]
+__all__ = ["GaussianMixture", "load", "warmup"]
 
 _CLASSES: dict[str, type] = {"GaussianMixture": GaussianMixture}
 

@@ -27,6 +27,8 @@ def save(estimator: Any, path: str | Path) -> None:
             settings[name] = None
         else:
             arrays[f"setting/{name}"] = np.asarray(value)
+    # A number of threads belongs to a machine; another one may refuse it.
+    settings["n_threads"] = None
     fitted: dict[str, Any] = {name: getattr(estimator, name) for name in _STORY if hasattr(estimator, name)}
     if hasattr(estimator, "fit_report_"):
         fitted["fit_report_"] = estimator.fit_report_.to_dict()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from numbers import Integral
 from typing import Any
 
@@ -11,6 +12,7 @@ from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from fastem.estimators._running import running
 from fastem.estimators._validation import read_rows, require_finite
 from fastem.model import Model, Params
 from fastem.sources import Source
@@ -23,9 +25,24 @@ class FittedMixture(DensityMixin, BaseEstimator):
     """A mixture with known parameters, `_params` of a `_model`, whether they were fitted or given."""
 
     random_state: Any
+    n_threads: int | None
+    verbose: int
 
     _model: Model
     _params: Params
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if hasattr(self, "_params"):
+            self._params = Params(*(_writable(record) for record in self._params))
+
+    def _distributions(self) -> str:
+        """What the mixture is made of, in words."""
+        raise NotImplementedError
+
+    def _scoring(self) -> AbstractContextManager[int | None]:
+        """What surrounds the passes of a score or a prediction."""
+        return running(self.n_threads, self.verbose, f"scores rows under {self._distributions()}")
 
     def _generator(self) -> np.random.Generator:
         """A source of randomness that follows `random_state`."""
@@ -36,9 +53,10 @@ class FittedMixture(DensityMixin, BaseEstimator):
         return read_rows(self, X, sample_weight, reset=False)
 
     def _score_rows(self, source: Source, fill: Callable[..., None], out: np.ndarray) -> np.ndarray:
-        for chunk in source.chunks():
-            require_finite(chunk, getattr(self, "feature_names_in_", None))
-            fill(self._params, chunk.X, out[chunk.first_row : chunk.first_row + len(chunk)])
+        with self._scoring():
+            for chunk in source.chunks():
+                require_finite(chunk, getattr(self, "feature_names_in_", None))
+                fill(self._params, chunk.X, out[chunk.first_row : chunk.first_row + len(chunk)])
         return out
 
     def score_samples(self, X: Any) -> np.ndarray:
@@ -97,7 +115,8 @@ class FittedMixture(DensityMixin, BaseEstimator):
         for chunk in source.chunks(max_rows=_SCORE_ROWS):
             require_finite(chunk, getattr(self, "feature_names_in_", None))
             part = values[: len(chunk)]
-            fill(chunk.X, part)
+            with self._scoring():
+                fill(chunk.X, part)
             if chunk.weight is not None:
                 part = np.multiply(part, chunk.weight, out=part, where=chunk.weight > 0)
                 part[chunk.weight == 0] = 0.0
@@ -210,3 +229,8 @@ class FittedMixture(DensityMixin, BaseEstimator):
         if not isinstance(n_samples, Integral) or n_samples < 1:
             raise ValueError(f"n_samples must be a positive integer, got {n_samples!r}.")
         return self._model.sample(self._params, int(n_samples), self._generator())
+
+
+def _writable(record: Any) -> Any:
+    """A record whose arrays may be written; others (joblib maps a model into memory) would compile kernels again."""
+    return type(record)(*(np.require(field, requirements=["C", "W", "E"]) for field in record))

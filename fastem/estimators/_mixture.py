@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from fastem.estimators._fitted import FittedMixture
 from fastem.estimators._progress import watching
 from fastem.estimators._report import RunNote, report_on
+from fastem.estimators._running import holding_libraries, running
 from fastem.estimators._validation import read_rows, require_finite
 from fastem.executors.serial import sum_over
 from fastem.init.given import one_hot, start_from
@@ -57,6 +58,7 @@ class BaseMixture(FittedMixture):
         "weights_init": ["array-like", None],
         "random_state": ["random_state"],
         "warm_start": ["boolean"],
+        "n_threads": [Interval(Integral, 1, None, closed="left"), None],
         "verbose": ["verbose"],
         "verbose_interval": [Interval(Integral, 1, None, closed="left")],
         "progress": ["boolean"],
@@ -70,7 +72,6 @@ class BaseMixture(FittedMixture):
     weights_init: Any
     random_state: Any
     warm_start: bool
-    verbose: int
     verbose_interval: int
     progress: bool
 
@@ -129,7 +130,13 @@ class BaseMixture(FittedMixture):
             iterations ends the fit in this way too, with the best parameters so far.
         """
         self._validate_params()
-        source = read_rows(self, X, sample_weight, reset=True)
+        work = f"fits mixtures of {self._distributions()}"
+        with running(self.n_threads, self.verbose, work) as n_threads, holding_libraries(n_threads):
+            best = self._fit(read_rows(self, X, sample_weight, reset=True))
+        self._warn_unless_converged(best)
+        return self
+
+    def _fit(self, source: Source) -> FitResult:
         model, centre = self._survey(source)
         random = self._generator()
         problem = _Problem(model, source)
@@ -144,8 +151,7 @@ class BaseMixture(FittedMixture):
                 break
         best = max(range(len(results)), key=lambda run: results[run].objective)
         self._publish(model, results, best, start_rescues[best])
-        self._warn_unless_converged(results[best])
-        return self
+        return results[best]
 
     def _run(self, problem: _Problem, start: Params, watch: Watch) -> FitResult:
         return fit_batch(problem, start, tol=self.tol, max_iter=self.max_iter, watch=watch)

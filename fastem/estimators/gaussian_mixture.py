@@ -24,7 +24,7 @@ from fastem.model import Model, Params
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 
-_FAMILIES: dict[str, type[Gaussian]] = {
+FAMILIES: dict[str, type[Gaussian]] = {
     family.covariance_type: family for family in (GaussianFull, GaussianTied, GaussianDiag, GaussianSpherical)
 }
 
@@ -64,8 +64,12 @@ class GaussianMixture(BaseMixture):
         Source of all randomness.
     warm_start : bool, default False
         Continue from the last fit.
+    n_threads : int or None, default None
+        Most threads of a fit, a score or a prediction; None stands for all that numba may use (see
+        `numba.set_num_threads`). The results have the same bits for any number. In a worker process of
+        joblib or Dask, to which fewer may be allotted, those are used.
     verbose : int, default 0
-        Print the objective every `verbose_interval` iterations.
+        Print the objective every `verbose_interval` iterations, and a line before a kernel is compiled.
     verbose_interval : int, default 10
     progress : bool, default False
         Show a progress bar (needs the extra `progress`).
@@ -123,7 +127,7 @@ class GaussianMixture(BaseMixture):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseMixture._parameter_constraints,
-        "covariance_type": [StrOptions(set(_FAMILIES))],
+        "covariance_type": [StrOptions(set(FAMILIES))],
         "reg_covar": [Interval(Real, 0.0, None, closed="left")],
         "covariance_floor": [Interval(Real, 0.0, 1.0, closed="both")],
         "means_init": ["array-like", None],
@@ -149,6 +153,7 @@ class GaussianMixture(BaseMixture):
         precisions_init: Any = None,
         random_state: Any = None,
         warm_start: bool = False,
+        n_threads: int | None = None,
         verbose: int = 0,
         verbose_interval: int = 10,
         progress: bool = False,
@@ -166,12 +171,16 @@ class GaussianMixture(BaseMixture):
         self.precisions_init = precisions_init
         self.random_state = random_state
         self.warm_start = warm_start
+        self.n_threads = n_threads
         self.verbose = verbose
         self.verbose_interval = verbose_interval
         self.progress = progress
 
+    def _distributions(self) -> str:
+        return f"{self.covariance_type} Gaussians"
+
     def _make_family(self, n_features: int, n_components: int) -> Gaussian:
-        return _FAMILIES[self.covariance_type](n_components, n_features, self.reg_covar)
+        return FAMILIES[self.covariance_type](n_components, n_features, self.reg_covar)
 
     def _scaled_family(self, family: Gaussian, stats: Any) -> Gaussian:
         return family.scaled_to(stats, self.covariance_floor)
@@ -337,7 +346,8 @@ class GaussianMixture(BaseMixture):
 
 
 def _read_array(name: str, given: Any, shape: tuple[int, ...]) -> np.ndarray:
-    array = np.array(given, dtype=np.float64)
+    # Another memory order would compile the kernels again.
+    array = np.array(given, dtype=np.float64, order="C")
     one_feature = shape[1:] == (1,) * (len(shape) - 1)
     if array.shape != shape and not (one_feature and array.shape == shape[:1]):
         raise ValueError(f"{name} must have the shape {shape}, got {array.shape}.")

@@ -1,0 +1,80 @@
+"""Compile ahead, so that no user waits for it."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from fastem._jit import telling
+from fastem.estimators._running import REMEDY
+from fastem.estimators.gaussian_mixture import FAMILIES, GaussianMixture
+
+_ROWS = np.array([[0.0], [1.0], [3.0]])
+
+
+def warmup(families: Sequence[str] = tuple(FAMILIES), *, verbose: bool = False) -> None:
+    """Compile the kernels that fit and score, and keep them on disk.
+
+    Otherwise the first fit and the first prediction of each covariance type on a machine wait some seconds for
+    it. Rows of any dtype, memory order, number and dimension share the same kernels.
+
+    Parameters
+    ----------
+    families : sequence of {"full", "tied", "diag", "spherical"}, or one of them
+        Covariance types, by default all.
+    verbose : bool, default False
+        Print how long each one took.
+
+    Raises
+    ------
+    ValueError
+        For a family that is not known.
+
+    Warns
+    -----
+    RuntimeWarning
+        When no directory can keep the kernels, so that they serve this process only.
+
+    Notes
+    -----
+    numba keeps them in the directory that the environment variable NUMBA_CACHE_DIR names, or else beside the
+    package, or else in the user's cache directory (of a package in a zip archive, only there). Kernels that
+    are found are not compiled again. A process that was forked after its parent ran a fit may need kernels of
+    its own, for one thread, which are compiled there.
+
+    Examples
+    --------
+    >>> import fastem
+    >>> fastem.warmup("diag")
+    """
+    names = [families] if isinstance(families, str) else list(families)
+    unknown = [name for name in names if name not in FAMILIES]
+    if unknown:
+        raise ValueError(f"There is no family {', '.join(map(repr, unknown))}. Choose among {', '.join(FAMILIES)}.")
+    directories = [directory for name in names for directory in _warm(name, verbose)]
+    if None in directories:
+        warnings.warn(
+            f"The kernels serve this process only, since no directory can keep them; {REMEDY}.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
+def _warm(covariance_type: str, verbose: bool) -> list[str | None]:
+    """Compile what is not on disk; the directory of each kernel that was compiled."""
+    compiled: list[str | None] = []
+    if verbose:
+        print(f"{covariance_type} ... ", end="", flush=True)
+    start = time.perf_counter()
+    with telling(compiled.append), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        mixture = GaussianMixture(covariance_type=covariance_type, init_params="random_from_data", max_iter=1)
+        mixture.fit(_ROWS).predict(_ROWS)
+    if verbose:
+        found = "" if compiled else ", found on disk"
+        print(f"{time.perf_counter() - start:.1f} s{found}", flush=True)
+    return compiled
