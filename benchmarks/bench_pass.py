@@ -1,9 +1,15 @@
-"""Single passes over the rows at fixed parameters: the E-step, scores and predictions, and their memory."""
+"""Single passes over the rows at fixed parameters: the E-step, scores and predictions, and their memory.
+
+Ratios are taken in one run, a pass of each kind in turn, and so hold on a noisy machine too.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import ClassVar
 
 import numpy as np
 
@@ -19,6 +25,12 @@ REGIMES = [replace(workload, covariance_type=name) for workload in WORKLOADS for
     replace(_MIDDLE, dtype="float32"),
     replace(_MIDDLE, dtype="float32", order="F"),
 ]
+LAID_OUT = [WORKLOADS[0], _MIDDLE, common.sized(Workload(1_000_000, 16, 16))]
+
+
+def _mapped(X: np.ndarray, path: Path) -> np.ndarray:
+    np.save(path, X)
+    return np.load(path, mmap_mode="r")
 
 
 class EStep:
@@ -44,6 +56,13 @@ class EStep:
 
     track_ns_per_row.unit = "ns"
 
+    def track_growth(self, workload: Workload) -> float:
+        """1 where the cost is linear in the rows; less where a fixed cost weighs on the smaller pass."""
+        quarter = self.X[: workload.n_rows // 4]
+        return common.ratio_of_times(lambda: self.e_step(self.X), lambda: self.e_step(quarter)) / 4
+
+    track_growth.unit = "time for each of N rows / time for each of N/4 rows"
+
     def track_log_likelihood_error(self, workload: Workload) -> float:
         exact = common.mean_log_likelihood(self.checked, common.start_of(workload))
         return common.relative_error(self.e_step(self.checked).objective, exact)
@@ -65,6 +84,47 @@ class EStep:
     track_statistics_error.bound = 1e-10
 
 
+class Layouts:
+    """A pass over rows in a file, in Fortran order or in single precision, against plain ones of equal values."""
+
+    layouts: ClassVar = {
+        "memmap": _mapped,
+        "F-order": lambda X, path: np.asfortranarray(X),
+        "float32": lambda X, path: X.astype(np.float32),
+        "float32 F-order": lambda X, path: X.astype(np.float32, order="F"),
+    }
+    params = (LAID_OUT, list(layouts))
+    param_names = ("workload", "layout")
+
+    def setup(self, workload: Workload, layout: str) -> None:
+        # Values that single precision holds, so that every layout must give the same bits.
+        self.plain = np.asarray(common.rows_of(replace(workload, dtype="float32")), dtype=np.float64)
+        self.directory = TemporaryDirectory()
+        self.laid_out = self.layouts[layout](self.plain, Path(self.directory.name, "rows.npy"))
+        self.model, self.start = common.model_of(workload)
+
+    def teardown(self, workload: Workload, layout: str) -> None:
+        del self.laid_out
+        self.directory.cleanup()
+
+    def e_step(self, X: np.ndarray) -> ExpectedStats:
+        return self.model.e_step(self.start, Chunk(X, None, 0))
+
+    def track_ratio(self, workload: Workload, layout: str) -> float:
+        return common.ratio_of_times(lambda: self.e_step(self.laid_out), lambda: self.e_step(self.plain))
+
+    track_ratio.unit = "time in this layout / time of C-ordered float64"
+
+    def track_difference(self, workload: Workload, layout: str) -> float:
+        ours, plain = (self.model.m_step(self.e_step(X))[0].family for X in (self.laid_out, self.plain))
+        return max(
+            common.relative_error(ours.means, plain.means), common.relative_error(ours.covariances, plain.covariances)
+        )
+
+    track_difference.unit = "relative difference of the fitted means and covariances"
+    track_difference.bound = 0.0
+
+
 class Scores:
     """What a fitted model says of each row."""
 
@@ -76,6 +136,12 @@ class Scores:
         self.checked = self.X[:CHECKED_ROWS]
         self.mixture = common.mixture_of(workload)
         self.mixture.predict(self.checked)
+        self.model, self.start = common.model_of(workload)
+
+    def rate(self, predict: Callable[[np.ndarray], np.ndarray]) -> float:
+        """Rows per second of a prediction, relative to those of a pass of a fit."""
+        chunk = Chunk(self.X, None, 0)
+        return common.ratio_of_times(lambda: self.model.e_step(self.start, chunk), lambda: predict(self.X))
 
     def log_joint(self, workload: Workload) -> np.ndarray:
         return common.log_joint(self.checked, common.start_of(workload))
@@ -88,6 +154,21 @@ class Scores:
 
     def time_predict_proba(self, workload: Workload) -> None:
         self.mixture.predict_proba(self.X)
+
+    def track_score_samples_rate(self, workload: Workload) -> float:
+        return self.rate(self.mixture.score_samples)
+
+    track_score_samples_rate.unit = "time of a pass / time of score_samples"
+
+    def track_predict_rate(self, workload: Workload) -> float:
+        return self.rate(self.mixture.predict)
+
+    track_predict_rate.unit = "time of a pass / time of predict"
+
+    def track_predict_proba_rate(self, workload: Workload) -> float:
+        return self.rate(self.mixture.predict_proba)
+
+    track_predict_proba_rate.unit = "time of a pass / time of predict_proba"
 
     def track_score_samples_error(self, workload: Workload) -> float:
         exact = np.logaddexp.reduce(self.log_joint(workload), axis=1)

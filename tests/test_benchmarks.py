@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
+import functools
 import importlib
 import itertools
 import json
@@ -13,13 +15,17 @@ from pathlib import Path
 import numba
 import numpy as np
 import pytest
+import scipy.stats
 from threadpoolctl import threadpool_limits
+
+from fastem import GaussianMixture
 
 pytestmark = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="interpreted kernels take minutes at toy size")
 
 ROOT = Path(__file__).parent.parent
 SUITE = ROOT / "benchmarks"
 KINDS = ("time_", "track_", "peakmem_")
+PEERS = ("scikit-learn", "oneDAL", "pomegranate", "Armadillo", "mlpack", "OpenCV")
 
 
 def benchmark_names(class_node):
@@ -48,7 +54,7 @@ def toy():
 
 
 def run(group, names, arguments):
-    """Results by the name of the benchmark, each with its own setup as under asv; none if the setup skips."""
+    """Results by the name of the benchmark, each set up and torn down as under asv; none if the setup skips."""
     results = {}
     for name in names:
         try:
@@ -56,6 +62,7 @@ def run(group, names, arguments):
         except NotImplementedError:
             return {}
         results[name] = getattr(group, name)(*arguments)
+        getattr(group, "teardown", lambda *arguments: None)(*arguments)
     return results
 
 
@@ -97,8 +104,110 @@ def test_asv_finds_every_benchmark(toy):
     assert all(benchmark.check(str(SUITE)) for benchmark in found)
 
 
-def test_versus_prints_a_row_for_each_workload(toy):
+def test_versus_prints_a_line_for_each_workload_and_usable_peer(toy):
     versus = toy("bench_versus")
-    header, *rows = versus.table(versus.WORKLOADS[:2], rounds=1, seconds=0.0)
+    one_dimensional, tied = versus.WORKLOADS[0], versus.WORKLOADS[8]
+    _, _, header, *rows = versus.table([one_dimensional, tied], PEERS, rounds=1, seconds=0.0)
     assert header.startswith("workload")
-    assert [row[:3] for row in rows if "sklearn" in row] == ["D=1", "D=2"]
+    usable = [name for name in PEERS if versus.PEERS[name].is_usable()]
+    assert [(row[:4], name in row) for row in rows for name in usable if name in row] == [
+        (start, True) for start in ("D=1 ", "D=16") for name in usable
+    ]
+    assert all("cannot: no tied" in row for row in rows[len(usable) :] if "scikit-learn" not in row)
+
+
+def test_versus_prints_markdown_with_as_many_cells_in_every_row(toy):
+    versus = toy("bench_versus")
+    machine, blank, *rows = versus.table(versus.WORKLOADS[:1], PEERS[:1], rounds=1, seconds=0.0, markdown=True)
+    assert "numba" in machine
+    assert not blank
+    assert len(rows) == 3
+    assert {row.count("|") for row in rows} == {len(versus.HEADER) + 1}
+
+
+def usable_peer(toy, name):
+    peer = toy("peers").PEERS[name]
+    if not peer.is_usable():
+        pytest.skip(f"{name} is not installed")
+    return peer
+
+
+def small_workload(toy, covariance_type, **changes):
+    workload = toy("common").Workload(3000, 3, 4, covariance_type)
+    return dataclasses.replace(workload, **changes)
+
+
+def log_likelihoods(toy, peer, workload, n_iter=6):
+    """Of fastem and of a peer, per row, after some iterations from the same parameters."""
+    common, peers = toy("common"), toy("peers")
+    X = common.rows_of(workload)
+    fits = (functools.partial(peers.fit_estimator, GaussianMixture), peer.fit)
+    return [common.mean_log_likelihood(X, fit(X, workload, n_iter)) for fit in fits]
+
+
+def test_every_peer_is_tested(toy):
+    assert tuple(toy("peers").PEERS) == PEERS
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
+@pytest.mark.parametrize("name", PEERS)
+def test_peer_reaches_the_same_log_likelihood(name, covariance_type, toy):
+    peer = usable_peer(toy, name)
+    if covariance_type in peer.limits:
+        pytest.skip(peer.limits[covariance_type])
+    if peer.own_start:
+        pytest.skip(f"{name} does not start at given parameters")
+    ours, theirs = log_likelihoods(toy, peer, small_workload(toy, covariance_type))
+    assert theirs == pytest.approx(ours, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_peer_takes_float32(name, toy):
+    peer = usable_peer(toy, name)
+    if peer.own_start:
+        pytest.skip(f"{name} does not start at given parameters")
+    workload = small_workload(toy, "full", dtype="float32")
+    ours, theirs = log_likelihoods(toy, peer, workload)
+    # Sums in single precision keep five digits or more.
+    assert theirs == pytest.approx(ours, rel=1e-5 if peer.keeps_float32 else 1e-9)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag"])
+def test_mlpack_converges_to_the_same_log_likelihood(covariance_type, toy):
+    mlpack, common = usable_peer(toy, "mlpack"), toy("common")
+    # Two components far apart: whatever the start, a few iterations of k-means and EM find the same maximum.
+    workload = small_workload(toy, covariance_type, n_components=2, separation=common.SEPARATED)
+    X = common.rows_of(workload)
+    with common.quiet():
+        ours = GaussianMixture(**common.start_settings(workload), tol=1e-12).fit(X)
+    theirs = common.mean_log_likelihood(X, mlpack.fit(X, workload, 100))
+    assert theirs == pytest.approx(ours.lower_bound_, rel=1e-9)
+
+
+def test_opencv_leaves_the_number_of_features_out_of_a_spherical_density(toy):
+    usable_peer(toy, "OpenCV")
+    cv2 = pytest.importorskip("cv2")
+    workload = small_workload(toy, "spherical")
+    X = toy("common").rows_of(workload)
+    model = cv2.ml.EM_create()
+    model.setClustersNumber(1)
+    model.setCovarianceMatrixType(cv2.ml.EM_COV_MAT_SPHERICAL)
+    _, log_likelihoods, _, _ = model.trainM(X, np.ones((len(X), 1)))
+    variance = model.getCovs()[0][0, 0]
+    exact = scipy.stats.multivariate_normal(model.getMeans()[0], variance * np.eye(3)).logpdf(X)
+    assert log_likelihoods.ravel() - exact == pytest.approx(np.log(variance), rel=1e-6)
+
+
+def test_a_peer_that_is_slow_competes_on_fewer_rows(toy):
+    common, peers = toy("common"), toy("peers")
+    slow = dataclasses.replace(peers.PEERS["scikit-learn"], max_posteriors=900)
+    assert slow.n_rows(common.Workload(10_000, 2, 3)) == 300
+    assert peers.PEERS["scikit-learn"].n_rows(common.Workload(10_000, 2, 3)) == 10_000
+
+
+def test_workloads_that_are_stated(toy):
+    common = toy("common")
+    assert {repr(workload) for workload in common.workloads("large")} < {
+        repr(workload) for workload in common.stated_workloads("large")
+    }
+    assert all(workload.n_rows <= 2500 for workload in common.stated_workloads("toy"))
