@@ -14,8 +14,9 @@ from typing import ClassVar
 import numpy as np
 
 from benchmarks import common
-from benchmarks.common import CHECKED_ROWS, WORKLOADS, Workload
+from benchmarks.common import CHECKED_ROWS, OVERLAPPING, PROFILE, SEPARATED, WORKLOADS, Workload
 from fastem import GaussianMixture
+from fastem.reach import NO_REACH, NoReach
 from fastem.sources import Chunk
 from fastem.stats import ExpectedStats
 
@@ -24,6 +25,11 @@ REGIMES = [replace(workload, covariance_type=name) for workload in WORKLOADS for
     replace(_MIDDLE, order="F"),
     replace(_MIDDLE, dtype="float32"),
     replace(_MIDDLE, dtype="float32", order="F"),
+]
+MANY_COMPONENTS = [
+    common.sized(Workload(500_000, 16, 64, covariance_type, separation=separation))
+    for covariance_type in (["diag"] if PROFILE == "toy" else ["diag", "full"])
+    for separation in (OVERLAPPING, SEPARATED)
 ]
 LAID_OUT = [WORKLOADS[0], _MIDDLE, common.sized(Workload(1_000_000, 16, 16))]
 
@@ -123,6 +129,37 @@ class Layouts:
 
     track_difference.unit = "relative difference of the fitted means and covariances"
     track_difference.bound = 0.0
+
+
+class LeftOut:
+    """A pass that leaves out the components out of reach, against one that evaluates all of them for every row."""
+
+    params = (MANY_COMPONENTS,)
+    param_names = ("workload",)
+
+    def setup(self, workload: Workload) -> None:
+        self.X = common.rows_of(workload)
+        self.model, self.start = common.model_of(workload)
+
+    def e_step(self, *reach: NoReach) -> ExpectedStats:
+        gathering = self.model.gathering(self.start, *reach)
+        gathering.add(Chunk(self.X, None, 0))
+        return gathering.total()
+
+    def track_gain(self, workload: Workload) -> float:
+        return common.ratio_of_times(lambda: self.e_step(NO_REACH), self.e_step)
+
+    track_gain.unit = "time of all components / time of those in reach"
+
+    def track_difference(self, workload: Workload) -> float:
+        ours, all_of_them = (self.model.m_step(stats)[0].family for stats in (self.e_step(), self.e_step(NO_REACH)))
+        return max(
+            common.relative_error(ours.means, all_of_them.means),
+            common.relative_error(ours.covariances, all_of_them.covariances),
+        )
+
+    track_difference.unit = "relative difference of the fitted means and covariances"
+    track_difference.bound = 1e-12
 
 
 class Scores:

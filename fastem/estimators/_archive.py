@@ -12,6 +12,7 @@ from fastem.estimators._report import FitReport
 from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params
 from fastem.persistence import ModelFileError, read_archive, write_archive
+from fastem.rows import plain
 
 _STORY = ("converged_", "stop_reason_", "n_iter_", "lower_bound_", "lower_bounds_")
 
@@ -63,7 +64,7 @@ def _record(pattern: Any, fields: dict[str, np.ndarray]) -> Any:
         field = fields[name]
         if field.shape != expected.shape or field.dtype != expected.dtype or not np.all(np.isfinite(field)):
             raise ValueError(f"{name} is not an array of finite numbers of shape {expected.shape}")
-    return type(pattern)(**{name: np.ascontiguousarray(field) for name, field in fields.items()})
+    return type(pattern)(**{name: plain(field) for name, field in fields.items()})
 
 
 def _restore(estimator: Any, fitted: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:

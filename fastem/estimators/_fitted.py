@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from fastem.estimators._running import running
 from fastem.estimators._validation import read_rows, require_finite
 from fastem.model import Model, Params
+from fastem.rows import plain
 from fastem.sources import Source
 
 # Scores of this many rows are held at a time when only their sum is asked for.
@@ -233,4 +234,4 @@ class FittedMixture(DensityMixin, BaseEstimator):
 
 def _writable(record: Any) -> Any:
     """A record whose arrays may be written; others (joblib maps a model into memory) would compile kernels again."""
-    return type(record)(*(np.require(field, requirements=["C", "W", "E"]) for field in record))
+    return type(record)(*(plain(field) for field in record))

@@ -12,8 +12,12 @@ from sklearn.exceptions import ConvergenceWarning
 from fastem._jit import telling
 from fastem.estimators._running import REMEDY
 from fastem.estimators.gaussian_mixture import FAMILIES, GaussianMixture
+from fastem.reach import MIN_COMPONENTS
 
 _ROWS = np.array([[0.0], [1.0], [3.0]])
+# Components that are many and far apart have kernels of their own, which leave some of them out.
+_MANY_LABELS = np.repeat(np.arange(MIN_COMPONENTS), 2)
+_MANY_ROWS = 1e3 * _MANY_LABELS[:, None] + np.tile([0.0, 1.0], MIN_COMPONENTS)[:, None]
 
 
 def warmup(families: Sequence[str] = tuple(FAMILIES), *, verbose: bool = False) -> None:
@@ -72,8 +76,10 @@ def _warm(covariance_type: str, verbose: bool) -> list[str | None]:
     start = time.perf_counter()
     with telling(compiled.append), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        mixture = GaussianMixture(covariance_type=covariance_type, init_params="random_from_data", max_iter=1)
-        mixture.fit(_ROWS).predict(_ROWS)
+        few = GaussianMixture(covariance_type=covariance_type, init_params="random_from_data", max_iter=1)
+        few.fit(_ROWS).predict(_ROWS)
+        many = GaussianMixture(MIN_COMPONENTS, covariance_type=covariance_type, init_params=_MANY_LABELS, max_iter=1)
+        many.fit(_MANY_ROWS).predict(_MANY_ROWS)
     if verbose:
         found = "" if compiled else ", found on disk"
         print(f"{time.perf_counter() - start:.1f} s{found}", flush=True)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from scipy.linalg import lapack
 
-from fastem.reach import Reach, discriminant_axes, reach_of
+from fastem.reach import NoReach, Reach, discriminant_axes, reach_of
 from fastem.stats import Additive, Rescue
 
 LOG_2PI = float(np.log(2.0 * np.pi))
@@ -171,7 +171,7 @@ class Gaussian:
         """What `scaled_to` learnt from the data, by the name of the field."""
         return {} if self.variance_floor is None else {"variance_floor": self.variance_floor}
 
-    def reach(self, params: Any, log_share: np.ndarray) -> Reach:
+    def reach(self, params: Any, log_share: np.ndarray) -> Reach | NoReach:
         """What lets a pass leave out components that none of its rows can reach (see `fastem.reach`)."""
         axes = discriminant_axes(params.means, self.mean_covariance(params))
         peak = np.broadcast_to(params.log_norm, log_share.shape)

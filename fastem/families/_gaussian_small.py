@@ -45,30 +45,19 @@ def accumulate_line(components, x, means, resp, n, sx, sxx):
 
 
 @block_function
-def _entry(matrix, i, j):
-    return matrix[i, j] if i < matrix.shape[0] and j <= i else 0.0
+def _triangle(tile):
+    """The ten entries of the lower triangle of a tile."""
+    return tile[0], tile[4], tile[5], tile[8], tile[9], tile[10], tile[12], tile[13], tile[14], tile[15]
 
 
 @block_function
-def _triangle(factor, a):
-    """The ten entries of the lower triangle of rows and columns a to a + 3."""
-    b, c, d = a + 1, a + 2, a + 3
-    return (
-        _entry(factor, a, a),
-        _entry(factor, b, a), _entry(factor, b, b),
-        _entry(factor, c, a), _entry(factor, c, b), _entry(factor, c, c),
-        _entry(factor, d, a), _entry(factor, d, b), _entry(factor, d, c), _entry(factor, d, d),
-    )  # fmt: skip
-
-
-@block_function
-def log_prob_small(x, mean, factor, log_norm, log_prob):
-    """Set ``log_prob = log_norm - |factor @ (x - mean)|^2 / 2`` for a lower triangular factor (D, D), 2 <= D <= 8."""
+def log_prob_small(x, mean, tiles, log_norm, log_prob):
+    """Set ``log_prob = log_norm - |factor @ (x - mean)|^2 / 2`` for a factor (D, D) in tiles, 2 <= D <= 8."""
     n_rows = x.shape[1]
     last = mean.shape[0] - 1
     if last == 1:
         m0, m1 = mean[0], mean[1]
-        f00, f10, f11 = factor[0, 0], factor[1, 0], factor[1, 1]
+        f00, f10, f11 = tiles[0, 0], tiles[0, 4], tiles[0, 5]
         for i in range(n_rows):
             c0 = x[0, i] - m0
             z0 = f00 * c0
@@ -77,7 +66,7 @@ def log_prob_small(x, mean, factor, log_norm, log_prob):
         return
     j3 = min(3, last)
     m0, m1, m2, m3 = mean[0], mean[1], mean[2], mean[j3]
-    f00, f10, f11, f20, f21, f22, f30, f31, f32, f33 = _triangle(factor, 0)
+    f00, f10, f11, f20, f21, f22, f30, f31, f32, f33 = _triangle(tiles[0])
     if last < 4:
         for i in range(n_rows):
             c0, c1, c2, c3 = x[0, i] - m0, x[1, i] - m1, x[2, i] - m2, x[j3, i] - m3
@@ -89,11 +78,11 @@ def log_prob_small(x, mean, factor, log_norm, log_prob):
         return
     j5, j6, j7 = min(5, last), min(6, last), min(7, last)
     m4, m5, m6, m7 = mean[4], mean[j5], mean[j6], mean[j7]
-    f40, f41, f42, f43 = factor[4, 0], factor[4, 1], factor[4, 2], factor[4, 3]
-    f50, f51, f52, f53 = _entry(factor, 5, 0), _entry(factor, 5, 1), _entry(factor, 5, 2), _entry(factor, 5, 3)
-    f60, f61, f62, f63 = _entry(factor, 6, 0), _entry(factor, 6, 1), _entry(factor, 6, 2), _entry(factor, 6, 3)
-    f70, f71, f72, f73 = _entry(factor, 7, 0), _entry(factor, 7, 1), _entry(factor, 7, 2), _entry(factor, 7, 3)
-    f44, f54, f55, f64, f65, f66, f74, f75, f76, f77 = _triangle(factor, 4)
+    f44, f54, f55, f64, f65, f66, f74, f75, f76, f77 = _triangle(tiles[1])
+    f40, f41, f42, f43 = tiles[2, 0], tiles[2, 1], tiles[2, 2], tiles[2, 3]
+    f50, f51, f52, f53 = tiles[2, 4], tiles[2, 5], tiles[2, 6], tiles[2, 7]
+    f60, f61, f62, f63 = tiles[2, 8], tiles[2, 9], tiles[2, 10], tiles[2, 11]
+    f70, f71, f72, f73 = tiles[2, 12], tiles[2, 13], tiles[2, 14], tiles[2, 15]
     for i in range(n_rows):
         c0, c1, c2, c3 = x[0, i] - m0, x[1, i] - m1, x[2, i] - m2, x[3, i] - m3
         c4, c5, c6, c7 = x[4, i] - m4, x[j5, i] - m5, x[j6, i] - m6, x[j7, i] - m7

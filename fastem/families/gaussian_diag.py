@@ -19,6 +19,7 @@ from fastem.families._gaussian_blocks import (
     moments_of_four,
     sum_block,
 )
+from fastem.rows import plain
 
 
 class GaussianDiagParams(NamedTuple):
@@ -74,7 +75,7 @@ class GaussianDiag(Gaussian):
         return (axes * params.covariances[:, None, :]) @ axes.T
 
     def _params(self, means: np.ndarray, covariances: np.ndarray, factors: np.ndarray) -> GaussianDiagParams:
-        return GaussianDiagParams(*map(np.ascontiguousarray, (means, covariances, factors, log_norm(factors))))
+        return GaussianDiagParams(*map(plain, (means, covariances, factors, log_norm(factors))))
 
     def _floored(self, covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return floored_inverse_sd(covariances, self.variance_floor)

@@ -23,6 +23,7 @@ from fastem.families._gaussian_small import (
     log_prob_line,
     log_prob_small,
 )
+from fastem.rows import plain
 
 
 class GaussianFullParams(NamedTuple):
@@ -92,7 +93,7 @@ class GaussianFull(Gaussian):
 
     def _params(self, means: np.ndarray, covariances: np.ndarray, factors: np.ndarray) -> GaussianFullParams:
         norm = log_norm(np.diagonal(factors, axis1=1, axis2=2))
-        return GaussianFullParams(*map(np.ascontiguousarray, (means, covariances, factors, tiles_of(factors), norm)))
+        return GaussianFullParams(*map(plain, (means, covariances, factors, tiles_of(factors), norm)))
 
     def _floored(self, covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return floored_whitening(covariances, self.variance_floor)
@@ -107,7 +108,7 @@ def _log_prob_block(family_params, components, x, log_prob, scratch):
     for a in range(components.shape[0]):
         k = components[a]
         if n_features <= MAX_SMALL:
-            log_prob_small(x, means[k], whitening[k], log_norm[k], log_prob[a])
+            log_prob_small(x, means[k], family_params.tiles[k], log_norm[k], log_prob[a])
         else:
             log_prob_tiled(x, means[k], family_params.tiles[k], log_norm[k], log_prob[a], scratch)
 

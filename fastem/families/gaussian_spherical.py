@@ -20,6 +20,7 @@ from fastem.families._gaussian_blocks import (
     moments_of_four,
     sum_block,
 )
+from fastem.rows import plain
 
 
 class GaussianSphericalParams(NamedTuple):
@@ -80,7 +81,7 @@ class GaussianSpherical(Gaussian):
     def _params(self, means: np.ndarray, covariances: np.ndarray, factors: np.ndarray) -> GaussianSphericalParams:
         inverse_sd = np.repeat(factors[:, None], self.n_features, axis=1)
         arrays = (means, covariances, inverse_sd, log_norm(inverse_sd))
-        return GaussianSphericalParams(*map(np.ascontiguousarray, arrays))
+        return GaussianSphericalParams(*map(plain, arrays))
 
     def _floored(self, covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         floor = None if self.variance_floor is None else self.variance_floor.mean(keepdims=True)

@@ -26,6 +26,7 @@ from fastem.families._gaussian_blocks import (
     whiten,
 )
 from fastem.families._gaussian_small import MAX_SMALL, accumulate_small
+from fastem.rows import plain
 
 
 class GaussianTiedParams(NamedTuple):
@@ -110,7 +111,7 @@ class GaussianTied(Gaussian):
             centre,
             white_means,
         )
-        return GaussianTiedParams(*map(np.ascontiguousarray, arrays))
+        return GaussianTiedParams(*map(plain, arrays))
 
     def _floored(self, covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         covariances, whitening, lifted = floored_whitening(covariances[None], self.variance_floor)
