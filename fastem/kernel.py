@@ -229,15 +229,14 @@ def _log_prob_of_all(family_params, reach, begin, end, buffers, sorter):
 
 def _log_prob_in_reach(family_params, reach, begin, end, buffers, sorter):
     components, x, log_prob, scratch = buffers.components, buffers.x, buffers.resp, buffers.scratch
-    n_done, n = 0, list_homes(sorter, begin, end, components)
-    n_homes = n
+    n_homes = list_homes(sorter, begin, end, components)
+    n_done, n = 0, n_homes
     # One call for both the homes and the others: each call would be compiled, inlined, anew.
     while n_done < n:
         log_prob_block(family_params, components[n_done:n], x, log_prob[n_done:n], scratch)
         n_done = n
         if n == n_homes:
             n = add_others_in_reach(reach, x, n, log_prob, components, scratch, sorter)
-            n_homes = 0
     return n
 
 

@@ -41,11 +41,11 @@ class Reach(NamedTuple):
         origin       (D,)
         axes         (P, D)  coordinates of a row: axes @ (row - origin)
         places       (K, Q)  float32, coordinates of the means, filled up with zeros to four or eight
-        half_squares (K,)  float32, half the squares of the places
-        log_share    (K,)  log of each component's share of all rows
-        squeeze      (K,)  float32, squared distances from k are at least squeeze[k] times those of the coordinates
-        ceiling      (K,)  float32, twice the log of the component's share of rows times its highest density
-        margin       ()    a component is out of reach this far below another, in nats
+        half_squares (K,)    float32, half the squares of the places
+        log_share    (K,)    log of each component's share of all rows
+        squeeze      (K,)    float32, squared distances from k are at least squeeze[k] times those of the coordinates
+        ceiling      (K,)    float32, twice the log of the component's share of rows times its highest density
+        margin       ()      a component is out of reach this far below another, in nats
     """
 
     origin: np.ndarray
