@@ -1,10 +1,8 @@
 """The two parallel passes over rows: one that gathers statistics, one that scores.
 
-They know lanes, runs, blocks and scratch. A *run* is a number of consecutive blocks; with a `Reach`, its
-rows are sorted first, and each block leaves out the components that none of its rows can reach. Which
-family and latent they run is decided by the classes of the parameter records (see `fastem.blocks`), at
-compile time. Whatever the dtype and memory order of the rows, one compiled pass serves: each block is
-copied into features x rows float64 scratch.
+They know lanes, runs and blocks. A *run* is a number of consecutive blocks; with a `Reach`, its rows are
+sorted first, and each block leaves out the components that none of its rows can reach. Which family and
+latent they run is decided by the classes of the parameter records (see `fastem.blocks`), at compile time.
 """
 
 from __future__ import annotations
@@ -20,45 +18,23 @@ from fastem import blocks
 from fastem._jit import BLOCK_OPTIONS, Pass, block_function
 from fastem._vector_math import log_positive
 from fastem.blocks import accumulate_block, log_prob_block, posterior_block
-from fastem.reach import (
-    NO_REACH,
-    NoReach,
-    Reach,
-    add_others_in_reach,
-    guess_homes,
-    list_homes,
-    new_sorter,
-    sort_by_home,
+from fastem.reach import NO_REACH, NoReach, Reach, add_others_in_reach, list_homes, new_sorter
+from fastem.reading import (
+    RUN,
+    VECTOR,
+    copy_block,
+    layout_of,
+    new_buffers,
+    read_block,
+    read_weight,
+    sort_run,
 )
 from fastem.rows import NO_ROWS, Rows
 from fastem.stats import ExpectedStats
 
-VECTOR = 8  # float64 numbers in a line of the cache, and in the widest vectors
-# Rows of a block. Not a power of two: the lines of a block, one for each feature or component, would
-# compete for the same few places in the cache.
-BLOCK = 66 * VECTOR
-# Blocks of a run, which one lane takes together: memory is read in pieces of a few pages.
-_RUN = 4
-# The same where the rows of a run are sorted: the longer the run, the fewer components in a block.
-_SORTED_RUN = 32
-# Chunks of whole runs give the same bits as one large chunk.
-ROWS_PER_RUN = _SORTED_RUN * BLOCK
 MAX_LANES = 64
 MIN_LANES = 16
 _LANES_BUDGET = 32 * 2**20
-
-
-class _Layout(NamedTuple):
-    """Sizes that a compiled pass is told, because loops whose length it knew would be unrolled until they spill."""
-
-    vectors_per_block: int
-    blocks_per_run: int
-    scratch_lines: int
-
-
-def _layout(n_features: int, reach: Reach | NoReach) -> _Layout:
-    blocks_per_run = _RUN if isinstance(reach, NoReach) else _SORTED_RUN
-    return _Layout(BLOCK // VECTOR, blocks_per_run, blocks.scratch_lines(n_features))
 
 
 class _Totals(NamedTuple):
@@ -83,132 +59,7 @@ def n_lanes(stats: ExpectedStats) -> int:
 
 def lanes_filled(lanes: int, n_blocks: int) -> int:
     """How many of the lanes can hold anything after this many blocks: the first ones."""
-    return min(lanes, -(-n_blocks // _RUN))
-
-
-@block_function
-def _copy_column(flat, first, stride, n, column):
-    """Copy n numbers into float64, and repeat the last one up to the end of the block."""
-    if stride == 1:
-        # Indices that begin at zero: numba tests every other index for being negative, and then LLVM
-        # does not vectorise the loop.
-        source = flat[first : first + n]
-        for i in range(n):
-            column[i] = source[i]
-    else:
-        for i in range(n):
-            column[i] = flat[first + i * stride]
-    for i in range(n, column.shape[0]):
-        column[i] = column[n - 1]
-
-
-@block_function
-def _copy_block(rows, start, x):
-    """Copy a block of rows from `start` on, transposed, into float64; repeat the last row past the end."""
-    n = min(x.shape[1], rows.n_rows - start)
-    for j in range(rows.n_columns):
-        first = rows.offset + start * rows.row_stride + j * rows.column_stride
-        if rows.float64.shape[0] > 0:
-            _copy_column(rows.float64, first, rows.row_stride, n, x[j])
-        else:
-            _copy_column(rows.float32, first, rows.row_stride, n, x[j])
-
-
-@block_function
-def _gather_block(rows, start, order, x):
-    """Copy the rows ``start + order``, transposed, into float64; repeat the last one up to the end of the block."""
-    n = order.shape[0]
-    for j in range(rows.n_columns):
-        first = rows.offset + start * rows.row_stride + j * rows.column_stride
-        for i in range(n):
-            place = first + order[i] * rows.row_stride
-            x[j, i] = rows.float64[place] if rows.float64.shape[0] > 0 else rows.float32[place]
-        for i in range(n, x.shape[1]):
-            x[j, i] = x[j, n - 1]
-
-
-class _Buffers(NamedTuple):
-    """Memory for one block: rows, log-densities or responsibilities, and what the operations may use.
-
-    `components` begins with those that the block evaluates, in the order of the lines of `resp`.
-    """
-
-    x: np.ndarray
-    resp: np.ndarray
-    weight: np.ndarray
-    shift: np.ndarray
-    norm: np.ndarray
-    scratch: np.ndarray
-    components: np.ndarray
-
-
-@block_function
-def _new_buffers(n_features, n_components, layout):
-    # Said so that the compiler sees that no loop over rows leaves a rest.
-    n_rows = layout.vectors_per_block * VECTOR
-    lines = n_features + n_components + 3 + layout.scratch_lines
-    memory = np.empty(lines * n_rows + VECTOR)
-    # A vector that straddles two lines of the cache is read twice.
-    first = (-memory.ctypes.data // memory.itemsize) % VECTOR
-    table = memory[first : first + lines * n_rows].reshape(lines, n_rows)
-    rest = n_features + n_components
-    for i in range(n_rows):
-        table[rest, i] = 1.0
-    return _Buffers(
-        table[:n_features],
-        table[n_features:rest],
-        table[rest],
-        table[rest + 1],
-        table[rest + 2],
-        table[rest + 3 :],
-        np.arange(n_components),
-    )
-
-
-@block_function
-def _read_weight(weight, start, order, n, buffers):
-    """Copy the weights of a block of n rows; rows past the end weigh nothing. True when every weight is one."""
-    w = buffers.weight
-    if weight.shape[0] == 0 and n == w.shape[0]:
-        return True
-    # Loops, not assignments to slices: numba compiles seconds of error messages for each of those.
-    for i in range(n):
-        place = start + (order[i] if order.shape[0] > 0 else i)
-        w[i] = weight[place] if weight.shape[0] > 0 else 1.0
-    for i in range(n, w.shape[0]):
-        w[i] = 0.0
-    return False
-
-
-def _sort_run(reach, rows, start, n, buffers, sorter):
-    """Bring the n rows from `start` on into the order of their homes; without a reach, leave them as they are."""
-    (_keep_order if isinstance(reach, NoReach) else _sort_by_homes)(reach, rows, start, n, buffers, sorter)
-
-
-@overload(_sort_run, jit_options=BLOCK_OPTIONS)
-def _compile_sort_run(reach, rows, start, n, buffers, sorter):
-    return _keep_order if reach.instance_class is NoReach else _sort_by_homes
-
-
-def _keep_order(reach, rows, start, n, buffers, sorter):
-    pass
-
-
-def _sort_by_homes(reach, rows, start, n, buffers, sorter):
-    block_rows = buffers.x.shape[1]
-    for begin in range(0, n, block_rows):
-        _copy_block(rows, start + begin, buffers.x)
-        guess_homes(reach, buffers.x, buffers.scratch, sorter, sorter.home[begin : min(begin + block_rows, n)])
-    sort_by_home(sorter, n)
-
-
-@block_function
-def _read_block(rows, start, begin, end, sorter, x):
-    """Read rows `begin` to `end - 1` of the run that begins at `start`; in sorted order, if the run was sorted."""
-    if sorter.order.shape[0] > 0:
-        _gather_block(rows, start, sorter.order[begin:end], x)
-    else:
-        _copy_block(rows, start + begin, x)
+    return min(lanes, -(-n_blocks // RUN))
 
 
 def _log_prob(family_params, reach, begin, end, buffers, sorter):
@@ -252,7 +103,7 @@ def _posterior(latent_params, n_components, buffers, latent_stats, lane):
 @block_function
 def _given_posterior(given, start, buffers):
     """Read the responsibilities of a block, which are known."""
-    _copy_block(given, start, buffers.resp)
+    copy_block(given, start, buffers.resp)
     for k in range(buffers.resp.shape[0]):
         for i in range(buffers.resp.shape[1]):
             buffers.resp[k, i] *= buffers.weight[i]
@@ -315,7 +166,7 @@ def _fill_lane(
     lane,
 ):
     """Add every block that belongs to a lane: runs of blocks go to the lanes in turn."""
-    buffers = _new_buffers(rows.n_columns, latent_params[0].shape[0], layout)
+    buffers = new_buffers(rows.n_columns, latent_params[0].shape[0], layout)
     block_rows = buffers.x.shape[1]
     rows_per_run = layout.blocks_per_run * block_rows
     sorter = new_sorter(reach, block_rows, rows_per_run)
@@ -327,13 +178,13 @@ def _fill_lane(
     while run * rows_per_run - offset < rows.n_rows:
         start = max(run * rows_per_run - offset, 0)
         n = min((run + 1) * rows_per_run - offset, rows.n_rows) - start
-        _sort_run(reach, rows, start, n, buffers, sorter)
+        sort_run(reach, rows, start, n, buffers, sorter)
         for begin in range(0, n, block_rows):
             end = min(begin + block_rows, n)
             order = sorter.order[begin:end]
             first = start if order.shape[0] > 0 else start + begin
-            all_ones = _read_weight(weight, first, order, end - begin, buffers)
-            _read_block(rows, start, begin, end, sorter, buffers.x)
+            all_ones = read_weight(weight, first, order, end - begin, buffers)
+            read_block(rows, start, begin, end, sorter, buffers.x)
             if given.n_columns > 0:
                 n_components = buffers.components.shape[0]
                 _given_posterior(given, start + begin, buffers)
@@ -416,7 +267,7 @@ def _score_strand(
     family_params, latent_params, reach, rows, layout, latent_stats, loglik, resp_out, label, strand, first, last
 ):
     """Score the runs `first` to `last - 1`."""
-    buffers = _new_buffers(rows.n_columns, latent_params[0].shape[0], layout)
+    buffers = new_buffers(rows.n_columns, latent_params[0].shape[0], layout)
     block_rows = buffers.x.shape[1]
     rows_per_run = layout.blocks_per_run * block_rows
     sorter = new_sorter(reach, block_rows, rows_per_run)
@@ -424,12 +275,12 @@ def _score_strand(
     for run in range(first, last):
         start = run * rows_per_run
         n = min(start + rows_per_run, rows.n_rows) - start
-        _sort_run(reach, rows, start, n, buffers, sorter)
+        sort_run(reach, rows, start, n, buffers, sorter)
         for begin in range(0, n, block_rows):
             end = min(begin + block_rows, n)
             for i in range(begin, end):
                 place[i - begin] = start + (sorter.order[i] if sorter.order.shape[0] > 0 else i)
-            _read_block(rows, start, begin, end, sorter, buffers.x)
+            read_block(rows, start, begin, end, sorter, buffers.x)
             n_components = _log_prob(family_params, reach, begin, end, buffers, sorter)
             _posterior(latent_params, n_components, buffers, latent_stats, strand)
             _write_scores(n_components, buffers, place[: end - begin], loglik, resp_out, label)
@@ -490,7 +341,7 @@ def fused_pass(
     _require_registered(family_params, latent_params)
     totals = _Totals(lanes.loglik, lanes.weight, lanes.impossible)
     _compiled_fused_pass(
-        family_params, latent_params, reach, rows, weight, given, first_block, _layout(rows.n_columns, reach), totals,
+        family_params, latent_params, reach, rows, weight, given, first_block, layout_of(rows.n_columns, reach), totals,
         lanes.latent, lanes.family,
     )  # fmt: skip
 
@@ -530,7 +381,7 @@ def score_pass(
         latent_params,
         reach,
         rows,
-        _layout(rows.n_columns, reach),
+        layout_of(rows.n_columns, reach),
         latent_stats,
         np.empty(0) if loglik is None else loglik,
         np.empty((0, 0)) if resp is None else resp,

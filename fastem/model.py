@@ -9,6 +9,7 @@ import numpy as np
 
 from fastem import kernel
 from fastem.reach import MIN_COMPONENTS, NO_REACH, NoReach, Reach, is_worthwhile
+from fastem.reading import BLOCK, ROWS_PER_RUN
 from fastem.rows import NO_ROWS, Rows, rows_of, weights_of
 from fastem.stats import ExpectedStats, Rescue
 
@@ -49,7 +50,7 @@ class Model:
         `reach` says which components may be left out, by default `self.reach(params)`.
 
         The sum has the same bits for any number of threads, and however the rows are cut into chunks
-        of whole blocks (of whole runs, `kernel.ROWS_PER_RUN`, where components can be left out).
+        of whole blocks (of whole runs, `ROWS_PER_RUN`, where components can be left out).
         """
         return Gathering(self, params, self.reach(params) if reach is None else reach)
 
@@ -59,7 +60,7 @@ class Model:
         if k < MIN_COMPONENTS or not hasattr(self.family, "reach") or not hasattr(self.latent, "log_share"):
             return NO_REACH
         reach = self.family.reach(params.family, self.latent.log_share(params.latent))
-        return reach if is_worthwhile(reach, d, kernel.BLOCK, kernel.ROWS_PER_RUN) else NO_REACH
+        return reach if is_worthwhile(reach, d, BLOCK, ROWS_PER_RUN) else NO_REACH
 
     def m_step(self, stats: ExpectedStats) -> tuple[Params, list[Rescue]]:
         """Parameters of highest expected likelihood, and what had to be rescued to keep them proper."""
@@ -123,7 +124,7 @@ class Gathering:
         kernel.fused_pass(
             self._params.family, self._params.latent, rows, weight, self._lanes, self._n_blocks, given, reach
         )
-        self._n_blocks += -(-chunk.X.shape[0] // kernel.BLOCK)
+        self._n_blocks += -(-chunk.X.shape[0] // BLOCK)
 
     def total(self) -> ExpectedStats:
         """Sum the private accumulators, in a fixed order."""

@@ -342,7 +342,7 @@ def test_warm_start_continues():
     np.testing.assert_array_equal(piecewise.means_, whole.means_)
     for change in ({"n_components": 2}, {"covariance_type": "diag"}):
         with pytest.raises(ValueError, match="warm_start=True continues"):
-            GaussianMixture(3, max_iter=2000, warm_start=True).fit(X).set_params(**change).fit(X)
+            GaussianMixture(3, random_state=0, max_iter=2000, warm_start=True).fit(X).set_params(**change).fit(X)
     with pytest.raises(ValueError, match="warm_start=True continues"):
         piecewise.fit(X[:, :1])
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastem.kernel import BLOCK
 from fastem.model import Params
+from fastem.reading import BLOCK
 from fastem.sources import Chunk
 from fastem.stats import ExpectedStats
 from tests.cases import CASES, assert_close, assert_same_bits, e_step

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastem import kernel
-from fastem.kernel import ROWS_PER_RUN
 from fastem.model import Params
 from fastem.reach import MIN_COMPONENTS, NO_REACH, is_worthwhile
+from fastem.reading import BLOCK, ROWS_PER_RUN
 from fastem.rows import rows_of
 from fastem.sources import Chunk
 from tests.cases import CASES, assert_close, assert_same_bits
@@ -139,4 +139,4 @@ def test_only_models_that_gain_are_sorted(case):
     assert model.reach(their_params) is NO_REACH
     few = case.model(MIN_COMPONENTS - 1, 4)
     assert few.reach(case.params(few)) is NO_REACH
-    assert not is_worthwhile(NO_REACH, 4, kernel.BLOCK, ROWS_PER_RUN)
+    assert not is_worthwhile(NO_REACH, 4, BLOCK, ROWS_PER_RUN)

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from fastem import GaussianMixture
-from fastem.kernel import ROWS_PER_RUN
+from fastem.reading import ROWS_PER_RUN
 from fastem.rows import rows_of
 from fastem.sources import ArraySource, FrameSource, as_source
 

@@ -59,7 +59,7 @@ class Sample(Source, Protocol):
     def weight(self) -> np.ndarray | None: ...
 
 
-# Rows of a run of blocks (see `fastem.kernel`): chunks of whole runs give the same bits as one large chunk.
+# Rows of a run of blocks (see `fastem.reading`): chunks of whole runs give the same bits as one large chunk.
 _ROWS_MULTIPLE = 16896
 
 
