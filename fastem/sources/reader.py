@@ -1,0 +1,60 @@
+"""What a source asks of a kind of data: its columns, and its rows piece by piece, as often as asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+Span = tuple[int, int]
+
+
+class SourceError(ValueError):
+    """Rows that cannot be read; the message names the file and the range of rows."""
+
+
+class Reader(Protocol):
+    """Rows of one file or object, in order.
+
+    Attributes
+    ----------
+    label : str
+        What messages call it: the path as the user wrote it.
+    names : list of str or None
+        Of all columns; None where they have none.
+    n_columns : int
+    n_rows : int or None
+        None where it takes a pass to know.
+    """
+
+    label: str
+    names: list[str] | None
+    n_columns: int
+    n_rows: int | None
+
+    def non_numeric(self, columns: Sequence[int]) -> list[str]:
+        """Names of those columns that are known not to hold real numbers or booleans."""
+        ...
+
+    def spans(self) -> list[Span] | None:
+        """Natural parts [start, stop) that can be read in any order; None when rows come from the start only."""
+        ...
+
+    def pieces(self, columns: Sequence[int], max_rows: int, span: Span | None = None) -> Iterator[np.ndarray]:
+        """Rows of the span, or all: arrays (n, len(columns)) of at most `max_rows` rows.
+
+        They are of native float32 where all columns are, and of native float64 otherwise. A piece is
+        recycled only when nothing refers to it any more.
+
+        Raises
+        ------
+        SourceError
+            For rows that are damaged or gone, and for values that are not numbers.
+        OSError
+        """
+        ...
+
+    def stamp(self) -> Any:
+        """A value that stays equal as long as the data do not change; None when that is not known."""
+        ...
