@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fastem.estimators import GaussianMixture, load, warmup
+    from fastem.sources import open_source
 
-__all__ = ["GaussianMixture", "load", "warmup"]
+__all__ = ["GaussianMixture", "load", "open_source", "warmup"]
 
 
 def __getattr__(name: str) -> Any:
     """Import the estimators, and numba and scikit-learn with them, when they are first asked for."""
+    if name == "open_source":
+        return import_module("fastem.sources").open_source
     if name in __all__:
         return getattr(import_module("fastem.estimators"), name)
     if name == "__version__":

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from fastem import GaussianMixture
-    from fastem._table import Table
+    from fastem.sources import Source
 
 _REASONS = {
     "converged": "converged",
@@ -204,11 +204,12 @@ def _one_line(value: Any) -> str:
     return f"an array of shape {value.shape}" if hasattr(value, "shape") else str(value)
 
 
-def data_facts(file: Path, table: Table) -> dict[str, str]:
+def data_facts(files: Sequence[Path], source: Source, weight: float) -> dict[str, str]:
     """What was read."""
-    n_rows, n_columns = table.X.shape
-    weighted = "" if table.weight is None else f" of total weight {table.weight.sum():.9g}"
-    return {"data": f"{file}: {count(n_rows, 'row')}{weighted}, {count(n_columns, 'column')}"}
+    n_rows = source.n_rows or 0
+    name = str(files[0]) if len(files) == 1 else f"{len(files)} files"
+    weighted = "" if weight == n_rows else f" of total weight {weight:.9g}"
+    return {"data": f"{name}: {count(n_rows, 'row')}{weighted}, {count(source.n_features, 'column')}"}
 
 
 def criteria_facts(criteria: dict[str, float]) -> dict[str, str]:

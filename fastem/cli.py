@@ -9,8 +9,8 @@ import csv
 import re
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,13 +20,11 @@ from typer.core import TyperGroup
 
 from fastem._extras import MissingExtraError
 from fastem._terminal import (
-    count,
     criteria_facts,
     data_facts,
     describe,
     facts_table,
     feature_labels,
-    feature_names,
     make_console,
     print_json,
     print_model,
@@ -40,14 +38,18 @@ if TYPE_CHECKING:
     import numpy as np
 
     from fastem import GaussianMixture
-    from fastem._table import Table, TableFile
+    from fastem.sources import Source
 
 NOT_CONVERGED = 3
+_DRAWN_ROWS = 200_000
 _OPTIONS = {
     "n_components": "--components",
     "init_params": "--init",
     "n_init": "--n-init",
     "n_threads": "--threads",
+    "memory_limit": "--memory",
+    "checkpoint": "--checkpoint",
+    "resume": "--resume",
     "max_iter": "--max-iter",
     "tol": "--tol",
     "reg_covar": "--reg-covar",
@@ -107,6 +109,7 @@ def _tell(kind: str, message: str) -> None:
 
 def _in_options(message: str) -> str:
     """A message of the estimator, whose parameters bear the names of options."""
+    message = message.replace("fastem.open_source(X, columns=[...])", "--columns")
     names = "|".join(_OPTIONS)
     return re.sub(rf"(?<!['\w])({names})(?!['\w])", lambda match: _OPTIONS[match[0]], message)
 
@@ -121,8 +124,14 @@ app = typer.Typer(
 )
 
 # Whether a file can be read is seen when it is opened: an error of the data (code 1), not of usage.
-DataFile = Annotated[
-    Path, typer.Argument(metavar="FILE", help="Rows: .csv, .csv.gz or .npy.", show_default=False, readable=False)
+DataFiles = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="FILE...",
+        help="Rows: .csv, .csv.gz, .npy, .parquet, .arrow, .h5, .zarr; a folder; or a quoted pattern, 'a/*.csv'.",
+        show_default=False,
+        readable=False,
+    ),
 ]
 ModelFile = Annotated[
     Path, typer.Argument(metavar="MODEL", help="A model written by fit.", show_default=False, readable=False)
@@ -137,8 +146,13 @@ WeightColumn = Annotated[
 RowsOutput = Annotated[
     Path | None,
     typer.Option(
-        "--output", "-o", metavar="FILE", readable=False, help="Write .csv, .csv.gz or .npy. By default CSV on stdout."
+        "--output", "-o", metavar="FILE", readable=False,
+        help="Write .csv, .csv.gz, .npy or .parquet. By default CSV on stdout.",
     ),
+]  # fmt: skip
+Memory = Annotated[
+    str | None,
+    typer.Option("--memory", metavar="SIZE", help="Most memory that rows may take at a time, such as 512MB."),
 ]
 Threads = Annotated[
     int | None,
@@ -166,8 +180,9 @@ def main(
 ) -> None:
     """Gaussian mixtures fitted by expectation-maximisation at the speed of the hardware.
 
-    A FILE holds rows of numbers: [bold].csv[/] or [bold].csv.gz[/] (separated by commas, with a header or without),
-    or [bold].npy[/] (read in place; it may be larger than memory).
+    A FILE holds rows of numbers, maybe more than memory holds: [bold].csv[/] (also [bold].csv.gz[/]; separated by
+    commas, with a header or without), [bold].npy[/], [bold].parquet[/], [bold].arrow[/], [bold].h5[/] or
+    [bold].zarr[/]. It is read piece by piece.
 
     A MODEL is what [bold]fit --output[/] writes, and [bold]fastem.load[/] reads in Python.
 
@@ -177,7 +192,7 @@ def main(
 
 @app.command("fit")
 def fit_command(
-    file: DataFile,
+    files: DataFiles,
     components: Annotated[
         int, typer.Option("--components", "-k", min=1, metavar="K", help="Number of components.", show_default=False)
     ],
@@ -210,6 +225,15 @@ def fit_command(
     seed: Annotated[
         int | None, typer.Option(min=0, max=2**32 - 1, metavar="N", help="Make the fit repeatable.", show_default=False)
     ] = None,
+    memory: Memory = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", readable=False, help="Keep the state of the fit in this file, to resume it."),
+    ] = None,
+    checkpoint_interval: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="Least time between two checkpoints.")
+    ] = 60.0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint, if there is one.")] = False,
     threads: Threads = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Tell the objective every 10 iterations.")] = False,
     progress: Annotated[bool, typer.Option("--progress", help="Show a progress bar. Needs tqdm.")] = False,
@@ -223,33 +247,38 @@ def fit_command(
     [cyan]fastem fit faithful.csv --components 2 --seed 0 --plot fit.png[/]
 
     [cyan]fastem fit rows.npy -k 16 --covariance diag --columns 0,2,5 --n-init 4 -o model.npz[/]
+
+    [cyan]fastem fit 'data/*.parquet' -k 8 --memory 512MB --checkpoint fit.ckpt --resume --progress[/]
     """
     from fastem import GaussianMixture
-    from fastem._table import open_table, require_writable
+    from fastem._output import require_writable
 
-    for path in (output, plot):
+    for path in (output, plot, checkpoint):
         if path is not None:
-            require_writable(path, [file])
+            require_writable(path, files)
     if plot is not None:
         _require_picture(plot)
-    table = _read(open_table(file), columns, weight_column)
+    source = _open(files, columns, weight_column)
     mixture = GaussianMixture(
         components, covariance_type=covariance.value, init_params=init.value, n_init=n_init, tol=tol,
-        max_iter=max_iter, reg_covar=reg_covar, random_state=seed, n_threads=threads, verbose=int(verbose),
-        progress=progress,
+        max_iter=max_iter, reg_covar=reg_covar, random_state=seed, memory_limit=memory, checkpoint=checkpoint,
+        checkpoint_interval=checkpoint_interval, n_threads=threads, verbose=int(verbose), progress=progress,
     )  # fmt: skip
-    notices = _fit(mixture, table)
+    notices = _fit(mixture, source, resume)
     if output is not None:
         mixture.save(output)
     if plot is not None:
-        _draw(plot, mixture, table)
+        _draw(plot, mixture, source)
     written = {"model": output, "plot": plot}
-    criteria = _criteria(mixture, table)
+    weight = mixture.fit_report_.weight
+    criteria = mixture._criteria(mixture.lower_bound_ * weight, weight)
     if as_json:
-        print_json({"file": file, **criteria, **describe(mixture), "written": written})
+        print_json(
+            {"file": _names(files), "n_rows": source.n_rows, **criteria, **describe(mixture), "written": written}
+        )
     else:
-        facts = data_facts(file, table) | criteria_facts(criteria) | written_facts(written)
-        print_model(mixture, table.labels, facts)
+        facts = data_facts(files, source, weight) | criteria_facts(criteria) | written_facts(written)
+        print_model(mixture, source.labels, facts)
     for notice in notices:
         _tell("warning", notice)
     if strict and not mixture.converged_:
@@ -259,45 +288,54 @@ def fit_command(
 @app.command("predict")
 def predict_command(
     model: ModelFile,
-    file: DataFile,
+    files: DataFiles,
     output: RowsOutput = None,
     proba: Annotated[bool, typer.Option("--proba", help="The probability of every component, not a label.")] = False,
     columns: Columns = None,
+    memory: Memory = None,
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
     """Assign each row of a file to its most probable component.
 
     Columns are found by the names that the model was fitted to, where the file has a header. With --output, the
-    number of rows of each component is printed.
+    number of rows of each component is printed. Rows are read and written piece by piece.
 
     Example: [cyan]fastem predict model.npz faithful.csv --output labels.csv[/]
     """
-    from fastem._table import require_writable, write_table
+    import numpy as np
+
+    from fastem._output import open_output, require_writable
 
     if output is not None:
-        require_writable(output, [model, file])
-    mixture, table = _load_both(model, file, columns)
-    mixture.set_params(n_threads=threads)
-    with _rows_of(table):
-        values = mixture.predict_proba(table.X) if proba else mixture.predict(table.X)
+        require_writable(output, [model, *files])
+    mixture, source = _load_both(model, files, columns)
+    mixture.set_params(n_threads=threads, memory_limit=memory)
     names = [f"component {k}" for k in range(mixture.n_components)] if proba else ["label"]
-    if output is not None or not as_json:
-        write_table(output, names, values)
+    counts = np.zeros(mixture.n_components)
+    kept: list[np.ndarray] = []
+    with nullcontext() if as_json and output is None else open_output(output, names) as writer, _in_a_users_words():
+        for _, values in mixture._scores(mixture._rows(source), "posterior" if proba else "label"):
+            counts += values.sum(axis=0) if proba else np.bincount(values, minlength=counts.size)
+            if writer is None:
+                kept.append(values)
+            else:
+                writer.write(values)
     if as_json:
-        result = {"proba" if proba else "labels": values} if output is None else {"written": {"output": output}}
-        print_json({"file": file, "model": model, "n_rows": len(values), **result})
+        result = {"proba" if proba else "labels": np.concatenate(kept)} if output is None else {}
+        written = {} if output is None else {"written": {"output": output}}
+        print_json({"file": _names(files), "model": model, "n_rows": source.n_rows, **result, **written})
     elif output is not None:
-        counts = values.sum(axis=0) if proba else _counts(values, mixture.n_components)
-        print_shares(counts, {"output": output})
+        print_shares(counts if proba else counts.astype(np.int64), {"output": output})
 
 
 @app.command("score")
 def score_command(
     model: ModelFile,
-    file: DataFile,
+    files: DataFiles,
     columns: Columns = None,
     weight_column: WeightColumn = None,
+    memory: Memory = None,
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
@@ -305,14 +343,16 @@ def score_command(
 
     Example: [cyan]fastem score model.npz faithful.csv[/]
     """
-    mixture, table = _load_both(model, file, columns, weight_column)
-    mixture.set_params(n_threads=threads)
-    criteria = _criteria(mixture, table)
+    mixture, source = _load_both(model, files, columns, weight_column)
+    mixture.set_params(n_threads=threads, memory_limit=memory)
+    with _in_a_users_words():
+        criteria = mixture.criteria(source)
     if as_json:
-        print_json({"file": file, "model": model, **criteria})
+        print_json({"file": _names(files), "model": model, "n_rows": source.n_rows, **criteria})
     else:
         facts = {"model": f"{model}: {title(mixture)}", "score": f"{criteria['score']:.9g} nats per row"}
-        make_console().print(facts_table(facts | data_facts(file, table) | criteria_facts(criteria)))
+        facts |= data_facts(files, source, criteria["weight"]) | criteria_facts(criteria)
+        make_console().print(facts_table(facts))
 
 
 @app.command("sample")
@@ -333,7 +373,7 @@ def sample_command(
     Example: [cyan]fastem sample model.npz -n 1000 --seed 0 --output rows.csv[/]
     """
     from fastem import load
-    from fastem._table import require_writable, write_table
+    from fastem._output import open_output, require_writable
 
     if output is not None:
         require_writable(output, [model])
@@ -343,7 +383,8 @@ def sample_command(
     X, labels = mixture.sample(n)
     names = feature_labels(mixture)
     if output is not None or not as_json:
-        write_table(output, names, X)
+        with open_output(output, names) as writer:
+            writer.write(X)
     if as_json:
         result = {"rows": X, "labels": labels} if output is None else {"written": {"output": output}}
         print_json({"model": model, "n_rows": n, "columns": names, **result})
@@ -394,80 +435,46 @@ def warmup_command(
 # Work.
 
 
-def _read(opened: TableFile, columns: str | None, weight_column: str | None, known: list[str] | None = None) -> Table:
-    """Read the columns asked for, or those `known`, or all."""
-    from fastem._table import read_table
+def _open(files: Sequence[Path], columns: str | None, weight_column: str | None) -> Source:
+    """The columns asked for, or all."""
+    from fastem import open_source
 
     # A line of CSV, so that a name with a comma can be quoted.
-    chosen = known if columns is None else next(csv.reader([columns]), [])
-    return read_table(opened, chosen, weight_column)
+    chosen = None if columns is None else [name.strip() for name in next(csv.reader([columns]), [])]
+    return open_source(list(files) if len(files) > 1 else files[0], chosen, weight_column)
+
+
+def _names(files: Sequence[Path]) -> Any:
+    return list(files) if len(files) > 1 else files[0]
 
 
 def _load_both(
-    model: Path, file: Path, columns: str | None, weight_column: str | None = None
-) -> tuple[GaussianMixture, Table]:
-    """A model, and a table with as many columns as it was fitted to."""
+    model: Path, files: Sequence[Path], columns: str | None, weight_column: str | None = None
+) -> tuple[GaussianMixture, Source]:
     from fastem import load
-    from fastem._table import open_table
 
-    mixture = load(model)
-    opened = open_table(file)
-    names = feature_names(mixture) if opened.names and columns is None else None
-    missing = [name for name in names or [] if name not in (opened.names or [])]
-    if missing:
-        raise ValueError(
-            f"{file} has no column {', '.join(missing)}, which {model} was fitted to. "
-            f"Its columns: {', '.join(opened.names or [])}. Choose others by --columns."
-        )
-    table = _read(opened, columns, weight_column, names)
-    n_columns, n_expected = table.X.shape[1], mixture.n_features_in_
-    if n_columns != n_expected:
-        raise ValueError(
-            f"{model} was fitted to {count(n_expected, 'column')}, but {n_columns} would be taken from {file}. "
-            f"Choose {n_expected} by --columns."
-        )
-    return mixture, table
+    return load(model), _open(files, columns, weight_column)
 
 
-def _fit(mixture: GaussianMixture, table: Table) -> list[str]:
+def _fit(mixture: GaussianMixture, source: Source, resume: bool) -> list[str]:
     """Fit, and return what the estimator warned of."""
-    import numpy as np
-
     # What the fit prints while it runs is not its result.
-    with warnings.catch_warnings(record=True) as caught, redirect_stdout(sys.stderr), _rows_of(table):
+    with warnings.catch_warnings(record=True) as caught, redirect_stdout(sys.stderr), _in_a_users_words():
         warnings.simplefilter("always")
-        mixture.fit(table.X, sample_weight=table.weight)
-    if table.names:
-        mixture.feature_names_in_ = np.array(table.names, dtype=object)
+        mixture.fit(source, resume=resume)
     return [_in_options(str(warning.message)) for warning in caught]
 
 
 @contextmanager
-def _rows_of(table: Table) -> Iterator[None]:
-    """Tell errors by columns of the file and by options, and accept columns that were matched by name.
-
-    What is compiled meanwhile is told on stderr.
-    """
+def _in_a_users_words() -> Iterator[None]:
+    """Tell errors by options, and on stderr what is compiled meanwhile."""
     from fastem.estimators._running import telling_compilations_to
 
-    with warnings.catch_warnings(), telling_compilations_to(lambda line: typer.echo(line, err=True)):
-        # The array bears no names; its columns were chosen by them.
-        warnings.filterwarnings("ignore", message="X does not have valid feature names", category=UserWarning)
+    with telling_compilations_to(lambda line: typer.echo(line, err=True)):
         try:
             yield
         except ValueError as error:
-            table.require_finite()
             raise ValueError(_in_options(str(error))) from error
-
-
-def _criteria(mixture: GaussianMixture, table: Table) -> dict[str, float]:
-    n_rows = table.X.shape[0]
-    weight = float(n_rows if table.weight is None else table.weight.sum())
-    with _rows_of(table):
-        score = mixture.score(table.X, sample_weight=table.weight)
-        aic = mixture.aic(table.X, sample_weight=table.weight)
-        bic = mixture.bic(table.X, sample_weight=table.weight)
-    return {"n_rows": n_rows, "weight": weight, "score": score, "loglik": score * weight, "aic": aic, "bic": bic}
 
 
 def _counts(labels: np.ndarray, n_components: int) -> np.ndarray:
@@ -485,14 +492,16 @@ def _require_picture(path: Path) -> None:
         raise ValueError(f"Cannot draw {path}: its name must end in one of {', '.join(f'.{kind}' for kind in kinds)}.")
 
 
-def _draw(path: Path, mixture: GaussianMixture, table: Table) -> None:
+def _draw(path: Path, mixture: GaussianMixture, source: Source) -> None:
+    import numpy as np
+
     from fastem._extras import require
     from fastem.plotting import plot_density, plot_objective
 
     # A figure apart from pyplot needs no display.
     figure = require("matplotlib.figure", "plot", "--plot").Figure(figsize=(12, 4.5), layout="constrained")
     density, objective = figure.subplots(1, 2)
-    with _rows_of(table):
-        plot_density(mixture, table.X, ax=density, sample_weight=table.weight)
+    rows = source.sample(_DRAWN_ROWS, np.random.default_rng(0))
+    plot_density(mixture, rows.X, ax=density, sample_weight=rows.weight)
     plot_objective(mixture, ax=objective)
     figure.savefig(path, dpi=150)

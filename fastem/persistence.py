@@ -7,6 +7,7 @@ Layout (version 1)::
     setting/NAME      constructor parameters that are arrays
     latent/NAME       parameters of the latent structure
     family/NAME       parameters of the family
+    progress/PLACE    arrays of the state of an unfinished fit, in a checkpoint; the header's "progress" has the rest
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -31,12 +34,19 @@ class ModelFileError(ValueError):
 
 def write_archive(path: str | Path, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
     """Write a header and arrays, as a whole or not at all."""
-    path = Path(path)
     text = json.dumps({"format": FORMAT, "version": VERSION, **header})
+    with replacing(path) as file:
+        np.savez(file, allow_pickle=False, header=np.array(text), **arrays)
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[IO[bytes]]:
+    """A file that takes the place of another when all is written; after an error that one is as it was."""
+    path = Path(path)
     handle, temporary = tempfile.mkstemp(dir=path.parent or ".", prefix=f".{path.name}.", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez(file, allow_pickle=False, header=np.array(text), **arrays)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
@@ -79,3 +89,51 @@ def read_archive(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray
             f"{path} has format version {header['version']}; this fastem reads up to {VERSION}. Upgrade fastem."
         )
     return header, arrays
+
+
+def pack(value: Any, place: str, arrays: dict[str, np.ndarray]) -> Any:
+    """A value as JSON; its arrays are put into `arrays` under names that begin with `place`.
+
+    It may be made of numbers, texts, None, arrays, lists, tuples, dictionaries, NamedTuples and dataclasses.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.ndarray):
+        arrays[place] = value
+        return {"array": place}
+    if isinstance(value, dict):
+        return {"dict": {name: pack(item, f"{place}/{name}", arrays) for name, item in value.items()}}
+    if is_dataclass(value) or hasattr(value, "_fields"):
+        names = value._fields if hasattr(value, "_fields") else [field.name for field in fields(value)]
+        packed = {name: pack(getattr(value, name), f"{place}/{name}", arrays) for name in names}
+        return {"record": type(value).__name__, "fields": packed}
+    items = [pack(item, f"{place}/{index}", arrays) for index, item in enumerate(value)]
+    return {"tuple": items} if isinstance(value, tuple) else items
+
+
+def unpack(packed: Any, arrays: Mapping[str, np.ndarray], classes: Iterable[type]) -> Any:
+    """The value that `pack` was given; records are made of the given classes only.
+
+    Raises
+    ------
+    KeyError
+        For an array or a class that is not there.
+    """
+    by_name = {kind.__name__: kind for kind in classes}
+
+    def unpacked(value: Any) -> Any:
+        if isinstance(value, list):
+            return [unpacked(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if "array" in value:
+            return arrays[value["array"]]
+        if "tuple" in value:
+            return tuple(unpacked(item) for item in value["tuple"])
+        if "dict" in value:
+            return {name: unpacked(item) for name, item in value["dict"].items()}
+        return by_name[value["record"]](**{name: unpacked(item) for name, item in value["fields"].items()})
+
+    return unpacked(packed)

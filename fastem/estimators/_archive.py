@@ -17,19 +17,23 @@ from fastem.rows import plain
 _STORY = ("converged_", "stop_reason_", "n_iter_", "lower_bound_", "lower_bounds_")
 
 
-def save(estimator: Any, path: str | Path) -> None:
-    """Write a fitted mixture estimator."""
-    settings, arrays = {}, {}
+# What belongs to a run and to a machine, not to a model.
+_FORGOTTEN = {"random_state", "checkpoint", "n_threads", "on_drift"}
+
+
+def save(
+    estimator: Any, path: str | Path, progress: Any = None, progress_arrays: dict[str, np.ndarray] | None = None
+) -> None:
+    """Write a fitted mixture estimator, and the progress of an unfinished fit, packed for JSON, with its arrays."""
+    settings: dict[str, Any] = {}
+    arrays: dict[str, np.ndarray] = {} if progress_arrays is None else dict(progress_arrays)
     for name, value in estimator.get_params(deep=False).items():
-        if isinstance(value, str | int | float | bool | np.generic | None):
-            settings[name] = value.item() if isinstance(value, np.generic) else value
-        elif name == "random_state":
-            # The state of a generator belongs to a run, not to a model.
+        if name in _FORGOTTEN and not (name == "random_state" and isinstance(value, int | np.integer)):
             settings[name] = None
+        elif isinstance(value, str | int | float | bool | np.generic | None):
+            settings[name] = value.item() if isinstance(value, np.generic) else value
         else:
             arrays[f"setting/{name}"] = np.asarray(value)
-    # A number of threads belongs to a machine; another one may refuse it.
-    settings["n_threads"] = None
     fitted: dict[str, Any] = {name: getattr(estimator, name) for name in _STORY if hasattr(estimator, name)}
     if hasattr(estimator, "fit_report_"):
         fitted["fit_report_"] = estimator.fit_report_.to_dict()
@@ -39,7 +43,8 @@ def save(estimator: Any, path: str | Path) -> None:
         record = getattr(estimator._params, room)
         arrays.update({f"{room}/{name}": value for name, value in record._asdict().items()})
     arrays.update({f"constraint/{name}": value for name, value in estimator._model.family.constraints().items()})
-    write_archive(path, {"class": type(estimator).__name__, "settings": settings, "fitted": fitted}, arrays)
+    header = {"class": type(estimator).__name__, "settings": settings, "fitted": fitted}
+    write_archive(path, header if progress is None else {**header, "progress": progress}, arrays)
 
 
 def load(path: str | Path, classes: dict[str, type]) -> Any:

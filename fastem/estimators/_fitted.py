@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from numbers import Integral
 from typing import Any
@@ -13,10 +13,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from fastem.estimators._running import running
-from fastem.estimators._validation import read_rows, require_finite
+from fastem.estimators._validation import read_rows, require_finite, rows_per_chunk
 from fastem.model import Model, Params
 from fastem.rows import plain
-from fastem.sources import Source
+from fastem.sources import Chunk, Source, in_chunks_of
 
 # Scores of this many rows are held at a time when only their sum is asked for.
 _SCORE_ROWS = 2**18
@@ -26,6 +26,8 @@ class FittedMixture(DensityMixin, BaseEstimator):
     """A mixture with known parameters, `_params` of a `_model`, whether they were fitted or given."""
 
     random_state: Any
+    chunk_rows: int | None
+    memory_limit: int | str | None
     n_threads: int | None
     verbose: int
 
@@ -51,14 +53,41 @@ class FittedMixture(DensityMixin, BaseEstimator):
 
     def _rows(self, X: Any, sample_weight: Any = None) -> Source:
         check_is_fitted(self)
-        return read_rows(self, X, sample_weight, reset=False)
+        source = read_rows(self, X, sample_weight, reset=False)
+        return in_chunks_of(source, rows_per_chunk(source, self.chunk_rows, self.memory_limit))
 
-    def _score_rows(self, source: Source, fill: Callable[..., None], out: np.ndarray) -> np.ndarray:
-        with self._scoring():
-            for chunk in source.chunks():
-                require_finite(chunk, getattr(self, "feature_names_in_", None))
-                fill(self._params, chunk.X, out[chunk.first_row : chunk.first_row + len(chunk)])
+    def _chunks(self, source: Source, max_rows: int | None = None) -> Iterator[Chunk]:
+        """The chunks of a source, whose values are finite."""
+        for chunk in source.chunks(max_rows):
+            require_finite(chunk, source.labels)
+            yield chunk
+            del chunk
+
+    def _score_rows(self, X: Any, what: str) -> np.ndarray:
+        """What `Model.log_prob`, `Model.label` or `Model.posterior` says of all rows."""
+        source = self._rows(X)
+        if source.n_rows is None:
+            parts = [scores for _, scores in self._scores(source, what)]
+            return np.concatenate(parts) if parts else self._room(0, what)
+        out = self._room(source.n_rows, what)
+        for _ in self._scores(source, what, out):
+            pass
         return out
+
+    def _scores(self, source: Source, what: str, out: np.ndarray | None = None) -> Iterator[tuple[Chunk, np.ndarray]]:
+        """Each chunk, and what is said of its rows: in their place in `out`, or in a new array."""
+        for chunk in self._chunks(source):
+            rows = slice(chunk.first_row, chunk.first_row + len(chunk))
+            scores = self._room(len(chunk), what) if out is None else out[rows]
+            with self._scoring():
+                getattr(self._model, what)(self._params, chunk.X, scores)
+            yield chunk, scores
+            del chunk
+
+    def _room(self, n_rows: int, what: str) -> np.ndarray:
+        """An array for what is said of so many rows."""
+        shape = (n_rows, self._model.latent.n_components) if what == "posterior" else (n_rows,)
+        return np.empty(shape, dtype=np.int64 if what == "label" else np.float64)
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Log-likelihood of each row.
@@ -72,8 +101,7 @@ class FittedMixture(DensityMixin, BaseEstimator):
         log_prob : (N,) float64 ndarray
             In nats.
         """
-        source = self._rows(X)
-        return self._score_rows(source, self._model.log_prob, np.empty(source.n_rows))
+        return self._score_rows(X, "log_prob")
 
     def predict(self, X: Any) -> np.ndarray:
         """Most probable component of each row.
@@ -86,8 +114,7 @@ class FittedMixture(DensityMixin, BaseEstimator):
         -------
         labels : (N,) int64 ndarray
         """
-        source = self._rows(X)
-        return self._score_rows(source, self._model.label, np.empty(source.n_rows, dtype=np.int64))
+        return self._score_rows(X, "label")
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probability of each component, given each row.
@@ -101,10 +128,7 @@ class FittedMixture(DensityMixin, BaseEstimator):
         resp : (N, K) float64 ndarray
             Rows sum to one; all zeros for a row that has density zero under every component.
         """
-        source = self._rows(X)
-        return self._score_rows(
-            source, self._model.posterior, np.empty((source.n_rows, self._model.latent.n_components))
-        )
+        return self._score_rows(X, "posterior")
 
     def _weighted_sum(
         self, X: Any, sample_weight: Any, fill: Callable[[np.ndarray, np.ndarray], None]
@@ -112,9 +136,8 @@ class FittedMixture(DensityMixin, BaseEstimator):
         """Sum over rows of weight * value, and of weight; `fill(X, values)` computes the values of some rows."""
         source = self._rows(X, sample_weight)
         total, weight = 0.0, 0.0
-        values = np.empty(min(_SCORE_ROWS, source.n_rows))
-        for chunk in source.chunks(max_rows=_SCORE_ROWS):
-            require_finite(chunk, getattr(self, "feature_names_in_", None))
+        values = np.empty(_SCORE_ROWS if source.n_rows is None else min(_SCORE_ROWS, source.n_rows))
+        for chunk in self._chunks(source, _SCORE_ROWS):
             part = values[: len(chunk)]
             with self._scoring():
                 fill(chunk.X, part)
@@ -142,8 +165,32 @@ class FittedMixture(DensityMixin, BaseEstimator):
         -------
         score : float
         """
-        loglik, weight = self._loglik(X, sample_weight)
-        return loglik / weight
+        return self.criteria(X, sample_weight)["score"]
+
+    def criteria(self, X: Any, sample_weight: Any = None) -> dict[str, float]:
+        """Score and information criteria, in one pass over X.
+
+        Parameters
+        ----------
+        X, sample_weight
+            As in `score`.
+
+        Returns
+        -------
+        criteria : dict
+            `weight` (the sum of the weights), `loglik`, `score`, `aic` and `bic`.
+        """
+        return self._criteria(*self._loglik(X, sample_weight))
+
+    def _criteria(self, loglik: float, weight: float) -> dict[str, float]:
+        deviance, n_parameters = -2.0 * loglik, self._model.n_parameters()
+        return {
+            "weight": weight,
+            "loglik": loglik,
+            "score": loglik / weight,
+            "aic": deviance + 2.0 * n_parameters,
+            "bic": deviance + n_parameters * float(np.log(weight)),
+        }
 
     def aic(self, X: Any, sample_weight: Any = None) -> float:
         """Akaike's information criterion on X: -2 loglik + 2 parameters. Lower is better.
@@ -157,8 +204,7 @@ class FittedMixture(DensityMixin, BaseEstimator):
         -------
         aic : float
         """
-        loglik, _ = self._loglik(X, sample_weight)
-        return -2.0 * loglik + 2.0 * self._model.n_parameters()
+        return self.criteria(X, sample_weight)["aic"]
 
     def bic(self, X: Any, sample_weight: Any = None) -> float:
         """Bayesian information criterion on X: -2 loglik + parameters * log(N). Lower is better.
@@ -173,8 +219,7 @@ class FittedMixture(DensityMixin, BaseEstimator):
         -------
         bic : float
         """
-        loglik, weight = self._loglik(X, sample_weight)
-        return -2.0 * loglik + self._model.n_parameters() * float(np.log(weight))
+        return self.criteria(X, sample_weight)["bic"]
 
     def icl(self, X: Any, sample_weight: Any = None) -> float:
         """Integrated completed likelihood on X: BIC - 2 sum log p(label | row). Lower is better.

@@ -2,44 +2,41 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from itertools import chain
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from fastem.estimators._checkpoint import Checkpoint
 from fastem.estimators._fitted import FittedMixture
 from fastem.estimators._progress import watching
-from fastem.estimators._report import RunNote, report_on
+from fastem.estimators._report import report_on
 from fastem.estimators._running import holding_libraries, running
-from fastem.estimators._validation import read_rows, require_finite
-from fastem.executors.serial import sum_over
+from fastem.estimators._search import Problem, Search
+from fastem.estimators._validation import NO_WEIGHT, parse_bytes, read_rows, require_finite, rows_per_chunk
 from fastem.init.given import one_hot, start_from
 from fastem.init.start import STARTS, sample_size, start_from_sample
 from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params
 from fastem.schedules.batch import fit_batch
-from fastem.schedules.result import FitResult, Reason, Watch
-from fastem.sources import Source
-from fastem.stats import ExpectedStats, Rescue
+from fastem.schedules.result import FitResult, FitState, Reason
+from fastem.sources import Source, in_chunks_of
+from fastem.stats import Rescue
 
 
-@dataclass(frozen=True)
-class _Problem:
-    """A model and its data, as a schedule sees them."""
+class Survey(NamedTuple):
+    """What a first pass over the data tells: the model for them, their mean (D,), and how many they are."""
 
     model: Model
-    source: Source
-
-    def e_step(self, params: Params) -> ExpectedStats:
-        return sum_over(self.source.chunks(), lambda: self.model.gathering(params))
-
-    def m_step(self, stats: ExpectedStats) -> tuple[Params, list[Rescue]]:
-        return self.model.m_step(stats)
+    centre: np.ndarray
+    n_rows: int
+    weight: float
 
 
 class BaseMixture(FittedMixture):
@@ -58,6 +55,10 @@ class BaseMixture(FittedMixture):
         "weights_init": ["array-like", None],
         "random_state": ["random_state"],
         "warm_start": ["boolean"],
+        "chunk_rows": [Interval(Integral, 1, None, closed="left"), None],
+        "memory_limit": [Interval(Integral, 1, None, closed="left"), str, None],
+        "checkpoint": [str, os.PathLike, None],
+        "checkpoint_interval": [Interval(Real, 0.0, None, closed="left")],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
         "verbose": ["verbose"],
         "verbose_interval": [Interval(Integral, 1, None, closed="left")],
@@ -72,6 +73,10 @@ class BaseMixture(FittedMixture):
     weights_init: Any
     random_state: Any
     warm_start: bool
+    chunk_rows: int | None
+    memory_limit: int | str | None
+    checkpoint: str | os.PathLike[str] | None
+    checkpoint_interval: float
     verbose_interval: int
     progress: bool
 
@@ -101,18 +106,20 @@ class BaseMixture(FittedMixture):
 
     # Fitting.
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, resume: bool = False) -> Self:
         """Estimate the parameters by expectation-maximisation.
 
         Parameters
         ----------
-        X : array-like (N, D) or (N,), or pandas or polars data frame
-            Rows, of any real dtype and memory order; a memory map is read in place. One dimension
-            stands for one feature. float32 stays float32 in memory.
+        X : array-like (N, D) or (N,), data frame, path, or whatever `fastem.open_source` reads
+            Rows, of any real dtype and memory order; a memory map is read in place, and files are read
+            piece by piece at each pass. One dimension stands for one feature. float32 stays float32.
         y : None
             Ignored.
-        sample_weight : array-like (N,), optional
-            Non-negative weights; a row of weight 2 counts as the row twice.
+        sample_weight : array-like (N,) or str, optional
+            Non-negative weights, or the name of their column; a row of weight 2 counts as the row twice.
+        resume : bool, default False
+            Go on with the fit that `checkpoint` holds, to the same bits; where there is no such file yet, begin.
 
         Returns
         -------
@@ -121,7 +128,10 @@ class BaseMixture(FittedMixture):
         Raises
         ------
         ValueError, TypeError
-            For unusable data, weights or parameters, naming the problem and the remedy.
+            For unusable data, weights or parameters, naming the problem and the remedy. When a file fails in
+            the middle of a fit, the model of the last whole iteration stays, here and in the checkpoint.
+        OSError
+            For files that cannot be opened.
 
         Warns
         -----
@@ -130,58 +140,89 @@ class BaseMixture(FittedMixture):
             iterations ends the fit in this way too, with the best parameters so far.
         """
         self._validate_params()
+        if isinstance(self.memory_limit, str):
+            parse_bytes(self.memory_limit)
         work = f"fits mixtures of {self._distributions()}"
         with running(self.n_threads, self.verbose, work) as n_threads, holding_libraries(n_threads):
-            best = self._fit(read_rows(self, X, sample_weight, reset=True))
+            source = read_rows(self, X, sample_weight, reset=True)
+            best = self._fit(in_chunks_of(source, rows_per_chunk(source, self.chunk_rows, self.memory_limit)), resume)
         self._warn_unless_converged(best)
         return self
 
-    def _fit(self, source: Source) -> FitResult:
-        model, centre = self._survey(source)
-        random = self._generator()
-        problem = _Problem(model, source)
-        results: list[FitResult] = []
-        start_rescues: list[list[Rescue]] = []
-        for _ in range(self._n_starts()):
-            start, rescues = self._start(model, source, centre, random)
-            with watching(self.verbose, self.verbose_interval, self.progress, self.max_iter) as watch:
-                results.append(self._run(problem, start, watch))
-            start_rescues.append(rescues)
-            if results[-1].reason is Reason.INTERRUPTED:
-                break
-        best = max(range(len(results)), key=lambda run: results[run].objective)
-        self._publish(model, results, best, start_rescues[best])
-        return results[best]
+    def _fit(self, source: Source, resume: bool) -> FitResult:
+        model, centre, n_rows, weight = self._survey(source)
+        checkpoint = Checkpoint(self, model)
+        new = Search(n_rows, weight, self._generator().bit_generator.state)
+        search = checkpoint.read(new) if resume else new
+        ended = search.best is not None and len(search.runs) == self._n_starts()
+        error: Exception | None = None
+        while not ended:
+            if search.current is None:
+                generator = search.generator()
+                start, rescues = self._start(model, source, centre, generator)
+                search.begin(FitState(start), rescues, generator)
+            result = self._run(model, source, search, checkpoint)
+            done = search.with_result(result)
+            ended = result.reason in (Reason.INTERRUPTED, Reason.FAILED) or len(done.runs) == self._n_starts()
+            if ended:
+                error = result.error
+                self._publish(model, done)
+                # A start that has not converged may be taken up again, with more iterations or mended data.
+                checkpoint.write(done if result.reason is Reason.CONVERGED else search, done)
+            search = done
+        self._publish(model, search)
+        if error is not None:
+            raise error
+        return search.best  # type: ignore[return-value]
 
-    def _run(self, problem: _Problem, start: Params, watch: Watch) -> FitResult:
-        return fit_batch(problem, start, tol=self.tol, max_iter=self.max_iter, watch=watch)
+    def _run(self, model: Model, source: Source, search: Search, checkpoint: Checkpoint) -> FitResult:
+        """Iterate from the start under way."""
+        with watching(
+            self.verbose, self.verbose_interval, self.progress, self.tol, source.n_rows, search.current.n_iter
+        ) as watcher:
 
-    def _survey(self, source: Source) -> tuple[Model, np.ndarray]:
+            def watch(state: FitState) -> None:
+                watcher.state(state)
+                checkpoint.write_if_due(search)
+
+            problem = Problem(model, source, watcher.rows)
+            return fit_batch(problem, search.current, tol=self.tol, max_iter=self.max_iter, watch=watch)
+
+    def _survey(self, source: Source) -> Survey:
         """One pass that checks every value, and learns the scale of the data from one component."""
-        first = next(source.chunks(max_rows=1))
-        require_finite(first, getattr(self, "feature_names_in_", None))
+        chunks = source.chunks()
+        first = next(chunks, None)
+        if first is None:
+            raise ValueError("There are no rows to read.")
+        if not np.all(np.isfinite(first.X[0])):
+            require_finite(first, source.labels)
         family = self._make_family(source.n_features, self.n_components)
         single = Model(Mixture(1), self._make_family(source.n_features, 1))
         centre = first.X[0].astype(np.float64)
         gathering = single.gathering(Params(single.latent.params(np.ones(1)), single.family.first_look(centre)))
-        n_positive = 0
-        for chunk in source.chunks():
+        n_rows = n_positive = 0
+        for chunk in chain([first], chunks):
             gathering.add_given(chunk, np.broadcast_to(np.float64(1.0), (len(chunk), 1)))
+            n_rows += len(chunk)
             n_positive += len(chunk) if chunk.weight is None else int(np.count_nonzero(chunk.weight))
+        if n_positive == 0:
+            raise ValueError(NO_WEIGHT)
         if n_positive < self.n_components:
             raise ValueError(
                 f"n_components={self.n_components} is larger than n_samples={n_positive}, the number of rows"
-                f"{' of positive weight' if n_positive < source.n_rows else ''}. Ask for fewer components."
+                f"{' of positive weight' if n_positive < n_rows else ''}. Ask for fewer components."
             )
-        stats = gathering.total().family
+        total = gathering.total()
+        stats = total.family
         if not all(np.all(np.isfinite(field)) for field in stats):
             for chunk in source.chunks():
-                require_finite(chunk, getattr(self, "feature_names_in_", None))
+                require_finite(chunk, source.labels)
             raise ValueError(
                 "X holds values so large that their squares overflow. Divide X by a constant; values up to 1e150 work."
             )
         mean = centre + stats.sx[0] / stats.n[0]
-        return Model(Mixture(self.n_components), self._scaled_family(family, stats)), mean
+        model = Model(Mixture(self.n_components), self._scaled_family(family, stats))
+        return Survey(model, mean, n_rows, float(total.weight))
 
     def _n_starts(self) -> int:
         return 1 if self.warm_start and hasattr(self, "_params") else self.n_init
@@ -203,7 +244,7 @@ class BaseMixture(FittedMixture):
                 sample = source.sample(sample_size(self.n_components, source.n_features), random)
                 params, found = start_from_sample(self.init_params, model, sample, random)
             else:
-                responsibilities = self._given_responsibilities(source.n_rows)
+                responsibilities = self._given_responsibilities(source.n_rows or 0)
                 params, found = start_from(model, source, responsibilities, centre)
             rescues.extend(found)
             return params
@@ -240,8 +281,9 @@ class BaseMixture(FittedMixture):
             f"of shape ({n_rows}, {self.n_components}); got an array of dtype {given.dtype} and shape {given.shape}."
         )
 
-    def _publish(self, model: Model, results: list[FitResult], best: int, start_rescues: list[Rescue]) -> None:
-        result = results[best]
+    def _publish(self, model: Model, search: Search) -> None:
+        """Set the fitted attributes from the best start that is done."""
+        result: FitResult = search.best  # type: ignore[assignment]
         self._model, self._params = model, result.params
         self.converged_ = result.reason is Reason.CONVERGED
         self.stop_reason_ = str(result.reason)
@@ -249,8 +291,7 @@ class BaseMixture(FittedMixture):
         self.lower_bound_ = result.objective
         self.lower_bounds_ = list(result.trace.objective)
         constraints = {name: value.tolist() for name, value in model.family.constraints().items()}
-        runs = [RunNote(r.objective, r.n_iter, str(r.reason)) for r in results]
-        self.fit_report_ = report_on(result, runs, start_rescues, constraints)
+        self.fit_report_ = report_on(search, constraints)
         self.weights_ = result.params.latent.weights
         self._show(result.params)
 

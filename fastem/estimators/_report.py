@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -53,7 +52,7 @@ class FitReport:
 
     Attributes
     ----------
-    stop_reason : {"converged", "max_iter", "objective_fell", "interrupted"}
+    stop_reason : {"converged", "max_iter", "objective_fell", "interrupted", "failed"}
     n_iter : int
     objective : float
         Log-likelihood per unit of weight, in nats.
@@ -69,6 +68,9 @@ class FitReport:
         Of the run that was kept.
     runs : tuple of RunNote
         Every start, in order.
+    n_rows : int
+    weight : float
+        Total weight of the rows.
     """
 
     stop_reason: str
@@ -80,6 +82,8 @@ class FitReport:
     constraints: dict[str, Any]
     rescues: tuple[RescueNote, ...]
     runs: tuple[RunNote, ...]
+    n_rows: int
+    weight: float
 
     def __str__(self) -> str:
         lines = [
@@ -106,11 +110,10 @@ class FitReport:
         return cls(**{**fields, "rescues": rescues, "runs": runs})
 
 
-def report_on(
-    best: FitResult, runs: Iterable[RunNote], start_rescues: Iterable[Rescue], constraints: dict[str, Any]
-) -> FitReport:
-    """Write the report of the run that was kept."""
-    events = [(0, rescue) for rescue in start_rescues] + best.trace.rescues
+def report_on(search: Any, constraints: dict[str, Any]) -> FitReport:
+    """Write the report of the best start of a search that has one."""
+    best: FitResult = search.best
+    events = [(0, rescue) for rescue in search.best_rescues] + best.trace.rescues
     iterations: dict[Rescue, list[int]] = {}
     for iteration, rescue in events:
         iterations.setdefault(rescue, []).append(iteration)
@@ -120,8 +123,10 @@ def report_on(
         objective=best.objective,
         remaining=best.trace.remaining,
         fall=best.trace.fall,
-        impossible_weight=float(best.stats.impossible),
+        impossible_weight=best.state.impossible,
         constraints=constraints,
         rescues=tuple(RescueNote(*rescue, min(when), max(when)) for rescue, when in iterations.items()),
-        runs=tuple(runs),
+        runs=tuple(search.runs),
+        n_rows=search.n_rows,
+        weight=search.weight,
     )

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, NoReturn
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _check_sample_weight, check_array, validate_data
 
-from fastem.sources import Source, as_source
+from fastem.sources import Chunk, Source, StreamedSource, as_source, is_streamed, require_repeatable
 from fastem.sources.frame import is_frame, non_numeric_columns
+from fastem.sources.source import whole_runs
+
+NO_WEIGHT = "All sample weights are zero: no row is left to learn from. Give some row a positive weight."
+
+# Chunks of a stream that are in memory at a time: one is worked on, and one is read, of two pieces at worst.
+_CHUNKS_HELD = 3
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 
 
 def read_rows(estimator: BaseEstimator, X: Any, sample_weight: Any = None, *, reset: bool) -> Source:
@@ -19,9 +29,10 @@ def read_rows(estimator: BaseEstimator, X: Any, sample_weight: Any = None, *, re
     ----------
     estimator : BaseEstimator
         Learns the number and names of features when `reset`, and compares them otherwise.
-    X : array-like (N, D) or (N,), or data frame
+    X : array-like (N, D) or (N,), data frame, or whatever `fastem.open_source` reads
         One dimension stands for one feature.
-    sample_weight : array-like (N,), optional
+    sample_weight : array-like (N,) or str, optional
+        A string names the column of the weights.
     reset : bool
 
     Raises
@@ -30,6 +41,9 @@ def read_rows(estimator: BaseEstimator, X: Any, sample_weight: Any = None, *, re
         Naming what is wrong with the data and what to do about it. Values that are not finite are
         looked for later, in the first pass (see `raise_not_finite`).
     """
+    require_repeatable(X)
+    if isinstance(sample_weight, str) or (is_streamed(X) and not is_frame(X)):
+        return _read_stream(estimator, X, sample_weight, reset)
     X = _as_table(estimator, X, reset)
     validate_data(estimator, X, reset=reset, skip_check_array=True)
     n_rows, n_features = X.shape
@@ -40,6 +54,77 @@ def read_rows(estimator: BaseEstimator, X: Any, sample_weight: Any = None, *, re
                 "there is nothing to read."
             )
     return as_source(X, read_weight(sample_weight, n_rows))
+
+
+def _read_stream(estimator: BaseEstimator, X: Any, sample_weight: Any, reset: bool) -> Source:
+    """A source of the features that the estimator was fitted to, or of all of them when `reset`."""
+    known = None if reset else getattr(estimator, "feature_names_in_", None)
+    by_column = isinstance(sample_weight, str)
+    source = as_source(X, sample_weight if by_column else None)
+    chosen = getattr(source, "is_chosen", False)
+    if known is not None and source.names is not None and source.names != list(known) and not chosen:
+        missing = [str(name) for name in known if name not in source.names]
+        if missing:
+            raise ValueError(
+                f"X has no column {', '.join(missing)}, which the model was fitted to. Its columns: "
+                f"{', '.join(source.names)}. Choose columns by fastem.open_source(X, columns=[...])."
+            )
+        if isinstance(source, StreamedSource):
+            source = source.select([source.names.index(name) for name in known])
+    if reset:
+        estimator.n_features_in_ = source.n_features
+        if source.names is not None:
+            estimator.feature_names_in_ = np.array(source.names, dtype=object)
+        elif hasattr(estimator, "feature_names_in_"):
+            del estimator.feature_names_in_
+    elif source.n_features != estimator.n_features_in_:
+        raise ValueError(
+            f"X has {source.n_features} features, but {type(estimator).__name__} is expecting "
+            f"{estimator.n_features_in_} features as input. Choose columns by fastem.open_source(X, columns=[...])."
+        )
+    if by_column or sample_weight is None:
+        return source
+    if source.n_rows is None:
+        # The length of the weights is known only against a whole pass.
+        for _ in source.chunks():
+            pass
+    return source.weighted(read_weight(sample_weight, source.n_rows or 0))
+
+
+def rows_per_chunk(source: Source, chunk_rows: int | None, memory_limit: int | str | None) -> int | None:
+    """How many rows a chunk may have, by number or by memory; None when neither is limited.
+
+    Raises
+    ------
+    ValueError
+        For a limit that does not hold one row.
+    """
+    if chunk_rows is not None:
+        return whole_runs(int(chunk_rows))
+    if memory_limit is None:
+        return None
+    rows = parse_bytes(memory_limit) // (_CHUNKS_HELD * source.row_bytes)
+    if rows == 0:
+        raise ValueError(
+            f"memory_limit={memory_limit!r} does not hold {_CHUNKS_HELD} chunks of one row of {source.row_bytes} "
+            "bytes. Raise it."
+        )
+    return whole_runs(rows)
+
+
+def parse_bytes(size: int | str) -> int:
+    """A number of bytes from a number, or from a text such as "512MB" (10^6) or "512MiB" (2^20).
+
+    Raises
+    ------
+    ValueError
+    """
+    if isinstance(size, Integral):
+        return int(size)
+    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([KMGT]?I?)B?\s*", str(size).upper())
+    if match is None or match[2] not in _UNITS:
+        raise ValueError(f"{size!r} is no size of memory. Give a number of bytes, or a text such as '512MB' or '2GiB'.")
+    return int(float(match[1]) * _UNITS[match[2]])
 
 
 def _as_table(estimator: BaseEstimator, X: Any, reset: bool) -> Any:
@@ -105,30 +190,29 @@ def read_weight(sample_weight: Any, n_rows: int) -> np.ndarray | None:
     with np.errstate(over="ignore"):
         total = weight.sum()
     if total == 0.0:
-        raise ValueError("All sample weights are zero: no row is left to learn from. Give some row a positive weight.")
+        raise ValueError(NO_WEIGHT)
     if not np.isfinite(total):
         raise ValueError("The sum of the sample weights is not a finite number. Divide them by a constant.")
     return weight
 
 
-def require_finite(chunk: Any, feature_names: np.ndarray | None = None) -> None:
-    """Raise ValueError when a chunk holds NaN or infinity."""
+def require_finite(chunk: Chunk, labels: Sequence[str] | None = None) -> None:
+    """Raise ValueError when a chunk holds NaN or infinity, naming the first place by the labels of the columns."""
     with np.errstate(over="ignore", invalid="ignore"):
         suspect = not np.isfinite(chunk.X.sum())
     if suspect:
         finite = np.isfinite(chunk.X)
         if not finite.all():
-            raise_not_finite(chunk, finite, feature_names)
+            _raise_not_finite(chunk, finite, labels)
 
 
-def raise_not_finite(chunk: Any, finite: np.ndarray, feature_names: np.ndarray | None) -> NoReturn:
-    """Tell where the first value is that is not finite, and how many there are in the chunk."""
+def _raise_not_finite(chunk: Chunk, finite: np.ndarray, labels: Sequence[str] | None) -> NoReturn:
     row, column = np.argwhere(~finite)[0]
     value = chunk.X[row, column]
-    name = f"column {column}" if feature_names is None else f"column {feature_names[column]!r}"
+    label = str(column) if labels is None else labels[column]
     kind = "NaN" if np.isnan(value) else "infinity"
     raise ValueError(
-        f"Input X contains {kind} (NaN or inf is not supported): row {chunk.first_row + row}, {name} is {value}; "
-        f"{np.count_nonzero(~finite)} such value(s) in rows {chunk.first_row} to {chunk.first_row + len(chunk) - 1}. "
-        "Drop these rows, or fill in the missing values."
+        f"Input X contains {kind} (NaN or inf is not supported): row {chunk.first_row + row}, column "
+        f"{label if label.isdecimal() else repr(label)} is {value}; {np.count_nonzero(~finite)} such value(s) in rows "
+        f"{chunk.first_row} to {chunk.first_row + len(chunk) - 1}. Drop these rows, or fill in the missing values."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from numbers import Real
 from pathlib import Path
@@ -64,6 +65,17 @@ class GaussianMixture(BaseMixture):
         Source of all randomness.
     warm_start : bool, default False
         Continue from the last fit.
+    chunk_rows : int or None, default None
+        Rows of a chunk of data that are read at a time, rounded down to whole blocks of 528 where they
+        are more; None leaves it to the kind of data.
+    memory_limit : int, str or None, default None
+        Most memory that rows being read and worked on may take together, in bytes or as a text such as
+        "512MB"; it decides the rows of a chunk where `chunk_rows` does not.
+    checkpoint : path or None, default None
+        File that keeps the state of a fit, for `fit(..., resume=True)`, and the model so far, for
+        `fastem.load`. Replaced as a whole, so that it is there at any moment.
+    checkpoint_interval : float, default 60
+        Least seconds between two checkpoints: what is lost at worst, with the iteration under way.
     n_threads : int or None, default None
         Most threads of a fit, a score or a prediction; None stands for all that numba may use (see
         `numba.set_num_threads`). The results have the same bits for any number. In a worker process of
@@ -84,7 +96,7 @@ class GaussianMixture(BaseMixture):
         Inverse covariances P P', and their factors P, in the same shapes.
     converged_ : bool
         Whether nothing worth `tol` was left to gain; never True after the objective fell.
-    stop_reason_ : {"converged", "max_iter", "objective_fell", "interrupted"}
+    stop_reason_ : {"converged", "max_iter", "objective_fell", "interrupted", "failed"}
     n_iter_ : int
         Iterations that were run.
     lower_bound_ : float
@@ -153,6 +165,10 @@ class GaussianMixture(BaseMixture):
         precisions_init: Any = None,
         random_state: Any = None,
         warm_start: bool = False,
+        chunk_rows: int | None = None,
+        memory_limit: int | str | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_interval: float = 60.0,
         n_threads: int | None = None,
         verbose: int = 0,
         verbose_interval: int = 10,
@@ -171,6 +187,10 @@ class GaussianMixture(BaseMixture):
         self.precisions_init = precisions_init
         self.random_state = random_state
         self.warm_start = warm_start
+        self.chunk_rows = chunk_rows
+        self.memory_limit = memory_limit
+        self.checkpoint = checkpoint
+        self.checkpoint_interval = checkpoint_interval
         self.n_threads = n_threads
         self.verbose = verbose
         self.verbose_interval = verbose_interval

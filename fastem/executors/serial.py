@@ -14,9 +14,18 @@ class _Gathering(Protocol):
     def total(self) -> ExpectedStats: ...
 
 
-def sum_over(chunks: Iterable[Any], start: Callable[[], _Gathering]) -> ExpectedStats:
-    """Statistics of all chunks: `start()` begins an empty sum, to which each chunk is added in order."""
+def sum_over(
+    chunks: Iterable[Any], start: Callable[[], _Gathering], tell: Callable[[int], None] | None = None
+) -> ExpectedStats:
+    """Statistics of all chunks: `start()` begins an empty sum, to which each chunk is added in order.
+
+    `tell` is called with the number of rows of each chunk, after it was added.
+    """
     gathering = start()
     for chunk in chunks:
         gathering.add(chunk)
+        if tell is not None:
+            tell(len(chunk))
+        # A source that reads ahead can then reuse its memory.
+        del chunk
     return gathering.total()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastem.schedules.result import FitResult, Problem, Reason, Trace, Watch
+from fastem.schedules.result import FitResult, FitState, Problem, Reason, Watch
 from fastem.schedules.stopping import remaining_gain, rounding_slack
 
 
@@ -14,55 +14,58 @@ def fit_batch(problem: Problem, start: Any, *, tol: float, max_iter: int, watch:
     Parameters
     ----------
     problem : Problem
-    start : parameters
+    start : parameters or FitState
+        A state continues the fit that it comes from, to the same bits.
     tol : float
         Stop when Aitken's estimate of the gain still to come is below `tol` in two iterations running
         (one may be low by chance), in nats per unit of weight.
     max_iter : int
         Largest number of iterations.
     watch : callable, optional
-        Called with the trace at the start and after each iteration.
+        Called with the state at the start and after each iteration that is kept.
 
     Returns
     -------
     FitResult
         An iteration that lowered the objective is undone. When the fall is no more than rounding, it
-        counts as converged: there is nothing left to gain. KeyboardInterrupt ends the fit with the
-        parameters of the last whole iteration.
+        counts as converged: there is nothing left to gain. KeyboardInterrupt, or an error of the data,
+        ends the fit with the parameters of the last whole iteration; before the first E-step is done,
+        it is passed on.
     """
-    trace = Trace()
-    params, stats, reason = start, None, Reason.MAX_ITER
-    near = iteration = 0
+    state = start if isinstance(start, FitState) else FitState(start)
     try:
-        stats = problem.e_step(start)
-        trace.objective.append(stats.objective)
-        _tell(watch, trace)
-        for iteration in range(1, max_iter + 1):
-            next_params, rescues = problem.m_step(stats)
-            next_stats = problem.e_step(next_params)
-            fall = trace.objective[-1] - next_stats.objective
-            if fall > 0.0:
-                trace.fall = fall
-                small = fall <= rounding_slack(next_stats.objective)
-                reason = Reason.CONVERGED if small else Reason.OBJECTIVE_FELL
-                break
-            params, stats = next_params, next_stats
-            trace.objective.append(stats.objective)
-            trace.rescues.extend((iteration, rescue) for rescue in rescues)
-            trace.remaining = remaining_gain(trace.objective)
-            _tell(watch, trace)
-            near = near + 1 if trace.remaining < tol else 0
-            if near == 2 or trace.remaining == 0.0:
-                reason = Reason.CONVERGED
-                break
+        return _iterate(problem, state, tol, max_iter, watch or (lambda state: None))
     except KeyboardInterrupt:
-        if stats is None:
+        if not state.trace.objective:
             raise
-        reason = Reason.INTERRUPTED
-        iteration = len(trace.objective) - 1
-    return FitResult(params, stats, trace, reason, iteration)
+        return FitResult(state, Reason.INTERRUPTED, state.n_iter)
+    except Exception as error:
+        if not state.trace.objective:
+            raise
+        return FitResult(state, Reason.FAILED, state.n_iter, error)
 
 
-def _tell(watch: Watch | None, trace: Trace) -> None:
-    if watch is not None:
-        watch(trace)
+def _iterate(problem: Problem, state: FitState, tol: float, max_iter: int, watch: Watch) -> FitResult:
+    trace = state.trace
+    stats = problem.e_step(state.params)
+    if not trace.objective:
+        trace.objective.append(stats.objective)
+        state.impossible = float(stats.impossible)
+        watch(state)
+    for iteration in range(state.n_iter + 1, max_iter + 1):
+        params, rescues = problem.m_step(stats)
+        stats = problem.e_step(params)
+        fall = trace.objective[-1] - stats.objective
+        if fall > 0.0:
+            trace.fall = fall
+            small = fall <= rounding_slack(stats.objective)
+            return FitResult(state, Reason.CONVERGED if small else Reason.OBJECTIVE_FELL, iteration)
+        state.params, state.impossible = params, float(stats.impossible)
+        trace.objective.append(stats.objective)
+        trace.rescues.extend((iteration, rescue) for rescue in rescues)
+        trace.remaining = remaining_gain(trace.objective)
+        state.near = state.near + 1 if trace.remaining < tol else 0
+        watch(state)
+        if state.near >= 2 or trace.remaining == 0.0:
+            return FitResult(state, Reason.CONVERGED, iteration)
+    return FitResult(state, Reason.MAX_ITER, state.n_iter)

@@ -17,6 +17,7 @@ class Reason(StrEnum):
     MAX_ITER = "max_iter"
     OBJECTIVE_FELL = "objective_fell"
     INTERRUPTED = "interrupted"
+    FAILED = "failed"
 
 
 class Problem(Protocol):
@@ -54,22 +55,61 @@ class Trace:
     fall: float = 0.0
 
 
+@dataclass
+class FitState:
+    """Where a fit stands between two iterations: all that it takes to go on from there.
+
+    Attributes
+    ----------
+    params : parameters
+    trace : Trace
+    near : int
+        Iterations in a row after which no more than `tol` was left to gain.
+    impossible : float
+        Weight of the rows that have density zero under the parameters.
+    """
+
+    params: Any
+    trace: Trace = field(default_factory=Trace)
+    near: int = 0
+    impossible: float = 0.0
+
+    @property
+    def n_iter(self) -> int:
+        return max(0, len(self.trace.objective) - 1)
+
+
 @dataclass(frozen=True)
 class FitResult:
     """Parameters with the highest objective met, and the story of how they were found.
 
-    `n_iter` counts the iterations that were run; the last one may have been undone.
+    Attributes
+    ----------
+    state : FitState
+        After the last iteration that was kept.
+    reason : Reason
+    n_iter : int
+        Iterations that were run; the last one may have been undone.
+    error : Exception or None
+        What ended a fit that failed after its first E-step.
     """
 
-    params: Any
-    stats: ExpectedStats
-    trace: Trace
+    state: FitState
     reason: Reason
     n_iter: int
+    error: Exception | None = None
+
+    @property
+    def params(self) -> Any:
+        return self.state.params
+
+    @property
+    def trace(self) -> Trace:
+        return self.state.trace
 
     @property
     def objective(self) -> float:
         return self.trace.objective[-1]
 
 
-Watch = Callable[[Trace], None]
+Watch = Callable[[FitState], None]

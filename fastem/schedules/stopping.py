@@ -42,6 +42,18 @@ def remaining_gain(objective: Sequence[float]) -> float:
     return gain * rate / (1.0 - rate) if rate < 1.0 else math.nan
 
 
+def iterations_left(objective: Sequence[float], tol: float) -> float:
+    """Estimate of the iterations until less than `tol` is left to gain; NaN while there is none.
+
+    What is left shrinks by the factor a of Aitken's estimate in each iteration.
+    """
+    left = remaining_gain(objective)
+    if not left > 0.0 or tol <= 0.0:
+        return math.nan
+    rate = (objective[-1] - objective[-2]) / (objective[-2] - objective[-3])
+    return max(0.0, math.log(tol / left) / math.log(rate)) if rate > 0.0 else 0.0
+
+
 def rounding_slack(objective: float) -> float:
     """The largest fall of the objective that rounding explains."""
     return ROUNDING * max(1.0, abs(objective))

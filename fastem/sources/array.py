@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastem.sources.source import Chunk, chunk_rows
+from fastem.sources.source import ROWS_PER_RUN, Chunk, chunk_rows, draw_rows
 
 # A memory map is read by the piece, so that all threads work in one neighbourhood of the file.
 _NATIVE_CHUNK_BYTES = 256 * 2**20
@@ -25,41 +25,45 @@ class ArraySource:
     ----------
     X : (N, D) ndarray
     weight : (N,) float64 ndarray, optional
+    names : list of str, optional
     """
 
-    def __init__(self, X: np.ndarray, weight: np.ndarray | None = None):
+    def __init__(self, X: np.ndarray, weight: np.ndarray | None = None, names: list[str] | None = None):
         self.X = X
         self.weight = weight
+        self.names = names
+        self.n_rows: int | None
         self.n_rows, self.n_features = X.shape
+        self.labels = [str(index) for index in range(self.n_features)] if names is None else names
+        self._native = _is_native(X.dtype)
+        self.row_bytes = self.n_features * (X.itemsize if self._native else 8)
+        self.rows_per_chunk: int | None = None
 
     def chunks(self, max_rows: int | None = None) -> Iterator[Chunk]:
-        native = _is_native(self.X.dtype)
-        step = chunk_rows(
-            self.n_features * (self.X.itemsize if native else 8),
-            _NATIVE_CHUNK_BYTES if native else _CONVERTED_CHUNK_BYTES,
-            max_rows,
-        )
-        for start in range(0, self.n_rows, step):
-            rows = slice(start, start + step)
-            X = np.asarray(self.X[rows]) if native else self.X[rows].astype(np.float64)
-            yield Chunk(X, None if self.weight is None else self.weight[rows], start)
+        step = chunk_rows(self, _NATIVE_CHUNK_BYTES if self._native else _CONVERTED_CHUNK_BYTES, max_rows)
+        for start in range(0, self.X.shape[0], step):
+            yield self._chunk(slice(start, start + step))
+
+    def weighted(self, weight: np.ndarray | None) -> ArraySource:
+        """The same rows with other weights (N,)."""
+        return ArraySource(self.X, weight, self.names)
 
     def sample(self, n_rows: int, random: np.random.Generator) -> ArraySource:
-        rows = draw_rows(n_rows, self.n_rows, self.weight, random)
+        rows = draw_rows(n_rows, self.X.shape[0], self.weight, random)
         X = np.ascontiguousarray(self.X[rows], dtype=np.float64)
-        return ArraySource(X, None if self.weight is None else self.weight[rows])
+        return ArraySource(X, None if self.weight is None else self.weight[rows], self.names)
+
+    def parts(self) -> list[slice]:
+        return [slice(start, start + ROWS_PER_RUN) for start in range(0, self.X.shape[0], ROWS_PER_RUN)]
+
+    def chunks_of(self, part: slice) -> Iterator[Chunk]:
+        yield self._chunk(part)
+
+    def _chunk(self, rows: slice) -> Chunk:
+        X = np.asarray(self.X[rows]) if self._native else self.X[rows].astype(np.float64)
+        return Chunk(X, None if self.weight is None else self.weight[rows], rows.start)
 
 
 def _is_native(dtype: np.dtype[Any]) -> bool:
     """Whether kernels read this dtype without a conversion."""
     return dtype.isnative and dtype in (np.float32, np.float64)
-
-
-def draw_rows(n: int, n_rows: int, weight: np.ndarray | None, random: np.random.Generator) -> np.ndarray:
-    """Indices, in order, of at most `n` rows of positive weight, drawn without replacement."""
-    if weight is not None:
-        candidates = np.flatnonzero(weight > 0)
-        return candidates[draw_rows(n, candidates.size, None, random)]
-    if n >= n_rows:
-        return np.arange(n_rows)
-    return np.sort(random.choice(n_rows, size=n, replace=False))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -32,13 +32,31 @@ class Chunk:
 
 
 class Source(Protocol):
-    """What a schedule, a start and an estimator ask of data."""
+    """What a schedule, a start and an estimator ask of data.
+
+    Attributes
+    ----------
+    n_rows : int or None
+        None where it takes a pass to know; a number after the first whole one.
+    n_features : int
+    names : list of str or None
+        Of the features.
+    labels : list of str
+        The names, or the positions of the features in the data.
+    row_bytes : int
+        Memory that one row takes in a chunk.
+    rows_per_chunk : int or None
+        Rows of a chunk, when the caller does not say; None leaves it to the source.
+    """
+
+    n_features: int
+    names: list[str] | None
+    labels: list[str]
+    row_bytes: int
+    rows_per_chunk: int | None
 
     @property
-    def n_rows(self) -> int: ...
-
-    @property
-    def n_features(self) -> int: ...
+    def n_rows(self) -> int | None: ...
 
     def chunks(self, max_rows: int | None = None) -> Iterator[Chunk]:
         """All rows in order, cut into chunks of at most `max_rows`; every call starts again."""
@@ -46,6 +64,18 @@ class Source(Protocol):
 
     def sample(self, n_rows: int, random: np.random.Generator) -> Sample:
         """At most `n_rows` rows of positive weight, drawn without replacement."""
+        ...
+
+    def weighted(self, weight: np.ndarray | None) -> Source:
+        """The same rows with other weights (N,)."""
+        ...
+
+    def parts(self) -> list[Any] | None:
+        """Parts of the rows that may be read in any order; None when rows come from the start only."""
+        ...
+
+    def chunks_of(self, part: Any) -> Iterator[Chunk]:
+        """The rows of one part."""
         ...
 
 
@@ -59,11 +89,31 @@ class Sample(Source, Protocol):
     def weight(self) -> np.ndarray | None: ...
 
 
-# Rows of a run of blocks (see `fastem.reading`): chunks of whole runs give the same bits as one large chunk.
-_ROWS_MULTIPLE = 16896
+# Rows of a block, and of a run of blocks (see `fastem.reading`): chunks of whole runs give the same bits as
+# one large chunk.
+ROWS_PER_BLOCK = 528
+ROWS_PER_RUN = 32 * ROWS_PER_BLOCK
 
 
-def chunk_rows(row_bytes: int, chunk_bytes: int, max_rows: int | None) -> int:
-    """Number of rows that take about `chunk_bytes`: a multiple of the rows of a run, unless `max_rows` is smaller."""
-    rows = max(1, chunk_bytes // (row_bytes * _ROWS_MULTIPLE)) * _ROWS_MULTIPLE
-    return rows if max_rows is None else min(rows, max_rows)
+def whole_runs(rows: int) -> int:
+    """As many rows, or a few less, that make whole runs; or whole blocks where they are less than a run."""
+    for unit in (ROWS_PER_RUN, ROWS_PER_BLOCK):
+        if rows >= unit:
+            return rows // unit * unit
+    return max(1, rows)
+
+
+def chunk_rows(source: Source, chunk_bytes: int, max_rows: int | None) -> int:
+    """Rows of a chunk: what the source was told, or what takes about `chunk_bytes`, but at most `max_rows`."""
+    wanted = source.rows_per_chunk or max(ROWS_PER_RUN, whole_runs(chunk_bytes // source.row_bytes))
+    return wanted if max_rows is None else min(wanted, max_rows)
+
+
+def draw_rows(n: int, n_rows: int, weight: np.ndarray | None, random: np.random.Generator) -> np.ndarray:
+    """Indices, in order, of at most `n` rows of positive weight, drawn without replacement."""
+    if weight is not None:
+        candidates = np.flatnonzero(weight > 0)
+        return candidates[draw_rows(n, candidates.size, None, random)]
+    if n >= n_rows:
+        return np.arange(n_rows)
+    return np.sort(random.choice(n_rows, size=n, replace=False))

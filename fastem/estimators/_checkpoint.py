@@ -1,0 +1,107 @@
+"""The state of a fit on disk: it goes on from there after whatever ended it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastem.estimators import _archive
+from fastem.estimators._report import RunNote
+from fastem.estimators._search import Search
+from fastem.model import Model, Params
+from fastem.persistence import ModelFileError, pack, read_archive, unpack
+from fastem.schedules.result import FitResult, FitState, Reason, Trace
+from fastem.stats import ExpectedStats, Rescue
+
+# A fit that differs in one of these is another fit; the others only say how it is run.
+_BINDING = ("n_components", "covariance_type", "reg_covar", "covariance_floor")
+
+
+class Checkpoint:
+    """A file that holds the model so far, which `fastem.load` reads, and the state of its fit.
+
+    Parameters
+    ----------
+    estimator : BaseMixture
+    model : Model
+    """
+
+    def __init__(self, estimator: Any, model: Model):
+        self._estimator, self._model = estimator, model
+        self._path = None if estimator.checkpoint is None else Path(estimator.checkpoint)
+        self._last = time.monotonic()
+
+    def write_if_due(self, search: Search) -> None:
+        """Write when the interval since the last time is over."""
+        if self._path is not None and time.monotonic() - self._last >= self._estimator.checkpoint_interval:
+            self.write(search, search.so_far())
+
+    def write(self, search: Search, ended: Search) -> None:
+        """Write the state of the search, and the model that is published of it when it ends in the given way.
+
+        The file is written as a whole or not at all; nothing is where no checkpoint is wanted.
+        """
+        if self._path is None:
+            return
+        self._estimator._publish(self._model, ended)
+        arrays: dict[str, np.ndarray] = {}
+        progress = pack(search, "progress", arrays)
+        _archive.save(self._estimator, self._path, progress, arrays)
+        self._last = time.monotonic()
+
+    def read(self, new: Search) -> Search:
+        """The search that the file holds, of the same data as the new one; the new one when there is no file.
+
+        Raises
+        ------
+        ModelFileError
+            When the file is damaged, or is no checkpoint.
+        ValueError
+            When it is that of another fit.
+        """
+        if self._path is None:
+            raise ValueError("resume=True goes on from a checkpoint, but none is named. Set checkpoint to its path.")
+        if not self._path.exists():
+            return new
+        header, arrays = read_archive(self._path)
+        if "progress" not in header:
+            raise ModelFileError(f"{self._path} holds a model, but no fit to go on with. Use resume=False.")
+        self._require_same_fit(header, arrays)
+        try:
+            search: Search = unpack(header["progress"], arrays, self._classes())
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelFileError(f"{self._path} is damaged, or was written by another version: {error!r}") from error
+        if (search.n_rows, search.weight) != (new.n_rows, new.weight):
+            raise ValueError(
+                f"The checkpoint is of {search.n_rows} rows of total weight {search.weight:g}, but now there are "
+                f"{new.n_rows} of {new.weight:g}. {self._remedy()}"
+            )
+        if search.best is not None:
+            search.best = replace(search.best, reason=Reason(search.best.reason))
+        return search
+
+    def _require_same_fit(self, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        for name in _BINDING:
+            now, then = getattr(self._estimator, name), header["settings"].get(name)
+            if now != then:
+                raise ValueError(
+                    f"The checkpoint is of a fit with {name}={then!r}, but now it is {now!r}. {self._remedy()}"
+                )
+        for name, value in self._model.family.constraints().items():
+            if not np.array_equal(arrays.get(f"constraint/{name}", ()), value):
+                raise ValueError(f"The checkpoint is of other data: their {name} was another. {self._remedy()}")
+
+    def _remedy(self) -> str:
+        return f"Fit the same data with the same settings, or begin anew with another checkpoint than {self._path}."
+
+    def _classes(self) -> list[type]:
+        latent, family = self._model.latent, self._model.family
+        family_params = family.first_look(np.zeros(family.n_features))
+        records = [latent.params(np.ones(latent.n_components)), latent.zero_stats()]
+        records += [family_params, family.zero_stats_like(family_params)]
+        known = [Search, RunNote, FitResult, FitState, Trace, Rescue, Params, ExpectedStats]
+        return known + [type(record) for record in records]

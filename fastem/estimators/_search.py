@@ -1,0 +1,99 @@
+"""The starts of a fit: those that are done, the best of them, and the one under way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import numpy as np
+
+from fastem.estimators._report import RunNote
+from fastem.estimators._validation import require_finite
+from fastem.executors.serial import sum_over
+from fastem.model import Model, Params
+from fastem.schedules.result import FitResult, Reason
+from fastem.sources import Source
+from fastem.stats import ExpectedStats, Rescue
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A model and its data, as a schedule sees them.
+
+    Attributes
+    ----------
+    tell : callable
+        Is told the number of rows of each chunk that was read.
+    """
+
+    model: Model
+    source: Source
+    tell: Callable[[int], None] = lambda n_rows: None
+
+    def e_step(self, params: Params) -> ExpectedStats:
+        stats = sum_over(self.source.chunks(), lambda: self.model.gathering(params), self.tell)
+        if np.isnan(stats.loglik):
+            # Every value was finite when the fit began.
+            for chunk in self.source.chunks():
+                require_finite(chunk, self.source.labels)
+        return stats
+
+    def m_step(self, stats: ExpectedStats) -> tuple[Params, list[Rescue]]:
+        return self.model.m_step(stats)
+
+
+@dataclass
+class Search:
+    """How far a fit has come: all that it takes to go on from there.
+
+    Attributes
+    ----------
+    n_rows : int
+    weight : float
+        Total weight of the rows.
+    random : dict
+        State of the generator that later starts draw from.
+    runs : list of RunNote
+        The starts that are done.
+    best : FitResult or None
+        The best of them.
+    best_rescues : list of Rescue
+        What had to be rescued at its start.
+    current : state of a schedule, or None
+        The start under way.
+    rescues : list of Rescue
+        What had to be rescued at the start under way.
+    """
+
+    n_rows: int
+    weight: float
+    random: Mapping[str, Any]
+    runs: list[RunNote] = field(default_factory=list)
+    best: FitResult | None = None
+    best_rescues: list[Rescue] = field(default_factory=list)
+    current: Any = None
+    rescues: list[Rescue] = field(default_factory=list)
+
+    def begin(self, state: Any, rescues: list[Rescue], generator: np.random.Generator) -> None:
+        """Take up a new start."""
+        self.current, self.rescues = state, rescues
+        self.random = generator.bit_generator.state
+
+    def generator(self) -> np.random.Generator:
+        """What the next start draws from."""
+        generator = np.random.default_rng()
+        generator.bit_generator.state = self.random
+        return generator
+
+    def with_result(self, result: FitResult) -> Self:
+        """This search with the result of the start under way; the earlier of equals stays the best."""
+        note = RunNote(result.objective, result.n_iter, str(result.reason))
+        done = replace(self, runs=[*self.runs, note], current=None, rescues=[])
+        if self.best is None or result.objective > self.best.objective:
+            done.best, done.best_rescues = result, self.rescues
+        return done
+
+    def so_far(self) -> Self:
+        """This search as if it was interrupted now."""
+        return self.with_result(FitResult(self.current, Reason.INTERRUPTED, self.current.n_iter))
