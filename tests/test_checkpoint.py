@@ -1,0 +1,206 @@
+"""Fits that are ended from outside go on from their checkpoint, to the same bits."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+
+import fastem
+from fastem import GaussianMixture
+from fastem.persistence import ModelFileError, pack, unpack
+from fastem.schedules.result import FitState, Trace
+from fastem.stats import Rescue
+
+SETTINGS = {"n_components": 4, "random_state": 0, "max_iter": 12, "tol": 0.0, "init_params": "random_from_data"}
+
+
+@pytest.fixture
+def X():
+    random = np.random.default_rng(0)
+    return random.normal(size=(6000, 2)) + 3.0 * random.integers(0, 3, size=(6000, 1))
+
+
+def fitted(X, resume=False, **settings):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return GaussianMixture(**{**SETTINGS, **settings}).fit(X, resume=resume)
+
+
+def assert_same_fit(a, b):
+    for name in ("weights_", "means_", "covariances_", "lower_bounds_", "n_iter_", "stop_reason_"):
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
+    assert a.fit_report_.runs == b.fit_report_.runs
+
+
+def interrupted_after(n_iter, X, path, **settings):
+    """A fit that a keyboard interrupt ends in a later E-step."""
+    from fastem.estimators import _search
+
+    original = _search.Problem.e_step
+    calls = []
+
+    def e_step(self, params):
+        calls.append(1)
+        if len(calls) > n_iter + 1:
+            raise KeyboardInterrupt
+        return original(self, params)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_search.Problem, "e_step", e_step)
+        return fitted(X, checkpoint=path, checkpoint_interval=0.0, **settings)
+
+
+@pytest.mark.parametrize("n_iter", [0, 1, 5, 11])
+def test_an_interrupted_fit_goes_on_to_the_same_bits(X, tmp_path, n_iter):
+    path = tmp_path / "fit.npz"
+    stopped = interrupted_after(n_iter, X, path)
+    assert (stopped.stop_reason_, stopped.n_iter_) == ("interrupted", n_iter)
+    assert_same_fit(fastem.load(path), stopped)
+    assert_same_fit(fitted(X, resume=True, checkpoint=path), fitted(X))
+
+
+@pytest.mark.parametrize("n_iter", [3, 14, 29])
+def test_an_interrupted_search_goes_on_with_the_start_it_was_at(X, tmp_path, n_iter):
+    path = tmp_path / "fit.npz"
+    interrupted_after(n_iter, X, path, n_init=3)
+    assert_same_fit(fitted(X, resume=True, checkpoint=path, n_init=3), fitted(X, n_init=3))
+
+
+def test_more_iterations_go_on_where_a_fit_ended(X, tmp_path):
+    path = tmp_path / "fit.npz"
+    fitted(X, checkpoint=path, max_iter=5)
+    assert_same_fit(fitted(X, resume=True, checkpoint=path), fitted(X))
+
+
+def test_a_fit_that_has_converged_is_not_repeated(X, tmp_path, monkeypatch):
+    path = tmp_path / "fit.npz"
+    done = fitted(X, checkpoint=path, tol=1e-3, max_iter=500)
+    assert done.converged_
+    monkeypatch.setattr("fastem.estimators._mixture.fit_batch", lambda *_, **__: pytest.fail("fitted again"))
+    assert_same_fit(fitted(X, resume=True, checkpoint=path, tol=1e-3, max_iter=500), done)
+
+
+def test_resuming_without_a_file_begins(X, tmp_path):
+    path = tmp_path / "fit.npz"
+    assert_same_fit(fitted(X, resume=True, checkpoint=path), fitted(X))
+    assert path.exists()
+
+
+def test_checkpoints_keep_their_distance(X, tmp_path, monkeypatch):
+    from fastem.estimators import _archive
+
+    written = []
+    original = _archive.save
+    monkeypatch.setattr(_archive, "save", lambda *args: (written.append(1), original(*args)))
+    fitted(X, checkpoint=tmp_path / "often.npz", checkpoint_interval=0.0)
+    often = len(written)
+    fitted(X, checkpoint=tmp_path / "once.npz", checkpoint_interval=3600.0)
+    assert often == 14, "after the start, after 12 iterations, and at the end"
+    assert len(written) == often + 1, "at the end"
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"n_components": 3}, "n_components=4, but now it is 3"),
+        ({"covariance_type": "diag"}, "covariance_type='full', but now it is 'diag'"),
+        ({"covariance_floor": 1e-3}, "covariance_floor"),
+    ],
+)
+def test_a_checkpoint_of_another_fit_is_refused(X, tmp_path, changed, message):
+    path = tmp_path / "fit.npz"
+    fitted(X, checkpoint=path, max_iter=2)
+    with pytest.raises(ValueError, match=message):
+        fitted(X, resume=True, checkpoint=path, **changed)
+    with pytest.raises(ValueError, match="6000 rows of total weight 6000, but now there are 5000"):
+        fitted(X[np.r_[:5000]], resume=True, checkpoint=path, covariance_floor=0.0)
+
+
+def test_a_checkpoint_of_other_data_is_refused(X, tmp_path):
+    path = tmp_path / "fit.npz"
+    fitted(X, checkpoint=path, max_iter=2)
+    with pytest.raises(ValueError, match="other data: their variance_floor was another"):
+        fitted(2.0 * X, resume=True, checkpoint=path)
+
+
+def test_what_is_no_checkpoint_is_refused(X, tmp_path):
+    path = tmp_path / "fit.npz"
+    with pytest.raises(ValueError, match="resume=True goes on from a checkpoint, but none is named"):
+        fitted(X, resume=True)
+    fitted(X).save(path)
+    with pytest.raises(ModelFileError, match="holds a model, but no fit to go on with"):
+        fitted(X, resume=True, checkpoint=path)
+    path.write_bytes(b"nonsense")
+    with pytest.raises(ModelFileError, match="not a model file"):
+        fitted(X, resume=True, checkpoint=path)
+
+
+def test_a_checkpoint_that_cannot_be_written_is_an_error_that_leaves_the_model(X, tmp_path):
+    mixture = GaussianMixture(**SETTINGS, checkpoint=tmp_path / "nowhere" / "fit.npz", checkpoint_interval=0.0)
+    with pytest.raises(OSError, match="nowhere"):
+        mixture.fit(X)
+
+
+def test_packed_values_are_unpacked():
+    state = FitState({"a": (1, None, "x"), "b": [np.arange(3.0), np.float64(2.5)]}, Trace([1.0], [(1, Rescue(0, "c", "r"))]))
+    arrays = {}
+    packed = pack(state, "place", arrays)
+    found = unpack(packed, arrays, [FitState, Trace, Rescue])
+    np.testing.assert_array_equal(found.params["b"][0], np.arange(3.0))
+    assert found.params["a"] == (1, None, "x")
+    assert found.trace.rescues == state.trace.rescues
+    with pytest.raises(KeyError, match="Trace"):
+        unpack(packed, arrays, [FitState, Rescue])
+
+
+KILLED = """
+import sys, warnings
+import numpy as np
+from fastem import GaussianMixture
+warnings.simplefilter("ignore")
+path, checkpoint = sys.argv[1:3]
+mixture = GaussianMixture(
+    4, random_state=0, max_iter=60, tol=0.0, init_params="random_from_data", n_init=2, checkpoint=checkpoint,
+    checkpoint_interval=0.0,
+)
+mixture.fit(path, resume=True)
+mixture.save(sys.argv[3])
+"""
+
+
+def test_a_killed_fit_loses_at_most_one_interval(tmp_path):
+    """Killed again and again at any moment, and taken up again, until it is done."""
+    random = np.random.default_rng(0)
+    X = random.normal(size=(100_000, 2)) + 3.0 * random.integers(0, 3, size=(100_000, 1))
+    np.save(tmp_path / "rows.npy", X)
+    path, checkpoint, result = (str(tmp_path / name) for name in ("rows.npy", "fit.npz", "result.npz"))
+    command = [sys.executable, "-c", KILLED, path, checkpoint, result]
+    n_kills, reached = 0, []
+    while not os.path.exists(result):
+        process = subprocess.Popen(command, stderr=subprocess.PIPE)
+        known = os.stat(checkpoint).st_mtime_ns if os.path.exists(checkpoint) else 0
+        # The clock starts when it has taken up its work.
+        while process.poll() is None and (not os.path.exists(checkpoint) or os.stat(checkpoint).st_mtime_ns == known):
+            time.sleep(0.002)
+        if n_kills < 12:
+            time.sleep(float(random.uniform(0.0, 0.12)))
+            n_kills += process.poll() is None
+            process.send_signal(signal.SIGKILL)
+        _, stderr = process.communicate()
+        assert process.returncode in (0, -signal.SIGKILL), stderr.decode()
+        runs = fastem.load(checkpoint).fit_report_.runs
+        reached.append((len(runs), runs[-1].n_iter))
+    assert n_kills > 3
+    assert reached == sorted(reached), "no run goes back behind the one before"
+    left = [name for name in os.listdir(tmp_path) if name.endswith(".part")]
+    assert len(left) <= n_kills
+    whole = fitted(X, max_iter=60, n_init=2)
+    assert_same_fit(fastem.load(result), whole)
