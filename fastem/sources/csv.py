@@ -104,7 +104,8 @@ class CsvReader:
                     ),
                 )
 
-        yield from pieces_of(batches(), places, np.dtype(np.float64), max_rows, chosen, self.label)
+        labels = column_labels(self.names, columns)
+        yield from pieces_of(batches(), places, np.dtype(np.float64), max_rows, labels, self.label)
 
     def _read_slowly(self, columns: Sequence[int], max_rows: int, n_given: int) -> Iterator[np.ndarray]:
         rows = (row for line, row in self._rows() if line > self._n_skip)
@@ -137,8 +138,8 @@ class CsvReader:
             at_least = "At least " if n_rows == _COUNTED_ROWS else ""
             raise SourceError(
                 f"{self.label}, line {line}, column {self._name(column)}: the value is missing or infinite "
-                f"({field!r}). {at_least}{n_missing} row{' has' if n_missing == 1 else 's have'} such values: drop them, or fill in "
-                "the values."
+                f"({field!r}). {at_least}{n_missing} row{' has' if n_missing == 1 else 's have'} such "
+                "values: drop them, or fill in the values."
             )
 
     def _refuse_row(self, line: int, row: list[str]) -> NoReturn:

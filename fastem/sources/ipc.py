@@ -38,11 +38,12 @@ class IpcReader:
         self.n_columns = len(self._fields.names)
         self._spans: list[Span] | None = None
         self.n_rows: int | None = None
-        if self.n_columns and not self._is_stream:
-            self._spans = self._count_rows()
-            self.n_rows = self._spans[-1][1] if self._spans else 0
-        if self.n_rows == 0 or not self.n_columns:
-            raise NoRowsError(f"{self.label} holds no rows: its shape is {(self.n_rows or 0, self.n_columns)}.")
+        sizes = self._sizes() if self.n_columns else []
+        if not sum(sizes):
+            raise NoRowsError(f"{self.label} holds no rows: its shape is {(0, self.n_columns)}.")
+        if not self._is_stream:
+            self._spans = list(pairwise(accumulate(sizes, initial=0)))
+            self.n_rows = sum(sizes)
 
     @contextmanager
     def _open(self, columns: Sequence[int] = ()) -> Iterator[Any]:
@@ -62,15 +63,17 @@ class IpcReader:
         with file:
             yield batches
 
-    def _count_rows(self) -> list[Span]:
+    def _sizes(self) -> list[int]:
+        """Rows of the batches; of a stream, those of the first that has any."""
         pyarrow = require("pyarrow", "io", "reading Arrow files")
         try:
             # Only the first column is read.
             with self._open([0]) as batches:
-                sizes = [batches.get_batch(i).num_rows for i in range(batches.num_record_batches)]
+                if self._is_stream:
+                    return [next((batch.num_rows for batch in batches if batch.num_rows), 0)]
+                return [batches.get_batch(i).num_rows for i in range(batches.num_record_batches)]
         except (pyarrow.ArrowException, OSError) as error:
             raise SourceError(f"{self.label} is not a file of Arrow, or it is damaged: {error}") from error
-        return list(pairwise(accumulate(sizes, initial=0)))
 
     def non_numeric(self, columns: Sequence[int]) -> list[str]:
         return self._fields.non_numeric(columns)

@@ -16,8 +16,9 @@ from fastem.sources.reader import Reader, SourceError, Span
 from fastem.sources.shared import NoRowsError, column_labels, cut, file_stamp, recycler
 
 SUFFIXES = (".parquet", ".pq")
-# A column of a row group is read by the page instead of as a whole.
-_BUFFER_BYTES = 2**20
+# Columns of a row group are read by the page. Without this, and with what Arrow calls a pre-buffer, a pass holds
+# all of the file at its end.
+_BUFFER_BYTES = 2**18
 # pandas stores an index that is not 0, 1, 2, ... as a column of this name.
 _INDEX = "__index_level_"
 
@@ -58,7 +59,7 @@ class ParquetReader:
     def _open(self) -> Any:
         def open_file() -> Any:
             parquet = require("pyarrow.parquet", "io", "reading Parquet files")
-            return parquet.ParquetFile(self.label, buffer_size=_BUFFER_BYTES)
+            return parquet.ParquetFile(self.label, buffer_size=_BUFFER_BYTES, pre_buffer=False)
 
         return opened(open_file, self.label, "Parquet")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,5 +66,6 @@ def _walk(group: Any, prefix: str) -> Iterator[tuple[str, Any]]:
 
 
 def _close(store: Any) -> None:
-    if hasattr(store, "close"):
+    # A zip file that could not be opened has nothing to close.
+    with suppress(AttributeError):
         store.close()
