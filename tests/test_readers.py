@@ -7,6 +7,7 @@ import gc
 import gzip
 import os
 import random as pyrandom
+import sys
 import tracemalloc
 from itertools import pairwise
 from pathlib import Path
@@ -24,6 +25,7 @@ import pyarrow.parquet as pq
 import pytest
 import zarr
 
+from fastem._extras import MissingExtraError
 from fastem.sources.arrow import TableReader, is_table
 from fastem.sources.csv import CsvReader
 from fastem.sources.files import readers_of
@@ -740,3 +742,23 @@ def test_spans_are_whole_runs_where_they_fit():
     assert even_spans(10**6, 24)[:2] == [(0, 168960), (168960, 337920)]
     assert even_spans(10**6, 4096)[0] == (0, 1024)
     assert even_spans(5, 2**30) == [(i, i + 1) for i in range(5)]
+
+
+# Libraries that are not installed.
+
+
+@pytest.mark.parametrize(
+    ("kind", "module", "purpose"),
+    [
+        ("rows.parquet", "pyarrow", "reading Parquet files needs pyarrow"),
+        ("rows.arrow", "pyarrow", "reading Arrow files needs pyarrow"),
+        ("rows.csv", "pyarrow", "reading CSV files needs pyarrow"),
+        ("rows.h5", "h5py", "reading HDF5 files needs h5py"),
+        ("rows.zarr", "zarr", "reading Zarr arrays needs zarr"),
+    ],
+)
+def test_a_missing_library_is_told_with_the_remedy(make, tmp_path, monkeypatch, kind, module, purpose):
+    make(kind, rows_of())
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtraError, match=rf"{purpose}.*pip install 'fastem\[io\]'"):
+        read(FILES[kind][0](tmp_path / kind))
