@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from fastem.sources.array import ArraySource, draw_rows
+from fastem.sources.reader import SourceError, Span
+from fastem.sources.shared import NoRowsError, column_labels, cut, even_spans, recycler
 from fastem.sources.source import Chunk, chunk_rows
 
 _CHUNK_BYTES = 4 * 2**20
@@ -69,3 +71,51 @@ class FrameSource:
         if hasattr(self._frame, "iloc"):
             return self._frame.iloc[rows].to_numpy(dtype=np.float64, na_value=np.nan)
         return np.asarray(self._frame[rows].to_numpy(), dtype=np.float64)
+
+
+class FrameReader:
+    """Rows of a data frame of pandas or polars; missing values become NaN.
+
+    Raises
+    ------
+    SourceError
+        When there are none.
+    """
+
+    def __init__(self, frame: Any, label: str = "the data frame"):
+        self.label = label
+        self._frame = frame
+        self.names: list[str] | None = [str(name) for name in frame.columns]
+        self.n_rows, self.n_columns = frame.shape
+        if not (self.n_rows and self.n_columns):
+            raise NoRowsError(f"{label} holds no rows: its shape is {frame.shape}.")
+
+    def non_numeric(self, columns: Sequence[int]) -> list[str]:
+        dtypes = self._dtypes()
+        return column_labels(self.names, [column for column in columns if not _is_numeric(dtypes[column])])
+
+    def spans(self) -> list[Span]:
+        return even_spans(self.n_rows, 8 * self.n_columns)
+
+    def stamp(self) -> Any:
+        return None
+
+    def pieces(self, columns: Sequence[int], max_rows: int, span: Span | None = None) -> Iterator[np.ndarray]:
+        wrong = self.non_numeric(columns)
+        if wrong:
+            raise SourceError(f"{self.label} holds no numbers in the columns {', '.join(wrong)}.")
+        names = [str(self._dtypes()[column]).lower() for column in columns]
+        dtype = np.dtype(np.float32 if all(name in ("float16", "float32") for name in names) else np.float64)
+        first, end = span or (0, self.n_rows)
+        for start, stop in cut(first, end, max_rows):
+            if hasattr(self._frame, "iloc"):
+                yield self._frame.iloc[start:stop, list(columns)].to_numpy(dtype=dtype, na_value=np.nan)
+            else:
+                part = self._frame[start:stop]
+                piece = recycler.array((stop - start, len(columns)), dtype, order="F")
+                for values, column in zip(piece.T, columns, strict=True):
+                    values[:] = np.asarray(part.to_series(column).to_numpy(), dtype=dtype)
+                yield piece
+
+    def _dtypes(self) -> list[Any]:
+        return list(self._frame.dtypes)

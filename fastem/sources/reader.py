@@ -31,7 +31,9 @@ class Reader(Protocol):
     label: str
     names: list[str] | None
     n_columns: int
-    n_rows: int | None
+
+    @property
+    def n_rows(self) -> int | None: ...
 
     def non_numeric(self, columns: Sequence[int]) -> list[str]:
         """Names of those columns that are known not to hold real numbers or booleans."""

@@ -1,0 +1,122 @@
+"""Rows of an object that can be iterated again and again over arrays, data frames or tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastem.sources.arrow import TableReader, is_table
+from fastem.sources.frame import FrameReader, is_frame
+from fastem.sources.reader import Reader, SourceError, Span
+from fastem.sources.shared import NoRowsError, rows_text
+from fastem.sources.sliced import SlicedReader
+
+
+class IterableReader:
+    """Rows of arrays (N_i, D), data frames or tables that come one by one, from the start at each pass.
+
+    The first of them is looked at to learn the columns; those without rows are passed over.
+
+    Parameters
+    ----------
+    make_iterator : callable
+        Returns a new iterator by each call.
+    label : str
+
+    Raises
+    ------
+    SourceError
+        When there are no rows, no columns, or only one iterator.
+    """
+
+    n_rows: int | None = None
+
+    def __init__(self, make_iterator: Callable[[], Iterable[Any]], label: str):
+        self.label = label
+        self._make_iterator = make_iterator
+        iterator = iter(make_iterator())
+        try:
+            first = next((reader for item in iterator if (reader := self._reader(item, 0))), None)
+            if iter(make_iterator()) is iterator:
+                raise SourceError(
+                    f"{label} can be read once only, but its rows are needed many times. Return a new iterator by "
+                    "each call."
+                )
+        finally:
+            _close(iterator)
+        if first is None:
+            raise NoRowsError(f"{label} yields no rows.")
+        self.names: list[str] | None = first.names
+        self.n_columns = first.n_columns
+        self._not_numeric = {column: first.non_numeric([column]) for column in range(first.n_columns)}
+
+    def non_numeric(self, columns: Sequence[int]) -> list[str]:
+        return [name for column in columns for name in self._not_numeric[column]]
+
+    def spans(self) -> None:
+        return None
+
+    def stamp(self) -> Any:
+        return None
+
+    def pieces(self, columns: Sequence[int], max_rows: int, span: Span | None = None) -> Iterator[np.ndarray]:
+        row = 0
+        iterator = iter(self._make_iterator())
+        try:
+            for item in iterator:
+                reader = self._reader(item, row)
+                if reader is None:
+                    continue
+                self._require_same_columns(reader, row)
+                n_rows = 0
+                for piece in reader.pieces(columns, max_rows):
+                    n_rows += piece.shape[0]
+                    yield piece
+                    del piece
+                row += n_rows
+        finally:
+            _close(iterator)
+        if row == 0:
+            raise SourceError(
+                f"{self.label} yields no rows any more: it was exhausted by an earlier pass. Pass something that "
+                "starts again, such as a function that returns a new iterator."
+            )
+
+    def _reader(self, item: Any, row: int) -> Reader | None:
+        """What reads an item; None for one without rows."""
+        label = f"{self.label}, in the table from row {row} on"
+        try:
+            if is_frame(item):
+                return FrameReader(item, label)
+            if is_table(item):
+                return TableReader(item, label)
+            array = item if hasattr(item, "shape") and hasattr(item, "dtype") else np.asarray(item)
+            if len(array.shape) == 1 and array.shape[0]:
+                raise SourceError(
+                    f"{label}: its shape is {tuple(array.shape)}, but rows and columns are expected. Reshape it: "
+                    "array.reshape(-1, 1) is one column, and array.reshape(1, -1) one row."
+                )
+            return SlicedReader(np.asarray(array), label)
+        except NoRowsError:
+            return None
+
+    def _require_same_columns(self, reader: Reader, row: int) -> None:
+        if reader.n_columns == self.n_columns and reader.names == self.names:
+            return
+        stop = None if reader.n_rows is None else row + reader.n_rows
+        raise SourceError(
+            f"{rows_text(self.label, row, stop)}: {_columns_text(reader.n_columns, reader.names)}, where the first "
+            f"rows have {_columns_text(self.n_columns, self.names)}. All need the same columns in the same order."
+        )
+
+
+def _columns_text(n_columns: int, names: list[str] | None) -> str:
+    text = f"{n_columns} column{'' if n_columns == 1 else 's'}"
+    return text if names is None else f"{text} ({', '.join(names)})"
+
+
+def _close(iterator: Any) -> None:
+    if hasattr(iterator, "close"):
+        iterator.close()

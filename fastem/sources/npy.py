@@ -1,0 +1,133 @@
+"""Rows of a `.npy` file, read rather than mapped: a file cut short under a map would end the process."""
+
+from __future__ import annotations
+
+import math
+import os
+import tokenize
+from collections.abc import Iterator, Sequence
+from typing import IO, Any
+
+import numpy as np
+
+from fastem.sources.reader import SourceError, Span
+from fastem.sources.shared import (
+    NoRowsError,
+    column_labels,
+    cut,
+    even_spans,
+    file_stamp,
+    is_numeric,
+    piece_dtype,
+    recycler,
+    require_content,
+    rows_text,
+)
+
+# What is read at once stays in the cache until it is converted.
+_READ_BYTES = 2**20
+
+
+class NpyReader:
+    """Rows of a `.npy` file: an array (N, D) or (N,) of real numbers, in rows or in columns, of any byte order.
+
+    Raises
+    ------
+    OSError
+    SourceError
+        For a file that is empty, damaged, cut short, or holds anything else.
+    """
+
+    names: list[str] | None = None
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.label = os.fspath(path)
+        require_content(self.label)
+        shape, self._by_column, self._dtype, self._offset = _read_header(self.label)
+        self.n_rows = shape[0]
+        self.n_columns = shape[1] if len(shape) == 2 else 1
+        self._row_bytes = self.n_columns * self._dtype.itemsize
+        size = os.stat(self.label).st_size
+        if size < self._offset + self.n_rows * self._row_bytes:
+            there = 0 if self._by_column else (size - self._offset) // self._row_bytes
+            raise self._cut_short(there, self.n_rows)
+
+    def non_numeric(self, columns: Sequence[int]) -> list[str]:
+        return [] if is_numeric(self._dtype) else column_labels(None, columns)
+
+    def spans(self) -> list[Span]:
+        return even_spans(self.n_rows, self._row_bytes)
+
+    def stamp(self) -> Any:
+        return file_stamp(self.label)
+
+    def pieces(self, columns: Sequence[int], max_rows: int, span: Span | None = None) -> Iterator[np.ndarray]:
+        start, stop = span or (0, self.n_rows)
+        read = self._read_columns if self._by_column else self._read_rows
+        with open(self.label, "rb", buffering=0) as file:
+            for first in range(start, stop, max_rows):
+                # No name here keeps the piece alive while the next one looks for memory.
+                yield read(file, columns, first, min(stop, first + max_rows))
+
+    def _read_rows(self, file: IO[bytes], columns: Sequence[int], start: int, stop: int) -> np.ndarray:
+        dtype = piece_dtype([self._dtype])
+        everything = list(columns) == list(range(self.n_columns))
+        file.seek(self._offset + start * self._row_bytes)
+        piece = recycler.array((stop - start, len(columns)), dtype)
+        if everything and dtype == self._dtype:
+            self._fill(file, piece, start, stop)
+            return piece
+        scratch = np.empty((min(stop - start, max(1, _READ_BYTES // self._row_bytes)), self.n_columns), self._dtype)
+        for first, end in cut(0, stop - start, scratch.shape[0]):
+            rows = scratch[: end - first]
+            self._fill(file, rows, start + first, start + end)
+            piece[first:end] = rows if everything else rows[:, list(columns)]
+        return piece
+
+    def _read_columns(self, file: IO[bytes], columns: Sequence[int], start: int, stop: int) -> np.ndarray:
+        dtype = piece_dtype([self._dtype])
+        piece = recycler.array((stop - start, len(columns)), dtype, order="F")
+        scratch = None if dtype == self._dtype else np.empty(stop - start, self._dtype)
+        for values, column in zip(piece.T, columns, strict=True):
+            file.seek(self._offset + (column * self.n_rows + start) * self._dtype.itemsize)
+            self._fill(file, values if scratch is None else scratch, start, stop)
+            if scratch is not None:
+                values[:] = scratch
+        return piece
+
+    def _fill(self, file: IO[bytes], array: np.ndarray, start: int, stop: int) -> None:
+        """Read an array that lies in one piece."""
+        memory = array.reshape(-1).view(np.uint8).data
+        done = 0
+        while done < len(memory):
+            n = file.readinto(memory[done : done + _READ_BYTES])  # type: ignore[attr-defined]
+            if not n:
+                raise self._cut_short(start, stop)
+            done += n
+
+    def _cut_short(self, start: int, stop: int) -> SourceError:
+        return SourceError(
+            f"{rows_text(self.label, start, stop)}: the file is cut short; its header tells of {self.n_rows} rows. "
+            "Write the file again."
+        )
+
+
+def _read_header(path: str) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    """Shape, whether columns lie in one piece, dtype, and where the values begin."""
+    try:
+        with open(path, "rb") as file:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, by_column, dtype = read(file)
+            offset = file.tell()
+    except (ValueError, TypeError, SyntaxError, EOFError, tokenize.TokenError) as error:
+        raise SourceError(f"{path} is not a NumPy file of numbers, or it is damaged: {error}") from error
+    if dtype.hasobject:
+        raise SourceError(f"{path} is not a NumPy file of numbers: it holds Python objects.")
+    if len(shape) not in (1, 2) or not is_numeric(dtype):
+        raise SourceError(
+            f"{path} holds an array of shape {shape} and dtype {dtype}; rows and columns of real numbers are expected."
+        )
+    if math.prod(shape) == 0 or min(shape) < 0:
+        raise NoRowsError(f"{path} holds no rows: its shape is {shape}.")
+    return shape, by_column and len(shape) == 2, dtype, offset

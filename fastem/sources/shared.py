@@ -1,0 +1,134 @@
+"""What readers share: memory used again, spans, the dtype of pieces, and words about rows and files."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from fastem.sources.reader import SourceError, Span
+
+SPAN_BYTES = 4 * 2**20
+_ROWS_MULTIPLE = 16896
+_KEPT_BYTES = 64 * 2**20
+
+
+class NoRowsError(SourceError):
+    """A file without rows."""
+
+
+class Recycler:
+    """Arrays in memory that is used again once nothing refers to it any more.
+
+    Fresh memory is handed out by the operating system page by page, and that takes longer than a read.
+    """
+
+    def __init__(self, kept_bytes: int = _KEPT_BYTES):
+        self._kept_bytes = kept_bytes
+        self._buffers: list[np.ndarray] = []
+        self._lock = threading.Lock()
+
+    def array(self, shape: tuple[int, int], dtype: np.dtype[Any], order: Any = "C") -> np.ndarray:
+        """An array of any content."""
+        n_bytes = shape[0] * shape[1] * dtype.itemsize
+        with self._lock:
+            buffer = self._free_buffer(n_bytes)
+            return buffer[:n_bytes].view(dtype).reshape(shape, order=order)
+
+    def _free_buffer(self, n_bytes: int) -> np.ndarray:
+        free = [i for i in range(len(self._buffers)) if _references(self._buffers, i) == _UNUSED]
+        fitting = [i for i in free if n_bytes <= self._buffers[i].nbytes <= max(2 * n_bytes, SPAN_BYTES)]
+        if fitting:
+            return self._buffers[fitting[0]]
+        buffer = np.empty(n_bytes, dtype=np.uint8)
+        if sum(kept.nbytes for kept in self._buffers) + n_bytes > self._kept_bytes:
+            self._buffers = [kept for i, kept in enumerate(self._buffers) if i not in free]
+        if sum(kept.nbytes for kept in self._buffers) + n_bytes <= self._kept_bytes:
+            self._buffers.append(buffer)
+        return buffer
+
+
+def _references(buffers: list[np.ndarray], i: int) -> int:
+    # Views of a buffer refer to it, and so do views of views.
+    return sys.getrefcount(buffers[i])
+
+
+# Counted in the same way, because Python's versions differ in what a call adds.
+_UNUSED = _references([np.empty(1)], 0)
+
+# One for all readers: a folder of a thousand files needs no more memory than one file.
+recycler = Recycler()
+
+
+def piece_dtype(dtypes: Iterable[np.dtype[Any]]) -> np.dtype[Any]:
+    """float32 where that holds all columns, and float64 otherwise."""
+    single = all(dtype.kind == "f" and dtype.itemsize <= 4 for dtype in dtypes)
+    return np.dtype(np.float32 if single else np.float64)
+
+
+def is_numeric(dtype: np.dtype[Any]) -> bool:
+    """Whether a dtype holds real numbers or booleans."""
+    return dtype.kind in "biuf"
+
+
+def even_spans(n_rows: int, row_bytes: int, multiple: int | None = None) -> list[Span]:
+    """Parts of about 4 MiB of rows, of a whole multiple of rows (by default, of the rows of a run where they fit)."""
+    rows = max(1, SPAN_BYTES // row_bytes)
+    if multiple is None:
+        multiple = _ROWS_MULTIPLE if rows >= _ROWS_MULTIPLE else 1
+    return cut(0, n_rows, max(1, rows // multiple) * multiple)
+
+
+def cut(start: int, stop: int, n_rows: int) -> list[Span]:
+    """Parts of at most `n_rows` rows, that meet at multiples of `n_rows`."""
+    edges = [start, *range((start // n_rows + 1) * n_rows, stop, n_rows), stop]
+    return list(pairwise(edges)) if start < stop else []
+
+
+def convert(rows: np.ndarray, columns: Sequence[int], dtype: np.dtype[Any]) -> np.ndarray:
+    """Chosen columns of rows (N, D), native and of this dtype; the rows themselves where these are just that."""
+    if list(columns) != list(range(rows.shape[1])):
+        rows = rows[:, list(columns)]
+    return rows.astype(dtype, copy=False)
+
+
+def parts(array: np.ndarray, max_rows: int) -> Iterator[np.ndarray]:
+    """Views of at most `max_rows` rows."""
+    for start in range(0, array.shape[0], max_rows):
+        yield array[start : start + max_rows]
+
+
+def rows_text(label: str, start: int, stop: int | None) -> str:
+    """Rows of a file in words."""
+    return f"{label}, rows from {start}" if stop is None else f"{label}, rows {start} to {stop - 1}"
+
+
+def missing_value(label: str, row: int, column: str) -> SourceError:
+    """The error for a value that is not there."""
+    return SourceError(
+        f"{label}, row {row}, column {column} (counted from 0): the value is missing. Drop such rows, or fill in the "
+        "values."
+    )
+
+
+def column_labels(names: Sequence[str] | None, columns: Iterable[int]) -> list[str]:
+    """How to call columns: by their names, or by their positions."""
+    return [(names[column] if names else "") or str(column) for column in columns]
+
+
+def require_content(path: str) -> None:
+    """Raise for a file that cannot be opened (OSError, by Python's own words) or is empty."""
+    with open(path, "rb") as file:
+        if not file.read(1):
+            raise NoRowsError(f"{path} is empty.")
+
+
+def file_stamp(path: str) -> tuple[int, int, int]:
+    """What tells that a file was written again."""
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns, status.st_ino

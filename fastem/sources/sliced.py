@@ -1,0 +1,157 @@
+"""Rows of anything that has a shape, a dtype and slices: datasets of h5py, arrays of Zarr, and the like."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from itertools import accumulate, pairwise
+from typing import Any
+
+import numpy as np
+
+from fastem.sources.reader import SourceError, Span
+from fastem.sources.shared import (
+    NoRowsError,
+    convert,
+    cut,
+    even_spans,
+    file_stamp,
+    is_numeric,
+    parts,
+    piece_dtype,
+    rows_text,
+)
+
+
+class SlicedReader:
+    """Rows of an object with `shape` (N, D) or (N,), `dtype`, and slices along rows that NumPy understands.
+
+    Raises
+    ------
+    SourceError
+        For another shape, for no rows, and for values that are not real numbers.
+    """
+
+    names: list[str] | None = None
+
+    def __init__(self, array: Any, label: str):
+        self.label = label
+        self._array = array
+        shape, self._dtype = tuple(array.shape), np.dtype(array.dtype)
+        if len(shape) not in (1, 2) or not is_numeric(self._dtype):
+            raise SourceError(
+                f"{label} holds an array of shape {shape} and dtype {self._dtype}; rows and columns of real numbers "
+                "are expected."
+            )
+        self.n_rows = shape[0]
+        self.n_columns = shape[1] if len(shape) == 2 else 1
+        if not (self.n_rows and self.n_columns):
+            raise NoRowsError(f"{label} holds no rows: its shape is {shape}.")
+        self._chunks = (getattr(array, "chunks", None) or (None,))[0]
+
+    def non_numeric(self, columns: Sequence[int]) -> list[str]:
+        return []
+
+    def spans(self) -> list[Span]:
+        if isinstance(self._chunks, tuple):
+            return list(pairwise(accumulate(self._chunks, initial=0)))
+        return even_spans(self.n_rows, self.n_columns * self._dtype.itemsize, self._chunks)
+
+    def stamp(self) -> Any:
+        return None
+
+    def pieces(self, columns: Sequence[int], max_rows: int, span: Span | None = None) -> Iterator[np.ndarray]:
+        dtype = piece_dtype([self._dtype])
+        for start, stop in self._reads(max_rows, *(span or (0, self.n_rows))):
+            rows = self._read(start, stop)
+            for part in parts(rows, max_rows):
+                yield convert(part, columns, dtype)
+
+    def _reads(self, max_rows: int, start: int, stop: int) -> list[Span]:
+        """Parts that share no chunk, so that none is read (and decompressed) twice."""
+        if isinstance(self._chunks, tuple):
+            bounds = [(max(start, low), min(stop, high)) for low, high in self.spans()]
+            return [(low, high) for low, high in bounds if low < high]
+        chunk = self._chunks or 1
+        return cut(start, stop, max(1, max_rows // chunk) * chunk)
+
+    def _read(self, start: int, stop: int) -> np.ndarray:
+        try:
+            rows = np.asarray(self._array[start:stop])
+        # Whatever reads the array has errors of its own.
+        except Exception as error:
+            raise SourceError(f"{rows_text(self.label, start, stop)}: cannot be read: {error}") from error
+        if rows.shape[0] != stop - start:
+            raise SourceError(f"{rows_text(self.label, start, stop)}: there are only {start + rows.shape[0]} rows.")
+        return rows.reshape(stop - start, -1)
+
+
+class StoredReader:
+    """Rows of an array in a file that may hold several: opened and closed by each pass.
+
+    Parameters
+    ----------
+    path : path
+    name : str, optional
+        Of the array; may be left out when there is only one.
+
+    Raises
+    ------
+    OSError
+    SourceError
+        For a file that is damaged, and when the array is not there.
+    """
+
+    names: list[str] | None = None
+
+    def __init__(self, path: str | os.PathLike[str], name: str | None = None):
+        self.path = os.fspath(path)
+        self.label = self.path if name is None else f"{self.path}::{name}"
+        with self._open() as root:
+            self._name = self._only_array(root) if name is None else name
+            reader = self._reader(root)
+        self.n_rows, self.n_columns, self._spans = reader.n_rows, reader.n_columns, reader.spans()
+
+    def _open(self) -> AbstractContextManager[Any]:
+        """What holds the arrays; SourceError for a file that is damaged."""
+        raise NotImplementedError
+
+    def _arrays(self, root: Any) -> dict[str, Any]:
+        """All arrays by their names."""
+        raise NotImplementedError
+
+    def non_numeric(self, columns: Sequence[int]) -> list[str]:
+        return []
+
+    def spans(self) -> list[Span]:
+        return self._spans
+
+    def stamp(self) -> Any:
+        return file_stamp(self.path)
+
+    def pieces(self, columns: Sequence[int], max_rows: int, span: Span | None = None) -> Iterator[np.ndarray]:
+        with self._open() as root:
+            reader = self._reader(root)
+            yield from reader.pieces(columns, max_rows, span or (0, self.n_rows))
+
+    def _reader(self, root: Any) -> SlicedReader:
+        arrays = self._arrays(root)
+        if self._name not in arrays:
+            raise SourceError(f"{self.path} has no array {self._name!r}. It holds: {_listed(arrays)}.")
+        return SlicedReader(arrays[self._name], self.label)
+
+    def _only_array(self, root: Any) -> str:
+        arrays = self._arrays(root)
+        tables = [name for name, array in arrays.items() if len(array.shape) in (1, 2) and is_numeric(array.dtype)]
+        if len(tables) != 1:
+            raise SourceError(
+                f"{self.path} holds {len(tables)} arrays of rows and columns of numbers (all arrays: "
+                f"{_listed(arrays)}). Name one: {self.path}::{tables[0] if tables else 'name'}"
+            )
+        return tables[0]
+
+
+def _listed(arrays: dict[str, Any]) -> str:
+    texts = [f"{name} {tuple(array.shape)} {array.dtype}" for name, array in arrays.items()]
+    return ", ".join(texts) or "nothing"
