@@ -77,7 +77,7 @@ def test_chunks_of_any_size_give_the_same_answer_to_rounding(data):
 
 @pytest.mark.parametrize("chunk_rows", [100, 528, 5000, ROWS_PER_RUN + 1])
 def test_chunk_rows_decides_the_size_of_chunks_and_nothing_else(chunk_rows):
-    X = rows()
+    X = rows(max(8000, 2 * chunk_rows))
     expected, found = fitted(X), fitted([X], chunk_rows=chunk_rows)
     np.testing.assert_allclose(found.means_, expected.means_, rtol=1e-10)
     seen = []
@@ -92,7 +92,7 @@ def test_chunk_rows_decides_the_size_of_chunks_and_nothing_else(chunk_rows):
         patch.setattr(ArraySource, "chunks", spy)
         fitted(X, chunk_rows=chunk_rows)
     whole = {100: 100, 528: 528, 5000: 9 * 528, ROWS_PER_RUN + 1: ROWS_PER_RUN}
-    assert max(seen) == whole[chunk_rows]
+    assert set(seen[:-1]) - {len(X) % whole[chunk_rows]} == {whole[chunk_rows]}
 
 
 def test_memory_limit_decides_the_size_of_chunks():
@@ -187,13 +187,13 @@ def test_an_iterator_is_refused_by_what_reads_many_times():
 
 def test_a_function_that_returns_the_same_iterator_is_found_out():
     pieces = iter([rows(600), rows(600)])
-    with pytest.raises(ValueError, match="exhausted|again"):
+    with pytest.raises(ValueError, match=r"can be read once only.*Return a new iterator by each call"):
         fitted(lambda: pieces)
 
 
 def test_a_stream_that_gives_other_rows_at_each_pass_is_found_out():
     n_rows = iter(range(500, 600))
-    with pytest.raises(SourceError, match=r"rows 0 to 49\d in an earlier pass.*same rows at every pass"):
+    with pytest.raises(SourceError, match=r"rows 0 to 50. in an earlier pass.*same rows at every pass"):
         fitted(lambda: iter([rows(next(n_rows))]))
 
 

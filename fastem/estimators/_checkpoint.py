@@ -70,7 +70,7 @@ class Checkpoint:
         header, arrays = read_archive(self._path)
         if "progress" not in header:
             raise ModelFileError(f"{self._path} holds a model, but no fit to go on with. Use resume=False.")
-        self._require_same_fit(header, arrays)
+        self._require_same_settings(header["settings"])
         try:
             search: Search = unpack(header["progress"], arrays, self._classes())
         except (KeyError, TypeError, ValueError) as error:
@@ -80,20 +80,20 @@ class Checkpoint:
                 f"The checkpoint is of {search.n_rows} rows of total weight {search.weight:g}, but now there are "
                 f"{new.n_rows} of {new.weight:g}. {self._remedy()}"
             )
+        for name, value in self._model.family.constraints().items():
+            if not np.array_equal(arrays.get(f"constraint/{name}", ()), value):
+                raise ValueError(f"The checkpoint is of other data: their {name} was another. {self._remedy()}")
         if search.best is not None:
             search.best = replace(search.best, reason=Reason(search.best.reason))
         return search
 
-    def _require_same_fit(self, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    def _require_same_settings(self, settings: dict[str, Any]) -> None:
         for name in _BINDING:
-            now, then = getattr(self._estimator, name), header["settings"].get(name)
+            now, then = getattr(self._estimator, name), settings.get(name)
             if now != then:
                 raise ValueError(
                     f"The checkpoint is of a fit with {name}={then!r}, but now it is {now!r}. {self._remedy()}"
                 )
-        for name, value in self._model.family.constraints().items():
-            if not np.array_equal(arrays.get(f"constraint/{name}", ()), value):
-                raise ValueError(f"The checkpoint is of other data: their {name} was another. {self._remedy()}")
 
     def _remedy(self) -> str:
         return f"Fit the same data with the same settings, or begin anew with another checkpoint than {self._path}."
