@@ -10,7 +10,7 @@ import pytest
 from fastem import GaussianMixture
 from fastem.reading import ROWS_PER_RUN
 from fastem.rows import rows_of
-from fastem.sources import ArraySource, FrameSource, as_source
+from fastem.sources import ArraySource, StreamedSource, as_source
 
 
 def containers(X):
@@ -84,7 +84,7 @@ def test_frames_of_one_block_are_not_copied(X):
     source = as_source(frame)
     assert isinstance(source, ArraySource)
     assert np.shares_memory(source.X, frame.iloc[:, 0].to_numpy())
-    assert isinstance(as_source(pd.DataFrame({"a": X[:, 0], "b": X[:, 1].astype(np.float32)})), FrameSource)
+    assert isinstance(as_source(pd.DataFrame({"a": X[:, 0], "b": X[:, 1].astype(np.float32)})), StreamedSource)
 
 
 def test_rows_of_reads_any_strides():

@@ -7,12 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fastem.sources.array import ArraySource, draw_rows
 from fastem.sources.reader import SourceError, Span
 from fastem.sources.shared import NoRowsError, column_labels, cut, even_spans, recycler
-from fastem.sources.source import Chunk, chunk_rows
-
-_CHUNK_BYTES = 4 * 2**20
 
 
 def is_frame(X: Any) -> bool:
@@ -47,30 +43,6 @@ def array_view(frame: Any) -> np.ndarray | None:
     except (RuntimeError, ValueError, TypeError):
         return None
     return view if view.ndim == 2 and view.dtype.kind == "f" else None
-
-
-class FrameSource:
-    """Rows of a data frame whose columns lie apart in memory: converted to float64 a few megabytes at a time."""
-
-    def __init__(self, frame: Any, weight: np.ndarray | None = None):
-        self._frame = frame
-        self.weight = weight
-        self.n_rows, self.n_features = frame.shape
-
-    def chunks(self, max_rows: int | None = None) -> Iterator[Chunk]:
-        step = chunk_rows(self.n_features * 8, _CHUNK_BYTES, max_rows)
-        for start in range(0, self.n_rows, step):
-            rows = slice(start, start + step)
-            yield Chunk(self._read(rows), None if self.weight is None else self.weight[rows], start)
-
-    def sample(self, n_rows: int, random: np.random.Generator) -> ArraySource:
-        rows = draw_rows(n_rows, self.n_rows, self.weight, random)
-        return ArraySource(self._read(rows), None if self.weight is None else self.weight[rows])
-
-    def _read(self, rows: slice | np.ndarray) -> np.ndarray:
-        if hasattr(self._frame, "iloc"):
-            return self._frame.iloc[rows].to_numpy(dtype=np.float64, na_value=np.nan)
-        return np.asarray(self._frame[rows].to_numpy(), dtype=np.float64)
 
 
 class FrameReader:

@@ -73,7 +73,8 @@ class IterableReader:
                 n_rows = 0
                 for piece in reader.pieces(columns, max_rows):
                     n_rows += piece.shape[0]
-                    yield piece
+                    # Rows are worked on while the next item is made, and that may be in the same memory.
+                    yield piece.copy(order="K")
                     del piece
                 row += n_rows
         finally:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from fastem.sources.reader import SourceError, Span
+from fastem.sources.source import ROWS_PER_RUN
 
 SPAN_BYTES = 4 * 2**20
-_ROWS_MULTIPLE = 16896
 _KEPT_BYTES = 64 * 2**20
 
 
@@ -80,7 +80,7 @@ def even_spans(n_rows: int, row_bytes: int, multiple: int | None = None) -> list
     """Parts of about 4 MiB of rows, of a whole multiple of rows (by default, of the rows of a run where they fit)."""
     rows = max(1, SPAN_BYTES // row_bytes)
     if multiple is None:
-        multiple = _ROWS_MULTIPLE if rows >= _ROWS_MULTIPLE else 1
+        multiple = ROWS_PER_RUN if rows >= ROWS_PER_RUN else 1
     return cut(0, n_rows, max(1, rows // multiple) * multiple)
 
 
