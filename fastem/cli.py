@@ -107,9 +107,11 @@ def _tell(kind: str, message: str) -> None:
     typer.echo(f"{kind}: {' '.join(message.split())}", err=True)
 
 
-def _in_options(message: str) -> str:
-    """A message of the estimator, whose parameters bear the names of options."""
+def _in_options(message: str, files: Sequence[Path]) -> str:
+    """A message of the estimator, whose parameters bear the names of options, and whose X that of the file."""
     message = message.replace("fastem.open_source(X, columns=[...])", "--columns")
+    name = str(files[0]) if len(files) == 1 else f"one of {len(files)} files"
+    message = re.sub(r"(?<!['\w])(Input )?X(?!['\w])", lambda _: name, message)
     names = "|".join(_OPTIONS)
     return re.sub(rf"(?<!['\w])({names})(?!['\w])", lambda match: _OPTIONS[match[0]], message)
 
@@ -264,7 +266,7 @@ def fit_command(
         max_iter=max_iter, reg_covar=reg_covar, random_state=seed, memory_limit=memory, checkpoint=checkpoint,
         checkpoint_interval=checkpoint_interval, n_threads=threads, verbose=int(verbose), progress=progress,
     )  # fmt: skip
-    notices = _fit(mixture, source, resume)
+    notices = _fit(mixture, source, files, resume)
     if output is not None:
         mixture.save(output)
     if plot is not None:
@@ -314,7 +316,7 @@ def predict_command(
     names = [f"component {k}" for k in range(mixture.n_components)] if proba else ["label"]
     counts = np.zeros(mixture.n_components)
     kept: list[np.ndarray] = []
-    with nullcontext() if as_json and output is None else open_output(output, names) as writer, _in_a_users_words():
+    with nullcontext() if as_json and output is None else open_output(output, names) as writer, _in_a_users_words(files):
         for _, values in mixture._scores(mixture._rows(source), "posterior" if proba else "label"):
             counts += values.sum(axis=0) if proba else np.bincount(values, minlength=counts.size)
             if writer is None:
@@ -345,7 +347,7 @@ def score_command(
     """
     mixture, source = _load_both(model, files, columns, weight_column)
     mixture.set_params(n_threads=threads, memory_limit=memory)
-    with _in_a_users_words():
+    with _in_a_users_words(files):
         criteria = mixture.criteria(source)
     if as_json:
         print_json({"file": _names(files), "model": model, "n_rows": source.n_rows, **criteria})
@@ -456,17 +458,17 @@ def _load_both(
     return load(model), _open(files, columns, weight_column)
 
 
-def _fit(mixture: GaussianMixture, source: Source, resume: bool) -> list[str]:
+def _fit(mixture: GaussianMixture, source: Source, files: Sequence[Path], resume: bool) -> list[str]:
     """Fit, and return what the estimator warned of."""
     # What the fit prints while it runs is not its result.
-    with warnings.catch_warnings(record=True) as caught, redirect_stdout(sys.stderr), _in_a_users_words():
+    with warnings.catch_warnings(record=True) as caught, redirect_stdout(sys.stderr), _in_a_users_words(files):
         warnings.simplefilter("always")
         mixture.fit(source, resume=resume)
-    return [_in_options(str(warning.message)) for warning in caught]
+    return [_in_options(str(warning.message), files) for warning in caught]
 
 
 @contextmanager
-def _in_a_users_words() -> Iterator[None]:
+def _in_a_users_words(files: Sequence[Path]) -> Iterator[None]:
     """Tell errors by options, and on stderr what is compiled meanwhile."""
     from fastem.estimators._running import telling_compilations_to
 
@@ -474,7 +476,7 @@ def _in_a_users_words() -> Iterator[None]:
         try:
             yield
         except ValueError as error:
-            raise ValueError(_in_options(str(error))) from error
+            raise ValueError(_in_options(str(error), files)) from error
 
 
 def _counts(labels: np.ndarray, n_components: int) -> np.ndarray:

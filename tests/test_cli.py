@@ -18,7 +18,6 @@ from typer.testing import CliRunner
 
 import fastem
 from fastem import GaussianMixture, _jit, kernel
-from fastem._table import open_table, read_table
 from fastem.cli import app, fit_command
 from fastem.estimators import _running
 
@@ -92,8 +91,8 @@ def test_fit_finds_the_reference_optimum(faithful, mixture):
     np.testing.assert_allclose(np.array(found["means"])[order], [[2.0364, 54.478], [4.2897, 79.968]], atol=1e-2)
     assert found["means"] == mixture.means_.tolist()
     assert found["covariances"] == mixture.covariances_.tolist()
-    assert found["aic"] == mixture.aic(faithful)
-    assert found["bic"] == mixture.bic(faithful)
+    assert found["aic"] == pytest.approx(mixture.aic(faithful), rel=1e-12)
+    assert found["bic"] == pytest.approx(mixture.bic(faithful), rel=1e-12)
     assert found["lower_bounds"] == mixture.lower_bounds_
     assert found["feature_names"] == ["eruptions", "waiting"]
     assert found["settings"]["random_state"] == 0
@@ -182,7 +181,8 @@ def test_what_a_fit_tells_while_it_runs_goes_to_stderr():
     assert "nats per row" in result.stderr
     json.loads(result.stdout)
     result = succeed("fit", FAITHFUL, "-k", 2, "--progress", "--json")
-    assert "iteration" in result.stderr
+    assert "epoch" in result.stderr
+    assert "left to gain" in result.stderr
     json.loads(result.stdout)
 
 
@@ -282,40 +282,12 @@ def test_csv_with_and_without_a_header_and_compressed(write, header):
         assert found["feature_names"] == (["eruptions", "waiting"] if header else None)
 
 
-@pytest.mark.parametrize(
-    ("text", "names"),
-    [
-        ("a,b\n1,2\n", ["a", "b"]),
-        ("a,b,c\n1,x,\n", ["a", "b", "c"]),
-        ('\n\n" a ",2\n1,2\n', ["a", "2"]),
-        ("1,2\n3,4\n", None),
-        ("x,2\ny,4\n", None),
-        ("NA,2\n3,4\n", None),
-        ("1e3\n", None),
-    ],
-)
-def test_header_is_detected(write, text, names):
-    assert open_table(write("table.csv", text)).names == names
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16])
 def test_npy(write, faithful, dtype):
     rows = faithful.astype(dtype)
     found = succeed_json("fit", write("rows.npy", rows), "-k", 2, "--seed", 0)
     assert found["means"] == GaussianMixture(2, random_state=0).fit(rows).means_.tolist()
     assert found["feature_names"] is None
-
-
-@pytest.mark.parametrize(
-    "columns", [None, ["1"], ["0", "2", "4"], ["3", "2", "1"], ["3", "2", "1", "0"], ["0", "4"], ["2", "0", "1"]]
-)
-def test_npy_is_read_in_place(write, columns):
-    rows = np.arange(30, dtype=np.float32).reshape(6, 5)
-    file = open_table(write("rows.npy", rows))
-    table = read_table(file, columns)
-    np.testing.assert_array_equal(table.X, rows if columns is None else rows[:, [int(column) for column in columns]])
-    assert table.X.dtype == np.float32
-    assert np.shares_memory(table.X, file.array) is (columns != ["2", "0", "1"])
 
 
 # Saved models.
@@ -463,7 +435,7 @@ def test_plot_without_matplotlib_names_the_extra(tmp_path, monkeypatch):
         ("a.csv.gz", "a\n1\n", (), ["not a CSV file", "Not a gzipped file"]),
         ("a.csv.gz", gzip.compress(b"a\n" + b"1\n2\n" * 9000)[:50], (), ["a.csv.gz is not a CSV file", "damaged"]),
         ("a.csv", "a\n1e200\n2e200\n", (), ["so large"]),
-        ("a.csv", "a,w\n1,-1\n2,1\n", ("--weight-column", "w"), ["Negative", "--weight-column"]),
+        ("a.csv", "a,w\n1,-1\n2,1\n", ("--weight-column", "w"), ["row 0", "column 'w'", "not negative"]),
         ("a.csv", "a,w\n1,0\n2,0\n", ("--weight-column", "w"), ["eight"]),
         ("a.csv", "a,b\n1,2\n3,4\n", ("--init", "quantile"), ["--init='quantile' is for one feature"]),
         ("a.npy", b"", (), ["a.npy is empty"]),
@@ -473,8 +445,8 @@ def test_plot_without_matplotlib_names_the_extra(tmp_path, monkeypatch):
         ("a.npy", np.array(["a", "b"]), (), ["dtype <U1", "real numbers"]),
         ("a.npy", np.ones(3) + 1j, (), ["dtype complex128"]),
         ("a.npy", np.array([1, None], dtype=object), (), ["not a NumPy file of numbers"]),
-        ("a.npy", np.array([[1.0, 2.0], [3.0, np.nan]]), (), ["Row 1, column 1", "missing"]),
-        ("a.npy", np.array([[1, 2, 3.0], [3, 4, np.inf]]), ("--columns", "0,2"), ["Row 1, column 2", "infinite"]),
+        ("a.npy", np.array([[1.0, 2.0], [3.0, np.nan]]), (), ["a.npy contains NaN", "row 1, column 1"]),
+        ("a.npy", np.array([[1, 2, 3.0], [3, 4, np.inf]]), ("--columns", "0,2"), ["a.npy contains infinity", "row 1, column 2"]),
         ("a.npy", np.ones((2, 2)), ("--columns", "b"), ["no column 'b'", "Its columns: 0 to 1"]),
     ],
 )
@@ -521,8 +493,8 @@ def test_files_that_do_not_fit_the_model(write, model, tmp_path):
     message = fail("predict", model, other)
     assert "no column eruptions, which" in message
     assert "Its columns: a, waiting" in message
-    assert "fitted to 2 columns, but 3 would be taken" in fail("score", model, write("rows.npy", np.ones((4, 3))))
-    assert "Row 2, column 1" in fail("predict", model, write("gap.npy", np.array([[1, 2], [1, 2], [1, np.nan]])))
+    assert "rows.npy has 3 features, but" in fail("score", model, write("rows.npy", np.ones((4, 3))))
+    assert "row 2, column 1" in fail("predict", model, write("gap.npy", np.array([[1, 2], [1, 2], [1, np.nan]])))
     assert "line 2, column waiting" in fail("score", model, write("gap.csv", "eruptions,waiting\n1,\n"))
     for command in (("info", other), ("score", other, FAITHFUL)):
         assert "not a model file" in fail(*command)
