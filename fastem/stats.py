@@ -31,6 +31,8 @@ class Additive(_Fields):
 
     __slots__ = ()
     shared: tuple[str, ...] = ()
+    # A NumPy number times a record: NumPy would take the record for a sequence to make an array of.
+    __array_ufunc__ = None
 
     def _map(self, change: Any, *others: Any) -> Self:
         """Replace each summed field by `change(field, *fields of the others)`."""
@@ -50,6 +52,22 @@ class Additive(_Fields):
         return self._map(lambda a: a * factor)
 
     __rmul__ = __mul__  # type: ignore[assignment]
+
+    def by_component(self, factors: np.ndarray) -> Self:
+        """Scale the statistics of each component by its own factor (K,); fields have one entry for each component."""
+        return self._map(lambda a: a * factors.reshape(-1, *[1] * (np.ndim(a) - 1)))
+
+    def aligned(self, other: Self) -> Self:
+        """The same statistics, described by the `shared` fields of `other`. Nothing to do for a record without any."""
+        return self
+
+    def is_finite(self) -> bool:
+        """Whether every summed number is finite."""
+        return all(
+            value.is_finite() if isinstance(value, Additive) else bool(np.isfinite(value).all())
+            for name, value in zip(self._fields, self, strict=True)  # type: ignore[attr-defined]
+            if name not in self.shared
+        )
 
     def with_lanes(self, n_lanes: int) -> Self:
         """Zeros of the same shape, with `n_lanes` private accumulators."""
@@ -98,6 +116,18 @@ class ExpectedStats(Additive, _ExpectedFields):
     def objective(self) -> float:
         """Log-likelihood per unit of weight, in nats; minus infinity when a row is impossible."""
         return -np.inf if self.impossible > 0 else float(self.loglik / self.weight)
+
+    @property
+    def occupancy(self) -> np.ndarray:
+        """Expected number of rows (K,) that the family's statistics of each component hold."""
+        return np.asarray(self.family.n)
+
+    def by_component(self, factors: np.ndarray) -> Self:
+        """Scale the family's statistics only: what the components share stays as it is."""
+        return self._replace(family=self.family.by_component(factors))
+
+    def aligned(self, other: Self) -> Self:
+        return self._replace(latent=self.latent.aligned(other.latent), family=self.family.aligned(other.family))
 
     def with_lanes(self, n_lanes: int) -> Self:
         zeros = np.zeros(n_lanes)

@@ -103,3 +103,9 @@ def fit(X, weights, means, covariances, covariance_type, n_iter, row_weight=None
         stats = e_step(X, row_weight, weights, means, covariances, covariance_type)
         weights, means, covariances = m_step(stats, means, covariance_type)
     return weights, means, covariances
+
+
+def free_energy(joint, resp):
+    """Neal & Hinton's F of rows with these responsibilities: expected log joint density plus entropy."""
+    entropy = -np.where(resp > 0, resp * np.log(np.where(resp > 0, resp, 1.0)), 0.0)
+    return float((resp * joint + entropy).sum())

@@ -57,6 +57,7 @@ def test_scaling_is_linear(case, model):
     stats = e_step(model, case.params(model), case.rows(model, 300))
     assert_close(2.0 * stats, stats + stats)
     assert_close(0.25 * stats + stats * 0.75, stats)
+    assert_same_bits(np.float64(0.25) * stats, 0.25 * stats)
 
 
 @pytest.mark.parametrize(("n_components", "n_features"), SIZES)

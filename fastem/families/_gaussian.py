@@ -55,6 +55,9 @@ class PivotedMoments(Additive, _MomentFields):
         sxx = self.sxx + self.spread(self.sx, shift) + self.spread(shift, self.sx) + self.spread(n_shift, shift)
         return self._replace(sx=self.sx + n_shift, sxx=sxx, pivot=pivot)
 
+    def aligned(self, other: Self) -> Self:
+        return self if np.array_equal(self.pivot, other.pivot) else self.about(other.pivot)
+
     def __add__(self, other: Self) -> Self:  # type: ignore[override]
         if np.array_equal(self.pivot, other.pivot):
             return super().__add__(other)

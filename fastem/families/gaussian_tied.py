@@ -54,6 +54,19 @@ class GaussianTiedStats(PivotedMoments):
     def spread(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return a.T @ b
 
+    def by_component(self, factors: np.ndarray) -> Self:
+        """Scale each component; what all share, the scatter about the means, by the mean factor of the rows.
+
+        The components have one covariance, so that each of them is expected to give scatter in proportion
+        to its rows. The covariance of an M-step stays as it was.
+        """
+        scaled = self._replace(n=self.n * factors, sx=self.sx * factors[:, None])
+        total = self.n.sum()
+        mean_factor = scaled.n.sum() / total if total > 0 else 1.0
+        offset = self.sx / np.where(self.n > 0, self.n, 1.0)[:, None]
+        about_means = self.sxx - self.spread(self.sx, offset)
+        return scaled._replace(sxx=mean_factor * about_means + self.spread(scaled.sx, offset))
+
     def collapse(self, n_filled: int | None = None) -> Self:
         total = super().collapse(n_filled)
         return total._replace(sxx=symmetric(total.sxx))

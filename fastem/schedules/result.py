@@ -32,6 +32,21 @@ class Problem(Protocol):
         ...
 
 
+class PartialProblem(Protocol):
+    """What a schedule asks of a model when it looks at the data part by part.
+
+    What a part is, only the E-step knows: a chunk for a `Model`.
+    """
+
+    def e_step(self, params: Any, part: Any, /) -> ExpectedStats:
+        """Expected statistics of one part of the data."""
+        ...
+
+    def m_step(self, stats: ExpectedStats, /) -> tuple[Any, list[Rescue]]:
+        """Parameters of highest expected likelihood, and what had to be rescued."""
+        ...
+
+
 @dataclass
 class Trace:
     """The course of a fit.
@@ -39,7 +54,8 @@ class Trace:
     Attributes
     ----------
     objective : list of float
-        Nats per unit of weight, at the start and after each iteration that was kept; never falls.
+        Nats per unit of weight, at the start and after each iteration that was kept. That of batch EM never
+        falls.
     rescues : list of (int, Rescue)
         The iteration, and what its M-step had to rescue.
     remaining : float

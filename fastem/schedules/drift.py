@@ -1,0 +1,80 @@
+"""Whether a stream has changed: the test of Page and Hinkley on how well each batch was predicted."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Self
+
+import numpy as np
+
+# In standard deviations of the mean log-likelihood of a batch: what is tolerated of a batch, what alarms
+# in sum, and the most that one batch, which may hold an outlier, can add.
+TOLERANCE = 0.5
+THRESHOLD = 10.0
+MOST = 3.0
+# In batches: how far back mean and deviation remember, and how many there must be before any alarm.
+MEMORY = 100
+WARM_UP = 30
+# A difference of two batches counts as no more than this many deviations towards the deviation.
+_MOST_DIFFERENCE = 6.0
+
+
+class PageHinkley(NamedTuple):
+    """Running test for a fall of the prequential log-likelihood.
+
+    The falls below the running mean, less what is tolerated, are summed while the sum is positive. A rise, as
+    at the beginning of learning, never alarms: the running mean lags behind it. The deviation comes from
+    differences between neighbours, which a rise does not inflate. A stream that does not change raises about one
+    alarm in 100 000 batches.
+
+    Attributes
+    ----------
+    n : int
+        Batches since the last alarm.
+    mean : float
+        Running mean of the mean log-likelihoods, in nats.
+    variance : float
+        Of one row, as if rows were independent: a batch of weight w has `variance` / w.
+    last, last_weight : float
+        The batch before.
+    excess : float
+        The sum, in standard deviations.
+
+    References
+    ----------
+    Page (1954), *Continuous inspection schemes*, Biometrika 41, 100-115; Hinkley (1971), *Inference about the
+    change-point from cumulative sum tests*, Biometrika 58, 509-523.
+    """
+
+    n: int = 0
+    mean: float = 0.0
+    variance: float = 0.0
+    last: float = 0.0
+    last_weight: float = 1.0
+    excess: float = 0.0
+
+    def after(self, value: float, weight: float) -> tuple[Self, bool]:
+        """The test after a batch with this mean log-likelihood and weight, and whether it alarms.
+
+        After an alarm it begins anew.
+        """
+        cls = type(self)
+        if self.n == 0:
+            return cls(1, value, 0.0, value, weight), False
+        excess = self.excess
+        if self.n >= WARM_UP and self.variance > 0.0:
+            fall = (self.mean - value) / np.sqrt(self.variance / weight)
+            excess = max(0.0, excess + float(np.clip(fall, -MOST, MOST)) - TOLERANCE)
+            if excess > THRESHOLD:
+                return cls(), True
+        square = (value - self.last) ** 2 / (1.0 / weight + 1.0 / self.last_weight)
+        if self.n >= WARM_UP and self.variance > 0.0:
+            square = min(square, _MOST_DIFFERENCE**2 * self.variance)
+        n = self.n + 1
+        return cls(
+            n,
+            self.mean + (value - self.mean) / min(n, MEMORY),
+            self.variance + (square - self.variance) / min(n - 1, MEMORY),
+            value,
+            weight,
+            excess,
+        ), False
