@@ -67,6 +67,11 @@ class Model:
         family, rescues = self.family.m_step(stats.family)
         return Params(self.latent.m_step(stats.latent), family), rescues
 
+    def stats_of(self, params: Params) -> ExpectedStats:
+        """Statistics per unit of weight, of which an M-step makes these parameters."""
+        family = self.family.stats_of(params.family, self.latent.occupancy(params.latent))
+        return ExpectedStats(0.0, 1.0, 0.0, self.latent.stats_of(params.latent), family)
+
     def n_parameters(self) -> int:
         """Number of free parameters."""
         return self.latent.n_parameters() + self.family.n_parameters()

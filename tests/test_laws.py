@@ -228,3 +228,9 @@ def test_the_objective_never_falls(case):
         gains = np.diff(objective)
         assert gains.min() > -1e-12 * abs(objective[-1])
         assert objective[-1] > objective[0] + 0.01
+
+
+def test_parameters_come_back_from_the_statistics_that_stand_for_them(case, model):
+    params = case.params(model)
+    assert_close(model.m_step(model.stats_of(params))[0], params, rtol=1e-12)
+    assert_close(model.m_step(1e6 * model.stats_of(params))[0], params, rtol=1e-12)

@@ -527,7 +527,7 @@ def test_incremental_em_with_one_block_is_batch_em(case, model, tol, n_iter):
     batch = fit_batch(Whole(model, X), start, tol=tol, max_iter=n_iter)
     incremental = fit_incremental(model, start, lambda: cut(X, 2000), tol=tol, max_epochs=n_iter + 1, min_rows=3.0)
     assert_same_bits(incremental.params, batch.params)
-    assert_same_bits(incremental.stats, batch.stats)
+    assert_same_bits(incremental.state.total, e_step(model, batch.params, X))
     assert incremental.trace == batch.trace
     assert (incremental.reason, incremental.n_iter) == (batch.reason, batch.n_iter)
 
@@ -601,14 +601,28 @@ def test_blocks_that_change_are_refused(case, model):
         given = iter(epochs)
         return fit_incremental(model, start, lambda: next(given), tol=0.0, max_epochs=len(epochs))
 
-    with pytest.raises(ValueError, match=r"block 1 had rows of weight 100, and now 90"):
-        fit(cut(X, 100), [cut(X, 100)[0], Chunk(X[:90], None, 0)])
-    with pytest.raises(ValueError, match=r"block 4 had rows of weight 0, and now 100"):
-        fit(cut(X, 100), cut(X, 100) + cut(X, 100))
-    with pytest.raises(ValueError, match="an epoch had 2 blocks, and the first one 4"):
-        fit(cut(X, 100), cut(X, 100)[:2])
+    for epochs, message in (
+        ((cut(X, 100), [cut(X, 100)[0], Chunk(X[:90], None, 0)]), "block 1 had rows of weight 100, and now 90"),
+        ((cut(X, 100), cut(X, 100) + cut(X, 100)), "block 4 had rows of weight 0, and now 100"),
+        ((cut(X, 100), cut(X, 100)[:2]), "an epoch had 2 blocks, and the first one 4"),
+    ):
+        result = fit(*epochs)
+        assert result.reason is Reason.FAILED
+        assert message in str(result.error)
     with pytest.raises(ValueError, match="at least one"):
         fit([])
+
+
+@pytest.mark.parametrize("at", [2, 7, 10, 11, 23])
+def test_interrupted_incremental_em_goes_on_to_the_same_bits(case, model, at):
+    X, start = overlapping(case, model, 1000)
+    options = {"tol": 0.0, "max_epochs": 5}
+    whole = fit_incremental(model, start, lambda: cut(X, 100), **options)
+    stopped = fit_incremental(Counting(model, at, interrupt), start, lambda: cut(X, 100), **options)
+    state = pickle.loads(pickle.dumps(stopped.state))
+    resumed = fit_incremental(model, state, lambda: cut(X, 100), **options)
+    assert_same_bits(resumed.params, whole.params)
+    assert resumed.trace == whole.trace
 
 
 @pytest.mark.parametrize("at", [2, 7, 23])

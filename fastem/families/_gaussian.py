@@ -189,6 +189,15 @@ class Gaussian:
         """An empty record for the statistics of an E-step at these parameters."""
         return self.zero_stats(params.means)
 
+    def scatter_of(self, covariances: np.ndarray, n: np.ndarray) -> np.ndarray:
+        """Scatter of `n` (K,) rows of the components about their means: what `covariances_of` turns back."""
+        return covariances * n.reshape(-1, *[1] * (covariances.ndim - 1))
+
+    def stats_of(self, params: Any, n: np.ndarray) -> PivotedMoments:
+        """Statistics of `n` (K,) rows of the components, of which an M-step makes these parameters."""
+        zero = self.zero_stats_like(params)
+        return zero._replace(n=n, sxx=self.scatter_of(params.covariances, n))
+
     def params(self, means: np.ndarray, covariances: np.ndarray) -> Any:
         """Parameters from means (K, D) and covariances of `covariance_shape()`.
 

@@ -57,6 +57,9 @@ class GaussianSpherical(Gaussian):
     def covariances_of(self, moments: CentralMoments) -> np.ndarray:
         return super().covariances_of(moments) / self.n_features
 
+    def scatter_of(self, covariances: np.ndarray, n: np.ndarray) -> np.ndarray:
+        return super().scatter_of(covariances, n) * self.n_features
+
     def factors_of(self, covariances: np.ndarray) -> np.ndarray:
         return proper_inverse_sd(covariances[:, None])[:, 0]
 

@@ -90,6 +90,9 @@ class GaussianTied(Gaussian):
     def covariances_of(self, moments: CentralMoments) -> np.ndarray:
         return moments.scatter / moments.total
 
+    def scatter_of(self, covariances: np.ndarray, n: np.ndarray) -> np.ndarray:
+        return covariances * n.sum()
+
     def factors_of(self, covariances: np.ndarray) -> np.ndarray:
         return proper_whitening(covariances[None])[0]
 

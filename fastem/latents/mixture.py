@@ -52,6 +52,14 @@ class Mixture:
         """Statistics of rows whose weighted responsibilities (N, K) are known."""
         return MixtureStats(resp.sum(axis=0))
 
+    def stats_of(self, params: MixtureParams) -> MixtureStats:
+        """Statistics of one row, of which an M-step makes these parameters."""
+        return MixtureStats(params.weights)
+
+    def occupancy(self, params: MixtureParams) -> np.ndarray:
+        """Expected share (K,) that each component has of the rows."""
+        return params.weights
+
     def m_step(self, stats: MixtureStats) -> MixtureParams:
         """Maximum likelihood: weights are mean responsibilities."""
         return self.params(stats.n)

@@ -4,56 +4,51 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
-from fastem.schedules.result import FitResult, PartialProblem, Reason, Trace, Watch
+from fastem.schedules.result import FitResult, PartialProblem, Reason, Trace
 from fastem.schedules.stopping import remaining_gain, rounding_slack
 from fastem.stats import ExpectedStats, Rescue
 
 
-class _Sweep:
-    """Parameters, the statistics of every block at its last visit, and the sum of these."""
+@dataclass
+class IncrementalState:
+    """Where incremental EM stands between two visits: all that it takes to go on from there.
 
-    def __init__(self, problem: PartialProblem, params: Any, min_rows: float):
-        self.problem = problem
-        self.min_rows = min_rows
-        self.params = params
-        self.blocks: list[ExpectedStats] = []
-        self.total: Any = None
+    Attributes
+    ----------
+    params : parameters
+        Of the last visit.
+    trace : Trace
+        The objective of an epoch sums the log-likelihoods of its blocks, each at its visit: it lags behind
+        that of the parameters.
+    blocks : list of ExpectedStats
+        Statistics of every block at its last visit.
+    total : ExpectedStats or None
+        The sum of these.
+    epoch, n_visited : int
+        Whole epochs, and visits of the present one, that were done.
+    near : int
+        Epochs in a row after which no more than `tol` was left to gain.
+    rescues : list of Rescue
+        Of the present epoch.
+    """
 
-    def visit(self, index: int, block: Any, epoch: int) -> list[Rescue]:
-        """An M-step on all that is known, and an E-step on one block."""
-        params, rescues = self.params, list[Rescue]()
-        if epoch > 0 or (index > 0 and self.total.occupancy.min() >= self.min_rows):
-            params, rescues = self.problem.m_step(self.total)
-        stats = self.problem.e_step(params, block)
-        if epoch > 0:
-            total = (self.total - self._last(index, stats)) + stats
-            self.blocks[index] = stats
-        else:
-            total = stats if index == 0 else self.total + stats
-            self.blocks.append(stats)
-        self.params, self.total = params, total
-        return rescues
+    params: Any
+    trace: Trace = field(default_factory=Trace)
+    blocks: list[ExpectedStats] = field(default_factory=list)
+    total: Any = None
+    epoch: int = 0
+    n_visited: int = 0
+    near: int = 0
+    rescues: list[Rescue] = field(default_factory=list)
 
-    def _last(self, index: int, stats: ExpectedStats) -> ExpectedStats:
-        """The statistics of a block at its last visit."""
-        weight = self.blocks[index].weight if index < len(self.blocks) else 0.0
-        if not math.isclose(weight, stats.weight, rel_tol=1e-9):
-            raise ValueError(
-                f"block {index} had rows of weight {weight:g}, and now {stats.weight:g}: "
-                "incremental EM needs the same blocks in every epoch"
-            )
-        return self.blocks[index]
-
-    def end_epoch(self, n_visited: int) -> None:
-        """Sum all blocks in order: subtraction leaves rounding errors behind."""
-        if n_visited == 0 or n_visited < len(self.blocks):
-            raise ValueError(
-                f"an epoch had {n_visited} blocks, and the first one {len(self.blocks)}: "
-                "incremental EM needs the same blocks, at least one, in every epoch"
-            )
-        self.total = sum(self.blocks[1:], start=self.blocks[0])
+    @property
+    def n_iter(self) -> int:
+        """M-steps on all blocks: one less than epochs."""
+        return max(0, self.epoch - 1)
 
 
 def fit_incremental(
@@ -64,7 +59,7 @@ def fit_incremental(
     tol: float,
     max_epochs: int,
     min_rows: float = 0.0,
-    watch: Watch | None = None,
+    watch: Callable[[IncrementalState], None] | None = None,
 ) -> FitResult:
     """Visit the blocks in turn, with an M-step before each visit.
 
@@ -77,7 +72,8 @@ def fit_incremental(
     ----------
     problem : PartialProblem
         Such as a `Model`, when blocks are chunks.
-    start : parameters
+    start : parameters or IncrementalState
+        A state is gone on with, to the same bits: blocks of its present epoch that were visited are skipped.
     blocks : callable
         The blocks of an epoch, the same ones in the same order whenever it is asked.
     tol : float
@@ -88,55 +84,95 @@ def fit_incremental(
     min_rows : float
         In the first epoch, parameters stay where they are until every component has at least so many rows.
     watch : callable, optional
-        Called with the trace after each epoch.
+        Called with the state after each visit, and after each epoch.
 
     Returns
     -------
     FitResult
-        The objective of an epoch sums the log-likelihoods of its blocks, each at its visit: it lags behind that of
-        the parameters. `params` are those of the last visit. `n_iter` counts M-steps on all blocks, one less than
-        epochs. KeyboardInterrupt ends the fit with the parameters of the last visit.
+        KeyboardInterrupt, or an error of the data, ends the fit with the parameters of the last visit; before the
+        first one it is passed on.
 
     Raises
     ------
     ValueError
-        When there are no blocks, or the blocks have changed.
+        When there are no blocks.
 
     References
     ----------
     Neal & Hinton (1998), *A view of the EM algorithm that justifies incremental, sparse, and other variants*, in
     Learning in Graphical Models, 355-368.
     """
-    trace, sweep = Trace(), _Sweep(problem, start, min_rows)
-    reason = Reason.MAX_ITER
-    epoch = near = 0
+    state = start if isinstance(start, IncrementalState) else IncrementalState(start)
+    tell = watch or (lambda state: None)
     try:
-        for epoch in range(max_epochs):
-            before, n_visited, rescues = (sweep.params, sweep.total), 0, list[Rescue]()
-            for block in blocks():
-                rescues.extend(sweep.visit(n_visited, block, epoch))
-                n_visited += 1
-            sweep.end_epoch(n_visited)
-            objective = sweep.total.objective
-            fall = trace.objective[-1] - objective if trace.objective else 0.0
-            small = fall <= rounding_slack(objective)
-            if fall > 0.0 and n_visited == 1:
-                # This is batch EM, whose objective must not fall. That of several blocks may, near the end: it
-                # is not their free energy.
-                (sweep.params, sweep.total), trace.fall = before, fall
-                reason = Reason.CONVERGED if small else Reason.OBJECTIVE_FELL
-                break
-            trace.objective.append(objective)
-            trace.rescues.extend((epoch, rescue) for rescue in dict.fromkeys(rescues))
-            trace.remaining = remaining_gain(trace.objective)
-            if watch is not None:
-                watch(trace)
-            near = near + 1 if trace.remaining < tol else 0
-            if near == 2 or (trace.remaining == 0.0 and small):
-                reason = Reason.CONVERGED
-                break
+        while state.epoch < max_epochs:
+            before = state.params, state.total
+            for block in islice(blocks(), state.n_visited, None):
+                _visit(problem, state, block, min_rows)
+                tell(state)
+            reason = _end_epoch(state, before, tol)
+            tell(state)
+            if reason is not None:
+                return FitResult(state, reason, state.n_iter)
     except KeyboardInterrupt:
-        if sweep.total is None:
+        if state.total is None:
             raise
-        reason, epoch = Reason.INTERRUPTED, max(0, len(trace.objective) - 1)
-    return FitResult(sweep.params, sweep.total, trace, reason, epoch)
+        return FitResult(state, Reason.INTERRUPTED, state.n_iter)
+    except Exception as error:
+        if state.total is None:
+            raise
+        return FitResult(state, Reason.FAILED, state.n_iter, error)
+    return FitResult(state, Reason.MAX_ITER, state.n_iter)
+
+
+def _visit(problem: PartialProblem, state: IncrementalState, block: Any, min_rows: float) -> None:
+    """An M-step on all that is known, and an E-step on one block."""
+    index, params, rescues = state.n_visited, state.params, list[Rescue]()
+    if state.epoch > 0 or (index > 0 and state.total.occupancy.min() >= min_rows):
+        params, rescues = problem.m_step(state.total)
+    stats = problem.e_step(params, block)
+    if state.epoch > 0:
+        total = (state.total - _last(state, index, stats)) + stats
+        state.blocks[index] = stats
+    else:
+        total = stats if index == 0 else state.total + stats
+        state.blocks.append(stats)
+    state.params, state.total, state.n_visited = params, total, index + 1
+    state.rescues.extend(rescues)
+
+
+def _last(state: IncrementalState, index: int, stats: ExpectedStats) -> ExpectedStats:
+    """The statistics of a block at its last visit."""
+    weight = state.blocks[index].weight if index < len(state.blocks) else 0.0
+    if not math.isclose(weight, stats.weight, rel_tol=1e-9):
+        raise ValueError(
+            f"block {index} had rows of weight {weight:g}, and now {stats.weight:g}: "
+            "incremental EM needs the same blocks in every epoch"
+        )
+    return state.blocks[index]
+
+
+def _end_epoch(state: IncrementalState, before: tuple[Any, Any], tol: float) -> Reason | None:
+    """Sum all blocks in order, since subtraction leaves rounding errors behind; tell whether to stop."""
+    if state.n_visited == 0 or state.n_visited < len(state.blocks):
+        raise ValueError(
+            f"an epoch had {state.n_visited} blocks, and the first one {len(state.blocks)}: "
+            "incremental EM needs the same blocks, at least one, in every epoch"
+        )
+    trace, is_batch = state.trace, state.n_visited == 1
+    state.total = sum(state.blocks[1:], start=state.blocks[0])
+    state.epoch, state.n_visited = state.epoch + 1, 0
+    objective = state.total.objective
+    fall = trace.objective[-1] - objective if trace.objective else 0.0
+    small = fall <= rounding_slack(objective)
+    if fall > 0.0 and is_batch:
+        # The objective of batch EM must not fall. That of several blocks may, near the end: it is not their
+        # free energy.
+        (state.params, state.total), trace.fall = before, fall
+        return Reason.CONVERGED if small else Reason.OBJECTIVE_FELL
+    trace.objective.append(objective)
+    trace.rescues.extend((state.epoch - 1, rescue) for rescue in dict.fromkeys(state.rescues))
+    state.rescues = []
+    trace.remaining = remaining_gain(trace.objective)
+    state.near = state.near + 1 if trace.remaining < tol else 0
+    return Reason.CONVERGED if state.near >= 2 or (trace.remaining == 0.0 and small) else None
