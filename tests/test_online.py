@@ -15,7 +15,15 @@ from fastem.model import Params
 from fastem.schedules.batch import fit_batch
 from fastem.schedules.drift import PageHinkley
 from fastem.schedules.incremental import fit_incremental
-from fastem.schedules.online import OnlineSettings, OnlineState, estimate, fit_online, online_update, paired_gain
+from fastem.schedules.online import (
+    OnlineSettings,
+    OnlineState,
+    batch_rows,
+    estimate,
+    fit_online,
+    online_update,
+    paired_gain,
+)
 from fastem.schedules.prequential import MAX_POINTS, Prequential
 from fastem.schedules.result import Reason
 from fastem.schedules.steps import Forgetting, StepSize
@@ -80,6 +88,13 @@ class Counting:
 
 def interrupt():
     raise KeyboardInterrupt
+
+
+def test_the_rows_of_a_batch_suit_the_data_and_the_model():
+    assert batch_rows(3) == batch_rows(3, 10**7) == 2000
+    assert batch_rows(3, 100_000) == 500
+    assert batch_rows(3, 1000) == 200
+    assert batch_rows(1000, 1000) == 20_000
 
 
 # Records
@@ -289,13 +304,13 @@ def moving_rows(case, model, n_rows, shift):
 
 
 def test_forgetting_follows_a_drift(case, model):
-    params, X = case.params(model), moving_rows(case, model, 40_000, 20.0)
-    latest = Chunk(X[-2000:], None, 0)
+    params, X = case.params(model), moving_rows(case, model, 12_000, 20.0)
+    latest = Chunk(X[-600:], None, 0)
     score = {}
-    for step in (StepSize(1.0, 1.0), StepSize(), Forgetting.from_half_life(1000)):
+    for step in (StepSize(1.0, 1.0), StepSize(), Forgetting.from_half_life(300)):
         state = learn(model, params, cut(X, 100), OnlineSettings(step, min_rows=3.0))
         score[step] = model.e_step(state.params, latest).objective
-    assert score[Forgetting.from_half_life(1000)] > max(list(score.values())[:2]) + 0.05
+    assert score[Forgetting.from_half_life(300)] > max(list(score.values())[:2]) + 0.05
 
 
 def test_a_component_that_is_absent_for_a_while_is_not_erased(case, model):
@@ -304,20 +319,20 @@ def test_a_component_that_is_absent_for_a_while_is_not_erased(case, model):
     base = case.params(model)
     means = np.array([[0.0, 0.0], [30.0, 0.0], [0.0, 30.0]])
     params = Params(base.latent, model.family.params(means, base.family.covariances))
-    X, component = model.sample(params, 30_000, random)
-    settings = OnlineSettings(Forgetting.from_half_life(500), min_rows=3.0)
-    state = learn(model, params, cut(X, 100), settings)
+    X, component = model.sample(params, 12_000, random)
+    settings = OnlineSettings(Forgetting.from_half_life(150), min_rows=3.0)
+    state = learn(model, params, cut(X, 50), settings)
     known = state.params
-    for batch in cut(X[component != 1][:15_000], 100):
+    for batch in cut(X[component != 1][:5000], 50):
         online_update(model, state, batch, settings)
     assert state.params.latent.weights[1] < 1e-6
     np.testing.assert_allclose(state.params.family.means[1], known.family.means[1], rtol=1e-9, atol=1e-9)
     if model.family.covariance_type != "tied":
         np.testing.assert_allclose(state.params.family.covariances[1], known.family.covariances[1], rtol=1e-6)
     assert state.stats.occupancy[1] > 0.1
-    for batch in cut(X[:5000], 100):
+    for batch in cut(X[:2500], 50):
         online_update(model, state, batch, settings)
-    assert state.params.latent.weights[1] == pytest.approx(known.latent.weights[1], abs=0.1)
+    assert state.params.latent.weights[1] == pytest.approx(known.latent.weights[1], abs=0.15)
     assert not state.rescues
 
 
@@ -361,14 +376,14 @@ def test_online_em_learns_more_than_batch_em_from_one_pass(case, model):
 
 
 def test_fitting_stops_when_held_out_rows_gain_nothing_more(case, model):
-    X, start = overlapping(case, model, 8000)
+    X, start = overlapping(case, model, 5000)
     holdout = Chunk(X[:2000], np.random.default_rng(0).uniform(0.5, 2.0, 2000), 0)
-    result = run(model, start, X[2000:], tol=3e-3, max_epochs=50, holdout=holdout, log_prob=log_prob(model))
+    result = run(model, start, X[2000:], tol=1e-2, max_epochs=50, holdout=holdout, log_prob=log_prob(model))
     *earlier, last = result.state.epochs
     assert result.reason is Reason.CONVERGED
     assert result.n_iter == len(earlier) + 1 < 50
-    assert last.gain < last.bound < 3e-3
-    assert all(epoch.bound >= 3e-3 for epoch in earlier)
+    assert last.gain < last.bound < 1e-2
+    assert all(epoch.bound >= 1e-2 for epoch in earlier)
     assert not result.trace.objective
 
 
@@ -584,7 +599,7 @@ def test_the_free_energy_never_falls(case, model):
 
 
 def test_incremental_em_ends_where_batch_em_does_in_fewer_epochs(case, model):
-    X, start = overlapping(case, model, 4000)
+    X, start = overlapping(case, model, 2000)
     batch = fit_batch(Whole(model, X), start, tol=1e-7, max_iter=3000)
     incremental = fit_incremental(model, start, lambda: cut(X, 100), tol=1e-7, max_epochs=3000)
     assert incremental.reason is Reason.CONVERGED

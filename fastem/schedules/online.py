@@ -22,6 +22,20 @@ _QUANTILE = 1.645
 _NOTHING = 1e-12
 
 
+# Rows of a batch: above, an epoch has fewer updates, which is what learning depends on; below, time goes to the
+# work around an update rather than to rows.
+MAX_ROWS = 2000
+MIN_ROWS = 200
+MIN_UPDATES = 200
+MIN_ROWS_PER_COMPONENT = 20
+
+
+def batch_rows(n_components: int, n_rows: int | None = None) -> int:
+    """How many rows to learn from at once: fewer in a short epoch, of `n_rows`; more for many components."""
+    rows = MAX_ROWS if n_rows is None else min(MAX_ROWS, max(MIN_ROWS, n_rows // MIN_UPDATES))
+    return max(rows, MIN_ROWS_PER_COMPONENT * n_components)
+
+
 class Batch(Protocol):
     """Rows with weights (N,) or None for ones."""
 
