@@ -4,74 +4,76 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 from fastem._extras import require
-from fastem.schedules.result import FitState, Trace
+from fastem.schedules.result import Trace
 from fastem.schedules.stopping import iterations_left
 
 
-class Watcher(Protocol):
-    """Whoever follows a fit."""
+class Quiet:
+    """Tells nothing, and does after each step what it was given to do."""
 
-    def rows(self, n_rows: int) -> None:
-        """Be told that so many more rows were read."""
-        ...
-
-    def state(self, state: FitState) -> None:
-        """Be told the state after an iteration."""
-        ...
-
-
-class _Lines:
-    """Prints a line every `interval` iterations."""
-
-    def __init__(self, interval: int | None):
-        self._interval = interval
+    def __init__(self, after_step: Callable[[], None] = lambda: None):
+        self._after_step = after_step
 
     def rows(self, n_rows: int) -> None:
         pass
 
-    def state(self, state: FitState) -> None:
-        if self._interval is not None and state.n_iter % self._interval == 0:
-            print(f"iteration {state.n_iter}: {_words(state.trace)}", flush=True)
+    def epoch(self, n_done: int, trace: Trace) -> None:
+        pass
+
+    def step(self) -> None:
+        self._after_step()
 
 
-class _Bar:
+class _Lines(Quiet):
+    """Prints a line every `interval` iterations."""
+
+    def __init__(self, after_step: Callable[[], None], interval: int):
+        super().__init__(after_step)
+        self._interval = interval
+
+    def epoch(self, n_done: int, trace: Trace) -> None:
+        if n_done % self._interval == 0:
+            print(f"iteration {n_done}: {_words(trace)}", flush=True)
+
+
+class _Bar(Quiet):
     """A progress bar of the rows of an epoch, that begins again at each."""
 
-    def __init__(self, bar: Any, tol: float, n_iter: int):
+    def __init__(self, after_step: Callable[[], None], bar: Any, tol: float):
+        super().__init__(after_step)
         self._bar, self._tol = bar, tol
         self._began = time.monotonic()
-        self._done = 0
-        self._bar.set_description_str(f"epoch {n_iter}")
+        self._n_epochs = 0
 
     def rows(self, n_rows: int) -> None:
         self._bar.update(n_rows)
 
-    def state(self, state: FitState) -> None:
-        self._done += 1
-        left = iterations_left(state.trace.objective, self._tol)
-        seconds = left * (time.monotonic() - self._began) / self._done
-        words = _words(state.trace) + ("" if math.isnan(seconds) else f", {self._bar.format_interval(seconds)} left")
+    def epoch(self, n_done: int, trace: Trace) -> None:
+        self._n_epochs += 1
+        left = iterations_left(trace.objective, self._tol)
+        seconds = left * (time.monotonic() - self._began) / self._n_epochs
+        words = _words(trace) + ("" if math.isnan(seconds) else f", {self._bar.format_interval(seconds)} left")
         self._bar.set_postfix_str(words, refresh=False)
-        self._bar.set_description_str(f"epoch {state.n_iter + 1}", refresh=False)
+        self._bar.set_description_str(f"epoch {n_done + 1}", refresh=False)
         self._bar.reset()
 
 
 @contextmanager
-def watching(
-    verbose: int, interval: int, progress: bool, tol: float, n_rows: int | None, n_iter: int = 0
-) -> Iterator[Watcher]:
-    """A watcher that prints a line every `interval` iterations, or moves a bar of `n_rows` rows an epoch."""
+def following(
+    verbose: int, interval: int, progress: bool, tol: float, n_rows: int | None, after_step: Callable[[], None]
+) -> Iterator[Quiet]:
+    """Who follows a fit: prints a line every `interval` iterations, or moves a bar of `n_rows` rows an epoch."""
     if not progress:
-        yield _Lines(interval if verbose else None)
+        yield _Lines(after_step, interval) if verbose else Quiet(after_step)
         return
     tqdm = require("tqdm", "progress", "the progress bar").tqdm
-    with tqdm(total=n_rows, unit=" rows", unit_scale=True, dynamic_ncols=True) as bar:
-        yield _Bar(bar, tol, n_iter)
+    with tqdm(total=n_rows, unit=" rows", unit_scale=True, dynamic_ncols=True, desc="epoch 0") as bar:
+        yield _Bar(after_step, bar, tol)
 
 
 def _words(trace: Trace) -> str:

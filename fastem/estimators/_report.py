@@ -47,6 +47,36 @@ class RunNote:
 
 
 @dataclass(frozen=True)
+class OnlineNote:
+    """How online EM went.
+
+    Attributes
+    ----------
+    n_updates : int
+        Batches that were learnt from.
+    weight : float
+        Of their rows; each epoch counts.
+    prequential_rows, prequential_loglik : tuple of float
+        The course of the log-likelihood of batches before they were learnt from, in nats per row, against the
+        weight seen; at most a thousand points.
+    alarms : tuple of float
+        The weight seen when rows were found to have changed (Page & Hinkley).
+    skipped_weight : float
+        Of rows that were impossible under every component.
+    n_skipped : int
+        Batches left out because their statistics were not finite.
+    """
+
+    n_updates: int
+    weight: float
+    prequential_rows: tuple[float, ...]
+    prequential_loglik: tuple[float, ...]
+    alarms: tuple[float, ...]
+    skipped_weight: float
+    n_skipped: int
+
+
+@dataclass(frozen=True)
 class FitReport:
     """What happened during `fit`. Print it to read it.
 
@@ -71,6 +101,8 @@ class FitReport:
     n_rows : int
     weight : float
         Total weight of the rows.
+    online : OnlineNote or None
+        For online EM only.
     """
 
     stop_reason: str
@@ -84,6 +116,7 @@ class FitReport:
     runs: tuple[RunNote, ...]
     n_rows: int
     weight: float
+    online: OnlineNote | None = None
 
     def __str__(self) -> str:
         lines = [
@@ -96,6 +129,14 @@ class FitReport:
             lines.append(f"rows of total weight {self.impossible_weight:g} are impossible under every component")
         if len(self.runs) > 1:
             lines.append("starts: " + ", ".join(f"{run.objective:.8g} ({run.stop_reason})" for run in self.runs))
+        if self.online is not None:
+            lines.append(f"online: {self.online.n_updates} updates, {self.online.weight:.10g} rows")
+            lines.extend(f"drift: the rows changed by row {weight:.10g}" for weight in self.online.alarms)
+            if self.online.skipped_weight > 0 or self.online.n_skipped:
+                lines.append(
+                    f"left out: rows of total weight {self.online.skipped_weight:g} that were impossible, and "
+                    f"{self.online.n_skipped} batches whose statistics were not finite"
+                )
         lines.extend(f"rescued: {rescue}" for rescue in self.rescues)
         return "\n".join(lines)
 
@@ -107,10 +148,13 @@ class FitReport:
     def from_dict(cls, fields: dict[str, Any]) -> FitReport:
         rescues = tuple(RescueNote(**note) for note in fields["rescues"])
         runs = tuple(RunNote(**note) for note in fields["runs"])
-        return cls(**{**fields, "rescues": rescues, "runs": runs})
+        online = fields.get("online") and OnlineNote(
+            **{name: tuple(value) if isinstance(value, list) else value for name, value in fields["online"].items()}
+        )
+        return cls(**{**fields, "rescues": rescues, "runs": runs, "online": online})
 
 
-def report_on(search: Any, constraints: dict[str, Any]) -> FitReport:
+def report_on(search: Any, constraints: dict[str, Any], online: OnlineNote | None = None) -> FitReport:
     """Write the report of the best start of a search that has one."""
     best: FitResult = search.best
     events = [(0, rescue) for rescue in search.best_rescues] + best.trace.rescues
@@ -129,4 +173,5 @@ def report_on(search: Any, constraints: dict[str, Any]) -> FitReport:
         runs=tuple(search.runs),
         n_rows=search.n_rows,
         weight=search.weight,
+        online=online,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from fastem.schedules.drift import PageHinkley
 from fastem.schedules.prequential import Prequential
-from fastem.schedules.result import FitResult, PartialProblem, Reason, Trace
+from fastem.schedules.result import FitResult, PartialProblem, Reason
 from fastem.schedules.steps import Forgetting, StepSize
 from fastem.stats import ExpectedStats, Rescue
 
@@ -263,17 +263,6 @@ def estimate(model: PartialProblem, state: OnlineState) -> Any:
     return state.params if stats is None else model.m_step(stats)[0]
 
 
-@dataclass(frozen=True)
-class OnlineResult(FitResult):
-    """Where online EM ended. `stats` is an average per unit of weight, `n_iter` counts whole epochs.
-
-    The trace holds rescues, by the number of the update, and no objective: the caller, who can read all rows,
-    makes one exact pass, and appends it.
-    """
-
-    state: OnlineState
-
-
 LogProb = Callable[[Any, Any], np.ndarray]
 
 
@@ -288,7 +277,7 @@ def fit_online(
     holdout: Batch | None = None,
     log_prob: LogProb | None = None,
     watch: Callable[[OnlineState], None] | None = None,
-) -> OnlineResult:
+) -> FitResult:
     """Online EM over data that can be read again.
 
     Parameters
@@ -296,8 +285,7 @@ def fit_online(
     model : PartialProblem
         Such as a `Model`: its E-step takes a batch.
     start : parameters or OnlineState
-        A state is gone on with: batches of its present epoch that were done are skipped. Nothing it holds is
-        changed.
+        A state is gone on with, to the same bits: batches of its present epoch that were done are skipped.
     epochs : callable
         The batches of an epoch, given its number from 0; the same batches whenever it is asked.
     settings : OnlineSettings
@@ -315,8 +303,10 @@ def fit_online(
 
     Returns
     -------
-    OnlineResult
-        KeyboardInterrupt ends the fit after the last whole batch.
+    FitResult
+        Its state is an `OnlineState`, of which `estimate` makes parameters; `n_iter` counts whole epochs. No
+        objective is known: the caller, who can read all rows, makes one exact pass. KeyboardInterrupt, or an
+        error of the data, ends the fit after the last whole batch; before the first one it is passed on.
 
     Raises
     ------
@@ -325,27 +315,28 @@ def fit_online(
     """
     if holdout is not None and log_prob is None:
         raise ValueError("log_prob is needed to compare parameters on the held-out rows")
-    state = replace(start) if isinstance(start, OnlineState) else OnlineState(start)
-    reason = Reason.MAX_ITER
+    state = start if isinstance(start, OnlineState) else OnlineState(start)
+    tell = watch or (lambda state: None)
     try:
         while state.epoch < max_epochs:
             for batch in islice(epochs(state.epoch), state.n_batches, None):
                 online_update(model, state, batch, settings)
-                if watch is not None:
-                    watch(state)
+                tell(state)
             if state.n_batches == 0:
                 raise ValueError(f"epoch {state.epoch} has no batches; `epochs` must give the rows anew for each epoch")
             bound = _end_epoch(model, state, holdout, log_prob)
-            if watch is not None:
-                watch(state)
+            tell(state)
             if bound < tol and not state.frozen:
-                reason = Reason.CONVERGED
-                break
+                return FitResult(state, Reason.CONVERGED, state.epoch)
     except KeyboardInterrupt:
-        reason = Reason.INTERRUPTED
-    trace = Trace(rescues=[(when, span.rescue) for span in state.rescues for when in (span.first, span.last)])
-    stats: Any = state.stats if state.average is None else state.average
-    return OnlineResult(estimate(model, state), stats, trace, reason, state.epoch, state)
+        if state.n_updates == 0:
+            raise
+        return FitResult(state, Reason.INTERRUPTED, state.epoch)
+    except Exception as error:
+        if state.n_updates == 0:
+            raise
+        return FitResult(state, Reason.FAILED, state.epoch, error)
+    return FitResult(state, Reason.MAX_ITER, state.epoch)
 
 
 def _end_epoch(model: PartialProblem, state: OnlineState, holdout: Batch | None, log_prob: LogProb | None) -> float:

@@ -101,7 +101,7 @@ class FitResult:
 
     Attributes
     ----------
-    state : FitState
+    state : FitState, or the state of another schedule
         After the last iteration that was kept.
     reason : Reason
     n_iter : int
@@ -110,7 +110,7 @@ class FitResult:
         What ended a fit that failed after its first E-step.
     """
 
-    state: FitState
+    state: Any
     reason: Reason
     n_iter: int
     error: Exception | None = None

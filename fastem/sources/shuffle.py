@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from fastem.sources.ahead import read_ahead
+from fastem.sources.array import ArraySource
 from fastem.sources.source import Chunk, Source
 
 # Rows are mixed within so many bytes of them; at least some parts.
@@ -34,6 +35,20 @@ def shuffled(
     The order depends on the generator alone. `first_row` of a batch counts the rows that came before it.
     """
     return read_ahead(_batches(_windows(source, random, without), batch_rows, random))
+
+
+def taken(source: Source, rows: np.ndarray) -> ArraySource:
+    """The rows of these sorted indices, in memory."""
+    pieces, weights = [], []
+    for chunk in source.chunks():
+        first, last = np.searchsorted(rows, (chunk.first_row, chunk.first_row + len(chunk)))
+        if first == last:
+            continue
+        picked = rows[first:last] - chunk.first_row
+        pieces.append(chunk.X[picked].astype(np.float64))
+        if chunk.weight is not None:
+            weights.append(chunk.weight[picked])
+    return ArraySource(np.concatenate(pieces), np.concatenate(weights) if weights else None, source.names)
 
 
 def _windows(source: Source, random: np.random.Generator, without: np.ndarray | None) -> Iterator[list[Chunk]]:

@@ -1,0 +1,252 @@
+"""How a start is improved: by which schedule, over which cut of the data, and what is shown of it meanwhile."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from typing import Any, Protocol
+
+import numpy as np
+
+from fastem.estimators._report import OnlineNote
+from fastem.estimators._search import Problem
+from fastem.executors.serial import sum_over
+from fastem.model import Model, Params
+from fastem.schedules.batch import fit_batch
+from fastem.schedules.incremental import IncrementalState, fit_incremental
+from fastem.schedules.online import OnlineSettings, OnlineState, batch_rows, estimate, fit_online
+from fastem.schedules.result import FitResult, FitState, Reason, Trace
+from fastem.schedules.steps import Forgetting, StepSize
+from fastem.sources import Chunk, Source
+from fastem.sources.shuffle import shuffled, taken
+from fastem.sources.source import chunk_rows, draw_rows, whole_runs
+from fastem.stats import ExpectedStats, Rescue
+
+# Rows that online EM is judged by and never learns from: at most so many, and this part of all rows. When there
+# are fewer than the last number, it is judged by the rows that it learns from.
+_MOST_HELD, _PART_HELD, _FEW_ROWS = 10_000, 20, 1000
+# Blocks of incremental EM: statistics are kept of each.
+_MOST_BLOCKS = 256
+_CHUNK_BYTES = 8 * 2**20
+
+
+class Follower(Protocol):
+    """Who is told how a fit goes on."""
+
+    def rows(self, n_rows: int) -> None:
+        """So many more rows were read."""
+        ...
+
+    def step(self) -> None:
+        """Parameters have moved."""
+        ...
+
+    def epoch(self, n_done: int, trace: Trace) -> None:
+        """All rows were read once more."""
+        ...
+
+
+class Learning(Protocol):
+    """One way to improve a start."""
+
+    def begin(self, params: Params) -> Any:
+        """The state of a schedule at its start."""
+        ...
+
+    def run(self, model: Model, source: Source, state: Any, seed: int, follower: Follower) -> FitResult:
+        """Go on from a state; that of the result is the state of the schedule."""
+        ...
+
+    def shown(self, model: Model, result: FitResult, source: Source | None) -> FitResult:
+        """The result with a `FitState`, whose objective is exact when there is a source to read."""
+        ...
+
+
+@dataclass(frozen=True)
+class BatchLearning:
+    """Plain EM over all rows."""
+
+    tol: float
+    max_iter: int
+
+    def begin(self, params: Params) -> FitState:
+        return FitState(params)
+
+    def run(self, model: Model, source: Source, state: FitState, seed: int, follower: Follower) -> FitResult:
+        def watch(state: FitState) -> None:
+            follower.epoch(state.n_iter, state.trace)
+            follower.step()
+
+        problem = Problem(model, source, follower.rows)
+        return fit_batch(problem, state, tol=self.tol, max_iter=self.max_iter, watch=watch)
+
+    def shown(self, model: Model, result: FitResult, source: Source | None) -> FitResult:
+        return result
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """A model whose E-step takes a block of several chunks."""
+
+    model: Model
+    follower: Follower
+
+    def e_step(self, params: Params, chunks: Iterable[Chunk]) -> ExpectedStats:
+        return sum_over(chunks, lambda: self.model.gathering(params), self.follower.rows)
+
+    def m_step(self, stats: ExpectedStats) -> tuple[Params, list[Rescue]]:
+        return self.model.m_step(stats)
+
+
+@dataclass(frozen=True)
+class IncrementalLearning:
+    """Incremental EM over blocks of rows."""
+
+    tol: float
+    max_iter: int
+
+    def begin(self, params: Params) -> IncrementalState:
+        return IncrementalState(params)
+
+    def run(self, model: Model, source: Source, state: IncrementalState, seed: int, follower: Follower) -> FitResult:
+        rows, n_chunks = block_size(source)
+
+        def blocks() -> Iterator[Iterator[Chunk]]:
+            chunks = source.chunks(rows)
+            for first in chunks:
+                block = chain([first], islice(chunks, n_chunks - 1))
+                yield block
+                # A block that is skipped is read nevertheless, to come to the next.
+                for _ in block:
+                    pass
+
+        def watch(state: IncrementalState) -> None:
+            if state.n_visited == 0:
+                follower.epoch(state.epoch, state.trace)
+            follower.step()
+
+        min_rows = source.n_features + 1.0
+        return fit_incremental(
+            _Blocks(model, follower), state, blocks, tol=self.tol, max_epochs=self.max_iter, min_rows=min_rows, watch=watch
+        )
+
+    def shown(self, model: Model, result: FitResult, source: Source | None) -> FitResult:
+        state = result.state
+        trace = Trace(list(state.trace.objective), list(state.trace.rescues), state.trace.remaining, state.trace.fall)
+        impossible = float(state.total.impossible)
+        if source is not None:
+            stats = Problem(model, source).e_step(state.params)
+            trace.objective.append(stats.objective)
+            impossible = float(stats.impossible)
+        elif not trace.objective:
+            trace.objective.append(state.total.objective)
+        return FitResult(FitState(state.params, trace, 0, impossible), result.reason, state.epoch, result.error)
+
+
+@dataclass(frozen=True)
+class OnlineLearning:
+    """Online EM over shuffled batches of rows.
+
+    Parameters
+    ----------
+    batch_size : int or None
+    on_drift : callable or None
+    """
+
+    tol: float
+    max_iter: int
+    settings: OnlineSettings
+    batch_size: int | None = None
+    on_drift: Callable[[], None] = field(default=lambda: None)
+
+    def begin(self, params: Params) -> OnlineState:
+        return OnlineState(params)
+
+    def run(self, model: Model, source: Source, state: OnlineState, seed: int, follower: Follower) -> FitResult:
+        n_rows = source.n_rows or 0
+        size = self.batch_size or batch_rows(model.latent.n_components, n_rows)
+        held = np.arange(n_rows)
+        without = None
+        if n_rows >= _FEW_ROWS:
+            random = np.random.default_rng([seed, 0])
+            without = held = draw_rows(min(_MOST_HELD, n_rows // _PART_HELD), n_rows, None, random)
+        holdout = next(taken(source, held).chunks())
+        n_alarms = len(state.alarms)
+
+        def batches(epoch: int) -> Iterator[Chunk]:
+            for batch in shuffled(source, size, np.random.default_rng([seed, epoch + 1]), without):
+                yield batch
+                follower.rows(len(batch))
+                del batch
+
+        def watch(state: OnlineState) -> None:
+            nonlocal n_alarms
+            if state.n_batches == 0:
+                follower.epoch(state.epoch, _online_trace(state))
+            if len(state.alarms) > n_alarms:
+                n_alarms = len(state.alarms)
+                self.on_drift()
+            follower.step()
+
+        def log_prob(params: Params, chunk: Chunk) -> np.ndarray:
+            out = np.empty(len(chunk))
+            model.log_prob(params, chunk.X, out)
+            return out
+
+        return fit_online(
+            model, state, batches, settings=self.settings, tol=self.tol, max_epochs=self.max_iter, holdout=holdout,
+            log_prob=log_prob, watch=watch,
+        )  # fmt: skip
+
+    def shown(self, model: Model, result: FitResult, source: Source | None) -> FitResult:
+        state = result.state
+        trace, impossible = _online_trace(state), state.skipped_weight
+        params = estimate(model, state)
+        if source is not None:
+            stats = Problem(model, source).e_step(params)
+            trace.objective.append(stats.objective)
+            impossible = float(stats.impossible)
+        return FitResult(FitState(params, trace, 0, impossible), result.reason, state.epoch, result.error)
+
+
+def _online_trace(state: OnlineState) -> Trace:
+    """The prequential log-likelihoods of whole epochs, and what is known of the gain to come."""
+    rescues = [(when, span.rescue) for span in state.rescues for when in (span.first, span.last)]
+    objective = [epoch.loglik for epoch in state.epochs] or [state.epoch_loglik / max(state.epoch_weight, 1e-300)]
+    return Trace(objective, rescues, state.epochs[-1].bound if state.epochs else float("nan"))
+
+
+def online_note(state: OnlineState) -> OnlineNote:
+    """What happened on the way, for the report."""
+    rows, loglik = state.trace.curve()
+    return OnlineNote(
+        n_updates=state.n_updates,
+        weight=state.weight,
+        prequential_rows=tuple(rows.tolist()),
+        prequential_loglik=tuple(loglik.tolist()),
+        alarms=state.alarms,
+        skipped_weight=state.skipped_weight,
+        n_skipped=state.n_skipped,
+    )
+
+
+def block_size(source: Source) -> tuple[int, int]:
+    """Rows of a chunk, and chunks of a block, of incremental EM.
+
+    A block has about N^(3/5) rows, so that there are N^(2/5) of them (Ng & McLachlan 2003), but not too many.
+    """
+    n_rows = source.n_rows or 1
+    wanted = math.ceil(max(n_rows / _MOST_BLOCKS, n_rows**0.6))
+    rows = chunk_rows(source, _CHUNK_BYTES, whole_runs(wanted))
+    return rows, math.ceil(wanted / rows)
+
+
+def step_of(decay: float, offset: float, forgetting_factor: float | None, half_life: float | None) -> Any:
+    """How much a batch counts."""
+    if forgetting_factor is not None:
+        return Forgetting(forgetting_factor)
+    if half_life is not None:
+        return Forgetting.from_half_life(half_life)
+    return StepSize(decay, offset)
