@@ -138,22 +138,31 @@ class BaseMixture(FittedMixture):
 
     def _fit(self, source: Source) -> FitResult:
         model, centre = self._survey(source)
+        return self._fit_starts(self._problem(model, source), lambda random: self._start(model, source, centre, random))
+
+    def _problem(self, model: Model, source: Source) -> Any:
+        """What a run is to solve; it has a `model`."""
+        return _Problem(model, source)
+
+    def _fit_starts(
+        self, problem: Any, first_params: Callable[[np.random.Generator], tuple[Params, list[Rescue]]]
+    ) -> FitResult:
+        """Run from each start, and publish the best."""
         random = self._generator()
-        problem = _Problem(model, source)
         results: list[FitResult] = []
         start_rescues: list[list[Rescue]] = []
         for _ in range(self._n_starts()):
-            start, rescues = self._start(model, source, centre, random)
+            start, rescues = first_params(random)
             with watching(self.verbose, self.verbose_interval, self.progress, self.max_iter) as watch:
                 results.append(self._run(problem, start, watch))
             start_rescues.append(rescues)
             if results[-1].reason is Reason.INTERRUPTED:
                 break
         best = max(range(len(results)), key=lambda run: results[run].objective)
-        self._publish(model, results, best, start_rescues[best])
+        self._publish(problem.model, results, best, start_rescues[best])
         return results[best]
 
-    def _run(self, problem: _Problem, start: Params, watch: Watch) -> FitResult:
+    def _run(self, problem: Any, start: Params, watch: Watch) -> FitResult:
         return fit_batch(problem, start, tol=self.tol, max_iter=self.max_iter, watch=watch)
 
     def _survey(self, source: Source) -> tuple[Model, np.ndarray]:
