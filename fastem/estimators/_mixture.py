@@ -29,7 +29,7 @@ from fastem.stats import ExpectedStats, Rescue
 
 
 @dataclass(frozen=True)
-class _Problem:
+class RowProblem:
     """A model and its data, as a schedule sees them."""
 
     model: Model
@@ -140,9 +140,9 @@ class BaseMixture(FittedMixture):
         model, centre = self._survey(source)
         return self._fit_starts(self._problem(model, source), lambda random: self._start(model, source, centre, random))
 
-    def _problem(self, model: Model, source: Source) -> Any:
+    def _problem(self, model: Model, source: Source) -> RowProblem:
         """What a run is to solve; it has a `model`."""
-        return _Problem(model, source)
+        return RowProblem(model, source)
 
     def _fit_starts(
         self, problem: Any, first_params: Callable[[np.random.Generator], tuple[Params, list[Rescue]]]

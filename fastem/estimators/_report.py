@@ -69,6 +69,9 @@ class FitReport:
         Of the run that was kept.
     runs : tuple of RunNote
         Every start, in order.
+    n_iter_compressed : int
+        Iterations on compressed rows that came before those of `n_iter`, each of which reads every row; zero
+        when rows were not compressed.
     """
 
     stop_reason: str
@@ -80,12 +83,15 @@ class FitReport:
     constraints: dict[str, Any]
     rescues: tuple[RescueNote, ...]
     runs: tuple[RunNote, ...]
+    n_iter_compressed: int = 0
 
     def __str__(self) -> str:
         lines = [
             f"stopped: {self.stop_reason} after {self.n_iter} iterations",
             f"objective: {self.objective:.10g} nats per row; about {self.remaining:.2g} left to gain",
         ]
+        if self.n_iter_compressed:
+            lines.insert(0, f"rows were compressed: {self.n_iter_compressed} iterations read only the bins")
         if self.stop_reason == "objective_fell":
             lines.append(f"the last iteration was undone: it lowered the objective by {self.fall:.2g}")
         if self.impossible_weight > 0:
@@ -124,4 +130,5 @@ def report_on(
         constraints=constraints,
         rescues=tuple(RescueNote(*rescue, min(when), max(when)) for rescue, when in iterations.items()),
         runs=tuple(runs),
+        n_iter_compressed=best.n_iter_ahead,
     )

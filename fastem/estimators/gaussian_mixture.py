@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -14,8 +14,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastem.binned import BinnedProblem
 from fastem.estimators import _archive
+from fastem.estimators._compressed import CompressedProblem, compressed
 from fastem.estimators._histogram import read_histogram
-from fastem.estimators._mixture import BaseMixture
+from fastem.estimators._mixture import BaseMixture, RowProblem
 from fastem.estimators._running import holding_libraries, running
 from fastem.families._gaussian import Gaussian
 from fastem.families.gaussian_diag import GaussianDiag
@@ -24,7 +25,9 @@ from fastem.families.gaussian_spherical import GaussianSpherical
 from fastem.families.gaussian_tied import GaussianTied
 from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params
-from fastem.sources import ArraySource
+from fastem.schedules.ahead import fit_ahead
+from fastem.schedules.result import FitResult, Watch
+from fastem.sources import ArraySource, Source
 
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
@@ -65,6 +68,11 @@ class GaussianMixture(BaseMixture):
     means_init : array-like (K, D), optional
     precisions_init : array-like, optional
         Inverse covariances in the shape of `covariances_`. What is given replaces that part of the start.
+    compress : int or None, default None
+        For one feature and very many rows: put the rows into so many bins first (4096, say), in one pass,
+        iterate on the bins until convergence, and on all rows from there. The stopping rule and the objective
+        are those of all rows; mostly three or four iterations on them are left. `max_iter` bounds either
+        stage. At least 32 bins for each component.
     random_state : int, RandomState instance or None, default None
         Source of all randomness.
     warm_start : bool, default False
@@ -91,7 +99,7 @@ class GaussianMixture(BaseMixture):
         Whether nothing worth `tol` was left to gain; never True after the objective fell.
     stop_reason_ : {"converged", "max_iter", "objective_fell", "interrupted"}
     n_iter_ : int
-        Iterations that were run.
+        Iterations that were run; with `compress`, those that read all rows.
     lower_bound_ : float
         Mean log-likelihood per row (per unit of weight) at the fitted parameters, in nats.
     lower_bounds_ : list of float
@@ -137,6 +145,7 @@ class GaussianMixture(BaseMixture):
         "covariance_floor": [Interval(Real, 0.0, 1.0, closed="both")],
         "means_init": ["array-like", None],
         "precisions_init": ["array-like", None],
+        "compress": [Interval(Integral, 1, None, closed="left"), None],
     }
 
     means_: np.ndarray
@@ -156,6 +165,7 @@ class GaussianMixture(BaseMixture):
         weights_init: Any = None,
         means_init: Any = None,
         precisions_init: Any = None,
+        compress: int | None = None,
         random_state: Any = None,
         warm_start: bool = False,
         n_threads: int | None = None,
@@ -174,6 +184,7 @@ class GaussianMixture(BaseMixture):
         self.weights_init = weights_init
         self.means_init = means_init
         self.precisions_init = precisions_init
+        self.compress = compress
         self.random_state = random_state
         self.warm_start = warm_start
         self.n_threads = n_threads
@@ -208,6 +219,15 @@ class GaussianMixture(BaseMixture):
             means = start.family.means if means is None else means
             covariances = start.family.covariances if covariances is None else covariances
         return Params(model.latent.params(weights), _proper_params(family, means, covariances))
+
+    def _problem(self, model: Model, source: Source) -> RowProblem:
+        problem = super()._problem(model, source)
+        return problem if self.compress is None else compressed(problem, self.compress)
+
+    def _run(self, problem: Any, start: Params, watch: Watch) -> FitResult:
+        if not isinstance(problem, CompressedProblem):
+            return super()._run(problem, start, watch)
+        return fit_ahead(problem.stand_in, problem, start, tol=self.tol, max_iter=self.max_iter, watch=watch)
 
     def _why_it_fell(self) -> str:
         if self.reg_covar == 0:

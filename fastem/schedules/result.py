@@ -58,7 +58,8 @@ class Trace:
 class FitResult:
     """Parameters with the highest objective met, and the story of how they were found.
 
-    `n_iter` counts the iterations that were run; the last one may have been undone.
+    `n_iter` counts the iterations that were run; the last one may have been undone. `n_iter_ahead` counts
+    those that were run before on a stand-in for the data.
     """
 
     params: Any
@@ -66,6 +67,7 @@ class FitResult:
     trace: Trace
     reason: Reason
     n_iter: int
+    n_iter_ahead: int = 0
 
     @property
     def objective(self) -> float:
