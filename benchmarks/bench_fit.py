@@ -8,6 +8,9 @@ from benchmarks import common
 from benchmarks.common import CHECKED_ROWS, PROFILE, PROFILES, SEPARATED, WORKLOADS, Workload
 from fastem import GaussianMixture
 
+# Components whose means are two standard deviations apart, for which EM needs hundreds of passes.
+BLURRED = replace(WORKLOADS[0], separation=2.0)
+
 
 class Fit:
     """A fit to convergence, of components that overlap and of components that do not."""
@@ -46,3 +49,37 @@ class Fit:
 
     track_log_likelihood_error.unit = "relative"
     track_log_likelihood_error.bound = 1e-10
+
+
+class FitCompressed:
+    """A fit of one huge column to convergence, on all rows from the start or on bins first."""
+
+    params = ([None, 4096],)
+    param_names = ("compress",)
+
+    def setup(self, compress: int | None) -> None:
+        self.X = common.rows_of(BLURRED)
+        # Convergence is the point here: no profile cuts it short.
+        self.settings = {**common.start_settings(BLURRED), "max_iter": 2000}
+        with common.quiet():
+            GaussianMixture(**{**self.settings, "max_iter": 1}).fit(self.X[:CHECKED_ROWS])
+
+    def fit(self, compress: int | None) -> GaussianMixture:
+        with common.quiet():
+            return GaussianMixture(**self.settings, compress=compress).fit(self.X)
+
+    def time_fit(self, compress: int | None) -> None:
+        self.fit(compress)
+
+    def track_passes(self, compress: int | None) -> int:
+        """Passes over all rows: the survey, the compression, and one E-step for each iteration and the start."""
+        return self.fit(compress).n_iter_ + 2 + (compress is not None)
+
+    track_passes.unit = "passes"
+
+    def track_objective_gap(self, compress: int | None) -> float:
+        """By how much the plain fit is better."""
+        return self.fit(None).lower_bound_ - self.fit(compress).lower_bound_
+
+    track_objective_gap.unit = "nats per row"
+    track_objective_gap.bound = 1e-5

@@ -316,7 +316,10 @@ def predict_command(
     names = [f"component {k}" for k in range(mixture.n_components)] if proba else ["label"]
     counts = np.zeros(mixture.n_components)
     kept: list[np.ndarray] = []
-    with nullcontext() if as_json and output is None else open_output(output, names) as writer, _in_a_users_words(files):
+    with (
+        nullcontext() if as_json and output is None else open_output(output, names) as writer,
+        _in_a_users_words(files),
+    ):
         for _, values in mixture._scores(mixture._rows(source), "posterior" if proba else "label"):
             counts += values.sum(axis=0) if proba else np.bincount(values, minlength=counts.size)
             if writer is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from scipy.integrate import quad
 
 
 class NaiveStats(NamedTuple):
@@ -109,3 +110,40 @@ def free_energy(joint, resp):
     """Neal & Hinton's F of rows with these responsibilities: expected log joint density plus entropy."""
     entropy = -np.where(resp > 0, resp * np.log(np.where(resp > 0, resp, 1.0)), 0.0)
     return float((resp * joint + entropy).sum())
+
+
+def bin_moments(lower, upper, mean, sd):
+    """Of x - mean, x normal, in one bin: log-probability, mean and mean square, by numerical integration."""
+    # Densities relative to the largest one in the bin, so that a far tail is integrated, too.
+    nearest = min(max(mean, lower), upper)
+    peak = -0.5 * ((nearest - mean) / sd) ** 2
+    reach = sd * 40 / (1 + abs(nearest - mean) / sd)
+    halves = ((max(lower - nearest, -reach), 0.0), (0.0, min(upper - nearest, reach)))
+
+    def integral(power):
+        def value(step):
+            z = (nearest - mean + step) / sd
+            return z**power * np.exp(-0.5 * (step / sd) * (z + (nearest - mean) / sd))
+
+        return sum(quad(value, a, b, epsabs=0, epsrel=1e-12, limit=400)[0] for a, b in halves if a < b)
+
+    mass = integral(0)
+    log_prob = np.log(mass / sd) + peak - 0.5 * np.log(2 * np.pi)
+    return log_prob, sd * integral(1) / mass, sd**2 * integral(2) / mass
+
+
+def binned_e_step(counts, edges, weights, means, variances):
+    """Expected statistics of a histogram about the current means (K,); `sxx` is (K,)."""
+    n, sx, sxx = np.zeros((3, len(weights)))
+    loglik = 0.0
+    for count, lower, upper in zip(counts, edges[:-1], edges[1:], strict=True):
+        moments = [bin_moments(lower, upper, mean, np.sqrt(v)) for mean, v in zip(means, variances, strict=True)]
+        joint = np.log(weights) + np.array([log_prob for log_prob, _, _ in moments])
+        total = np.logaddexp.reduce(joint)
+        loglik += count * total
+        for k, (_, first, second) in enumerate(moments):
+            resp = count * np.exp(joint[k] - total)
+            n[k] += resp
+            sx[k] += resp * first
+            sxx[k] += resp * second
+    return NaiveStats(loglik, n, sx, sxx)

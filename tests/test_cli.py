@@ -446,7 +446,12 @@ def test_plot_without_matplotlib_names_the_extra(tmp_path, monkeypatch):
         ("a.npy", np.ones(3) + 1j, (), ["dtype complex128"]),
         ("a.npy", np.array([1, None], dtype=object), (), ["not a NumPy file of numbers"]),
         ("a.npy", np.array([[1.0, 2.0], [3.0, np.nan]]), (), ["a.npy contains NaN", "row 1, column 1"]),
-        ("a.npy", np.array([[1, 2, 3.0], [3, 4, np.inf]]), ("--columns", "0,2"), ["a.npy contains infinity", "row 1, column 2"]),
+        (
+            "a.npy",
+            np.array([[1, 2, 3.0], [3, 4, np.inf]]),
+            ("--columns", "0,2"),
+            ["a.npy contains infinity", "row 1, column 2"],
+        ),
         ("a.npy", np.ones((2, 2)), ("--columns", "b"), ["no column 'b'", "Its columns: 0 to 1"]),
     ],
 )

@@ -320,8 +320,8 @@ def test_interrupting_a_fit_leaves_a_usable_model(monkeypatch):
 
     from fastem.estimators import _mixture
 
-    original = _mixture._Problem.e_step
-    monkeypatch.setattr(_mixture._Problem, "e_step", interrupt)
+    original = _mixture.RowProblem.e_step
+    monkeypatch.setattr(_mixture.RowProblem, "e_step", interrupt)
     with pytest.warns(ConvergenceWarning, match="interrupted"):
         mixture.fit(X)
     assert mixture.stop_reason_ == "interrupted"

@@ -82,7 +82,8 @@ def test_no_parameter_is_left_without_a_test():
         "verbose_interval",
         "progress",
         "n_threads",
-    }  # see test_em.py, test_threads.py
+        "compress",
+    }  # see test_em.py, test_threads.py, test_compress.py
     assert set(inspect.signature(GaussianMixture).parameters) == set(CHANGES) | elsewhere
 
 
@@ -90,7 +91,8 @@ def test_no_parameter_is_left_without_a_test():
     ("name", "value"),
     [("n_components", 0), ("n_components", 1.5), ("covariance_type", "round"), ("tol", -1.0), ("reg_covar", -1.0),
      ("covariance_floor", 2.0), ("max_iter", 0), ("n_init", 0), ("init_params", "nearest"), ("random_state", "a"),
-     ("warm_start", "yes"), ("n_threads", 0), ("verbose", -1), ("verbose_interval", 0), ("progress", 3)],
+     ("warm_start", "yes"), ("compress", 0), ("n_threads", 0),
+     ("verbose", -1), ("verbose_interval", 0), ("progress", 3)],
 )  # fmt: skip
 def test_invalid_parameters_are_named(name, value, X):
     with pytest.raises(ValueError, match=f"'{name}' parameter"):

@@ -8,11 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from fastem.estimators._report import FitReport
+from fastem.estimators._report import FitReport, RunNote
+from fastem.estimators._search import Search, Stream
 from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params
-from fastem.persistence import ModelFileError, read_archive, write_archive
+from fastem.persistence import ModelFileError, pack, read_archive, unpack, write_archive
 from fastem.rows import plain
+from fastem.schedules.drift import PageHinkley
+from fastem.schedules.incremental import IncrementalState
+from fastem.schedules.online import EpochEnd, OnlineState, RescueSpan
+from fastem.schedules.prequential import Prequential
+from fastem.schedules.result import FitResult, FitState, Trace
+from fastem.stats import ExpectedStats, Rescue
 
 _STORY = ("converged_", "stop_reason_", "n_iter_", "lower_bound_", "lower_bounds_")
 
@@ -44,7 +51,11 @@ def save(
         arrays.update({f"{room}/{name}": value for name, value in record._asdict().items()})
     arrays.update({f"constraint/{name}": value for name, value in estimator._model.family.constraints().items()})
     header = {"class": type(estimator).__name__, "settings": settings, "fitted": fitted}
-    write_archive(path, header if progress is None else {**header, "progress": progress}, arrays)
+    if progress is not None:
+        header["progress"] = progress
+    if estimator._stream is not None:
+        header["stream"] = pack(estimator._stream, "stream", arrays)
+    write_archive(path, header, arrays)
 
 
 def load(path: str | Path, classes: dict[str, type]) -> Any:
@@ -55,9 +66,21 @@ def load(path: str | Path, classes: dict[str, type]) -> Any:
         estimator: Any = estimator_class(**header["settings"], **_under("setting/", arrays))
         estimator._validate_params()
         _restore(estimator, header["fitted"], arrays)
+        if "stream" in header:
+            estimator._stream = unpack(header["stream"], arrays, record_classes(estimator._model))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, np.linalg.LinAlgError) as error:
         raise ModelFileError(f"{path} is damaged, or was not written by fastem: {error!r}") from error
     return estimator
+
+
+def record_classes(model: Model) -> list[type]:
+    """What the state of a fit, or of a stream, of this model is made of."""
+    latent, family = model.latent, model.family
+    family_params = family.first_look(np.zeros(family.n_features))
+    records = [latent.params(np.ones(latent.n_components)), latent.zero_stats()]
+    records += [family_params, family.zero_stats_like(family_params)]
+    known = [Search, RunNote, FitResult, FitState, Trace, Rescue, Params, ExpectedStats, IncrementalState, OnlineState]
+    return [*known, Stream, EpochEnd, RescueSpan, Prequential, PageHinkley, *(type(record) for record in records)]
 
 
 def _under(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -10,15 +10,14 @@ from typing import Any
 import numpy as np
 
 from fastem.estimators import _archive
-from fastem.estimators._report import RunNote
+from fastem.estimators._archive import record_classes
 from fastem.estimators._search import Search
-from fastem.model import Model, Params
+from fastem.model import Model
 from fastem.persistence import ModelFileError, pack, read_archive, unpack
-from fastem.schedules.result import FitResult, FitState, Reason, Trace
-from fastem.stats import ExpectedStats, Rescue
+from fastem.schedules.result import Reason
 
 # A fit that differs in one of these is another fit; the others only say how it is run.
-_BINDING = ("n_components", "covariance_type", "reg_covar", "covariance_floor")
+_BINDING = ("n_components", "covariance_type", "reg_covar", "covariance_floor", "learning_method")
 
 
 class Checkpoint:
@@ -35,19 +34,14 @@ class Checkpoint:
         self._path = None if estimator.checkpoint is None else Path(estimator.checkpoint)
         self._last = time.monotonic()
 
-    def write_if_due(self, search: Search) -> None:
-        """Write when the interval since the last time is over."""
-        if self._path is not None and time.monotonic() - self._last >= self._estimator.checkpoint_interval:
-            self.write(search, search.so_far())
+    def is_due(self) -> bool:
+        """Whether the interval since the last time is over."""
+        return self._path is not None and time.monotonic() - self._last >= self._estimator.checkpoint_interval
 
-    def write(self, search: Search, ended: Search) -> None:
-        """Write the state of the search, and the model that is published of it when it ends in the given way.
-
-        The file is written as a whole or not at all; nothing is where no checkpoint is wanted.
-        """
+    def write(self, search: Search) -> None:
+        """Write the state of the search, and the model that the estimator has; nothing where no file is named."""
         if self._path is None:
             return
-        self._estimator._publish(self._model, ended)
         arrays: dict[str, np.ndarray] = {}
         progress = pack(search, "progress", arrays)
         _archive.save(self._estimator, self._path, progress, arrays)
@@ -72,7 +66,7 @@ class Checkpoint:
             raise ModelFileError(f"{self._path} holds a model, but no fit to go on with. Use resume=False.")
         self._require_same_settings(header["settings"])
         try:
-            search: Search = unpack(header["progress"], arrays, self._classes())
+            search: Search = unpack(header["progress"], arrays, record_classes(self._model))
         except (KeyError, TypeError, ValueError) as error:
             raise ModelFileError(f"{self._path} is damaged, or was written by another version: {error!r}") from error
         if (search.n_rows, search.weight) != (new.n_rows, new.weight):
@@ -97,11 +91,3 @@ class Checkpoint:
 
     def _remedy(self) -> str:
         return f"Fit the same data with the same settings, or begin anew with another checkpoint than {self._path}."
-
-    def _classes(self) -> list[type]:
-        latent, family = self._model.latent, self._model.family
-        family_params = family.first_look(np.zeros(family.n_features))
-        records = [latent.params(np.ones(latent.n_components)), latent.zero_stats()]
-        records += [family_params, family.zero_stats_like(family_params)]
-        known = [Search, RunNote, FitResult, FitState, Trace, Rescue, Params, ExpectedStats]
-        return known + [type(record) for record in records]

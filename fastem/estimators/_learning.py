@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from fastem.binned import BinnedProblem, Bins
+from fastem.compress import Grid, compress
 from fastem.estimators._report import OnlineNote
 from fastem.estimators._search import Problem
 from fastem.executors.serial import sum_over
@@ -19,7 +21,7 @@ from fastem.schedules.incremental import IncrementalState, fit_incremental
 from fastem.schedules.online import OnlineSettings, OnlineState, batch_rows, estimate, fit_online
 from fastem.schedules.result import FitResult, FitState, Reason, Trace
 from fastem.schedules.steps import Forgetting, StepSize
-from fastem.sources import Chunk, Source
+from fastem.sources import ArraySource, Chunk, Source
 from fastem.sources.shuffle import shuffled, taken
 from fastem.sources.source import chunk_rows, draw_rows, whole_runs
 from fastem.stats import ExpectedStats, Rescue
@@ -27,6 +29,10 @@ from fastem.stats import ExpectedStats, Rescue
 # Rows that online EM is judged by and never learns from: at most so many, and this part of all rows. When there
 # are fewer than the last number, it is judged by the rows that it learns from.
 _MOST_HELD, _PART_HELD, _FEW_ROWS = 10_000, 20, 1000
+# Of fewer bins, some component may see only one, and collapse onto it.
+_MIN_BINS = 32
+_GRID_ROWS = 4096
+_CLOSER = 0.1
 # Blocks of incremental EM: statistics are kept of each.
 _MOST_BLOCKS = 256
 _CHUNK_BYTES = 8 * 2**20
@@ -64,7 +70,7 @@ class Learning(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(kw_only=True)
 class BatchLearning:
     """Plain EM over all rows."""
 
@@ -75,15 +81,66 @@ class BatchLearning:
         return FitState(params)
 
     def run(self, model: Model, source: Source, state: FitState, seed: int, follower: Follower) -> FitResult:
+        return self._improve(Problem(model, source, follower.rows), state, follower)
+
+    def _improve(self, problem: Any, state: FitState, follower: Follower) -> FitResult:
         def watch(state: FitState) -> None:
             follower.epoch(state.n_iter, state.trace)
             follower.step()
 
-        problem = Problem(model, source, follower.rows)
         return fit_batch(problem, state, tol=self.tol, max_iter=self.max_iter, watch=watch)
 
     def shown(self, model: Model, result: FitResult, source: Source | None) -> FitResult:
         return result
+
+
+@dataclass(kw_only=True)
+class CompressedLearning(BatchLearning):
+    """EM on the bins of one feature, and on all rows from where that ends.
+
+    The bins decide where the fit of all rows starts, and nothing else.
+    """
+
+    n_bins: int
+    stand_in: Source | None = None
+
+    def run(self, model: Model, source: Source, state: FitState, seed: int, follower: Follower) -> FitResult:
+        if not state.trace.objective:
+            if self.stand_in is None:
+                self.stand_in = _bins_of(source, self.n_bins, model.latent.n_components)
+            # The bins are so cheap that they are fitted more closely than will be asked of all rows.
+            ahead = fit_batch(
+                Problem(model, self.stand_in), state.params, tol=_CLOSER * self.tol, max_iter=self.max_iter
+            )
+            if ahead.reason is Reason.INTERRUPTED:
+                raise KeyboardInterrupt
+            state.params, state.n_iter_ahead = ahead.params, ahead.n_iter
+        return super().run(model, source, state, seed, follower)
+
+
+def _bins_of(source: Source, n_bins: int, n_components: int) -> Source:
+    if source.n_features > 1:
+        raise ValueError(f"compress={n_bins} is for one feature, but X has {source.n_features}. Use compress=None.")
+    least = _MIN_BINS * n_components
+    if n_bins < least:
+        raise ValueError(
+            f"compress={n_bins} bins are too few for n_components={n_components}. Use at least {least}, or "
+            "compress=None."
+        )
+    # Roughly right is enough for a grid: it takes no part in the user's randomness.
+    sample = source.sample(_GRID_ROWS, np.random.default_rng(0))
+    values, weight = compress(source.chunks(), Grid.around(sample.X[:, 0], n_bins))
+    return ArraySource(values[:, None], weight)
+
+
+@dataclass(kw_only=True)
+class HistogramLearning(BatchLearning):
+    """Exact EM for a histogram."""
+
+    bins: Bins
+
+    def run(self, model: Model, source: Source, state: FitState, seed: int, follower: Follower) -> FitResult:
+        return self._improve(BinnedProblem(model, self.bins), state, follower)
 
 
 @dataclass(frozen=True)
@@ -100,7 +157,7 @@ class _Blocks:
         return self.model.m_step(stats)
 
 
-@dataclass(frozen=True)
+@dataclass(kw_only=True)
 class IncrementalLearning:
     """Incremental EM over blocks of rows."""
 
@@ -129,7 +186,13 @@ class IncrementalLearning:
 
         min_rows = source.n_features + 1.0
         return fit_incremental(
-            _Blocks(model, follower), state, blocks, tol=self.tol, max_epochs=self.max_iter, min_rows=min_rows, watch=watch
+            _Blocks(model, follower),
+            state,
+            blocks,
+            tol=self.tol,
+            max_epochs=self.max_iter,
+            min_rows=min_rows,
+            watch=watch,
         )
 
     def shown(self, model: Model, result: FitResult, source: Source | None) -> FitResult:
@@ -145,7 +208,7 @@ class IncrementalLearning:
         return FitResult(FitState(state.params, trace, 0, impossible), result.reason, state.epoch, result.error)
 
 
-@dataclass(frozen=True)
+@dataclass(kw_only=True)
 class OnlineLearning:
     """Online EM over shuffled batches of rows.
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import chain
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple, Self
@@ -15,17 +17,26 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from fastem.estimators._checkpoint import Checkpoint
 from fastem.estimators._fitted import FittedMixture
-from fastem.estimators._progress import watching
+from fastem.estimators._learning import (
+    BatchLearning,
+    IncrementalLearning,
+    Learning,
+    OnlineLearning,
+    online_note,
+    step_of,
+)
+from fastem.estimators._progress import following
 from fastem.estimators._report import report_on
 from fastem.estimators._running import holding_libraries, running
-from fastem.estimators._search import Problem, Search
+from fastem.estimators._search import Search, Stream
+from fastem.estimators._streaming import items_of, learn
 from fastem.estimators._validation import NO_WEIGHT, parse_bytes, read_rows, require_finite, rows_per_chunk
 from fastem.init.given import one_hot, start_from
 from fastem.init.start import STARTS, sample_size, start_from_sample
 from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params
-from fastem.schedules.batch import fit_batch
-from fastem.schedules.result import FitResult, FitState, Reason
+from fastem.schedules.online import OnlineSettings, OnlineState
+from fastem.schedules.result import FitResult, Reason
 from fastem.sources import Source, in_chunks_of
 from fastem.stats import Rescue
 
@@ -55,6 +66,14 @@ class BaseMixture(FittedMixture):
         "weights_init": ["array-like", None],
         "random_state": ["random_state"],
         "warm_start": ["boolean"],
+        "learning_method": [StrOptions({"batch", "online", "incremental"})],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), None],
+        "learning_decay": [Interval(Real, 0.5, 1.0, closed="right")],
+        "learning_offset": [Interval(Real, 1.0, None, closed="left")],
+        "averaging_start": [Interval(Integral, 0, None, closed="left"), None],
+        "forgetting_factor": [Interval(Real, 0.0, 1.0, closed="neither"), None],
+        "half_life": [Interval(Real, 0.0, None, closed="neither"), None],
+        "on_drift": [callable, None],
         "chunk_rows": [Interval(Integral, 1, None, closed="left"), None],
         "memory_limit": [Interval(Integral, 1, None, closed="left"), str, None],
         "checkpoint": [str, os.PathLike, None],
@@ -73,6 +92,14 @@ class BaseMixture(FittedMixture):
     weights_init: Any
     random_state: Any
     warm_start: bool
+    learning_method: str
+    batch_size: int | None
+    learning_decay: float
+    learning_offset: float
+    averaging_start: int | None
+    forgetting_factor: float | None
+    half_life: float | None
+    on_drift: Callable[[Any], Any] | None
     chunk_rows: int | None
     memory_limit: int | str | None
     checkpoint: str | os.PathLike[str] | None
@@ -82,6 +109,10 @@ class BaseMixture(FittedMixture):
 
     n_features_in_: int
     weights_: np.ndarray
+
+    # What partial_fit has learnt; None after any other fit.
+    _stream: Stream | None = None
+    _last_kept = -math.inf
 
     # The family's part.
 
@@ -140,53 +171,158 @@ class BaseMixture(FittedMixture):
             iterations ends the fit in this way too, with the best parameters so far.
         """
         self._validate_params()
-        if isinstance(self.memory_limit, str):
-            parse_bytes(self.memory_limit)
+        self._require_sensible()
         work = f"fits mixtures of {self._distributions()}"
         with running(self.n_threads, self.verbose, work) as n_threads, holding_libraries(n_threads):
             source = read_rows(self, X, sample_weight, reset=True)
-            best = self._fit(in_chunks_of(source, rows_per_chunk(source, self.chunk_rows, self.memory_limit)), resume)
+            source = in_chunks_of(source, rows_per_chunk(source, self.chunk_rows, self.memory_limit))
+            survey = self._survey(source)
+            best = self._fit(
+                survey,
+                source,
+                self._learning(survey.model),
+                lambda random: self._start(survey.model, source, survey.centre, random),
+                resume,
+            )
         self._warn_unless_converged(best)
         return self
 
-    def _fit(self, source: Source, resume: bool) -> FitResult:
-        model, centre, n_rows, weight = self._survey(source)
-        checkpoint = Checkpoint(self, model)
-        new = Search(n_rows, weight, self._generator().bit_generator.state)
+    def _fit(
+        self,
+        survey: Survey,
+        source: Source,
+        learning: Learning,
+        first_params: Callable[[np.random.Generator], tuple[Params, list[Rescue]]],
+        resume: bool = False,
+    ) -> FitResult:
+        """Improve every start, and publish the best."""
+        self._stream = None
+        checkpoint = Checkpoint(self, survey.model)
+        new = Search(survey.n_rows, survey.weight, self._generator().bit_generator.state)
         search = checkpoint.read(new) if resume else new
-        ended = search.best is not None and len(search.runs) == self._n_starts()
         error: Exception | None = None
-        while not ended:
+        while search.best is None or len(search.runs) < self._n_starts():
             if search.current is None:
                 generator = search.generator()
-                start, rescues = self._start(model, source, centre, generator)
-                search.begin(FitState(start), rescues, generator)
-            result = self._run(model, source, search, checkpoint)
-            done = search.with_result(result)
-            ended = result.reason in (Reason.INTERRUPTED, Reason.FAILED) or len(done.runs) == self._n_starts()
+                params, rescues = first_params(generator)
+                search.begin(learning.begin(params), rescues, generator)
+            result = self._run(survey.model, source, learning, search, checkpoint)
+            exact = source if result.reason in (Reason.CONVERGED, Reason.MAX_ITER) else None
+            unfinished, search = search, search.with_result(learning.shown(survey.model, result, exact))
+            error = result.error
+            ended = result.reason in (Reason.INTERRUPTED, Reason.FAILED) or len(search.runs) == self._n_starts()
             if ended:
-                error = result.error
-                self._publish(model, done)
+                self._publish(survey.model, search)
                 # A start that has not converged may be taken up again, with more iterations or mended data.
-                checkpoint.write(done if result.reason is Reason.CONVERGED else search, done)
-            search = done
-        self._publish(model, search)
+                checkpoint.write(search if result.reason is Reason.CONVERGED else unfinished)
+                break
+        self._publish(survey.model, search)
         if error is not None:
             raise error
         return search.best  # type: ignore[return-value]
 
-    def _run(self, model: Model, source: Source, search: Search, checkpoint: Checkpoint) -> FitResult:
-        """Iterate from the start under way."""
-        with watching(
-            self.verbose, self.verbose_interval, self.progress, self.tol, source.n_rows, search.current.n_iter
-        ) as watcher:
+    def _run(
+        self, model: Model, source: Source, learning: Learning, search: Search, checkpoint: Checkpoint
+    ) -> FitResult:
+        """Improve the start under way."""
 
-            def watch(state: FitState) -> None:
-                watcher.state(state)
-                checkpoint.write_if_due(search)
+        def after_step() -> None:
+            if checkpoint.is_due():
+                result = FitResult(search.current, Reason.INTERRUPTED, search.current.n_iter)
+                self._publish(model, search.with_result(learning.shown(model, result, None)))
+                checkpoint.write(search)
 
-            problem = Problem(model, source, watcher.rows)
-            return fit_batch(problem, search.current, tol=self.tol, max_iter=self.max_iter, watch=watch)
+        seed = int(search.generator().integers(2**63))
+        with following(
+            self.verbose, self.verbose_interval, self.progress, self.tol, source.n_rows, after_step
+        ) as follower:
+            return learning.run(model, source, search.current, seed, follower)
+
+    def _learning(self, model: Model) -> Learning:
+        """How a start is improved."""
+        if self.learning_method == "incremental":
+            return IncrementalLearning(tol=self.tol, max_iter=self.max_iter)
+        if self.learning_method == "batch":
+            return BatchLearning(tol=self.tol, max_iter=self.max_iter)
+        on_drift = self.on_drift or (lambda estimator: None)
+        return OnlineLearning(
+            tol=self.tol,
+            max_iter=self.max_iter,
+            settings=self._online_settings(model),
+            batch_size=self.batch_size,
+            on_drift=lambda: on_drift(self),
+        )
+
+    def _online_settings(self, model: Model) -> OnlineSettings:
+        step = step_of(self.learning_decay, self.learning_offset, self.forgetting_factor, self.half_life)
+        return OnlineSettings(step, min_rows=model.family.n_features + 1.0, average_after=self.averaging_start)
+
+    def _require_sensible(self) -> None:
+        """Raise for parameters that do not go together."""
+        if isinstance(self.memory_limit, str):
+            parse_bytes(self.memory_limit)
+        if self.forgetting_factor is not None and self.half_life is not None:
+            raise ValueError("forgetting_factor and half_life say the same thing in two ways. Give one of them.")
+
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Learn from each row once, by online EM, and go on with the next call.
+
+        The first rows are held back until there are enough different ones to start from (twice as many for each
+        component as it has features, at least ten). After `fit`, `load` or `from_parameters`, learning goes on
+        from the parameters.
+
+        Parameters
+        ----------
+        X : as in `fit`, or an iterator over arrays (N_i, D), data frames, or pairs of these and their weights (N_i,)
+            An iterator may go on for ever; a keyboard interrupt ends it with what was learnt so far.
+        y : None
+            Ignored.
+        sample_weight : array-like (N,) or str, optional
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            For unusable data, weights or parameters, naming the problem and the remedy.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastem import GaussianMixture
+        >>> random = np.random.default_rng(0)
+        >>> mixture = GaussianMixture(2, random_state=0)
+        >>> for _ in range(50):
+        ...     _ = mixture.partial_fit(np.concatenate([random.normal(20, 5, 300), random.normal(40, 5, 700)]))
+        >>> np.sort(mixture.means_[:, 0]).round().tolist()
+        [20.0, 40.0]
+        """
+        self._validate_params()
+        self._require_sensible()
+        if isinstance(X, Iterator):
+            try:
+                for rows, weight in items_of(X, sample_weight):
+                    self.partial_fit(rows, sample_weight=weight)
+            except KeyboardInterrupt:
+                if not hasattr(self, "_params"):
+                    raise
+            return self
+        is_first = self._stream is None and not hasattr(self, "_params")
+        work = f"fits mixtures of {self._distributions()}"
+        with running(self.n_threads, self.verbose, work) as n_threads, holding_libraries(n_threads):
+            learn(self, read_rows(self, X, sample_weight, reset=is_first))
+        if hasattr(self, "_params"):
+            self._keep_stream()
+        return self
+
+    def _keep_stream(self) -> None:
+        """Write a checkpoint of a stream when the interval since the last time is over."""
+        now = time.monotonic()
+        if self.checkpoint is not None and now - self._last_kept >= self.checkpoint_interval:
+            self.save(self.checkpoint)
+            self._last_kept = now
 
     def _survey(self, source: Source) -> Survey:
         """One pass that checks every value, and learns the scale of the data from one component."""
@@ -291,7 +427,10 @@ class BaseMixture(FittedMixture):
         self.lower_bound_ = result.objective
         self.lower_bounds_ = list(result.trace.objective)
         constraints = {name: value.tolist() for name, value in model.family.constraints().items()}
-        self.fit_report_ = report_on(search, constraints)
+        schedule = search.best_schedule
+        online = online_note(schedule) if isinstance(schedule, OnlineState) else None
+        self.fit_report_ = report_on(search, constraints, online)
+        self.n_steps_ = result.n_iter if online is None else online.n_updates
         self.weights_ = result.params.latent.weights
         self._show(result.params)
 

@@ -103,6 +103,9 @@ class FitReport:
         Total weight of the rows.
     online : OnlineNote or None
         For online EM only.
+    n_iter_compressed : int
+        Iterations on compressed rows that came before those of `n_iter`, each of which reads every row; zero
+        when rows were not compressed.
     """
 
     stop_reason: str
@@ -117,12 +120,15 @@ class FitReport:
     n_rows: int
     weight: float
     online: OnlineNote | None = None
+    n_iter_compressed: int = 0
 
     def __str__(self) -> str:
         lines = [
             f"stopped: {self.stop_reason} after {self.n_iter} iterations",
             f"objective: {self.objective:.10g} nats per row; about {self.remaining:.2g} left to gain",
         ]
+        if self.n_iter_compressed:
+            lines.insert(0, f"rows were compressed: {self.n_iter_compressed} iterations read only the bins")
         if self.stop_reason == "objective_fell":
             lines.append(f"the last iteration was undone: it lowered the objective by {self.fall:.2g}")
         if self.impossible_weight > 0:
@@ -148,9 +154,10 @@ class FitReport:
     def from_dict(cls, fields: dict[str, Any]) -> FitReport:
         rescues = tuple(RescueNote(**note) for note in fields["rescues"])
         runs = tuple(RunNote(**note) for note in fields["runs"])
-        online = fields.get("online") and OnlineNote(
-            **{name: tuple(value) if isinstance(value, list) else value for name, value in fields["online"].items()}
-        )
+        online = fields["online"]
+        if online is not None:
+            lists = {name: tuple(value) for name, value in online.items() if isinstance(value, list)}
+            online = OnlineNote(**{**online, **lists})
         return cls(**{**fields, "rescues": rescues, "runs": runs, "online": online})
 
 
@@ -174,4 +181,5 @@ def report_on(search: Any, constraints: dict[str, Any], online: OnlineNote | Non
         n_rows=search.n_rows,
         weight=search.weight,
         online=online,
+        n_iter_compressed=best.state.n_iter_ahead,
     )

@@ -12,7 +12,7 @@ from fastem.estimators._report import RunNote
 from fastem.estimators._validation import require_finite
 from fastem.executors.serial import sum_over
 from fastem.model import Model, Params
-from fastem.schedules.result import FitResult, Reason
+from fastem.schedules.result import FitResult
 from fastem.sources import Source
 from fastem.stats import ExpectedStats, Rescue
 
@@ -44,6 +44,28 @@ class Problem:
 
 
 @dataclass
+class Stream:
+    """What `partial_fit` has learnt.
+
+    Attributes
+    ----------
+    state : OnlineState or None
+        None while there are too few rows to start.
+    held : list of (N, D) ndarray
+        Rows that wait for a start.
+    held_weight : list of (N,) ndarray
+        Their weights.
+    n_rows : int
+        All rows so far.
+    """
+
+    state: Any = None
+    held: list[np.ndarray] = field(default_factory=list)
+    held_weight: list[np.ndarray] = field(default_factory=list)
+    n_rows: int = 0
+
+
+@dataclass
 class Search:
     """How far a fit has come: all that it takes to go on from there.
 
@@ -58,6 +80,8 @@ class Search:
         The starts that are done.
     best : FitResult or None
         The best of them.
+    best_schedule : state of a schedule, or None
+        Where it ended.
     best_rescues : list of Rescue
         What had to be rescued at its start.
     current : state of a schedule, or None
@@ -71,6 +95,7 @@ class Search:
     random: Mapping[str, Any]
     runs: list[RunNote] = field(default_factory=list)
     best: FitResult | None = None
+    best_schedule: Any = None
     best_rescues: list[Rescue] = field(default_factory=list)
     current: Any = None
     rescues: list[Rescue] = field(default_factory=list)
@@ -91,9 +116,5 @@ class Search:
         note = RunNote(result.objective, result.n_iter, str(result.reason))
         done = replace(self, runs=[*self.runs, note], current=None, rescues=[])
         if self.best is None or result.objective > self.best.objective:
-            done.best, done.best_rescues = result, self.rescues
+            done.best, done.best_rescues, done.best_schedule = result, self.rescues, self.current
         return done
-
-    def so_far(self) -> Self:
-        """This search as if it was interrupted now."""
-        return self.with_result(FitResult(self.current, Reason.INTERRUPTED, self.current.n_iter))

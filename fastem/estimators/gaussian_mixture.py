@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from numbers import Real
+from dataclasses import replace
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -13,7 +14,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from fastem.estimators import _archive
+from fastem.estimators._histogram import read_histogram
+from fastem.estimators._learning import CompressedLearning, HistogramLearning, Learning
 from fastem.estimators._mixture import BaseMixture
+from fastem.estimators._running import holding_libraries, running
 from fastem.families._gaussian import Gaussian
 from fastem.families.gaussian_diag import GaussianDiag
 from fastem.families.gaussian_full import GaussianFull
@@ -21,6 +25,7 @@ from fastem.families.gaussian_spherical import GaussianSpherical
 from fastem.families.gaussian_tied import GaussianTied
 from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params
+from fastem.sources import ArraySource
 
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
@@ -61,10 +66,37 @@ class GaussianMixture(BaseMixture):
     means_init : array-like (K, D), optional
     precisions_init : array-like, optional
         Inverse covariances in the shape of `covariances_`. What is given replaces that part of the start.
+    compress : int or None, default None
+        For one feature and very many rows: put the rows into so many bins first (4096, say), in one pass,
+        iterate on the bins until convergence, and on all rows from there. The stopping rule and the objective
+        are those of all rows; mostly three or four iterations on them are left. `max_iter` bounds either
+        stage. At least 32 bins for each component.
     random_state : int, RandomState instance or None, default None
         Source of all randomness.
     warm_start : bool, default False
         Continue from the last fit.
+    learning_method : {"batch", "online", "incremental"}, default "batch"
+        "batch": each iteration reads all rows, and then moves the parameters. "online": parameters move
+        after each batch of shuffled rows, along a running average of the statistics (stepwise EM); quickest
+        from a poor start. "incremental": they move after each block of rows, in the order of the data, and the
+        statistics of all blocks are kept; no step size, and rows may be sorted. With both, an iteration is an
+        epoch, `tol` bounds what an epoch gains (online: on held-out rows), and the objective of the result
+        takes one more pass.
+    batch_size : int or None, default None
+        Rows of a batch of online EM; None stands for 2000, or fewer when there are few rows.
+    learning_decay, learning_offset : float, default 0.6 and 2
+        Steps of online EM: (t + learning_offset) ** -learning_decay after t batches.
+    averaging_start : int or None, default None
+        Number of updates after which online EM averages its statistics, and makes its estimate of the
+        average. Before the parameters have settled this does harm. None: never.
+    forgetting_factor : float or None, default None
+        For streams that drift: online EM discounts every row by this factor, near 1, for each row that
+        follows, and each component by its own rows. It takes the place of the steps.
+    half_life : float or None, default None
+        The same, as the number of rows after which a row counts half.
+    on_drift : callable or None, default None
+        Called with the estimator when online EM finds that the rows have changed (test of Page & Hinkley
+        on how well each batch was predicted); see also `fit_report_.online.alarms`.
     chunk_rows : int or None, default None
         Rows of a chunk of data that are read at a time, rounded down to whole blocks of 528 where they
         are more; None leaves it to the kind of data.
@@ -98,12 +130,15 @@ class GaussianMixture(BaseMixture):
         Whether nothing worth `tol` was left to gain; never True after the objective fell.
     stop_reason_ : {"converged", "max_iter", "objective_fell", "interrupted", "failed"}
     n_iter_ : int
-        Iterations that were run.
+        Iterations that were run; with `compress`, those that read all rows.
     lower_bound_ : float
         Mean log-likelihood per row (per unit of weight) at the fitted parameters, in nats.
     lower_bounds_ : list of float
         The same at the start and after each iteration that was kept; it never falls. An iteration that
-        lowers it is undone, and is the last.
+        lowers it is undone, and is the last. With online and incremental learning: the mean over each epoch, of
+        rows before they were learnt from, and the exact value at the end.
+    n_steps_ : int
+        Number of times that the parameters were moved by online EM; otherwise `n_iter_`.
     fit_report_ : FitReport
         What happened, including every rescue of a component. Print it.
     n_features_in_ : int
@@ -144,6 +179,7 @@ class GaussianMixture(BaseMixture):
         "covariance_floor": [Interval(Real, 0.0, 1.0, closed="both")],
         "means_init": ["array-like", None],
         "precisions_init": ["array-like", None],
+        "compress": [Interval(Integral, 1, None, closed="left"), None],
     }
 
     means_: np.ndarray
@@ -163,8 +199,17 @@ class GaussianMixture(BaseMixture):
         weights_init: Any = None,
         means_init: Any = None,
         precisions_init: Any = None,
+        compress: int | None = None,
         random_state: Any = None,
         warm_start: bool = False,
+        learning_method: str = "batch",
+        batch_size: int | None = None,
+        learning_decay: float = 0.6,
+        learning_offset: float = 2.0,
+        averaging_start: int | None = None,
+        forgetting_factor: float | None = None,
+        half_life: float | None = None,
+        on_drift: Callable[[Any], Any] | None = None,
         chunk_rows: int | None = None,
         memory_limit: int | str | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
@@ -185,8 +230,17 @@ class GaussianMixture(BaseMixture):
         self.weights_init = weights_init
         self.means_init = means_init
         self.precisions_init = precisions_init
+        self.compress = compress
         self.random_state = random_state
         self.warm_start = warm_start
+        self.learning_method = learning_method
+        self.batch_size = batch_size
+        self.learning_decay = learning_decay
+        self.learning_offset = learning_offset
+        self.averaging_start = averaging_start
+        self.forgetting_factor = forgetting_factor
+        self.half_life = half_life
+        self.on_drift = on_drift
         self.chunk_rows = chunk_rows
         self.memory_limit = memory_limit
         self.checkpoint = checkpoint
@@ -224,6 +278,16 @@ class GaussianMixture(BaseMixture):
             covariances = start.family.covariances if covariances is None else covariances
         return Params(model.latent.params(weights), _proper_params(family, means, covariances))
 
+    def _learning(self, model: Model) -> Learning:
+        if self.compress is None:
+            return super()._learning(model)
+        if self.learning_method != "batch":
+            raise ValueError(
+                f"compress={self.compress} is for learning_method='batch', not {self.learning_method!r}. "
+                "Leave out one of the two."
+            )
+        return CompressedLearning(tol=self.tol, max_iter=self.max_iter, n_bins=self.compress)
+
     def _why_it_fell(self) -> str:
         if self.reg_covar == 0:
             return super()._why_it_fell()
@@ -241,6 +305,73 @@ class GaussianMixture(BaseMixture):
             self.precisions_ = self.precisions_cholesky_ @ np.swapaxes(self.precisions_cholesky_, -1, -2)
         else:
             self.precisions_ = np.square(self.precisions_cholesky_)
+
+    def fit_histogram(self, counts: Any, edges: Any) -> Self:
+        """Estimate the parameters from a histogram of one feature, by exact expectation-maximisation.
+
+        The likelihood of a bin is the probability of its interval, so that coarse bins bias nothing (midpoints
+        taken for rows widen components and merge them), and the cost is that of the bins, not of the rows.
+
+        Parameters
+        ----------
+        counts : array-like (B,)
+            Number, or weight, of the rows in each bin; not negative. A bin without rows counts for nothing.
+        edges : array-like (B + 1,)
+            Increasing; bin b lies between edges b and b + 1. The first edge may be -inf and the last one inf:
+            the tail beyond the first or last bin. All rows are taken to lie in some bin; give open bins
+            rather than leave out rows beyond the edges.
+
+        Returns
+        -------
+        self
+            As after `fit` with one feature, in the same four covariance types and with the same starts (labels
+            and responsibilities in `init_params` are of bins). `lower_bound_` is the mean, over rows, of the
+            log-probability of the row's bin, in nats; it grows by the logarithm of their width when bins do.
+
+        Raises
+        ------
+        ValueError
+            For an unusable histogram or unusable parameters, naming the problem and the remedy.
+
+        Warns
+        -----
+        ConvergenceWarning
+            As `fit` does.
+
+        References
+        ----------
+        McLachlan & Jones (1988), Biometrics 44, 571-578.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastem import GaussianMixture
+        >>> random = np.random.default_rng(0)
+        >>> x = np.concatenate([random.normal(20, 5, 30_000), random.normal(40, 5, 70_000)])
+        >>> counts, edges = np.histogram(x, bins=12)
+        >>> mixture = GaussianMixture(n_components=2, random_state=0).fit_histogram(counts, edges)
+        >>> np.sort(mixture.means_[:, 0]).round().tolist()
+        [20.0, 40.0]
+        """
+        self._validate_params()
+        bins = read_histogram(counts, edges, self.n_components)
+        if hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        self.n_features_in_ = 1
+        values, weight = bins.spread()
+        middles = ArraySource(bins.midpoints()[:, None], bins.counts)
+        work = f"starts mixtures of {self._distributions()}"
+        with running(self.n_threads, self.verbose, work) as n_threads, holding_libraries(n_threads):
+            survey = self._survey(ArraySource(values[:, None], weight))
+            # A start sees the midpoints only: it must not take the rows of a bin for equal.
+            width = survey.model.family.reg_covar + bins.typical_variance()
+            wide = replace(survey.model, family=replace(survey.model.family, reg_covar=width))
+            learning = HistogramLearning(tol=self.tol, max_iter=self.max_iter, bins=bins)
+            best = self._fit(
+                survey, middles, learning, lambda random: self._start(wide, middles, survey.centre, random)
+            )
+        self._warn_unless_converged(best)
+        return self
 
     @classmethod
     def from_parameters(

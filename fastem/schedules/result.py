@@ -83,12 +83,15 @@ class FitState:
         Iterations in a row after which no more than `tol` was left to gain.
     impossible : float
         Weight of the rows that have density zero under the parameters.
+    n_iter_ahead : int
+        Iterations that were run before the first one, on a stand-in for the data.
     """
 
     params: Any
     trace: Trace = field(default_factory=Trace)
     near: int = 0
     impossible: float = 0.0
+    n_iter_ahead: int = 0
 
     @property
     def n_iter(self) -> int:
