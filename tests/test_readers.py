@@ -7,7 +7,9 @@ import gc
 import gzip
 import os
 import random as pyrandom
+import subprocess
 import sys
+import time
 import tracemalloc
 from itertools import pairwise
 from pathlib import Path
@@ -35,7 +37,7 @@ from fastem.sources.ipc import IpcReader
 from fastem.sources.iterable import IterableReader
 from fastem.sources.npy import NpyReader
 from fastem.sources.parquet import ParquetReader, parquet_folder
-from fastem.sources.reader import SourceError
+from fastem.sources.reader import PIECE_BYTES, SourceError
 from fastem.sources.shared import Recycler, even_spans
 from fastem.sources.sliced import SlicedReader
 from fastem.sources.zarr import ZarrReader
@@ -332,13 +334,50 @@ def test_half_a_file_behind_an_open_reader(make, tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["rows.npy", "by_column.npy"])
-def test_npy_cut_short_within_a_pass(make, tmp_path, kind):
+def test_npy_cut_short_within_a_pass(make, tmp_path, kind, monkeypatch):
+    monkeypatch.setattr("fastem.sources.lease.fcntl", None)
     reader = make(kind, rows_of())
     pieces = reader.pieces([0, 1, 2], 100)
     next(pieces)
     os.truncate(tmp_path / kind, 128 + 8 * 3 * 20)
     with pytest.raises(SourceError, match=f"{kind}, rows 100 to 199: the file is cut short"):
         next(pieces)
+
+
+def test_rows_of_npy_are_the_same_mapped_and_read(make, tmp_path, monkeypatch):
+    rows = rows_of()
+    reader = make("rows.npy", rows)
+    assert reader.piece_bytes > PIECE_BYTES, "this file system has leases"
+    mapped = list(reader.pieces([0, 1, 2], 100))
+    assert not mapped[0].flags.writeable
+    monkeypatch.setattr("fastem.sources.lease.fcntl", None)
+    reader = NpyReader(tmp_path / "rows.npy")
+    assert reader.piece_bytes == PIECE_BYTES
+    read_in = list(reader.pieces([0, 1, 2], 100))
+    assert read_in[0].flags.writeable
+    for one, other in zip(mapped, read_in, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+TRUNCATE = "import os, sys; os.truncate(sys.argv[1], 1000)"
+
+
+def test_a_mapped_npy_file_cannot_be_cut_short_before_the_pass_has_noticed(make, tmp_path):
+    """Without the lease the process would end by SIGBUS."""
+    rows = rows_of(n_rows=100_000)
+    reader = make("rows.npy", rows)
+    pieces = reader.pieces([0, 1, 2], 10_000)
+    first = next(pieces)
+    writer = subprocess.Popen([sys.executable, "-c", TRUNCATE, tmp_path / "rows.npy"])
+    time.sleep(1.0)
+    assert writer.poll() is None, "it waits"
+    np.testing.assert_array_equal(first, rows[:10_000])
+    with pytest.raises(SourceError, match=r"rows.npy, rows 10000 to 19999: someone writes to the file"):
+        next(pieces)
+    assert writer.poll() is None, "it waits for what is still mapped"
+    del first
+    assert writer.wait(30) == 0
+    assert (tmp_path / "rows.npy").stat().st_size == 1000
 
 
 @pytest.mark.parametrize("kind", [kind for kind in FILES if kind != "rows.zarr"])

@@ -1,16 +1,18 @@
-"""Rows of a `.npy` file, read rather than mapped: a file cut short under a map would end the process."""
+"""Rows of a `.npy` file: mapped while nobody can change it, and read otherwise."""
 
 from __future__ import annotations
 
 import math
 import os
 import tokenize
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import IO, Any
 
 import numpy as np
 
-from fastem.sources.reader import SourceError, Span
+from fastem.sources.lease import Lease
+from fastem.sources.reader import PIECE_BYTES, SourceError, Span
 from fastem.sources.shared import (
     NoRowsError,
     column_labels,
@@ -24,6 +26,8 @@ from fastem.sources.shared import (
     rows_text,
 )
 
+# To map a part takes as long as to read 2 MB, and it takes no memory of its own.
+_MAPPED_BYTES = 32 * 2**20
 # What is read at once stays in the cache until it is converted.
 _READ_BYTES = 2**20
 
@@ -47,6 +51,7 @@ class NpyReader:
         self.n_rows = shape[0]
         self.n_columns = shape[1] if len(shape) == 2 else 1
         self._row_bytes = self.n_columns * self._dtype.itemsize
+        self.piece_bytes = _MAPPED_BYTES if self._can_be_mapped() else PIECE_BYTES
         size = os.stat(self.label).st_size
         if size < self._offset + self.n_rows * self._row_bytes:
             there = 0 if self._by_column else (size - self._offset) // self._row_bytes
@@ -63,18 +68,49 @@ class NpyReader:
 
     def pieces(self, columns: Sequence[int], max_rows: int, span: Span | None = None) -> Iterator[np.ndarray]:
         start, stop = span or (0, self.n_rows)
-        read = self._read_columns if self._by_column else self._read_rows
         with open(self.label, "rb", buffering=0) as file:
+            read = self._how_to_read(file, columns)
             for first in range(start, stop, max_rows):
                 # No name here keeps the piece alive while the next one looks for memory.
                 yield read(file, columns, first, min(stop, first + max_rows))
+
+    def _can_be_mapped(self) -> bool:
+        with open(self.label, "rb") as file, suppress(OSError):
+            return self._is_plain(range(self.n_columns)) and Lease(file).is_held()
+        return False
+
+    def _how_to_read(self, file: IO[bytes], columns: Sequence[int]) -> Callable[..., np.ndarray]:
+        if self._by_column:
+            return self._read_columns
+        if self._is_plain(columns):
+            with suppress(OSError):
+                lease = Lease(file)
+                return lambda file, columns, start, stop: self._map_rows(lease, start, stop)
+        return self._read_rows
+
+    def _is_plain(self, columns: Sequence[int]) -> bool:
+        """Whether the rows are in the file just as they are asked for."""
+        is_every = list(columns) == list(range(self.n_columns))
+        return is_every and not self._by_column and self._dtype == piece_dtype([self._dtype])
+
+    def _map_rows(self, lease: Lease, start: int, stop: int) -> np.ndarray:
+        file = lease.file
+        if not lease.is_held():
+            raise SourceError(
+                f"{rows_text(self.label, start, stop)}: someone writes to the file. Read it again, and let nothing "
+                "write to it meanwhile."
+            )
+        offset, n_bytes = self._offset + start * self._row_bytes, (stop - start) * self._row_bytes
+        if os.fstat(file.fileno()).st_size < offset + n_bytes:
+            raise self._cut_short(start, stop)
+        return lease.map(offset, n_bytes).view(self._dtype).reshape(stop - start, self.n_columns)
 
     def _read_rows(self, file: IO[bytes], columns: Sequence[int], start: int, stop: int) -> np.ndarray:
         dtype = piece_dtype([self._dtype])
         everything = list(columns) == list(range(self.n_columns))
         file.seek(self._offset + start * self._row_bytes)
         piece = recycler.array((stop - start, len(columns)), dtype)
-        if everything and dtype == self._dtype:
+        if self._is_plain(columns):
             self._fill(file, piece, start, stop)
             return piece
         scratch = np.empty((min(stop - start, max(1, _READ_BYTES // self._row_bytes)), self.n_columns), self._dtype)

@@ -10,12 +10,8 @@ import numpy as np
 
 from fastem.sources.ahead import read_ahead
 from fastem.sources.array import ArraySource
-from fastem.sources.reader import Reader, SourceError, Span
+from fastem.sources.reader import PIECE_BYTES, Reader, SourceError, Span
 from fastem.sources.source import Chunk, chunk_rows, draw_rows
-
-# Small enough to stay in a processor's last cache between reading and computing, together with the chunk
-# that is read ahead: twice as fast as chunks that do not.
-_CHUNK_BYTES = 8 * 2**20
 
 
 class Part(NamedTuple):
@@ -70,6 +66,7 @@ class StreamedSource:
         # A piece may come as float64 whatever the columns are.
         self.row_bytes = 8 * len(self._columns[0])
         self.rows_per_chunk: int | None = None
+        self._piece_bytes = min(getattr(reader, "piece_bytes", PIECE_BYTES) for reader in self._readers)
         self._n_positive: int | None = None
 
     @property
@@ -86,7 +83,7 @@ class StreamedSource:
         SourceError
             For rows that cannot be read, that changed since the first pass, or that have improper weights.
         """
-        rows = chunk_rows(self, _CHUNK_BYTES, max_rows)
+        rows = chunk_rows(self, self._piece_bytes, max_rows)
         return read_ahead(self._chunks(rows))
 
     def select(self, features: Sequence[int]) -> StreamedSource:
@@ -144,7 +141,7 @@ class StreamedSource:
         """The rows of one part."""
         reader, columns = self._readers[part.reader], self._columns[part.reader]
         first_row = part.first_row
-        for piece in reader.pieces(columns, chunk_rows(self, _CHUNK_BYTES, None), part.span):
+        for piece in reader.pieces(columns, chunk_rows(self, self._piece_bytes, None), part.span):
             yield self._chunk(piece, first_row)
             first_row += piece.shape[0]
 
