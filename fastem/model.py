@@ -31,6 +31,13 @@ class Chunk(Protocol):
     def weight(self) -> np.ndarray | None: ...
 
 
+class Partial(NamedTuple):
+    """An unfinished sum of expected statistics: its private accumulators, and the number of blocks in them."""
+
+    lanes: ExpectedStats
+    n_blocks: int
+
+
 @dataclass(frozen=True)
 class Model:
     """A latent structure and a family with the same number of components."""
@@ -44,15 +51,18 @@ class Model:
         gathering.add(chunk)
         return gathering.total()
 
-    def gathering(self, params: Params, reach: Reach | NoReach | None = None) -> Gathering:
+    def gathering(
+        self, params: Params, reach: Reach | NoReach | None = None, begun: Partial | None = None
+    ) -> Gathering:
         """Begin a sum of expected statistics at `params`, over several chunks.
 
-        `reach` says which components may be left out, by default `self.reach(params)`.
+        `reach` says which components may be left out, by default `self.reach(params)`. A sum that was `begun`
+        earlier at the same parameters is gone on with, to the same bits.
 
         The sum has the same bits for any number of threads, and however the rows are cut into chunks
         of whole blocks (of whole runs, `ROWS_PER_RUN`, where components can be left out).
         """
-        return Gathering(self, params, self.reach(params) if reach is None else reach)
+        return Gathering(self, params, self.reach(params) if reach is None else reach, begun)
 
     def reach(self, params: Params) -> Reach | NoReach:
         """Which components a pass at `params` may leave out; an empty record when looking is not worth its time."""
@@ -105,13 +115,12 @@ class Model:
 class Gathering:
     """Statistics in the making: the private accumulators that one epoch fills, chunk by chunk."""
 
-    def __init__(self, model: Model, params: Params, reach: Reach | NoReach):
+    def __init__(self, model: Model, params: Params, reach: Reach | NoReach, begun: Partial | None = None):
         zero = ExpectedStats(0.0, 0.0, 0.0, model.latent.zero_stats(), model.family.zero_stats_like(params.family))
         self._latent = model.latent
         self._params = params
         self._reach = reach
-        self._lanes = zero.with_lanes(kernel.n_lanes(zero))
-        self._n_blocks = 0
+        self._lanes, self._n_blocks = begun or Partial(zero.with_lanes(kernel.n_lanes(zero)), 0)
 
     def add(self, chunk: Chunk) -> None:
         """Add the expected statistics of a chunk."""
@@ -130,6 +139,10 @@ class Gathering:
             self._params.family, self._params.latent, rows, weight, self._lanes, self._n_blocks, given, reach
         )
         self._n_blocks += -(-chunk.X.shape[0] // BLOCK)
+
+    def partial(self) -> Partial:
+        """What was added so far; the arrays change with the next chunk."""
+        return Partial(self._lanes, self._n_blocks)
 
     def total(self) -> ExpectedStats:
         """Sum the private accumulators, in a fixed order."""

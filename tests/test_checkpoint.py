@@ -74,6 +74,36 @@ def test_an_interrupted_search_goes_on_with_the_start_it_was_at(X, tmp_path, n_i
     assert_same_fit(fitted(X, resume=True, checkpoint=path, n_init=3), fitted(X, n_init=3))
 
 
+@pytest.mark.parametrize("n_chunks", [1, 5, 11, 12, 13, 40, 77])
+def test_an_e_step_that_was_cut_goes_on_where_it_was(X, tmp_path, n_chunks):
+    """Killed after so many chunks; twelve of them make an epoch."""
+    from fastem.model import Gathering
+
+    path = tmp_path / "fit.npz"
+    original = Gathering.add
+    calls = []
+
+    def dying(self, chunk):
+        if len(calls) == n_chunks:
+            raise SystemExit
+        calls.append(1)
+        original(self, chunk)
+
+    options = {"chunk_rows": 528, "checkpoint": path, "checkpoint_interval": 0.0}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Gathering, "add", dying)
+        with pytest.raises(SystemExit):
+            fitted(X, **options)
+        known = fastem.load(path)
+        assert known.n_iter_ == max(0, n_chunks // 12 - 1)
+        assert np.isnan(known.lower_bound_) == (n_chunks < 12)
+        done, n_chunks = n_chunks, -1
+        calls.clear()
+        resumed = fitted(X, resume=True, **options)
+    assert len(calls) == 13 * 12 - done
+    assert_same_fit(resumed, fitted(X))
+
+
 def test_more_iterations_go_on_where_a_fit_ended(X, tmp_path):
     path = tmp_path / "fit.npz"
     fitted(X, checkpoint=path, max_iter=5)
@@ -84,7 +114,7 @@ def test_a_fit_that_has_converged_is_not_repeated(X, tmp_path, monkeypatch):
     path = tmp_path / "fit.npz"
     done = fitted(X, checkpoint=path, tol=1e-3, max_iter=500)
     assert done.converged_
-    monkeypatch.setattr("fastem.estimators._mixture.fit_batch", lambda *_, **__: pytest.fail("fitted again"))
+    monkeypatch.setattr("fastem.estimators._learning.fit_batch", lambda *_, **__: pytest.fail("fitted again"))
     assert_same_fit(fitted(X, resume=True, checkpoint=path, tol=1e-3, max_iter=500), done)
 
 
@@ -103,7 +133,7 @@ def test_checkpoints_keep_their_distance(X, tmp_path, monkeypatch):
     fitted(X, checkpoint=tmp_path / "often.npz", checkpoint_interval=0.0)
     often = len(written)
     fitted(X, checkpoint=tmp_path / "once.npz", checkpoint_interval=3600.0)
-    assert often == 14, "after the start, after 12 iterations, and at the end"
+    assert often == 27, "after each chunk, of the start and of 12 iterations, and each of these, and at the end"
     assert len(written) == often + 1, "at the end"
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from fastem.estimators._report import FitReport, RunNote
-from fastem.estimators._search import Search, Stream
+from fastem.estimators._search import EpochState, Search, Stream
 from fastem.latents.mixture import Mixture
-from fastem.model import Model, Params
+from fastem.model import Model, Params, Partial
 from fastem.persistence import ModelFileError, pack, read_archive, unpack, write_archive
 from fastem.rows import plain
 from fastem.schedules.drift import PageHinkley
@@ -79,7 +79,20 @@ def record_classes(model: Model) -> list[type]:
     family_params = family.first_look(np.zeros(family.n_features))
     records = [latent.params(np.ones(latent.n_components)), latent.zero_stats()]
     records += [family_params, family.zero_stats_like(family_params)]
-    known = [Search, RunNote, FitResult, FitState, Trace, Rescue, Params, ExpectedStats, IncrementalState, OnlineState]
+    known = [
+        Search,
+        EpochState,
+        Partial,
+        RunNote,
+        FitResult,
+        FitState,
+        Trace,
+        Rescue,
+        Params,
+        ExpectedStats,
+        IncrementalState,
+        OnlineState,
+    ]
     return [*known, Stream, EpochEnd, RescueSpan, Prequential, PageHinkley, *(type(record) for record in records)]
 
 

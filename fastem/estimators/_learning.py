@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import Any, Protocol
 
@@ -46,7 +46,7 @@ class Follower(Protocol):
         ...
 
     def step(self) -> None:
-        """Parameters have moved."""
+        """The state of the schedule has moved."""
         ...
 
     def epoch(self, n_done: int, trace: Trace) -> None:
@@ -81,7 +81,13 @@ class BatchLearning:
         return FitState(params)
 
     def run(self, model: Model, source: Source, state: FitState, seed: int, follower: Follower) -> FitResult:
-        return self._improve(Problem(model, source, follower.rows), state, follower)
+        def tell(n_rows: int) -> None:
+            follower.rows(n_rows)
+            state.e_step = problem.state
+            follower.step()
+
+        problem = Problem(model, source, tell, state.e_step)
+        return self._improve(problem, state, follower)
 
     def _improve(self, problem: Any, state: FitState, follower: Follower) -> FitResult:
         def watch(state: FitState) -> None:
@@ -91,7 +97,10 @@ class BatchLearning:
         return fit_batch(problem, state, tol=self.tol, max_iter=self.max_iter, watch=watch)
 
     def shown(self, model: Model, result: FitResult, source: Source | None) -> FitResult:
-        return result
+        if result.trace.objective:
+            return result
+        # Within the first E-step there is a model, but nothing is known of it.
+        return replace(result, state=FitState(result.state.candidate, Trace([math.nan])))
 
 
 @dataclass(kw_only=True)
@@ -110,11 +119,11 @@ class CompressedLearning(BatchLearning):
                 self.stand_in = _bins_of(source, self.n_bins, model.latent.n_components)
             # The bins are so cheap that they are fitted more closely than will be asked of all rows.
             ahead = fit_batch(
-                Problem(model, self.stand_in), state.params, tol=_CLOSER * self.tol, max_iter=self.max_iter
+                Problem(model, self.stand_in), state.candidate, tol=_CLOSER * self.tol, max_iter=self.max_iter
             )
             if ahead.reason is Reason.INTERRUPTED:
                 raise KeyboardInterrupt
-            state.params, state.n_iter_ahead = ahead.params, ahead.n_iter
+            state.candidate, state.n_iter_ahead = ahead.params, ahead.n_iter
         return super().run(model, source, state, seed, follower)
 
 

@@ -47,23 +47,20 @@ def fit_batch(problem: Problem, start: Any, *, tol: float, max_iter: int, watch:
 
 def _iterate(problem: Problem, state: FitState, tol: float, max_iter: int, watch: Watch) -> FitResult:
     trace = state.trace
-    stats = problem.e_step(state.params)
-    if not trace.objective:
-        trace.objective.append(stats.objective)
-        state.impossible = float(stats.impossible)
-        watch(state)
-    for iteration in range(state.n_iter + 1, max_iter + 1):
-        params, rescues = problem.m_step(stats)
-        stats = problem.e_step(params)
-        fall = trace.objective[-1] - stats.objective
+    while not trace.objective or state.n_iter < max_iter:
+        iteration = len(trace.objective)
+        stats = problem.e_step(state.candidate)
+        fall = trace.objective[-1] - stats.objective if iteration > 0 else 0.0
         if fall > 0.0:
             trace.fall = fall
             small = fall <= rounding_slack(stats.objective)
             return FitResult(state, Reason.CONVERGED if small else Reason.OBJECTIVE_FELL, iteration)
-        state.params, state.impossible = params, float(stats.impossible)
+        candidate, rescues = problem.m_step(stats)
+        state.params, state.impossible = state.candidate, float(stats.impossible)
         trace.objective.append(stats.objective)
-        trace.rescues.extend((iteration, rescue) for rescue in rescues)
+        trace.rescues.extend((iteration, rescue) for rescue in state.rescues)
         trace.remaining = remaining_gain(trace.objective)
+        state.candidate, state.rescues, state.e_step = candidate, rescues, None
         state.near = state.near + 1 if trace.remaining < tol else 0
         watch(state)
         if state.near >= 2 or trace.remaining == 0.0:

@@ -78,6 +78,7 @@ class FitState:
     Attributes
     ----------
     params : parameters
+        After the last iteration that was kept; the first ones before.
     trace : Trace
     near : int
         Iterations in a row after which no more than `tol` was left to gain.
@@ -85,6 +86,12 @@ class FitState:
         Weight of the rows that have density zero under the parameters.
     n_iter_ahead : int
         Iterations that were run before the first one, on a stand-in for the data.
+    candidate : parameters
+        Those that the next E-step is at; by default `params`.
+    rescues : list of Rescue
+        Of the M-step that made the candidate.
+    e_step : whatever the problem makes of it
+        How far the E-step under way has come; None where none is.
     """
 
     params: Any
@@ -92,6 +99,13 @@ class FitState:
     near: int = 0
     impossible: float = 0.0
     n_iter_ahead: int = 0
+    candidate: Any = None
+    rescues: list[Rescue] = field(default_factory=list)
+    e_step: Any = None
+
+    def __post_init__(self) -> None:
+        if self.candidate is None:
+            self.candidate = self.params
 
     @property
     def n_iter(self) -> int:
