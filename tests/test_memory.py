@@ -53,10 +53,10 @@ for name, call in methods(mixture, n_rows):
 """
 
 
-def peaks(kind, n_rows):
+def peaks(kind, n_rows, script=PEAK):
     # Freed arrays go back to the system at once, or a later one would hide in memory that the process kept.
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
-    command = [sys.executable, "-c", PEAK, kind, str(n_rows)]
+    command = [sys.executable, "-c", script, kind, str(n_rows)]
     run = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     return {name: int(peak) for name, peak in (line.split(":") for line in run.stdout.splitlines())}
 
@@ -72,3 +72,73 @@ def test_peak_memory_does_not_grow_with_the_rows(kind):
         # A second copy of the rows would take 64 bytes a row, responsibilities 128.
         assert growth < 12, f"{name} grew by {growth:.1f} bytes a row, from {small[name]} to {large[name]}"
         assert large[name] < 100e6, f"{name} takes {large[name]} bytes"
+
+
+STREAM = """
+import os, sys, warnings
+import numpy as np
+from fastem import GaussianMixture
+
+path, n_rows = sys.argv[1], int(sys.argv[2])
+random = np.random.default_rng(0)
+pieces = lambda n: (random.integers(-3, 4, size=(100_000, 8)).astype(float) for _ in range(n // 100_000))
+
+def write(path, n):
+    if path.endswith(".npy"):
+        rows = np.lib.format.open_memmap(path, "w+", float, (n, 8))
+        for index, piece in enumerate(pieces(n)):
+            rows[index * 100_000 : (index + 1) * 100_000] = piece
+        rows.flush()
+    else:
+        import pyarrow as pa, pyarrow.csv, pyarrow.parquet
+        schema = pa.schema([(name, pa.float64()) for name in "abcdefgh"])
+        kind = pyarrow.parquet.ParquetWriter if path.endswith(".parquet") else pyarrow.csv.CSVWriter
+        with kind(path, schema) as writer:
+            for piece in pieces(n):
+                writer.write_table(pa.table(list(piece.T), schema=schema))
+
+def status(name):
+    with open("/proc/self/status") as lines:
+        return next(int(line.split()[1]) for line in lines if line.startswith(name)) * 1024
+
+def peak_of(call):
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
+    before = status("VmRSS")
+    call()
+    return status("VmHWM") - before
+
+def calls(mixture, path, n):
+    yield "fit", lambda: mixture.fit(path)
+    yield "predict", lambda: mixture.predict(path)
+    if path.endswith(".csv"):
+        return
+    yield "online", lambda: GaussianMixture(16, max_iter=1, random_state=0, learning_method="online").fit(path)
+    yield "incremental", lambda: GaussianMixture(
+        16, max_iter=1, random_state=0, learning_method="incremental"
+    ).fit(path)
+    yield "partial_fit", lambda: GaussianMixture(16, random_state=0).partial_fit(path)
+
+warnings.simplefilter("ignore")
+warm = os.path.join(os.path.dirname(path), "warm" + os.path.splitext(path)[1])
+write(warm, 100_000)
+mixture = GaussianMixture(16, max_iter=1, random_state=0)
+for name, call in calls(mixture, warm, 100_000):
+    call()
+write(path, n_rows)
+for name, call in calls(mixture, path, n_rows):
+    print(name, peak_of(call) - (8 * n_rows if name == "predict" else 0), sep=":")
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the high-water mark of memory is Linux's")
+@pytest.mark.parametrize("suffix", [".npy", ".parquet", ".csv"])
+def test_peak_memory_of_a_stream_does_not_grow_with_the_file(tmp_path, suffix):
+    few, many = (600_000, 1_200_000) if suffix == ".csv" else (1_500_000, 3_000_000)
+    small = peaks(str(tmp_path / f"few{suffix}"), few, STREAM)
+    large = peaks(str(tmp_path / f"many{suffix}"), many, STREAM)
+    for name in small:
+        growth = (large[name] - small[name]) / (many - few)
+        # The rows themselves take 64 bytes. The buffers of a CSV reader grow to their full size slowly.
+        assert growth < 16 or large[name] < 110e6, f"{name} grew by {growth:.1f} bytes a row, from {small[name]} to {large[name]}"
+        assert large[name] < 200e6, f"{name} takes {large[name]} bytes"

@@ -7,7 +7,6 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from itertools import chain
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -326,21 +325,20 @@ class BaseMixture(FittedMixture):
 
     def _survey(self, source: Source) -> Survey:
         """One pass that checks every value, and learns the scale of the data from one component."""
-        chunks = source.chunks()
-        first = next(chunks, None)
+        first = next(source.chunks(max_rows=1), None)
         if first is None:
             raise ValueError("There are no rows to read.")
-        if not np.all(np.isfinite(first.X[0])):
-            require_finite(first, source.labels)
+        require_finite(first, source.labels)
         family = self._make_family(source.n_features, self.n_components)
         single = Model(Mixture(1), self._make_family(source.n_features, 1))
         centre = first.X[0].astype(np.float64)
         gathering = single.gathering(Params(single.latent.params(np.ones(1)), single.family.first_look(centre)))
         n_rows = n_positive = 0
-        for chunk in chain([first], chunks):
+        for chunk in source.chunks():
             gathering.add_given(chunk, np.broadcast_to(np.float64(1.0), (len(chunk), 1)))
             n_rows += len(chunk)
             n_positive += len(chunk) if chunk.weight is None else int(np.count_nonzero(chunk.weight))
+            del chunk
         if n_positive == 0:
             raise ValueError(NO_WEIGHT)
         if n_positive < self.n_components:

@@ -22,7 +22,7 @@ from fastem.sources.shared import NoRowsError, column_labels, file_stamp
 
 # What spreadsheets and statistics programs write for a value that is not there.
 _MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
-_BLOCK_BYTES = 4 * 2**20
+_BLOCK_BYTES = 2**20
 # Rows with missing values are counted among so many rows behind the first of them.
 _COUNTED_ROWS = 10**6
 
