@@ -52,7 +52,13 @@ def _iterate(problem: Problem, state: FitState, tol: float, max_iter: int, watch
         trace.objective.append(stats.objective)
         state.impossible = float(stats.impossible)
         watch(state)
-    for iteration in range(state.n_iter + 1, max_iter + 1):
+    while True:
+        # Asked first, for a fit that is gone on with may have been at its end.
+        if state.near >= 2 or trace.remaining == 0.0:
+            return FitResult(state, Reason.CONVERGED, state.n_iter)
+        if state.n_iter >= max_iter:
+            return FitResult(state, Reason.MAX_ITER, state.n_iter)
+        iteration = state.n_iter + 1
         params, rescues = problem.m_step(stats)
         stats = problem.e_step(params)
         fall = trace.objective[-1] - stats.objective
@@ -66,6 +72,3 @@ def _iterate(problem: Problem, state: FitState, tol: float, max_iter: int, watch
         trace.remaining = remaining_gain(trace.objective)
         state.near = state.near + 1 if trace.remaining < tol else 0
         watch(state)
-        if state.near >= 2 or trace.remaining == 0.0:
-            return FitResult(state, Reason.CONVERGED, iteration)
-    return FitResult(state, Reason.MAX_ITER, state.n_iter)
