@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ import numpy as np
 from fastem.binned import BinnedProblem, Bins
 from fastem.compress import Grid, compress
 from fastem.estimators._report import OnlineNote
-from fastem.estimators._search import Problem
+from fastem.estimators._validation import require_finite
 from fastem.executors.serial import sum_over
 from fastem.model import Model, Params
 from fastem.schedules.batch import fit_batch
@@ -68,6 +68,32 @@ class Learning(Protocol):
     def shown(self, model: Model, result: FitResult, source: Source | None) -> FitResult:
         """The result with a `FitState`, whose objective is exact when there is a source to read."""
         ...
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A model and its data, as a schedule sees them.
+
+    Attributes
+    ----------
+    tell : callable
+        Is told the number of rows of each chunk that was read.
+    """
+
+    model: Model
+    source: Source
+    tell: Callable[[int], None] = lambda n_rows: None
+
+    def e_step(self, params: Params) -> ExpectedStats:
+        stats = sum_over(self.source.chunks(), lambda: self.model.gathering(params), self.tell)
+        if np.isnan(stats.loglik):
+            # Every value was finite when the fit began.
+            for chunk in self.source.chunks():
+                require_finite(chunk, self.source.labels)
+        return stats
+
+    def m_step(self, stats: ExpectedStats) -> tuple[Params, list[Rescue]]:
+        return self.model.m_step(stats)
 
 
 @dataclass(kw_only=True)
@@ -214,15 +240,14 @@ class OnlineLearning:
 
     Parameters
     ----------
+    settings : OnlineSettings
     batch_size : int or None
-    on_drift : callable or None
     """
 
     tol: float
     max_iter: int
     settings: OnlineSettings
     batch_size: int | None = None
-    on_drift: Callable[[], None] = field(default=lambda: None)
 
     def begin(self, params: Params) -> OnlineState:
         return OnlineState(params)
@@ -230,13 +255,11 @@ class OnlineLearning:
     def run(self, model: Model, source: Source, state: OnlineState, seed: int, follower: Follower) -> FitResult:
         n_rows = source.n_rows or 0
         size = self.batch_size or batch_rows(model.latent.n_components, n_rows)
-        held = np.arange(n_rows)
         without = None
         if n_rows >= _FEW_ROWS:
             random = np.random.default_rng([seed, 0])
-            without = held = draw_rows(min(_MOST_HELD, n_rows // _PART_HELD), n_rows, None, random)
-        holdout = next(taken(source, held).chunks())
-        n_alarms = len(state.alarms)
+            without = draw_rows(min(_MOST_HELD, n_rows // _PART_HELD), n_rows, None, random)
+        holdout = next(taken(source, np.arange(n_rows) if without is None else without).chunks())
 
         def batches(epoch: int) -> Iterator[Chunk]:
             for batch in shuffled(source, size, np.random.default_rng([seed, epoch + 1]), without):
@@ -245,12 +268,8 @@ class OnlineLearning:
                 del batch
 
         def watch(state: OnlineState) -> None:
-            nonlocal n_alarms
             if state.n_batches == 0:
                 follower.epoch(state.epoch, _online_trace(state))
-            if len(state.alarms) > n_alarms:
-                n_alarms = len(state.alarms)
-                self.on_drift()
             follower.step()
 
         def log_prob(params: Params, chunk: Chunk) -> np.ndarray:

@@ -2,67 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
 
 from fastem.estimators._report import RunNote
-from fastem.estimators._validation import require_finite
-from fastem.executors.serial import sum_over
-from fastem.model import Model, Params
 from fastem.schedules.result import FitResult
-from fastem.sources import Source
-from fastem.stats import ExpectedStats, Rescue
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A model and its data, as a schedule sees them.
-
-    Attributes
-    ----------
-    tell : callable
-        Is told the number of rows of each chunk that was read.
-    """
-
-    model: Model
-    source: Source
-    tell: Callable[[int], None] = lambda n_rows: None
-
-    def e_step(self, params: Params) -> ExpectedStats:
-        stats = sum_over(self.source.chunks(), lambda: self.model.gathering(params), self.tell)
-        if np.isnan(stats.loglik):
-            # Every value was finite when the fit began.
-            for chunk in self.source.chunks():
-                require_finite(chunk, self.source.labels)
-        return stats
-
-    def m_step(self, stats: ExpectedStats) -> tuple[Params, list[Rescue]]:
-        return self.model.m_step(stats)
-
-
-@dataclass
-class Stream:
-    """What `partial_fit` has learnt.
-
-    Attributes
-    ----------
-    state : OnlineState or None
-        None while there are too few rows to start.
-    held : list of (N, D) ndarray
-        Rows that wait for a start.
-    held_weight : list of (N,) ndarray
-        Their weights.
-    n_rows : int
-        All rows so far.
-    """
-
-    state: Any = None
-    held: list[np.ndarray] = field(default_factory=list)
-    held_weight: list[np.ndarray] = field(default_factory=list)
-    n_rows: int = 0
+from fastem.stats import Rescue
 
 
 @dataclass
