@@ -297,7 +297,8 @@ def _online_trace(state: OnlineState) -> Trace:
     """The prequential log-likelihoods of whole epochs, and what is known of the gain to come."""
     rescues = [(when, span.rescue) for span in state.rescues for when in (span.first, span.last)]
     objective = [epoch.loglik for epoch in state.epochs] or [state.epoch_loglik / max(state.epoch_weight, 1e-300)]
-    return Trace(objective, rescues, state.epochs[-1].bound if state.epochs else float("nan"))
+    # A bound below zero says no more than that nothing is left; NaN stays.
+    return Trace(objective, rescues, float(np.maximum(0.0, state.epochs[-1].bound)) if state.epochs else float("nan"))
 
 
 def online_note(state: OnlineState) -> OnlineNote:

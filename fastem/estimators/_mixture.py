@@ -479,9 +479,12 @@ class BaseMixture(FittedMixture):
     def _warn_unless_converged(self, result: FitResult) -> None:
         left = result.trace.remaining
         gain = "an unknown amount" if np.isnan(left) else f"about {left:.1e} nats per row"
+        remedy = "Increase max_iter or tol, or start nearer with other init_params."
+        if self.learning_method == "online":
+            remedy = "Increase max_iter or tol; from here on learning_method='batch' with warm_start=True is quicker."
         message = {
             Reason.MAX_ITER: f"EM did not converge in max_iter={self.max_iter} iterations: {gain} is left to gain "
-            f"(tol={self.tol:g}). Increase max_iter or tol, or start nearer with other init_params.",
+            f"(tol={self.tol:g}). {remedy}",
             Reason.OBJECTIVE_FELL: f"EM stopped because an iteration lowered the objective by {result.trace.fall:.1e} "
             f"nats per row, and undid it: {self._why_it_fell()}.",
             Reason.INTERRUPTED: f"EM was interrupted after {result.n_iter} iterations: {gain} is left to gain. "

@@ -142,8 +142,8 @@ class FitReport:
         if len(self.runs) > 1:
             lines.append("starts: " + ", ".join(f"{run.objective:.8g} ({run.stop_reason})" for run in self.runs))
         if self.online is not None:
-            rows = f"{self.online.weight:.10g} rows, or as much weight"
-            lines.append(f"online: {_count(self.online.n_updates, 'update')} by {rows}")
+            updates = _count(self.online.n_updates, "update")
+            lines.append(f"online: {updates}, by rows of total weight {self.online.weight:.10g}")
             lines.extend(f"drift: the rows changed by row {weight:.10g}" for weight in self.online.alarms)
             if self.online.skipped_weight > 0 or self.online.n_skipped:
                 lines.append(

@@ -177,13 +177,13 @@ def _end_epoch(state: IncrementalState, before: tuple[Any, Any], tol: float) -> 
     trace.rescues.extend((state.epoch - 1, rescue) for rescue in dict.fromkeys(state.rescues))
     state.rescues = []
     trace.remaining = remaining_gain(trace.objective)
+    if fall > rounding_slack(objective):
+        # Nothing is known better than this.
+        trace.remaining = fall
     state.near = state.near + 1 if trace.remaining < tol else 0
     return None
 
 
 def _is_done(state: IncrementalState) -> bool:
     """Whether nothing is left to gain."""
-    if state.near >= 2 or state.trace.remaining != 0.0:
-        return state.near >= 2
-    before, objective = state.trace.objective[-2:]
-    return before - objective <= rounding_slack(objective)
+    return state.near >= 2 or state.trace.remaining == 0.0
