@@ -24,6 +24,7 @@ _REASONS = {
     "max_iter": "not converged: iterations ran out",
     "objective_fell": "not converged: the objective fell",
     "interrupted": "not converged: interrupted",
+    "failed": "not converged: the data could not be read to the end",
 }
 # A table of parameters with more columns than this is read by rows.
 _WIDE_FEATURES = 6
@@ -55,7 +56,7 @@ def feature_labels(mixture: GaussianMixture) -> list[str]:
 
 def describe(mixture: GaussianMixture) -> dict[str, Any]:
     """Everything about a model."""
-    story = ("converged_", "stop_reason_", "n_iter_", "lower_bound_", "lower_bounds_")
+    story = ("converged_", "stop_reason_", "n_iter_", "n_steps_", "lower_bound_", "lower_bounds_")
     return {
         "class": type(mixture).__name__,
         "n_components": mixture.n_components,
@@ -182,13 +183,25 @@ def _story(mixture: GaussianMixture) -> dict[str, str]:
     if not hasattr(mixture, "fit_report_"):
         return {"fit": "none: the parameters were given"}
     report = mixture.fit_report_
-    facts = {"fit": f"{_REASONS[report.stop_reason]} after {count(report.n_iter, 'iteration')}"}
+    if report.stop_reason == "partial_fit":
+        facts = {"fit": f"partial_fit of {count(report.n_rows, 'row')}"}
+    else:
+        passes = "iteration" if report.online is None else "epoch"
+        facts = {"fit": f"{_REASONS[report.stop_reason]} after {count(report.n_iter, passes)}"}
+    if report.n_iter_compressed:
+        facts["fit"] += f", and {report.n_iter_compressed} before them on bins"
+    if report.online is not None:
+        facts["fit"] += f", {count(report.online.n_updates, 'update')}"
     if len(report.runs) > 1:
         facts["fit"] += f"; best of {len(report.runs)} starts"
     left = "" if math.isnan(report.remaining) else f"; about {report.remaining:.1g} left to gain"
-    facts["objective"] = f"{report.objective:.9g} nats per row{left}"
+    if not math.isnan(report.objective):
+        facts["objective"] = f"{report.objective:.9g} nats per row{left}"
+    if report.online is not None and report.online.alarms:
+        rows = ", ".join(f"{weight:.9g}" for weight in report.online.alarms)
+        facts["drift"] = f"the rows changed by row {rows}"
     if report.rescues:
-        facts["rescued"] = "\n".join(str(rescue) for rescue in report.rescues)
+        facts["rescued"] = "\n".join(report.told_rescues())
     if report.impossible_weight > 0:
         facts["impossible"] = f"rows of total weight {report.impossible_weight:g} have density zero"
     return facts
@@ -214,6 +227,8 @@ def data_facts(files: Sequence[Path], source: Source, weight: float) -> dict[str
 
 def criteria_facts(criteria: dict[str, float]) -> dict[str, str]:
     """How well a model describes the rows."""
+    if "loglik" not in criteria:
+        return {}
     return {
         "log-likelihood": f"{criteria['loglik']:.9g} nats",
         "AIC, BIC": f"{criteria['aic']:.9g}, {criteria['bic']:.9g} (lower is better)",

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from fastem.sources import Source
 
 NOT_CONVERGED = 3
+# What shells give to a process that an interrupt has ended; loops of a script stop at it.
+INTERRUPTED = 130
 _DRAWN_ROWS = 200_000
 _OPTIONS = {
     "n_components": "--components",
@@ -49,12 +51,24 @@ _OPTIONS = {
     "n_threads": "--threads",
     "memory_limit": "--memory",
     "checkpoint": "--checkpoint",
-    "resume": "--resume",
+    "batch_size": "--batch-size",
+    "half_life": "--half-life",
+    "compress": "--compress",
     "max_iter": "--max-iter",
     "tol": "--tol",
     "reg_covar": "--reg-covar",
     "random_state": "--seed",
     "sample_weight": "--weight-column",
+}
+# What the estimator says of settings that are no options, and what stands for them here.
+_PHRASES = {
+    "fastem.open_source(X, columns=[...])": "--columns",
+    "learning_method='incremental'": "--incremental",
+    "Use resume=False": "Leave out --resume",
+    "resume=True": "--resume",
+    "compress=None": "no --compress",
+    "; from here on learning_method='batch' with warm_start=True is quicker": ", or leave out --online",
+    "continue with warm_start=True": "to be able to go on from them, fit with --checkpoint and then --resume",
 }
 
 
@@ -94,6 +108,9 @@ class _Commands(TyperGroup):
         except (ValueError, TypeError, OSError, MissingExtraError) as error:
             _tell("error", _words(error))
             raise typer.Exit(1) from error
+        except KeyboardInterrupt as error:
+            _tell("error", "interrupted, and nothing was made.")
+            raise typer.Exit(INTERRUPTED) from error
 
 
 def _words(error: Exception) -> str:
@@ -109,11 +126,12 @@ def _tell(kind: str, message: str) -> None:
 
 def _in_options(message: str, files: Sequence[Path]) -> str:
     """A message of the estimator, whose parameters bear the names of options, and whose X that of the file."""
-    message = message.replace("fastem.open_source(X, columns=[...])", "--columns")
+    for phrase, ours in _PHRASES.items():
+        message = message.replace(phrase, ours)
     name = str(files[0]) if len(files) == 1 else f"one of {len(files)} files"
     message = re.sub(r"(?<!['\w])(Input )?X(?!['\w])", lambda _: name, message)
     names = "|".join(_OPTIONS)
-    return re.sub(rf"(?<!['\w])({names})(?!['\w])", lambda match: _OPTIONS[match[0]], message)
+    return re.sub(rf"(?<!['\w-])({names})(?!['\w])", lambda match: _OPTIONS[match[0]], message)
 
 
 app = typer.Typer(
@@ -173,7 +191,8 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback(
     epilog="Exit codes: [bold]0[/] done; [bold]1[/] unusable file, data or option value (one line on stderr); "
-    "[bold]2[/] wrong usage; [bold]3[/] not converged, under --strict."
+    "[bold]2[/] wrong usage; [bold]3[/] not converged, under --strict; [bold]130[/] interrupted by Ctrl-C: "
+    "[bold]fit[/] prints and writes the best model so far."
 )
 def main(
     version: Annotated[
@@ -227,6 +246,22 @@ def fit_command(
     seed: Annotated[
         int | None, typer.Option(min=0, max=2**32 - 1, metavar="N", help="Make the fit repeatable.", show_default=False)
     ] = None,
+    online: Annotated[
+        bool, typer.Option("--online", help="Learn after each batch of shuffled rows; quickest from a poor start.")
+    ] = False,
+    incremental: Annotated[
+        bool, typer.Option("--incremental", help="Learn after each block of rows, which may come in any order.")
+    ] = False,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Rows of a batch, with --online. By default up to 2000.")
+    ] = None,
+    half_life: Annotated[
+        float | None, typer.Option(metavar="ROWS", help="With --online: after so many more rows, a row counts half.")
+    ] = None,
+    compress: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="BINS", help="Fit so many bins of one column first, 4096 say; all rows last."),
+    ] = None,
     memory: Memory = None,
     checkpoint: Annotated[
         Path | None,
@@ -251,10 +286,17 @@ def fit_command(
     [cyan]fastem fit rows.npy -k 16 --covariance diag --columns 0,2,5 --n-init 4 -o model.npz[/]
 
     [cyan]fastem fit 'data/*.parquet' -k 8 --memory 512MB --checkpoint fit.ckpt --resume --progress[/]
+
+    [cyan]fastem fit large.parquet -k 50 --online --progress --output model.npz[/]
+
+    [cyan]fastem fit column.npy -k 4 --compress 4096[/]
+
+    Ctrl-C ends the fit with the best model so far, which is printed and written; the exit code is 130.
     """
     from fastem import GaussianMixture
     from fastem._output import require_writable
 
+    learning_method = _learning_method(online, incremental, batch_size, half_life, compress)
     for path in (output, plot, checkpoint):
         if path is not None:
             require_writable(path, files)
@@ -263,7 +305,8 @@ def fit_command(
     source = _open(files, columns, weight_column)
     mixture = GaussianMixture(
         components, covariance_type=covariance.value, init_params=init.value, n_init=n_init, tol=tol,
-        max_iter=max_iter, reg_covar=reg_covar, random_state=seed, memory_limit=memory, checkpoint=checkpoint,
+        max_iter=max_iter, reg_covar=reg_covar, random_state=seed, learning_method=learning_method,
+        batch_size=batch_size, half_life=half_life, compress=compress, memory_limit=memory, checkpoint=checkpoint,
         checkpoint_interval=checkpoint_interval, n_threads=threads, verbose=int(verbose), progress=progress,
     )  # fmt: skip
     notices = _fit(mixture, source, files, resume)
@@ -273,7 +316,8 @@ def fit_command(
         _draw(plot, mixture, source)
     written = {"model": output, "plot": plot}
     weight = mixture.fit_report_.weight
-    criteria = mixture._criteria(mixture.lower_bound_ * weight, weight)
+    is_exact = learning_method == "batch" or mixture.stop_reason_ != "interrupted"
+    criteria = mixture._criteria(mixture.lower_bound_ * weight, weight) if is_exact else {"weight": weight}
     if as_json:
         print_json(
             {"file": _names(files), "n_rows": source.n_rows, **criteria, **describe(mixture), "written": written}
@@ -283,6 +327,8 @@ def fit_command(
         print_model(mixture, source.labels, facts)
     for notice in notices:
         _tell("warning", notice)
+    if mixture.fit_report_.runs[-1].stop_reason == "interrupted":
+        raise typer.Exit(INTERRUPTED)
     if strict and not mixture.converged_:
         raise typer.Exit(NOT_CONVERGED)
 
@@ -438,6 +484,21 @@ def warmup_command(
 
 
 # Work.
+
+
+def _learning_method(
+    online: bool, incremental: bool, batch_size: int | None, half_life: float | None, compress: int | None
+) -> str:
+    """How the estimator calls what was asked for; a wrong usage when it does not go together."""
+    chosen = [name for name, is_on in (("--online", online), ("--incremental", incremental)) if is_on]
+    if compress is not None:
+        chosen.append("--compress")
+    if len(chosen) > 1:
+        raise typer.BadParameter(f"{' and '.join(chosen)} are different ways to learn. Give one of them.")
+    for name, value in (("--batch-size", batch_size), ("--half-life", half_life)):
+        if value is not None and not online:
+            raise typer.BadParameter(f"{name} is for online EM. Give --online, too, or leave it out.")
+    return "online" if online else "incremental" if incremental else "batch"
 
 
 def _open(files: Sequence[Path], columns: str | None, weight_column: str | None) -> Source:

@@ -42,9 +42,9 @@ def assert_same_fit(a, b):
 
 def interrupted_after(n_iter, X, path, **settings):
     """A fit that a keyboard interrupt ends in a later E-step."""
-    from fastem.estimators import _search
+    from fastem.estimators import _learning
 
-    original = _search.Problem.e_step
+    original = _learning.Problem.e_step
     calls = []
 
     def e_step(self, params):
@@ -54,7 +54,7 @@ def interrupted_after(n_iter, X, path, **settings):
         return original(self, params)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_search.Problem, "e_step", e_step)
+        patch.setattr(_learning.Problem, "e_step", e_step)
         return fitted(X, checkpoint=path, checkpoint_interval=0.0, **settings)
 
 

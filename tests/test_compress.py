@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 
 import numpy as np
@@ -10,10 +11,9 @@ import pytest
 import fastem
 from fastem import GaussianMixture
 from fastem.compress import Grid, compress
-from fastem.schedules.ahead import fit_ahead
-from fastem.schedules.result import Reason
+from fastem.estimators import _learning
+from fastem.schedules.batch import fit_batch
 from fastem.sources import ArraySource
-from tests.test_em import Scripted, geometric
 
 N_ROWS = 30_000
 
@@ -142,18 +142,36 @@ def test_several_features_and_too_few_bins_are_told():
         GaussianMixture(3, compress=64).fit(overlapping())
 
 
-def test_the_problem_itself_ends_a_fit_ahead_of_which_a_stand_in_ran():
-    stand_in, problem = Scripted(geometric(0.5, 60)), Scripted([-9.0] * 12 + [-(0.5**t) for t in range(60)])
-    result = fit_ahead(stand_in, problem, 0, tol=1e-3, max_iter=50)
-    assert result.reason is Reason.CONVERGED
-    assert result.n_iter_ahead == 15
-    assert len(result.trace.objective) == result.n_iter + 1
-    assert result.trace.objective[0] == problem.objective[15]
+def test_interruption_of_the_stand_in_is_passed_on(monkeypatch):
+    """All rows have not been looked at yet: there is no objective to tell."""
 
+    def interrupted(problem, *arguments, **options):
+        e_step = type(problem).e_step
+        n_calls = itertools.count()
 
-def test_interruption_of_the_stand_in_is_passed_on():
+        def e_step_or_stop(self, params):
+            if next(n_calls) == 7:
+                raise KeyboardInterrupt
+            return e_step(self, params)
+
+        monkeypatch.setattr(type(problem), "e_step", e_step_or_stop)
+        return fit_batch(problem, *arguments, **options)
+
+    monkeypatch.setattr(_learning, "fit_batch", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        fit_ahead(Scripted(geometric(0.9, 50), interrupt_at=7), Scripted([]), 0, tol=1e-9, max_iter=40)
+        GaussianMixture(3, random_state=0, compress=512).fit(overlapping())
+
+
+def test_a_compressed_fit_goes_on_from_its_checkpoint(tmp_path):
+    """Bins are not fitted again once all rows are."""
+    settings = {"n_components": 3, "random_state": 0, "compress": 512, "n_init": 2}
+    whole = GaussianMixture(**settings).fit(overlapping())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        GaussianMixture(**settings, checkpoint=tmp_path / "fit.npz").set_params(max_iter=1).fit(overlapping())
+    resumed = GaussianMixture(**settings, checkpoint=tmp_path / "fit.npz").fit(overlapping(), resume=True)
+    assert resumed.fit_report_.n_iter_compressed == 1
+    assert resumed.lower_bound_ == pytest.approx(whole.lower_bound_, abs=2e-5)
 
 
 def test_max_iter_bounds_both_stages():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import re
 import warnings
 
 import numpy as np
@@ -35,6 +37,15 @@ class Scripted:
 
     def m_step(self, stats):
         return stats.latent + 1, []
+
+
+def test_a_fit_that_is_gone_on_with_at_its_end_has_converged():
+    kept = []
+    watch = lambda state: kept.append(pickle.dumps(state))  # noqa: E731
+    whole = fit_batch(Scripted(geometric(0.5, 60)), 0, tol=1e-3, max_iter=50, watch=watch)
+    again = fit_batch(Scripted(geometric(0.5, 60)), pickle.loads(kept[-1]), tol=1e-3, max_iter=50)
+    assert (again.reason, again.n_iter) == (whole.reason, whole.n_iter) == (Reason.CONVERGED, whole.params)
+    assert again.trace == whole.trace
 
 
 def geometric(rate, n):
@@ -318,10 +329,10 @@ def test_interrupting_a_fit_leaves_a_usable_model(monkeypatch):
             raise KeyboardInterrupt
         return original(self, params)
 
-    from fastem.estimators import _mixture
+    from fastem.estimators import _learning
 
-    original = _mixture.RowProblem.e_step
-    monkeypatch.setattr(_mixture.RowProblem, "e_step", interrupt)
+    original = _learning.Problem.e_step
+    monkeypatch.setattr(_learning.Problem, "e_step", interrupt)
     with pytest.warns(ConvergenceWarning, match="interrupted"):
         mixture.fit(X)
     assert mixture.stop_reason_ == "interrupted"
@@ -356,12 +367,26 @@ def test_verbose_prints_the_course(capsys):
     assert "left to gain" in lines[1]
 
 
-def test_progress_shows_a_bar(capsys):
-    X = np.random.default_rng(0).normal(size=(400, 2))
-    mixture = GaussianMixture(3, random_state=0, progress=True, tol=1e-6).fit(X)
-    shown = capsys.readouterr().err
-    assert "nats per row" in shown
-    assert f"{mixture.n_iter_}/1000" in shown
+@pytest.mark.parametrize("learning_method", ["batch", "online", "incremental"])
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_progress_shows_a_bar(capsys, learning_method, is_stream):
+    X = np.random.default_rng(0).normal(size=(4000, 2)) + 4.0 * (np.arange(4000) % 2)[:, None]
+    settings = {"learning_method": learning_method, "max_iter": 5, "tol": 1e-9}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        mixture = GaussianMixture(3, random_state=0, progress=True, **settings).fit(
+            (lambda: iter([X])) if is_stream else X
+        )
+    shown = capsys.readouterr().err.split("\r")
+    full = [line for line in shown if "100%" in line and "nats per row" in line]
+    # Batch EM takes a pass before its first iteration.
+    n_passes = mixture.n_iter_ + (learning_method == "batch")
+    for n in range(1, n_passes + 1):
+        assert any(line.startswith(f"epoch {n}: 100%") for line in full)
+    n_rows = "3.80k/3.80k" if learning_method == "online" else "4.00k/4.00k"
+    pattern = rf"{n_rows} \[\d\d:\d\d<00:00, [\d.]+[kM]? rows/s, -\d\.\d+ nats per row"
+    assert all(re.search(pattern, line) for line in full), full
+    assert any(re.search(r"about \d\S+ left to gain, \d\d:\d\d left", line) for line in full)
 
 
 def test_progress_without_tqdm_names_the_extra(monkeypatch):

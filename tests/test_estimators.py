@@ -30,7 +30,8 @@ def exceptions(estimator):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 @parametrize_with_checks(
-    [GaussianMixture(covariance_type=kind, max_iter=5) for kind in COVARIANCE_TYPES],
+    [GaussianMixture(covariance_type=kind, max_iter=5) for kind in COVARIANCE_TYPES]
+    + [GaussianMixture(learning_method=method, max_iter=5) for method in ("online", "incremental")],
     expected_failed_checks=exceptions,
 )
 def test_scikit_learn_checks(estimator, check):
@@ -56,7 +57,16 @@ CHANGES = {
     "means_init": [[4.0, 1.0], [0.0, 0.0]],
     "precisions_init": np.stack([20.0 * np.eye(2)] * 2),
     "random_state": 5,
+    "learning_method": "online",
+    "batch_size": 50,
+    "learning_decay": 0.9,
+    "learning_offset": 20.0,
+    "averaging_start": 1,
+    "forgetting_factor": 0.9,
+    "half_life": 10.0,
 }
+# Those that are nothing to batch EM.
+OF_ONLINE_EM = {"batch_size", "learning_decay", "learning_offset", "averaging_start", "forgetting_factor", "half_life"}
 
 
 def state(mixture):
@@ -69,6 +79,8 @@ def test_every_parameter_changes_the_fit(name, X):
     base = {"n_components": 2, "random_state": 0, "tol": 1e-3, "init_params": "random_from_data"}
     if name == "n_init":
         base |= {"n_components": 6}
+    if name in OF_ONLINE_EM:
+        base |= {"learning_method": "online", "max_iter": 3}
     before = GaussianMixture(**base).fit(X)
     after = GaussianMixture(**{**base, name: CHANGES[name]}).fit(X)
     same = state(before).shape == state(after).shape and np.allclose(state(before), state(after), rtol=1e-9)
@@ -83,7 +95,12 @@ def test_no_parameter_is_left_without_a_test():
         "progress",
         "n_threads",
         "compress",
-    }  # see test_em.py, test_threads.py, test_compress.py
+        "on_drift",
+        "chunk_rows",
+        "memory_limit",
+        "checkpoint",
+        "checkpoint_interval",
+    }  # see test_em.py, test_threads.py, test_compress.py, test_learning.py, test_streams.py, test_checkpoint.py
     assert set(inspect.signature(GaussianMixture).parameters) == set(CHANGES) | elsewhere
 
 
@@ -91,7 +108,10 @@ def test_no_parameter_is_left_without_a_test():
     ("name", "value"),
     [("n_components", 0), ("n_components", 1.5), ("covariance_type", "round"), ("tol", -1.0), ("reg_covar", -1.0),
      ("covariance_floor", 2.0), ("max_iter", 0), ("n_init", 0), ("init_params", "nearest"), ("random_state", "a"),
-     ("warm_start", "yes"), ("compress", 0), ("n_threads", 0),
+     ("warm_start", "yes"), ("compress", 0), ("n_threads", 0), ("learning_method", "fast"), ("batch_size", 0),
+     ("learning_decay", 0.5), ("learning_decay", 1.1), ("learning_offset", 0.5), ("averaging_start", -1),
+     ("forgetting_factor", 1.0), ("half_life", 0.0), ("on_drift", 1), ("chunk_rows", 0), ("memory_limit", 0),
+     ("checkpoint", 5), ("checkpoint_interval", -1.0),
      ("verbose", -1), ("verbose_interval", 0), ("progress", 3)],
 )  # fmt: skip
 def test_invalid_parameters_are_named(name, value, X):
@@ -339,9 +359,9 @@ def test_a_partly_given_start_keeps_the_rest(given, X):
         from fastem.estimators._validation import read_rows
 
         source = read_rows(mixture, X, None, reset=True)
-        model, centre = mixture._survey(source)
-        start, _ = mixture._start(model, source, centre, np.random.default_rng(0))
-        mixture._adopt(model, start)
+        survey = mixture._survey(source)
+        start, _ = mixture._start(survey.model, source, survey.centre, np.random.default_rng(0))
+        mixture._adopt(survey.model, start)
         shown[bool(parameters)] = {name: getattr(mixture, name) for name in attributes.values()}
     for parameter, attribute in attributes.items():
         if parameter == given:

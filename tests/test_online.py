@@ -384,7 +384,6 @@ def test_fitting_stops_when_held_out_rows_gain_nothing_more(case, model):
     assert result.n_iter == len(earlier) + 1 < 50
     assert last.gain < last.bound < 1e-2
     assert all(epoch.bound >= 1e-2 for epoch in earlier)
-    assert not result.trace.objective
 
 
 def test_parameters_that_still_wait_have_not_converged(case, model):
@@ -393,7 +392,7 @@ def test_parameters_that_still_wait_have_not_converged(case, model):
     result = run(model, start, X, settings=settings, tol=1e-3, holdout=Chunk(X, None, 0), log_prob=log_prob(model))
     assert result.reason is Reason.MAX_ITER
     assert result.state.frozen
-    assert_close(result.params, model.m_step(result.stats)[0])
+    assert_close(estimate(model, result.state), model.m_step(result.state.stats)[0])
 
 
 def test_paired_gains_respect_weights_and_impossible_rows():
@@ -413,7 +412,7 @@ def test_paired_gains_respect_weights_and_impossible_rows():
     assert not paired_gain(lost, np.append(after, 0.0), None)[1] < 1.0
 
 
-@pytest.mark.parametrize("at", [1, 2, 25, 30, 31, 77])
+@pytest.mark.parametrize("at", [2, 25, 30, 31, 77])
 def test_an_interrupted_fit_goes_on_with_the_same_bits(case, model, at):
     X, start = overlapping(case, model, 3000)
     options = {"holdout": Chunk(X[:200], None, 0), "log_prob": log_prob(model)}
@@ -427,7 +426,24 @@ def test_an_interrupted_fit_goes_on_with_the_same_bits(case, model, at):
     assert_same_bits(second.params, whole.params)
     third = run(model, first.state, X, **options)
     assert_same_bits(third.params, whole.params)
-    assert_same_state(first.state, pickle.loads(kept))
+    assert_same_state(first.state, whole.state)
+
+
+def test_an_interrupt_before_the_first_update_is_passed_on(case, model):
+    X, start = overlapping(case, model, 1000)
+    with pytest.raises(KeyboardInterrupt):
+        run(Counting(model, 1, interrupt), start, X)
+
+
+def test_a_fit_that_is_gone_on_with_at_its_end_has_converged(case, model):
+    """The state that is kept after the last epoch leads to the same end."""
+    X, start = overlapping(case, model, 5000)
+    options = {"tol": 1e-2, "max_epochs": 50, "holdout": Chunk(X[:2000], None, 0), "log_prob": log_prob(model)}
+    kept = []
+    whole = run(model, start, X[2000:], watch=lambda state: kept.append(replace(state)), **options)
+    again = run(model, kept[-1], X[2000:], **options)
+    assert (again.reason, again.n_iter) == (whole.reason, whole.n_iter) == (Reason.CONVERGED, whole.state.epoch)
+    assert_same_state(again.state, whole.state)
 
 
 def test_watching_sees_every_batch(case, model):
@@ -638,6 +654,18 @@ def test_interrupted_incremental_em_goes_on_to_the_same_bits(case, model, at):
     resumed = fit_incremental(model, state, lambda: cut(X, 100), **options)
     assert_same_bits(resumed.params, whole.params)
     assert resumed.trace == whole.trace
+
+
+def test_incremental_em_that_is_gone_on_with_at_its_end_has_converged(case, model):
+    X, start = overlapping(case, model, 1000)
+    options = {"tol": 1e-3, "max_epochs": 500}
+    kept = []
+    whole = fit_incremental(
+        model, start, lambda: cut(X, 100), watch=lambda state: kept.append(pickle.dumps(state)), **options
+    )
+    again = fit_incremental(model, pickle.loads(kept[-1]), lambda: cut(X, 100), **options)
+    assert (again.reason, again.n_iter) == (whole.reason, whole.n_iter) == (Reason.CONVERGED, whole.n_iter)
+    assert_same_bits(again.params, whole.params)
 
 
 @pytest.mark.parametrize("at", [2, 7, 23])

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from fastem.estimators._problem import EpochState
 from fastem.estimators._report import FitReport, RunNote
-from fastem.estimators._search import EpochState, Search, Stream
+from fastem.estimators._search import Search
+from fastem.estimators._streaming import Stream
 from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params, Partial
 from fastem.persistence import ModelFileError, pack, read_archive, unpack, write_archive
@@ -21,8 +23,7 @@ from fastem.schedules.prequential import Prequential
 from fastem.schedules.result import FitResult, FitState, Trace
 from fastem.stats import ExpectedStats, Rescue
 
-_STORY = ("converged_", "stop_reason_", "n_iter_", "lower_bound_", "lower_bounds_")
-
+_STORY = ("converged_", "stop_reason_", "n_iter_", "n_steps_", "lower_bound_", "lower_bounds_")
 
 # What belongs to a run and to a machine, not to a model.
 _FORGOTTEN = {"random_state", "checkpoint", "n_threads", "on_drift"}

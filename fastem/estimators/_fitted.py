@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -39,6 +40,20 @@ class FittedMixture(DensityMixin, BaseEstimator):
         if hasattr(self, "_params"):
             self._params = Params(*(_writable(record) for record in self._params))
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_params")
+
+    def _require_fitted(self) -> None:
+        """Raise NotFittedError; it says how many rows `partial_fit` waits for."""
+        stream = getattr(self, "_stream", None)
+        if stream is None or hasattr(self, "_params"):
+            check_is_fitted(self)
+            return
+        raise NotFittedError(
+            f"This {type(self).__name__} waits for rows: partial_fit has seen {stream.n_rows}, and needs at least "
+            f"{stream.n_missing} more that are different before it can start."
+        )
+
     def _distributions(self) -> str:
         """What the mixture is made of, in words."""
         raise NotImplementedError
@@ -52,7 +67,7 @@ class FittedMixture(DensityMixin, BaseEstimator):
         return np.random.default_rng(check_random_state(self.random_state).randint(2**32, dtype=np.uint64))
 
     def _rows(self, X: Any, sample_weight: Any = None) -> Source:
-        check_is_fitted(self)
+        self._require_fitted()
         source = read_rows(self, X, sample_weight, reset=False)
         return in_chunks_of(source, rows_per_chunk(source, self.chunk_rows, self.memory_limit))
 
@@ -271,7 +286,7 @@ class FittedMixture(DensityMixin, BaseEstimator):
         -----
         An integer `random_state` gives the same rows at each call.
         """
-        check_is_fitted(self)
+        self._require_fitted()
         if not isinstance(n_samples, Integral) or n_samples < 1:
             raise ValueError(f"n_samples must be a positive integer, got {n_samples!r}.")
         return self._model.sample(self._params, int(n_samples), self._generator())

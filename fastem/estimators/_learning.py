@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Any, Protocol
 
@@ -12,8 +12,8 @@ import numpy as np
 
 from fastem.binned import BinnedProblem, Bins
 from fastem.compress import Grid, compress
+from fastem.estimators._problem import Problem
 from fastem.estimators._report import OnlineNote
-from fastem.estimators._search import Problem
 from fastem.executors.serial import sum_over
 from fastem.model import Model, Params
 from fastem.schedules.batch import fit_batch
@@ -223,15 +223,14 @@ class OnlineLearning:
 
     Parameters
     ----------
+    settings : OnlineSettings
     batch_size : int or None
-    on_drift : callable or None
     """
 
     tol: float
     max_iter: int
     settings: OnlineSettings
     batch_size: int | None = None
-    on_drift: Callable[[], None] = field(default=lambda: None)
 
     def begin(self, params: Params) -> OnlineState:
         return OnlineState(params)
@@ -239,13 +238,11 @@ class OnlineLearning:
     def run(self, model: Model, source: Source, state: OnlineState, seed: int, follower: Follower) -> FitResult:
         n_rows = source.n_rows or 0
         size = self.batch_size or batch_rows(model.latent.n_components, n_rows)
-        held = np.arange(n_rows)
         without = None
         if n_rows >= _FEW_ROWS:
             random = np.random.default_rng([seed, 0])
-            without = held = draw_rows(min(_MOST_HELD, n_rows // _PART_HELD), n_rows, None, random)
-        holdout = next(taken(source, held).chunks())
-        n_alarms = len(state.alarms)
+            without = draw_rows(min(_MOST_HELD, n_rows // _PART_HELD), n_rows, None, random)
+        holdout = next(taken(source, np.arange(n_rows) if without is None else without).chunks())
 
         def batches(epoch: int) -> Iterator[Chunk]:
             for batch in shuffled(source, size, np.random.default_rng([seed, epoch + 1]), without):
@@ -254,12 +251,8 @@ class OnlineLearning:
                 del batch
 
         def watch(state: OnlineState) -> None:
-            nonlocal n_alarms
             if state.n_batches == 0:
                 follower.epoch(state.epoch, _online_trace(state))
-            if len(state.alarms) > n_alarms:
-                n_alarms = len(state.alarms)
-                self.on_drift()
             follower.step()
 
         def log_prob(params: Params, chunk: Chunk) -> np.ndarray:
@@ -287,7 +280,8 @@ def _online_trace(state: OnlineState) -> Trace:
     """The prequential log-likelihoods of whole epochs, and what is known of the gain to come."""
     rescues = [(when, span.rescue) for span in state.rescues for when in (span.first, span.last)]
     objective = [epoch.loglik for epoch in state.epochs] or [state.epoch_loglik / max(state.epoch_weight, 1e-300)]
-    return Trace(objective, rescues, state.epochs[-1].bound if state.epochs else float("nan"))
+    # A bound below zero says no more than that nothing is left; NaN stays.
+    return Trace(objective, rescues, float(np.maximum(0.0, state.epochs[-1].bound)) if state.epochs else float("nan"))
 
 
 def online_note(state: OnlineState) -> OnlineNote:

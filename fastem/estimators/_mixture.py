@@ -7,6 +7,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -27,8 +28,8 @@ from fastem.estimators._learning import (
 from fastem.estimators._progress import following
 from fastem.estimators._report import report_on
 from fastem.estimators._running import holding_libraries, running
-from fastem.estimators._search import Search, Stream
-from fastem.estimators._streaming import items_of, learn
+from fastem.estimators._search import Search
+from fastem.estimators._streaming import Stream, items_of, learn
 from fastem.estimators._validation import NO_WEIGHT, parse_bytes, read_rows, require_finite, rows_per_chunk
 from fastem.init.given import one_hot, start_from
 from fastem.init.start import STARTS, sample_size, start_from_sample
@@ -37,7 +38,13 @@ from fastem.model import Model, Params
 from fastem.schedules.online import OnlineSettings, OnlineState
 from fastem.schedules.result import FitResult, Reason
 from fastem.sources import Source, in_chunks_of
+from fastem.sources.shuffle import RowOrder
 from fastem.stats import Rescue
+
+_SORTED = (
+    "The rows seem to be sorted, and they can be read from the start only, so that online EM cannot shuffle them: it "
+    "will describe the last rows best. Use learning_method='incremental', or a shuffled copy of the data."
+)
 
 
 class Survey(NamedTuple):
@@ -47,6 +54,13 @@ class Survey(NamedTuple):
     centre: np.ndarray
     n_rows: int
     weight: float
+
+
+class Starts(NamedTuple):
+    """How many starts there are, and what makes the next one."""
+
+    n: int
+    make: Callable[[np.random.Generator], tuple[Params, list[Rescue]]]
 
 
 class BaseMixture(FittedMixture):
@@ -111,6 +125,7 @@ class BaseMixture(FittedMixture):
 
     # What partial_fit has learnt; None after any other fit.
     _stream: Stream | None = None
+    # When the last checkpoint of it was written.
     _last_kept = -math.inf
 
     # The family's part.
@@ -175,12 +190,15 @@ class BaseMixture(FittedMixture):
         with running(self.n_threads, self.verbose, work) as n_threads, holding_libraries(n_threads):
             source = read_rows(self, X, sample_weight, reset=True)
             source = in_chunks_of(source, rows_per_chunk(source, self.chunk_rows, self.memory_limit))
-            survey = self._survey(source)
+            order = RowOrder() if self.learning_method == "online" and source.parts() is None else None
+            survey = self._survey(source, order)
+            if order is not None and order.is_sorted():
+                warnings.warn(_SORTED, UserWarning, stacklevel=2)
             best = self._fit(
                 survey,
                 source,
                 self._learning(survey.model),
-                lambda random: self._start(survey.model, source, survey.centre, random),
+                self._starts(survey.model, source, survey.centre),
                 resume,
             )
         self._warn_unless_converged(best)
@@ -191,7 +209,7 @@ class BaseMixture(FittedMixture):
         survey: Survey,
         source: Source,
         learning: Learning,
-        first_params: Callable[[np.random.Generator], tuple[Params, list[Rescue]]],
+        starts: Starts,
         resume: bool = False,
     ) -> FitResult:
         """Improve every start, and publish the best."""
@@ -199,43 +217,57 @@ class BaseMixture(FittedMixture):
         checkpoint = Checkpoint(self, survey.model)
         new = Search(survey.n_rows, survey.weight, self._generator().bit_generator.state)
         search = checkpoint.read(new) if resume else new
-        error: Exception | None = None
-        while search.best is None or len(search.runs) < self._n_starts():
+        while search.best is None or len(search.runs) < starts.n:
             if search.current is None:
                 generator = search.generator()
-                params, rescues = first_params(generator)
+                params, rescues = starts.make(generator)
                 search.begin(learning.begin(params), rescues, generator)
             result = self._run(survey.model, source, learning, search, checkpoint)
-            exact = source if result.reason in (Reason.CONVERGED, Reason.MAX_ITER) else None
-            unfinished, search = search, search.with_result(learning.shown(survey.model, result, exact))
-            error = result.error
-            ended = result.reason in (Reason.INTERRUPTED, Reason.FAILED) or len(search.runs) == self._n_starts()
-            if ended:
+            unfinished, search = search, search.with_result(result)
+            if result.reason in (Reason.INTERRUPTED, Reason.FAILED) or len(search.runs) == starts.n:
                 self._publish(survey.model, search)
                 # A start that has not converged may be taken up again, with more iterations or mended data.
                 checkpoint.write(search if result.reason is Reason.CONVERGED else unfinished)
-                break
+                if result.error is not None:
+                    raise result.error
+                return result if result.reason is Reason.INTERRUPTED else search.best  # type: ignore[return-value]
         self._publish(survey.model, search)
-        if error is not None:
-            raise error
-        return search.best  # type: ignore[return-value]
+        return search.best
 
     def _run(
         self, model: Model, source: Source, learning: Learning, search: Search, checkpoint: Checkpoint
     ) -> FitResult:
         """Improve the start under way."""
+        n_alarms = len(_alarms(search.current))
 
         def after_step() -> None:
-            if checkpoint.is_due():
+            nonlocal n_alarms
+            is_due, changed = checkpoint.is_due(), len(_alarms(search.current)) > n_alarms
+            if is_due or changed:
                 result = FitResult(search.current, Reason.INTERRUPTED, search.current.n_iter)
                 self._publish(model, search.with_result(learning.shown(model, result, None)))
+            if is_due:
                 checkpoint.write(search)
+            if changed:
+                n_alarms = len(_alarms(search.current))
+                self._tell_drift()
 
         seed = int(search.generator().integers(2**63))
         with following(
             self.verbose, self.verbose_interval, self.progress, self.tol, source.n_rows, after_step
         ) as follower:
-            return learning.run(model, source, search.current, seed, follower)
+            result = learning.run(model, source, search.current, seed, follower)
+        try:
+            is_done = result.reason in (Reason.CONVERGED, Reason.MAX_ITER)
+            return learning.shown(model, result, source if is_done else None)
+        except KeyboardInterrupt:
+            return learning.shown(model, replace(result, reason=Reason.INTERRUPTED), None)
+        except Exception as error:
+            return learning.shown(model, replace(result, reason=Reason.FAILED, error=error), None)
+
+    def _tell_drift(self) -> None:
+        if self.on_drift is not None:
+            self.on_drift(self)
 
     def _learning(self, model: Model) -> Learning:
         """How a start is improved."""
@@ -243,14 +275,8 @@ class BaseMixture(FittedMixture):
             return IncrementalLearning(tol=self.tol, max_iter=self.max_iter)
         if self.learning_method == "batch":
             return BatchLearning(tol=self.tol, max_iter=self.max_iter)
-        on_drift = self.on_drift or (lambda estimator: None)
-        return OnlineLearning(
-            tol=self.tol,
-            max_iter=self.max_iter,
-            settings=self._online_settings(model),
-            batch_size=self.batch_size,
-            on_drift=lambda: on_drift(self),
-        )
+        settings = self._online_settings(model)
+        return OnlineLearning(tol=self.tol, max_iter=self.max_iter, settings=settings, batch_size=self.batch_size)
 
     def _online_settings(self, model: Model) -> OnlineSettings:
         step = step_of(self.learning_decay, self.learning_offset, self.forgetting_factor, self.half_life)
@@ -266,14 +292,15 @@ class BaseMixture(FittedMixture):
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Learn from each row once, by online EM, and go on with the next call.
 
-        The first rows are held back until there are enough different ones to start from (twice as many for each
-        component as it has features, at least ten). After `fit`, `load` or `from_parameters`, learning goes on
-        from the parameters.
+        The first rows are held back until there are enough different ones to start from (for each component ten,
+        or two more than twice the number of features). After `fit`, `load` or `from_parameters`, learning goes on
+        from the parameters. `fit_report_` tells how it goes; `converged_` and its like are only there after `fit`.
 
         Parameters
         ----------
         X : as in `fit`, or an iterator over arrays (N_i, D), data frames, or pairs of these and their weights (N_i,)
-            An iterator may go on for ever; a keyboard interrupt ends it with what was learnt so far.
+            An iterator may go on for ever; a keyboard interrupt ends it with what was learnt so far. An array or
+            a data frame with an unusable value teaches nothing; rows of a file before that value do.
         y : None
             Ignored.
         sample_weight : array-like (N,) or str, optional
@@ -300,31 +327,37 @@ class BaseMixture(FittedMixture):
         """
         self._validate_params()
         self._require_sensible()
-        if isinstance(X, Iterator):
-            try:
-                for rows, weight in items_of(X, sample_weight):
-                    self.partial_fit(rows, sample_weight=weight)
-            except KeyboardInterrupt:
-                if not hasattr(self, "_params"):
-                    raise
+        if hasattr(self, "_params"):
+            self._require_learnt_kind()
+        if not isinstance(X, Iterator):
+            self._learn_rows(X, sample_weight)
+            self._keep_stream(self.checkpoint_interval)
             return self
-        is_first = self._stream is None and not hasattr(self, "_params")
+        try:
+            for rows, weight in items_of(X, sample_weight):
+                self._learn_rows(rows, weight)
+                self._keep_stream(self.checkpoint_interval)
+        except KeyboardInterrupt:
+            if not hasattr(self, "_params"):
+                raise
+        self._keep_stream(0.0)
+        return self
+
+    def _learn_rows(self, X: Any, sample_weight: Any) -> None:
+        is_first = not hasattr(self, "_params") and (self._stream is None or self._stream.n_rows == 0)
         work = f"fits mixtures of {self._distributions()}"
         with running(self.n_threads, self.verbose, work) as n_threads, holding_libraries(n_threads):
             learn(self, read_rows(self, X, sample_weight, reset=is_first))
-        if hasattr(self, "_params"):
-            self._keep_stream()
-        return self
 
-    def _keep_stream(self) -> None:
-        """Write a checkpoint of a stream when the interval since the last time is over."""
+    def _keep_stream(self, interval: float) -> None:
+        """Write a checkpoint of a stream when so many seconds have passed since the last one."""
         now = time.monotonic()
-        if self.checkpoint is not None and now - self._last_kept >= self.checkpoint_interval:
+        if self.checkpoint is not None and hasattr(self, "_params") and now - self._last_kept >= interval:
             self.save(self.checkpoint)
             self._last_kept = now
 
-    def _survey(self, source: Source) -> Survey:
-        """One pass that checks every value, and learns the scale of the data from one component."""
+    def _survey(self, source: Source, order: RowOrder | None = None) -> Survey:
+        """One pass that checks every value, and learns the scale of the data from one component, and their order."""
         first = next(source.chunks(max_rows=1), None)
         if first is None:
             raise ValueError("There are no rows to read.")
@@ -336,6 +369,8 @@ class BaseMixture(FittedMixture):
         n_rows = n_positive = 0
         for chunk in source.chunks():
             gathering.add_given(chunk, np.broadcast_to(np.float64(1.0), (len(chunk), 1)))
+            if order is not None:
+                order.add(chunk)
             n_rows += len(chunk)
             n_positive += len(chunk) if chunk.weight is None else int(np.count_nonzero(chunk.weight))
             del chunk
@@ -358,14 +393,16 @@ class BaseMixture(FittedMixture):
         model = Model(Mixture(self.n_components), self._scaled_family(family, stats))
         return Survey(model, mean, n_rows, float(total.weight))
 
-    def _n_starts(self) -> int:
-        return 1 if self.warm_start and hasattr(self, "_params") else self.n_init
+    def _starts(self, model: Model, source: Source, centre: np.ndarray) -> Starts:
+        if self.warm_start and hasattr(self, "_params"):
+            # Taken now: a checkpoint publishes others.
+            last = self._last_params(model)
+            return Starts(1, lambda random: (last, []))
+        return Starts(self.n_init, lambda random: self._start(model, source, centre, random))
 
     def _start(
         self, model: Model, source: Source, centre: np.ndarray, random: np.random.Generator
     ) -> tuple[Params, list[Rescue]]:
-        if self.warm_start and hasattr(self, "_params"):
-            return self._last_params(model), []
         rescues: list[Rescue] = []
 
         def from_init_params() -> Params:
@@ -386,16 +423,22 @@ class BaseMixture(FittedMixture):
         return self._given_start(model, from_init_params), rescues
 
     def _last_params(self, model: Model) -> Params:
-        kind, last = (
-            f"{type(m.family).__name__} with {m.latent.n_components} components and {m.family.n_features} features"
-            for m in (model, self._model)
-        )
+        kind, last = _kind(model), _kind(self._model)
         if kind != last:
             raise ValueError(
                 f"warm_start=True continues from the last fit, but that was {last}, and this is {kind}. "
                 "Use a new estimator, or warm_start=False."
             )
         return self._params
+
+    def _require_learnt_kind(self) -> None:
+        """Raise when parameters of the constructor say something else than what `partial_fit` goes on from."""
+        known = self._model.family
+        kind = _kind(Model(Mixture(self.n_components), self._make_family(known.n_features, self.n_components)))
+        if kind != _kind(self._model):
+            raise ValueError(
+                f"partial_fit goes on from {_kind(self._model)}, but this is {kind}. Use a new estimator, or fit."
+            )
 
     def _given_responsibilities(self, n_rows: int) -> Callable[[int, int], np.ndarray]:
         given = np.asarray(self.init_params)
@@ -424,10 +467,9 @@ class BaseMixture(FittedMixture):
         self.n_iter_ = result.n_iter
         self.lower_bound_ = result.objective
         self.lower_bounds_ = list(result.trace.objective)
-        constraints = {name: value.tolist() for name, value in model.family.constraints().items()}
         schedule = search.best_schedule
         online = online_note(schedule) if isinstance(schedule, OnlineState) else None
-        self.fit_report_ = report_on(search, constraints, online)
+        self.fit_report_ = report_on(search, model.family.constraints(), online)
         self.n_steps_ = result.n_iter if online is None else online.n_updates
         self.weights_ = result.params.latent.weights
         self._show(result.params)
@@ -435,9 +477,12 @@ class BaseMixture(FittedMixture):
     def _warn_unless_converged(self, result: FitResult) -> None:
         left = result.trace.remaining
         gain = "an unknown amount" if np.isnan(left) else f"about {left:.1e} nats per row"
+        remedy = "Increase max_iter or tol, or start nearer with other init_params."
+        if self.learning_method == "online":
+            remedy = "Increase max_iter or tol; from here on learning_method='batch' with warm_start=True is quicker."
         message = {
             Reason.MAX_ITER: f"EM did not converge in max_iter={self.max_iter} iterations: {gain} is left to gain "
-            f"(tol={self.tol:g}). Increase max_iter or tol, or start nearer with other init_params.",
+            f"(tol={self.tol:g}). {remedy}",
             Reason.OBJECTIVE_FELL: f"EM stopped because an iteration lowered the objective by {result.trace.fall:.1e} "
             f"nats per row, and undid it: {self._why_it_fell()}.",
             Reason.INTERRUPTED: f"EM was interrupted after {result.n_iter} iterations: {gain} is left to gain. "
@@ -459,3 +504,13 @@ class BaseMixture(FittedMixture):
         labels : (N,) int64 ndarray
         """
         return self.fit(X, sample_weight=sample_weight).predict(X)
+
+
+def _kind(model: Model) -> str:
+    """What a model is made of, in words."""
+    family = model.family
+    return f"{type(family).__name__} with {model.latent.n_components} components and {family.n_features} features"
+
+
+def _alarms(schedule: Any) -> tuple[float, ...]:
+    return schedule.alarms if isinstance(schedule, OnlineState) else ()

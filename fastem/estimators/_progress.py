@@ -42,25 +42,30 @@ class _Lines(Quiet):
 
 
 class _Bar(Quiet):
-    """A progress bar of the rows of an epoch, that begins again at each."""
+    """A progress bar of the rows of an epoch, which is one pass over them; it begins again at each."""
 
     def __init__(self, after_step: Callable[[], None], bar: Any, tol: float):
         super().__init__(after_step)
         self._bar, self._tol = bar, tol
         self._began = time.monotonic()
-        self._n_epochs = 0
+        self._n_epochs, self._is_full = 0, False
 
     def rows(self, n_rows: int) -> None:
+        # Not before: a full bar tells the rate of the whole epoch.
+        if self._is_full:
+            self._is_full = False
+            self._bar.reset()
+            self._bar.set_description_str(f"epoch {self._n_epochs + 1}", refresh=False)
         self._bar.update(n_rows)
 
     def epoch(self, n_done: int, trace: Trace) -> None:
-        self._n_epochs += 1
+        self._n_epochs, self._is_full = self._n_epochs + 1, True
+        # Some rows may be held out, and the number of all may not have been known.
+        self._bar.total = self._bar.n
         left = iterations_left(trace.objective, self._tol)
         seconds = left * (time.monotonic() - self._began) / self._n_epochs
         words = _words(trace) + ("" if math.isnan(seconds) else f", {self._bar.format_interval(seconds)} left")
-        self._bar.set_postfix_str(words, refresh=False)
-        self._bar.set_description_str(f"epoch {n_done + 1}", refresh=False)
-        self._bar.reset()
+        self._bar.set_postfix_str(words)
 
 
 @contextmanager
@@ -72,7 +77,7 @@ def following(
         yield _Lines(after_step, interval) if verbose else Quiet(after_step)
         return
     tqdm = require("tqdm", "progress", "the progress bar").tqdm
-    with tqdm(total=n_rows, unit=" rows", unit_scale=True, dynamic_ncols=True, desc="epoch 0") as bar:
+    with tqdm(total=n_rows, unit=" rows", unit_scale=True, dynamic_ncols=True, desc="epoch 1") as bar:
         yield _Bar(after_step, bar, tol)
 
 

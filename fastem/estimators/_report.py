@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from fastem.schedules.online import RescueSpan
 from fastem.schedules.result import FitResult
 from fastem.stats import Rescue
 
@@ -20,7 +23,7 @@ class RescueNote:
     cause : {"empty", "collapsed"}
     remedy : str
     first_iteration, last_iteration : int
-        0 is the start.
+        0 is the start. Of online EM, updates are counted.
     """
 
     component: int
@@ -30,10 +33,14 @@ class RescueNote:
     last_iteration: int
 
     def __str__(self) -> str:
+        return self.told("iteration")
+
+    def told(self, step: str) -> str:
+        """In words, with the word for what is counted."""
         who = "the shared covariance" if self.component < 0 else f"component {self.component}"
         state = "was empty" if self.cause == "empty" else "had collapsed"
         first, last = self.first_iteration, self.last_iteration
-        when = f"iteration {first}" if first == last else f"iterations {first} to {last}"
+        when = f"{step} {first}" if first == last else f"{step}s {first} to {last}"
         return f"{who} {state} at {when}: {self.remedy}"
 
 
@@ -78,14 +85,16 @@ class OnlineNote:
 
 @dataclass(frozen=True)
 class FitReport:
-    """What happened during `fit`. Print it to read it.
+    """What happened during `fit`, or during all calls of `partial_fit`. Print it to read it.
 
     Attributes
     ----------
-    stop_reason : {"converged", "max_iter", "objective_fell", "interrupted", "failed"}
+    stop_reason : {"converged", "max_iter", "objective_fell", "interrupted", "failed", "partial_fit"}
     n_iter : int
+        Zero after `partial_fit`.
     objective : float
-        Log-likelihood per unit of weight, in nats.
+        Log-likelihood per unit of weight, in nats. After `partial_fit`: of the last rows, before they were learnt
+        from; NaN when there were none.
     remaining : float
         Estimate of what further iterations would gain, in the same unit; NaN when there is none.
     fall : float
@@ -123,10 +132,7 @@ class FitReport:
     n_iter_compressed: int = 0
 
     def __str__(self) -> str:
-        lines = [
-            f"stopped: {self.stop_reason} after {self.n_iter} iterations",
-            f"objective: {self.objective:.10g} nats per row; about {self.remaining:.2g} left to gain",
-        ]
+        lines = [self._outcome(), *self._objective()]
         if self.n_iter_compressed:
             lines.insert(0, f"rows were compressed: {self.n_iter_compressed} iterations read only the bins")
         if self.stop_reason == "objective_fell":
@@ -136,15 +142,34 @@ class FitReport:
         if len(self.runs) > 1:
             lines.append("starts: " + ", ".join(f"{run.objective:.8g} ({run.stop_reason})" for run in self.runs))
         if self.online is not None:
-            lines.append(f"online: {self.online.n_updates} updates, {self.online.weight:.10g} rows")
+            updates = _count(self.online.n_updates, "update")
+            lines.append(f"online: {updates}, by rows of total weight {self.online.weight:.10g}")
             lines.extend(f"drift: the rows changed by row {weight:.10g}" for weight in self.online.alarms)
             if self.online.skipped_weight > 0 or self.online.n_skipped:
                 lines.append(
                     f"left out: rows of total weight {self.online.skipped_weight:g} that were impossible, and "
                     f"{self.online.n_skipped} batches whose statistics were not finite"
                 )
-        lines.extend(f"rescued: {rescue}" for rescue in self.rescues)
+        lines.extend(f"rescued: {rescue}" for rescue in self.told_rescues())
         return "\n".join(lines)
+
+    def _outcome(self) -> str:
+        if self.stop_reason == "partial_fit":
+            return f"partial_fit: {_count(self.n_rows, 'row')} so far"
+        return (
+            f"stopped: {self.stop_reason} after {_count(self.n_iter, 'iteration' if self.online is None else 'epoch')}"
+        )
+
+    def _objective(self) -> list[str]:
+        if self.stop_reason == "partial_fit":
+            before = f"objective: {self.objective:.10g} nats per row, of the last rows before they were learnt from"
+            return [] if math.isnan(self.objective) else [before]
+        left = "an unknown amount" if math.isnan(self.remaining) else f"about {self.remaining:.2g}"
+        return [f"objective: {self.objective:.10g} nats per row; {left} left to gain"]
+
+    def told_rescues(self) -> list[str]:
+        """The rescues in words."""
+        return [rescue.told("iteration" if self.online is None else "update") for rescue in self.rescues]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, numbers and strings."""
@@ -161,7 +186,7 @@ class FitReport:
         return cls(**{**fields, "rescues": rescues, "runs": runs, "online": online})
 
 
-def report_on(search: Any, constraints: dict[str, Any], online: OnlineNote | None = None) -> FitReport:
+def report_on(search: Any, constraints: Mapping[str, Any], online: OnlineNote | None = None) -> FitReport:
     """Write the report of the best start of a search that has one."""
     best: FitResult = search.best
     events = [(0, rescue) for rescue in search.best_rescues] + best.trace.rescues
@@ -175,7 +200,7 @@ def report_on(search: Any, constraints: dict[str, Any], online: OnlineNote | Non
         remaining=best.trace.remaining,
         fall=best.trace.fall,
         impossible_weight=best.state.impossible,
-        constraints=constraints,
+        constraints={name: value.tolist() for name, value in constraints.items()},
         rescues=tuple(RescueNote(*rescue, min(when), max(when)) for rescue, when in iterations.items()),
         runs=tuple(search.runs),
         n_rows=search.n_rows,
@@ -183,3 +208,28 @@ def report_on(search: Any, constraints: dict[str, Any], online: OnlineNote | Non
         online=online,
         n_iter_compressed=best.state.n_iter_ahead,
     )
+
+
+def report_on_stream(
+    constraints: Mapping[str, Any], n_rows: int, rescues: Sequence[RescueSpan], online: OnlineNote
+) -> FitReport:
+    """Write the report of all that `partial_fit` has learnt."""
+    course = online.prequential_loglik
+    return FitReport(
+        stop_reason="partial_fit",
+        n_iter=0,
+        objective=course[-1] if course else math.nan,
+        remaining=math.nan,
+        fall=0.0,
+        impossible_weight=online.skipped_weight,
+        constraints={name: value.tolist() for name, value in constraints.items()},
+        rescues=tuple(RescueNote(*span.rescue, span.first, span.last) for span in rescues),
+        runs=(),
+        n_rows=n_rows,
+        weight=online.weight,
+        online=online,
+    )
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from fastem.estimators._learning import online_note
-from fastem.estimators._report import FitReport
-from fastem.estimators._search import Stream
+from fastem.estimators._report import report_on_stream
 from fastem.estimators._validation import require_finite
 from fastem.schedules.online import OnlineState, batch_rows, estimate, online_update
 from fastem.sources import ArraySource, Chunk, Source
@@ -20,6 +21,34 @@ _ROWS_PER_PARAMETER = 2
 _LEAST_ROWS = 10
 _PATIENCE = 50
 
+# What tells of iterations over the same rows, of which a stream has none.
+_STORY = ("converged_", "stop_reason_", "n_iter_", "lower_bound_", "lower_bounds_")
+
+
+@dataclass
+class Stream:
+    """What `partial_fit` has learnt.
+
+    Attributes
+    ----------
+    state : OnlineState or None
+        None while there are too few rows to start.
+    held : list of (N, D) ndarray
+        Rows that wait for a start.
+    held_weight : list of (N,) ndarray
+        Their weights.
+    n_missing : int
+        At least so many more rows of positive weight are needed for a start.
+    n_rows : int
+        All rows so far.
+    """
+
+    state: Any = None
+    held: list[np.ndarray] = field(default_factory=list)
+    held_weight: list[np.ndarray] = field(default_factory=list)
+    n_missing: int = 0
+    n_rows: int = 0
+
 
 def rows_to_start(n_components: int, n_features: int) -> int:
     """How many different rows it takes to start so many components."""
@@ -27,37 +56,26 @@ def rows_to_start(n_components: int, n_features: int) -> int:
 
 
 def learn(estimator: Any, source: Source) -> None:
-    """Learn from each row of a source once; rows are held back until there are enough of them for a start."""
+    """Learn from each row of a source once; rows are held back until there are enough of them for a start.
+
+    However it ends, the fitted attributes are those of the rows that were learnt from.
+    """
+    if isinstance(source, ArraySource):
+        for chunk in source.chunks():
+            require_finite(chunk, source.labels)
     if estimator._stream is None:
         estimator._stream = _continued(estimator) if hasattr(estimator, "_params") else Stream()
     stream: Stream = estimator._stream
-    for batch in source.chunks(_batch_rows(estimator)):
-        require_finite(batch, source.labels)
-        stream.n_rows += len(batch)
+    try:
+        for batch in source.chunks(_batch_rows(estimator)):
+            require_finite(batch, source.labels)
+            if stream.state is None:
+                _hold(estimator, stream, batch, source.names)
+            else:
+                _update(estimator, stream, batch)
+    finally:
         if stream.state is not None:
-            _update(estimator, stream.state, batch)
-            continue
-        # The caller may use its memory again.
-        stream.held.append(np.array(batch.X, dtype=np.float64, order="C"))
-        stream.held_weight.append(np.ones(len(batch)) if batch.weight is None else batch.weight.copy())
-        if _is_enough(stream, estimator.n_components, source.n_features):
-            _start(estimator, stream, source.names)
-    if stream.state is not None:
-        publish(estimator, stream)
-
-
-def publish(estimator: Any, stream: Stream) -> None:
-    """Set the fitted attributes from what was learnt."""
-    state: OnlineState = stream.state
-    estimator._adopt(estimator._model, estimate(estimator._model, state))
-    note = online_note(state)
-    estimator.n_steps_ = state.n_updates
-    estimator.fit_report_ = FitReport(
-        stop_reason="partial_fit", n_iter=0, objective=note.prequential_loglik[-1] if state.n_updates else np.nan,
-        remaining=np.nan, fall=0.0, impossible_weight=state.skipped_weight,
-        constraints={name: value.tolist() for name, value in estimator._model.family.constraints().items()},
-        rescues=(), runs=(), n_rows=stream.n_rows, weight=state.weight, online=note,
-    )  # fmt: skip
+            _publish(estimator, stream)
 
 
 def _continued(estimator: Any) -> Stream:
@@ -76,34 +94,59 @@ def _batch_rows(estimator: Any) -> int:
     return estimator.batch_size or batch_rows(estimator.n_components)
 
 
-def _is_enough(stream: Stream, n_components: int, n_features: int) -> bool:
-    needed = rows_to_start(n_components, n_features)
-    weight = np.concatenate(stream.held_weight)
-    n_rows = int(np.count_nonzero(weight))
-    if n_rows < needed:
-        return False
-    if n_rows >= _PATIENCE * needed:
-        return True
-    rows = np.concatenate(stream.held)[weight > 0]
-    return len(np.unique(rows, axis=0)) >= needed
+def _hold(estimator: Any, stream: Stream, batch: Chunk, names: list[str] | None) -> None:
+    """Keep rows for a start, and start when there are enough."""
+    if stream.n_rows == 0:
+        stream.n_missing = rows_to_start(estimator.n_components, batch.X.shape[1])
+    # The caller may use its memory again.
+    stream.held.append(np.array(batch.X, dtype=np.float64, order="C"))
+    weight = np.ones(len(batch)) if batch.weight is None else batch.weight.copy()
+    stream.held_weight.append(weight)
+    stream.n_missing -= int(np.count_nonzero(weight))
+    stream.n_rows += len(batch)
+    if stream.n_missing <= 0:
+        rows = ArraySource(np.concatenate(stream.held), np.concatenate(stream.held_weight), names)
+        stream.n_missing = _n_missing(rows, rows_to_start(estimator.n_components, rows.n_features))
+        if stream.n_missing == 0:
+            _start(estimator, stream, rows)
 
 
-def _start(estimator: Any, stream: Stream, names: list[str] | None) -> None:
+def _n_missing(rows: ArraySource, needed: int) -> int:
+    """How many different rows are missing; none when enough rows were waited for."""
+    positive = rows.X[rows.weight > 0]  # type: ignore[operator]
+    return 0 if len(positive) >= _PATIENCE * needed else max(0, needed - len(np.unique(positive, axis=0)))
+
+
+def _start(estimator: Any, stream: Stream, rows: ArraySource) -> None:
     """Start from the rows that were held back, and learn from them."""
-    rows = ArraySource(np.concatenate(stream.held), np.concatenate(stream.held_weight), names)
     survey = estimator._survey(rows)
     params, _ = estimator._start(survey.model, rows, survey.centre, estimator._generator())
     estimator._model = survey.model
-    stream.state, stream.held, stream.held_weight = OnlineState(params), [], []
+    stream.state, stream.held, stream.held_weight, stream.n_rows = OnlineState(params), [], [], 0
     for batch in rows.chunks(_batch_rows(estimator)):
-        _update(estimator, stream.state, batch)
+        _update(estimator, stream, batch)
 
 
-def _update(estimator: Any, state: OnlineState, batch: Chunk) -> None:
+def _update(estimator: Any, stream: Stream, batch: Chunk) -> None:
+    state: OnlineState = stream.state
     n_alarms = len(state.alarms)
     online_update(estimator._model, state, batch, estimator._online_settings(estimator._model))
-    if len(state.alarms) > n_alarms and estimator.on_drift is not None:
-        estimator.on_drift(estimator)
+    stream.n_rows += len(batch)
+    if len(state.alarms) > n_alarms:
+        _publish(estimator, stream)
+        estimator._tell_drift()
+
+
+def _publish(estimator: Any, stream: Stream) -> None:
+    """Set the fitted attributes from what was learnt."""
+    state: OnlineState = stream.state
+    estimator._adopt(estimator._model, estimate(estimator._model, state))
+    for name in _STORY:
+        vars(estimator).pop(name, None)
+    estimator.n_steps_ = state.n_updates
+    estimator.fit_report_ = report_on_stream(
+        estimator._model.family.constraints(), stream.n_rows, state.rescues, online_note(state)
+    )
 
 
 def items_of(X: Any, sample_weight: Any) -> Iterator[tuple[Any, Any]]:
@@ -116,4 +159,10 @@ def items_of(X: Any, sample_weight: Any) -> Iterator[tuple[Any, Any]]:
     if sample_weight is not None:
         raise ValueError("The rows of an iterator take their weights along: let it yield pairs (rows, weights).")
     for item in X:
-        yield item if isinstance(item, tuple) and len(item) == 2 else (item, None)
+        rows, weight = item if isinstance(item, tuple) and len(item) == 2 else (item, None)
+        if getattr(rows, "ndim", 0) == 1 or (isinstance(rows, list) and rows and isinstance(rows[0], Real)):
+            raise ValueError(
+                f"The iterator yields an array of {len(rows)} numbers, but rows and columns are expected. Reshape it: "
+                "array.reshape(-1, 1) is one column, and array.reshape(1, -1) one row."
+            )
+        yield rows, weight

@@ -367,9 +367,7 @@ class GaussianMixture(BaseMixture):
             width = survey.model.family.reg_covar + bins.typical_variance()
             wide = replace(survey.model, family=replace(survey.model.family, reg_covar=width))
             learning = HistogramLearning(tol=self.tol, max_iter=self.max_iter, bins=bins)
-            best = self._fit(
-                survey, middles, learning, lambda random: self._start(wide, middles, survey.centre, random)
-            )
+            best = self._fit(survey, middles, learning, self._starts(wide, middles, survey.centre))
         self._warn_unless_converged(best)
         return self
 
@@ -440,7 +438,7 @@ class GaussianMixture(BaseMixture):
         """The fitted model as a `sklearn.mixture.GaussianMixture`, with the same parameters and predictions."""
         from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 
-        check_is_fitted(self)
+        self._require_fitted()
         other = SklearnGaussianMixture(
             self.n_components, covariance_type=self.covariance_type, tol=self.tol, reg_covar=self.reg_covar,
             max_iter=self.max_iter, n_init=self.n_init, random_state=self.random_state, warm_start=self.warm_start,
@@ -478,7 +476,7 @@ class GaussianMixture(BaseMixture):
         path : str or Path
             Written as a whole or not at all; an existing file is replaced.
         """
-        check_is_fitted(self)
+        self._require_fitted()
         _archive.save(self, path)
 
     # Pictures.

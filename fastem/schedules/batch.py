@@ -47,7 +47,12 @@ def fit_batch(problem: Problem, start: Any, *, tol: float, max_iter: int, watch:
 
 def _iterate(problem: Problem, state: FitState, tol: float, max_iter: int, watch: Watch) -> FitResult:
     trace = state.trace
-    while not trace.objective or state.n_iter < max_iter:
+    while True:
+        # Asked first, for a fit that is gone on with may have been at its end.
+        if state.near >= 2 or trace.remaining == 0.0:
+            return FitResult(state, Reason.CONVERGED, state.n_iter)
+        if trace.objective and state.n_iter >= max_iter:
+            return FitResult(state, Reason.MAX_ITER, state.n_iter)
         iteration = len(trace.objective)
         stats = problem.e_step(state.candidate)
         fall = trace.objective[-1] - stats.objective if iteration > 0 else 0.0
@@ -63,6 +68,3 @@ def _iterate(problem: Problem, state: FitState, tol: float, max_iter: int, watch
         state.candidate, state.rescues, state.e_step = candidate, rescues, None
         state.near = state.near + 1 if trace.remaining < tol else 0
         watch(state)
-        if state.near >= 2 or trace.remaining == 0.0:
-            return FitResult(state, Reason.CONVERGED, iteration)
-    return FitResult(state, Reason.MAX_ITER, state.n_iter)

@@ -105,7 +105,12 @@ def fit_incremental(
     state = start if isinstance(start, IncrementalState) else IncrementalState(start)
     tell = watch or (lambda state: None)
     try:
-        while state.epoch < max_epochs:
+        while True:
+            # Asked first, for a fit that is gone on with may have been at its end.
+            if state.n_visited == 0 and _is_done(state):
+                return FitResult(state, Reason.CONVERGED, state.n_iter)
+            if state.epoch >= max_epochs:
+                return FitResult(state, Reason.MAX_ITER, state.n_iter)
             before = state.params, state.total
             for block in islice(blocks(), state.n_visited, None):
                 _visit(problem, state, block, min_rows)
@@ -122,7 +127,6 @@ def fit_incremental(
         if state.total is None:
             raise
         return FitResult(state, Reason.FAILED, state.n_iter, error)
-    return FitResult(state, Reason.MAX_ITER, state.n_iter)
 
 
 def _visit(problem: PartialProblem, state: IncrementalState, block: Any, min_rows: float) -> None:
@@ -153,7 +157,7 @@ def _last(state: IncrementalState, index: int, stats: ExpectedStats) -> Expected
 
 
 def _end_epoch(state: IncrementalState, before: tuple[Any, Any], tol: float) -> Reason | None:
-    """Sum all blocks in order, since subtraction leaves rounding errors behind; tell whether to stop."""
+    """Sum all blocks in order, since subtraction leaves rounding errors behind; tell whether an epoch was undone."""
     if state.n_visited == 0 or state.n_visited < len(state.blocks):
         raise ValueError(
             f"an epoch had {state.n_visited} blocks, and the first one {len(state.blocks)}: "
@@ -164,15 +168,22 @@ def _end_epoch(state: IncrementalState, before: tuple[Any, Any], tol: float) -> 
     state.epoch, state.n_visited = state.epoch + 1, 0
     objective = state.total.objective
     fall = trace.objective[-1] - objective if trace.objective else 0.0
-    small = fall <= rounding_slack(objective)
     if fall > 0.0 and is_batch:
         # The objective of batch EM must not fall. That of several blocks may, near the end: it is not their
         # free energy.
         (state.params, state.total), trace.fall = before, fall
-        return Reason.CONVERGED if small else Reason.OBJECTIVE_FELL
+        return Reason.CONVERGED if fall <= rounding_slack(objective) else Reason.OBJECTIVE_FELL
     trace.objective.append(objective)
     trace.rescues.extend((state.epoch - 1, rescue) for rescue in dict.fromkeys(state.rescues))
     state.rescues = []
     trace.remaining = remaining_gain(trace.objective)
+    if fall > rounding_slack(objective):
+        # Nothing is known better than this.
+        trace.remaining = fall
     state.near = state.near + 1 if trace.remaining < tol else 0
-    return Reason.CONVERGED if state.near >= 2 or (trace.remaining == 0.0 and small) else None
+    return None
+
+
+def _is_done(state: IncrementalState) -> bool:
+    """Whether nothing is left to gain."""
+    return state.near >= 2 or state.trace.remaining == 0.0

@@ -21,7 +21,6 @@ _QUANTILE = 1.645
 # A batch whose possible rows weigh less than this part of it says nothing.
 _NOTHING = 1e-12
 
-
 # Rows of a batch: above, an epoch has fewer updates, which is what learning depends on; below, time goes to the
 # work around an update rather than to rows.
 MAX_ROWS = 2000
@@ -159,6 +158,10 @@ class OnlineState:
     def __post_init__(self) -> None:
         if self.before is None:
             self.before = self.params
+
+    @property
+    def n_iter(self) -> int:
+        return self.epoch
 
 
 def online_update(model: PartialProblem, state: OnlineState, batch: Batch, settings: OnlineSettings) -> float:
@@ -318,16 +321,19 @@ def fit_online(
     state = start if isinstance(start, OnlineState) else OnlineState(start)
     tell = watch or (lambda state: None)
     try:
-        while state.epoch < max_epochs:
+        while True:
+            # Asked first, for a fit that is gone on with may have been at its end.
+            if state.n_batches == 0 and state.epochs and state.epochs[-1].bound < tol and not state.frozen:
+                return FitResult(state, Reason.CONVERGED, state.epoch)
+            if state.epoch >= max_epochs:
+                return FitResult(state, Reason.MAX_ITER, state.epoch)
             for batch in islice(epochs(state.epoch), state.n_batches, None):
                 online_update(model, state, batch, settings)
                 tell(state)
             if state.n_batches == 0:
                 raise ValueError(f"epoch {state.epoch} has no batches; `epochs` must give the rows anew for each epoch")
-            bound = _end_epoch(model, state, holdout, log_prob)
+            _end_epoch(model, state, holdout, log_prob)
             tell(state)
-            if bound < tol and not state.frozen:
-                return FitResult(state, Reason.CONVERGED, state.epoch)
     except KeyboardInterrupt:
         if state.n_updates == 0:
             raise
@@ -336,11 +342,10 @@ def fit_online(
         if state.n_updates == 0:
             raise
         return FitResult(state, Reason.FAILED, state.epoch, error)
-    return FitResult(state, Reason.MAX_ITER, state.epoch)
 
 
-def _end_epoch(model: PartialProblem, state: OnlineState, holdout: Batch | None, log_prob: LogProb | None) -> float:
-    """Close the books of an epoch; return the bound on what it gained."""
+def _end_epoch(model: PartialProblem, state: OnlineState, holdout: Batch | None, log_prob: LogProb | None) -> None:
+    """Close the books of an epoch."""
     now = estimate(model, state)
     gain = bound = math.nan
     if holdout is not None and log_prob is not None:
@@ -354,7 +359,6 @@ def _end_epoch(model: PartialProblem, state: OnlineState, holdout: Batch | None,
         epoch_loglik=0.0,
         epoch_weight=0.0,
     )
-    return bound
 
 
 def paired_gain(before: np.ndarray, after: np.ndarray, weight: np.ndarray | None) -> tuple[float, float]:

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from fastem.sources.source import ROWS_PER_RUN, Chunk, chunk_rows, draw_rows
+from fastem.sources.reader import Span
+from fastem.sources.shared import even_spans
+from fastem.sources.source import Chunk, chunk_rows, draw_rows
 
 # A memory map is read by the piece, so that all threads work in one neighbourhood of the file.
 _NATIVE_CHUNK_BYTES = 256 * 2**20
@@ -41,8 +43,7 @@ class ArraySource:
 
     def chunks(self, max_rows: int | None = None) -> Iterator[Chunk]:
         step = chunk_rows(self, _NATIVE_CHUNK_BYTES if self._native else _CONVERTED_CHUNK_BYTES, max_rows)
-        for start in range(0, self.X.shape[0], step):
-            yield self._chunk(slice(start, start + step))
+        yield from self._cut(0, self.X.shape[0], step)
 
     def weighted(self, weight: np.ndarray | None) -> ArraySource:
         """The same rows with other weights (N,)."""
@@ -53,15 +54,18 @@ class ArraySource:
         X = np.ascontiguousarray(self.X[rows], dtype=np.float64)
         return ArraySource(X, None if self.weight is None else self.weight[rows], self.names)
 
-    def parts(self) -> list[slice]:
-        return [slice(start, start + ROWS_PER_RUN) for start in range(0, self.X.shape[0], ROWS_PER_RUN)]
+    def parts(self) -> list[Span]:
+        # Those of a file of the same rows, so that both are shuffled alike.
+        return even_spans(self.X.shape[0], self.n_features * self.X.itemsize)
 
-    def chunks_of(self, part: slice) -> Iterator[Chunk]:
-        yield self._chunk(part)
+    def chunks_of(self, part: Span) -> Iterator[Chunk]:
+        yield from self._cut(*part, chunk_rows(self, _CONVERTED_CHUNK_BYTES, None))
 
-    def _chunk(self, rows: slice) -> Chunk:
-        X = np.asarray(self.X[rows]) if self._native else self.X[rows].astype(np.float64)
-        return Chunk(X, None if self.weight is None else self.weight[rows], rows.start)
+    def _cut(self, start: int, stop: int, step: int) -> Iterator[Chunk]:
+        for first in range(start, stop, step):
+            rows = slice(first, min(stop, first + step))
+            X = np.asarray(self.X[rows]) if self._native else self.X[rows].astype(np.float64)
+            yield Chunk(X, None if self.weight is None else self.weight[rows], first)
 
 
 def _is_native(dtype: np.dtype[Any]) -> bool:

@@ -14,6 +14,12 @@ from fastem.sources.source import Chunk, Source
 _WINDOW_BYTES = 32 * 2**20
 _WINDOW_PARTS = 8
 
+# Rows of a chunk that are enough to know its mean by.
+_LOOKED_AT = 1000
+# Windows whose means vary by more than this part of the variance of a feature come sorted. The second number is how
+# often the variation must be that of windows of shuffled rows, where the 10 000th part of it is chance.
+_SORTED_PART, _SORTED_TIMES = 0.01, 30.0
+
 
 def shuffled(
     source: Source, batch_rows: int, random: np.random.Generator, without: np.ndarray | None = None
@@ -51,6 +57,50 @@ def taken(source: Source, rows: np.ndarray) -> ArraySource:
     return ArraySource(np.concatenate(pieces), np.concatenate(weights) if weights else None, source.names)
 
 
+class RowOrder:
+    """Whether rows that can be read from the start only come in an order that shuffling by windows leaves.
+
+    An analysis of variance: how much of the variance of a feature lies between windows.
+    """
+
+    def __init__(self) -> None:
+        self._n_bytes = 0
+        self._window: list[np.ndarray] = []
+        # Rows, means and sums of squares about these, of each window.
+        self._windows: list[tuple[int, np.ndarray, np.ndarray]] = []
+
+    def add(self, chunk: Chunk) -> None:
+        """Take note of the next rows."""
+        self._window.append(chunk.X[:: max(1, len(chunk) // _LOOKED_AT)].astype(np.float64))
+        self._n_bytes += chunk.X.nbytes
+        if _is_window(len(self._window), self._n_bytes):
+            self._end_window()
+
+    def is_sorted(self) -> bool:
+        """Whether windows differ far more than chance explains."""
+        if self._window:
+            self._end_window()
+        if len(self._windows) < 2:
+            return False
+        n, mean, squares = (np.array(values) for values in zip(*self._windows, strict=True))
+        n_rows, n_windows = int(n.sum()), len(n)
+        between = n @ np.square(mean - n @ mean / n_rows)
+        within = squares.sum(axis=0)
+        by_chance = within / max(1, n_rows - n_windows) * (n_windows - 1)
+        differ = (between - by_chance > _SORTED_PART * (between + within)) & (between > _SORTED_TIMES * by_chance)
+        return bool(differ.any())
+
+    def _end_window(self) -> None:
+        rows = np.concatenate(self._window)
+        mean = rows.mean(axis=0)
+        self._windows.append((len(rows), mean, np.square(rows - mean).sum(axis=0)))
+        self._window, self._n_bytes = [], 0
+
+
+def _is_window(n_parts: int, n_bytes: int) -> bool:
+    return n_bytes >= _WINDOW_BYTES and n_parts >= _WINDOW_PARTS
+
+
 def _windows(source: Source, random: np.random.Generator, without: np.ndarray | None) -> Iterator[list[Chunk]]:
     """Chunks, several at a time, in a random order where the source can be read in any."""
     parts = source.parts()
@@ -65,7 +115,7 @@ def _windows(source: Source, random: np.random.Generator, without: np.ndarray | 
         kept = chunk if without is None else _left(chunk, without)
         window.append(kept)
         n_bytes += kept.X.nbytes
-        if n_bytes >= _WINDOW_BYTES and len(window) >= _WINDOW_PARTS:
+        if _is_window(len(window), n_bytes):
             yield window
             window, n_bytes = [], 0
     if window:
