@@ -65,6 +65,7 @@ _PHRASES = {
     "fastem.open_source(X, columns=[...])": "--columns",
     "learning_method='incremental'": "--incremental",
     "Use resume=False": "Leave out --resume",
+    "fit(..., resume=True)": "--resume",
     "resume=True": "--resume",
     "compress=None": "no --compress",
     "; from here on learning_method='batch' with warm_start=True is quicker": ", or leave out --online",

@@ -7,12 +7,14 @@ import inspect
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -158,10 +160,135 @@ def test_options_have_the_defaults_of_the_estimator():
         ("--reg-covar", 1e-9, "reg_covar"),
         ("--seed", 5, "random_state"),
         ("--threads", 1, "n_threads"),
+        ("--memory", "1MB", "memory_limit"),
+        ("--checkpoint-interval", 5.0, "checkpoint_interval"),
     ],
 )
 def test_options_reach_the_estimator(option, value, parameter):
     assert succeed_json("fit", FAITHFUL, "-k", 2, option, value)["settings"][parameter] == value
+
+
+def test_options_of_online_em_reach_the_estimator():
+    options = ("--online", "--batch-size", 50, "--half-life", 1000, "--max-iter", 2)
+    found = succeed_json("fit", FAITHFUL, "-k", 2, *options)["settings"]
+    assert (found["learning_method"], found["batch_size"], found["half_life"]) == ("online", 50, 1000.0)
+    found = succeed_json("fit", FAITHFUL, "-k", 2, "--incremental")
+    assert found["settings"]["learning_method"] == "incremental"
+
+
+def test_an_online_fit_is_told(write):
+    random = np.random.default_rng(0)
+    data = write("rows.npy", random.normal(size=(4000, 2)) + 5.0 * random.integers(0, 2, size=(4000, 1)))
+    arguments = ("fit", data, "-k", 2, "--seed", 0, "--online", "--tol", 1e-3)
+    printed = succeed(*arguments).stdout
+    found = succeed_json(*arguments)
+    assert re.search(r"converged after \d+ epochs, \d+ updates", printed)
+    assert found["converged"]
+    assert found["n_steps"] == found["report"]["online"]["n_updates"] == 19 * found["n_iter"]
+    expected = GaussianMixture(2, random_state=0, learning_method="online", tol=1e-3).fit(np.load(data))
+    assert found["means"] == expected.means_.tolist()
+    assert found["loglik"] == pytest.approx(expected.score(np.load(data)) * 4000)
+    warned = run(*arguments, "--max-iter", 1).stderr
+    assert warned.endswith("Increase --max-iter or --tol, or leave out --online.\n")
+
+
+def test_a_compressed_fit_is_told():
+    printed = succeed("fit", FAITHFUL, "-k", 2, "--columns", "waiting", "--compress", 64).stdout
+    assert re.search(r"converged after \d+ iterations?, and \d+ before them on bins", printed)
+    message = fail("fit", FAITHFUL, "-k", 2, "--compress", 64)
+    assert "--compress=64 is for one feature" in message
+    assert "Use no --compress" in message
+
+
+def test_several_files_a_pattern_and_a_folder_are_one_table(tmp_path, faithful):
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    for n, part in enumerate(np.array_split(faithful, 3)):
+        pd.DataFrame(part, columns=["eruptions", "waiting"]).to_parquet(folder / f"part-{n}.parquet")
+    files = sorted(folder.iterdir())
+    expected = succeed_json("fit", FAITHFUL, "-k", 2, "--seed", 0)["means"]
+    for given in (files, [folder / "part-*.parquet"], [folder]):
+        found = succeed_json("fit", *given, "-k", 2, "--seed", 0)
+        assert found["means"] == expected
+        assert found["n_rows"] == 272
+    assert "3 files: 272 rows, 2 columns" in succeed("fit", *files, "-k", 2, "--seed", 0).stdout
+
+
+def test_a_fit_is_resumed_from_its_checkpoint(tmp_path):
+    checkpoint = tmp_path / "fit.ckpt"
+    arguments = ("fit", FAITHFUL, "-k", 3, "--seed", 0, "--checkpoint", checkpoint)
+    for options in ((), ("--online", "--max-iter", 7), ("--incremental",)):
+        checkpoint.unlink(missing_ok=True)
+        succeed(*arguments, *options, "--max-iter", 3)
+        whole = succeed_json("fit", FAITHFUL, "-k", 3, "--seed", 0, *options)
+        resumed = succeed_json(*arguments, *options, "--resume")
+        assert resumed["means"] == whole["means"]
+        assert resumed["lower_bounds"] == whole["lower_bounds"]
+    assert "--resume goes on from a --checkpoint, but none is named" in fail("fit", FAITHFUL, "-k", 2, "--resume")
+    message = fail("fit", FAITHFUL, "-k", 2, "--checkpoint", checkpoint, "--resume")
+    assert "of a fit with --components=3, but now it is 2" in message
+
+
+@pytest.mark.parametrize("options", [(), ("--online",)])
+def test_an_interrupt_prints_the_best_model_so_far(tmp_path, options):
+    random = np.random.default_rng(0)
+    np.save(tmp_path / "rows.npy", random.normal(size=(100_000, 2)))
+    fit = [sys.executable, "-m", "fastem", "fit", "rows.npy", "-k", "4", "--seed", "0", "--tol", "0", *options]
+    endless = [*fit, "--max-iter", "1000000", "--verbose", "--checkpoint", "fit.ckpt", "--output", "model.npz"]
+    process = subprocess.Popen(
+        endless, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    while "nats per row" not in (line := process.stderr.readline()):
+        assert line
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "not converged: interrupted after" in stdout
+    assert "written to model.npz" in stdout
+    assert "warning: EM was interrupted after" in stderr
+    assert "continue with --resume" in stderr
+    stopped = fastem.load(tmp_path / "model.npz")
+    assert stopped.stop_reason_ == "interrupted"
+    more = str(stopped.n_iter_ + 2)
+    resume = [*fit, "--max-iter", more, "--checkpoint", "fit.ckpt", "--resume", "--json"]
+    resumed = subprocess.run(resume, cwd=tmp_path, capture_output=True, text=True, check=True)
+    whole = subprocess.run(
+        [*fit, "--max-iter", more, "--json"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert json.loads(resumed.stdout)["means"] == json.loads(whole.stdout)["means"]
+
+
+def test_an_interrupt_before_there_is_a_model(monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(GaussianMixture, "fit", interrupt)
+    result = run("fit", FAITHFUL, "-k", 2)
+    assert result.exit_code == 130
+    assert result.stderr == "error: interrupted, and nothing was made.\n"
+
+
+def test_info_of_a_fit_that_failed_and_of_a_stream(tmp_path, faithful):
+    calls = []
+
+    def rows():
+        calls.append(1)
+        if len(calls) > 8:
+            raise OSError("gone")
+        return iter([faithful])
+
+    with pytest.raises(OSError, match="gone"):
+        GaussianMixture(3, random_state=0, checkpoint=tmp_path / "fit.ckpt").fit(rows)
+    printed = succeed("info", tmp_path / "fit.ckpt").stdout
+    assert "not converged: the data could not be read to the end" in printed
+    GaussianMixture(2, random_state=0).partial_fit(faithful).save(tmp_path / "stream.npz")
+    printed = succeed("info", tmp_path / "stream.npz").stdout
+    assert "partial_fit of 272 rows, 1 update" in printed
+    assert "nan" not in printed
+    found = succeed_json("info", tmp_path / "stream.npz")
+    assert found["report"]["stop_reason"] == "partial_fit"
+    assert "converged" not in found
 
 
 def test_a_fit_that_has_not_converged_prints_its_result_and_warns():
@@ -337,6 +464,31 @@ def test_info_of_a_model_from_parameters(tmp_path):
     assert "none: the parameters were given" in printed
     assert "feature 1" in printed
     assert succeed_json("info", path)["report"] is None
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".npy", ".parquet"])
+def test_results_are_written_piece_by_piece(model, mixture, faithful, tmp_path, suffix):
+    def read(path):
+        if suffix == ".parquet":
+            return pd.read_parquet(path).to_numpy()
+        return np.load(path) if suffix == ".npy" else np.loadtxt(path, delimiter=",", skiprows=1, ndmin=2)
+
+    rows = np.tile(faithful, (20, 1))
+    np.save(tmp_path / "rows.npy", rows)
+    output = tmp_path / f"output{suffix}"
+    # 528 rows at a time.
+    arguments = ("predict", model, tmp_path / "rows.npy", "--memory", "40kB", "--output", output)
+    succeed(*arguments)
+    np.testing.assert_array_equal(read(output).ravel(), mixture.predict(rows))
+    succeed(*arguments, "--proba")
+    np.testing.assert_array_equal(read(output), mixture.predict_proba(rows))
+    # What is there stays when the rows turn out to be damaged.
+    before = output.read_bytes()
+    rows[5000, 1] = np.nan
+    np.save(tmp_path / "rows.npy", rows)
+    assert "row 5000, column 1" in fail(*arguments)
+    assert output.read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {"rows.npy", output.name}
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".npy"])
@@ -515,6 +667,10 @@ def test_files_that_do_not_fit_the_model(write, model, tmp_path):
         ("fit", FAITHFUL, "-k", 0),
         ("fit", FAITHFUL, "-k", 2, "--covariance", "round"),
         ("fit", FAITHFUL, "-k", 2, "--seed", -1),
+        ("fit", FAITHFUL, "-k", 2, "--online", "--incremental"),
+        ("fit", FAITHFUL, "-k", 1, "--incremental", "--compress", 64),
+        ("fit", FAITHFUL, "-k", 2, "--batch-size", 50),
+        ("fit", FAITHFUL, "-k", 2, "--incremental", "--half-life", 50),
         ("sample", "model.npz"),
         ("dance",),
     ],

@@ -17,7 +17,7 @@ from fastem.persistence import ModelFileError, pack, read_archive, unpack
 from fastem.schedules.result import Reason
 
 # A fit that differs in one of these is another fit; the others only say how it is run.
-_BINDING = ("n_components", "covariance_type", "reg_covar", "covariance_floor", "learning_method")
+_BINDING = ("n_components", "covariance_type", "reg_covar", "covariance_floor", "learning_method", "batch_size")
 
 
 class Checkpoint:

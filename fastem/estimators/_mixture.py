@@ -486,7 +486,8 @@ class BaseMixture(FittedMixture):
             Reason.OBJECTIVE_FELL: f"EM stopped because an iteration lowered the objective by {result.trace.fall:.1e} "
             f"nats per row, and undid it: {self._why_it_fell()}.",
             Reason.INTERRUPTED: f"EM was interrupted after {result.n_iter} iterations: {gain} is left to gain. "
-            "The model holds the best parameters so far; continue with warm_start=True.",
+            "The model holds the best parameters so far; continue with "
+            f"{'warm_start=True' if self.checkpoint is None else 'fit(..., resume=True)'}.",
         }.get(result.reason)
         if message:
             warnings.warn(message, ConvergenceWarning, stacklevel=3)
