@@ -112,8 +112,11 @@ def open_output(path: Path | None, names: Sequence[str]) -> Iterator[Writer]:
         is_packed = path.suffix.lower() == ".gz"
         with gzip.GzipFile(fileobj=file, mode="wb") if is_packed else nullcontext(file) as opened:
             result: Writer = _WRITERS.get(path.suffix.lower(), _CsvWriter)(opened, names)
-            yield result
-            result.close()
+            try:
+                yield result
+            finally:
+                # Also after an error: a writer of Parquet writes its end, here or when its file is closed already.
+                result.close()
 
 
 class _Terminal:
