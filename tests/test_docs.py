@@ -5,6 +5,9 @@ from __future__ import annotations
 import doctest
 import importlib
 import re
+import shlex
+import subprocess
+import sys
 
 import pytest
 
@@ -28,6 +31,27 @@ def test_python_of_the_readme(tmp_path, monkeypatch):
     exec(compile(block, "README.md", "exec"), names)
     assert sorted(names["mixture"].means_.ravel().round(-1)) == [20.0, 40.0]
     assert (tmp_path / "model.npz").exists()
+
+
+def test_the_page_on_streaming(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    page = (ROOT / "docs" / "streaming.md").read_text()
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(block, "streaming.md", "exec"), names)
+    for model in ("quick", "steady", "last", "stream"):
+        assert names[model].score(names["X"]) == pytest.approx(names["exact"].score(names["X"]), abs=0.01), model
+    assert names["last"].n_iter_ < names["exact"].n_iter_
+    assert len(names["alarms"]) == 1
+    assert names["compressed"].means_ == pytest.approx(names["binned"].means_, abs=0.1)
+    commands = "".join(re.findall(r"```sh\n(.*?)```", page, re.DOTALL)).splitlines()
+    assert len(commands) == 4
+    for command in commands:
+        program, *arguments = shlex.split(command)
+        assert program == "fastem"
+        subprocess.run([sys.executable, "-m", "fastem", *arguments], check=True, capture_output=True)
+    assert (tmp_path / "labels.parquet").exists()
 
 
 def test_the_readme_has_two_commands_of_one_line():

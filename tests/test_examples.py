@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -30,6 +31,13 @@ def run(tmp_path):
     return run_example
 
 
+def run_plain(folder, name, *arguments):
+    """Run an example in a folder; its output."""
+    command = [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py"), *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent)}
+    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=folder, env=environment).stdout
+
+
 def number_after(text, output):
     return float(re.search(rf"{re.escape(text)}\s*(-?[\d.]+)", output).group(1))
 
@@ -51,6 +59,40 @@ def test_density_and_objective(run):
     assert number_after("of which lowered it:", output) == 0
 
 
+def test_flights(tmp_path):
+    picture = tmp_path / "picture.png"
+    output = run_plain(tmp_path, "flights", str(picture))
+    assert picture.read_bytes().startswith(PNG)
+    assert list(tmp_path.iterdir()) == [picture]
+    # Counted by hand: rows of the file, less those without a delay.
+    assert "complete rows: 327346 of 336776, in 12 files" in output
+    assert "refused: flights.csv.gz" in output
+    assert len(re.findall("the same bits.*: True", output)) == 2
+    assert "False" not in output
+    exact = float(re.search(r"from files: .* s, (-[\d.]+) nats", output).group(1))
+    assert exact == pytest.approx(-8.21, abs=0.02)
+    for epochs in ("1", "5"):
+        assert number_after(f"online, epochs: {epochs}:", output) == pytest.approx(exact, abs=0.05)
+    # Thunderstorms in the first days of July, ice and snow in December.
+    assert re.search(r"drift: 2013-07-\d\d, 2013-12-\d\d\n", output)
+    assert number_after("labels:", output) == 327346
+
+
+def test_larger_than_memory(tmp_path):
+    output = run_plain(tmp_path, "larger_than_memory", "--gigabytes", "0.02", "--memory", "8MB", "--iterations", "40")
+    assert list(tmp_path.iterdir()) == []
+    truth = number_after("of the true parameters:", output)
+    assert number_after("log-likelihood a row:", output) == pytest.approx(truth, abs=0.3)
+    assert len(re.findall(r"iteration +\d+: .* rows/s", output)) == number_after("iterations, at most", output) - 3
+    if Path("/proc/self/clear_refs").exists():
+        assert number_after("peak memory:", output) < 20
+    kept = run_plain(tmp_path, "larger_than_memory", "--gigabytes", "0.001", "--iterations", "1", "--keep")
+    assert "stopped: max_iter after 1 iterations" in kept
+    assert np.load(tmp_path / "larger_than_memory.npy", mmap_mode="r").shape[1] == 8
+
+
 def test_pictures_of_the_examples_are_stored():
-    for name in (*(path.stem for path in EXAMPLES.glob("*.py")), "faithful"):
+    drawn = [path.stem for path in EXAMPLES.glob("*.py") if ".png" in path.read_text()]
+    assert {"flights", "two_processes"} < set(drawn)
+    for name in (*drawn, "faithful"):
         assert (EXAMPLES.parent / "docs" / "images" / f"{name}.png").read_bytes().startswith(PNG)
