@@ -46,7 +46,7 @@ def test_the_page_on_streaming(tmp_path, monkeypatch):
     assert len(names["alarms"]) == 1
     assert names["compressed"].means_ == pytest.approx(names["binned"].means_, abs=0.1)
     commands = "".join(re.findall(r"```sh\n(.*?)```", page, re.DOTALL)).splitlines()
-    assert len(commands) == 4
+    assert len(commands) == 5
     for command in commands:
         program, *arguments = shlex.split(command)
         assert program == "fastem"
