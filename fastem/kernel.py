@@ -7,6 +7,7 @@ latent they run is decided by the classes of the parameter records (see `fastem.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,11 +16,12 @@ from numba.core import types
 from numba.extending import overload
 
 from fastem import blocks
-from fastem._jit import BLOCK_OPTIONS, Pass, block_function
+from fastem._jit import BLOCK_OPTIONS, Pass, block_function, threads
 from fastem._vector_math import log_positive
 from fastem.blocks import accumulate_block, log_prob_block, posterior_block
 from fastem.reach import NO_REACH, NoReach, Reach, add_others_in_reach, list_homes, new_sorter
 from fastem.reading import (
+    BLOCK,
     RUN,
     VECTOR,
     copy_block,
@@ -340,10 +342,13 @@ def fused_pass(
     """
     _require_registered(family_params, latent_params)
     totals = _Totals(lanes.loglik, lanes.weight, lanes.impossible)
-    _compiled_fused_pass(
-        family_params, latent_params, reach, rows, weight, given, first_block, layout_of(rows.n_columns, reach), totals,
-        lanes.latent, lanes.family,
-    )  # fmt: skip
+    # The rows of one run go to one lane. To wake threads that have nothing to do takes milliseconds when other
+    # processes are busy.
+    with threads(1) if rows.n_rows <= RUN * BLOCK else nullcontext():
+        _compiled_fused_pass(
+            family_params, latent_params, reach, rows, weight, given, first_block, layout_of(rows.n_columns, reach),
+            totals, lanes.latent, lanes.family,
+        )  # fmt: skip
 
 
 def score_pass(

@@ -114,7 +114,8 @@ from fastem import kernel
 seen = []
 def recording(compiled):
     def run(*arguments):
-        seen.append(numba.get_num_threads())
+        if arguments[3].n_rows > 4 * 528:
+            seen.append(numba.get_num_threads())
         compiled(*arguments)
     return run
 for each in (kernel._compiled_fused_pass, kernel._compiled_score_pass):
@@ -147,6 +148,19 @@ print(json.dumps([list(used.items()), [bits[n] == bits[None] for n in bits]]))
         assert len(calls) == 8
         assert all(threads == [n or 3] for threads in calls.values()), (n, calls)
     assert same == [True] * 4
+
+
+def test_rows_that_one_lane_takes_wake_no_other_thread():
+    result = run(
+        RECORDING.replace("> 4 * 528", "<= 4 * 528")
+        + """
+from fastem.sources import Chunk
+mixture = GaussianMixture(2, random_state=0, max_iter=5).fit(X)
+print(*(threads_of(lambda: mixture._model.e_step(mixture._params, Chunk(X[:n], None, 0))) for n in (1, 2112, 2113)))
+""",
+        NUMBA_NUM_THREADS="3",
+    )
+    assert result.stdout.strip() == "[1] [1] []", result.stderr
 
 
 def test_none_leaves_the_users_own_setting():
