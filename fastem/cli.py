@@ -110,7 +110,7 @@ class _Commands(TyperGroup):
             _tell("error", _words(error))
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
-            _tell("error", "interrupted, and nothing was made.")
+            _tell("error", "interrupted")
             raise typer.Exit(INTERRUPTED) from error
 
 

@@ -269,7 +269,7 @@ def test_an_interrupt_before_there_is_a_model(monkeypatch):
     monkeypatch.setattr(GaussianMixture, "fit", interrupt)
     result = run("fit", FAITHFUL, "-k", 2)
     assert result.exit_code == 130
-    assert result.stderr == "error: interrupted, and nothing was made.\n"
+    assert result.stderr == "error: interrupted\n"
 
 
 def test_info_of_a_fit_that_failed_and_of_a_stream(tmp_path, faithful):

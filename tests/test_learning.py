@@ -523,4 +523,5 @@ def test_the_report_of_a_stream_reads_well():
 
 
 def test_rows_of_a_batch_are_those_of_the_schedule():
-    assert learnt([rows(5000)]).n_steps_ == 1 + (5000 - 2000 + online.MAX_ROWS - 1) // online.MAX_ROWS
+    assert learnt([rows(2 * online.MAX_ROWS + 1)]).n_steps_ == 3
+    assert learnt([rows(2 * online.MAX_ROWS + 1)], batch_size=500).n_steps_ == 9
