@@ -89,6 +89,9 @@ def test_an_online_fit_tells_its_course():
     assert note.weight == 19_000 * mixture.n_iter_
     assert 0.0 <= report.remaining < 1e-3
     assert note.prequential_rows[-1] == note.weight
+    assert len(note.held_out_gains) == len(note.held_out_bounds) == mixture.n_iter_
+    assert all(gain <= bound for gain, bound in zip(note.held_out_gains, note.held_out_bounds, strict=True))
+    assert note.held_out_bounds[-1] < mixture.tol <= min(note.held_out_bounds[:-1])
     assert note.prequential_loglik[-1] > note.prequential_loglik[0]
     assert note.alarms == ()
     assert f"stopped: converged after {mixture.n_iter_} epoch" in str(report)

@@ -114,7 +114,7 @@ class CompressedLearning(BatchLearning):
     stand_in: Source | None = None
 
     def run(self, model: Model, source: Source, state: FitState, seed: int, follower: Follower) -> FitResult:
-        if not state.trace.objective:
+        if not state.trace.objective and state.n_iter_ahead == 0:
             if self.stand_in is None:
                 self.stand_in = _bins_of(source, self.n_bins, model.latent.n_components)
             # The bins are so cheap that they are fitted more closely than will be asked of all rows.
@@ -292,6 +292,8 @@ def online_note(state: OnlineState) -> OnlineNote:
         weight=state.weight,
         prequential_rows=tuple(rows.tolist()),
         prequential_loglik=tuple(loglik.tolist()),
+        held_out_gains=tuple(epoch.gain for epoch in state.epochs),
+        held_out_bounds=tuple(epoch.bound for epoch in state.epochs),
         alarms=state.alarms,
         skipped_weight=state.skipped_weight,
         n_skipped=state.n_skipped,

@@ -66,6 +66,9 @@ class OnlineNote:
     prequential_rows, prequential_loglik : tuple of float
         The course of the log-likelihood of batches before they were learnt from, in nats per row, against the
         weight seen; at most a thousand points.
+    held_out_gains, held_out_bounds : tuple of float
+        Mean gain of the held-out rows in each epoch, and its upper confidence bound (95 %), in nats per row; NaN
+        without such rows.
     alarms : tuple of float
         The weight seen when rows were found to have changed (Page & Hinkley).
     skipped_weight : float
@@ -78,6 +81,8 @@ class OnlineNote:
     weight: float
     prequential_rows: tuple[float, ...]
     prequential_loglik: tuple[float, ...]
+    held_out_gains: tuple[float, ...]
+    held_out_bounds: tuple[float, ...]
     alarms: tuple[float, ...]
     skipped_weight: float
     n_skipped: int
