@@ -27,6 +27,8 @@ from fastem.sources import shuffle
 COVARIANCE_TYPES = ["full", "tied", "diag", "spherical"]
 METHODS = ["online", "incremental"]
 START = {"means_init": [[0.5, 0.5], [3.0, 2.0], [1.0, 4.0]], "weights_init": [0.3, 0.3, 0.4], "random_state": 0}
+# Many small batches: threads that wait for each other on a busy machine would take all the time.
+SETTINGS = {"n_components": 3, "random_state": 0, "n_threads": 1}
 FITTED = ("weights_", "means_", "covariances_")
 
 
@@ -42,7 +44,7 @@ def rows(n_rows=20_000, seed=0, is_sorted=False):
 def fitted(X, sample_weight=None, resume=False, **settings):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        mixture = GaussianMixture(**{"n_components": 3, "random_state": 0, **settings})
+        mixture = GaussianMixture(**{**SETTINGS, **settings})
         return mixture.fit(X, sample_weight=sample_weight, resume=resume)
 
 
@@ -247,7 +249,7 @@ warnings.simplefilter("ignore")
 path, checkpoint, result, method = sys.argv[1:]
 mixture = GaussianMixture(
     3, random_state=0, max_iter=8, tol=0.0, learning_method=method, batch_size=500, checkpoint=checkpoint,
-    checkpoint_interval=0.0,
+    checkpoint_interval=0.0, n_threads=1,
 )
 mixture.fit(path, resume=True).save(result)
 """
@@ -276,7 +278,7 @@ def test_a_killed_fit_goes_on_to_the_same_bits(tmp_path, method):
 
 
 def learnt(batches, **settings):
-    mixture = GaussianMixture(**{"n_components": 3, "random_state": 0, **settings})
+    mixture = GaussianMixture(**{**SETTINGS, **settings})
     for batch in batches:
         mixture.partial_fit(batch)
     return mixture
@@ -412,14 +414,11 @@ def test_a_stream_goes_on_from_known_parameters(before, tmp_path):
     assert mixture.fit_report_.n_rows == (50 if before == "from_parameters" else 20_050)
 
 
-@pytest.mark.parametrize("n_before", [20, 700])
-@pytest.mark.parametrize("how", ["pickle", "file"])
+@pytest.mark.parametrize(("how", "n_before"), [("pickle", 20), ("pickle", 700), ("file", 700)])
 def test_a_stream_that_was_put_away_goes_on_with_the_same_bits(how, n_before, tmp_path):
     X = rows(3000)
     settings = {"half_life": 500.0, "averaging_start": 3}
     mixture = learnt([X[:n_before]], **settings)
-    if how == "file" and n_before == 20:
-        pytest.skip("there is no model to save yet")
     if how == "pickle":
         mixture = pickle.loads(pickle.dumps(mixture))
     else:
