@@ -208,12 +208,26 @@ mixture.save(sys.argv[3])
 """
 
 
+def undisturbed(script, path, directory, *arguments):
+    """The model that a script fits when nobody kills it.
+
+    The process that compiles a kernel may differ in the last bit from those that find it on disk: the second run
+    is one of the latter.
+    """
+    for name in ("first", "second"):
+        result = f"{directory}/{name}.npz"
+        command = [sys.executable, "-c", script, path, f"{directory}/{name}.ckpt", result, *arguments]
+        subprocess.run(command, check=True)
+    return fastem.load(result)
+
+
 def test_a_killed_fit_loses_at_most_one_interval(tmp_path):
     """Killed again and again at any moment, and taken up again, until it is done."""
     random = np.random.default_rng(0)
     X = random.normal(size=(100_000, 2)) + 3.0 * random.integers(0, 3, size=(100_000, 1))
     np.save(tmp_path / "rows.npy", X)
     path, checkpoint, result = (str(tmp_path / name) for name in ("rows.npy", "fit.npz", "result.npz"))
+    whole = undisturbed(KILLED, path, str(tmp_path))
     command = [sys.executable, "-c", KILLED, path, checkpoint, result]
     n_kills, reached = 0, []
     while not os.path.exists(result):
@@ -234,5 +248,4 @@ def test_a_killed_fit_loses_at_most_one_interval(tmp_path):
     assert reached == sorted(reached), "no run goes back behind the one before"
     left = [name for name in os.listdir(tmp_path) if name.endswith(".part")]
     assert len(left) <= n_kills
-    whole = fitted(X, max_iter=60, n_init=2)
     assert_same_fit(fastem.load(result), whole)
