@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 import signal
 from typing import IO, Any
 
@@ -12,6 +13,9 @@ try:
     import fcntl
 except ImportError:  # pragma: no cover
     fcntl: Any = None  # type: ignore[no-redef]
+
+
+_FETCHED_BYTES = 2**20
 
 
 class Lease:
@@ -34,6 +38,7 @@ class Lease:
         if not hasattr(fcntl, "F_SETLEASE"):
             raise OSError("no leases")
         self.file = file
+        self._scratch = bytearray(_FETCHED_BYTES)
         # Of the signals that tell of a waiting writer the usual one would end the process; this one is ignored.
         fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
@@ -44,9 +49,22 @@ class Lease:
 
     def map(self, offset: int, n_bytes: int) -> np.ndarray:
         """A part of the file (n_bytes,) as bytes; its memory is given back when nothing refers to it."""
+        self._fetch(offset, offset + n_bytes)
         extra = offset % mmap.ALLOCATIONGRANULARITY
         mapped = mmap.mmap(
             self.file.fileno(), n_bytes + extra, mmap.MAP_SHARED | mmap.MAP_POPULATE, mmap.PROT_READ,
             offset=offset - extra,
         )  # fmt: skip
         return np.frombuffer(mapped, dtype=np.uint8)[extra:]
+
+    def _fetch(self, start: int, stop: int) -> None:
+        """Read what is not in the system's memory yet: while a map waits for the disk, all threads wait with it."""
+        number = self.file.fileno()
+        for place in range(start, stop, _FETCHED_BYTES):
+            try:
+                os.preadv(number, [memoryview(self._scratch)[:1]], place, os.RWF_NOWAIT)
+            except BlockingIOError:
+                os.preadv(number, [self._scratch], place)
+            except OSError:
+                # The file system cannot tell.
+                return
