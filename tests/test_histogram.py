@@ -256,3 +256,9 @@ def test_unusable_histograms_are_told(counts, edges, words):
 def test_labels_are_of_bins():
     with pytest.raises(ValueError, match=r"integer labels of shape \(3,\)"):
         GaussianMixture(1, init_params=[0, 0]).fit_histogram([1, 2, 3], [0, 1, 2, 3])
+
+
+@pytest.mark.parametrize("method", ["online", "incremental"])
+def test_a_histogram_is_learnt_in_batch(method):
+    with pytest.raises(ValueError, match=f"learning_method='batch' only, not '{method}'"):
+        GaussianMixture(2, learning_method=method).fit_histogram([3, 5, 4], [0, 1, 2, 3])

@@ -354,6 +354,11 @@ class GaussianMixture(BaseMixture):
         [20.0, 40.0]
         """
         self._validate_params()
+        if self.learning_method != "batch":
+            raise ValueError(
+                f"fit_histogram learns by learning_method='batch' only, not {self.learning_method!r}: a pass over bins "
+                "takes no time."
+            )
         bins = read_histogram(counts, edges, self.n_components)
         if hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
