@@ -228,6 +228,34 @@ def test_weights_of_another_length_than_a_stream():
         fitted([rows(100)], np.ones(10))
 
 
+@pytest.mark.parametrize("weight", [[1.0, -1.0], [1.0, np.nan], [[1.0, 2.0]]])
+def test_improper_weights_of_a_source_are_refused(weight):
+    with pytest.raises(SourceError, match="one finite number for each row"):
+        open_source(rows(2), weight=weight)
+
+
+def test_weights_of_a_source_are_counted_and_not_given_twice():
+    X = rows(100)
+    frame = pd.DataFrame({"a": X[:, 0], "w": 1.0})
+    for table in (X, [X]):
+        with pytest.raises(ValueError, match=r"sample_weight.shape == \(10,\)"):
+            fitted(open_source(table, weight=np.ones(10)))
+        assert_same_model(fitted(open_source(table, weight=np.arange(100.0))), fitted(X, np.arange(100.0)))
+    for source in (open_source(X, weight=np.ones(100)), open_source(frame, weight="w")):
+        with pytest.raises(ValueError, match="have weights already"):
+            fitted(source, np.ones(100))
+
+
+def test_a_file_that_changes_during_online_learning_is_named(tmp_path, monkeypatch):
+    path = tmp_path / "rows.npy"
+    np.save(path, rows(60_000))
+    monkeypatch.setattr("fastem.estimators._progress.Quiet", slowly(lambda: np.save(path, rows(60_000, seed=1))))
+    mixture = GaussianMixture(3, random_state=0, learning_method="online", tol=0.0, max_iter=9)
+    with pytest.raises(SourceError, match=r"rows.npy has changed since it was opened, so rows 0 to"):
+        mixture.fit(path)
+    assert (mixture.stop_reason_, mixture.n_iter_) == ("failed", 3)
+
+
 def test_values_that_are_not_finite_are_named_by_row_and_column():
     frame = pd.DataFrame(rows(100), columns=["a", "b"]).astype({"b": "float32"})
     frame.loc[77, "b"] = np.inf

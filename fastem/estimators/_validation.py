@@ -82,13 +82,16 @@ def _read_stream(estimator: BaseEstimator, X: Any, sample_weight: Any, reset: bo
             f"X has {source.n_features} features, but {type(estimator).__name__} is expecting "
             f"{estimator.n_features_in_} features as input. Choose columns by fastem.open_source(X, columns=[...])."
         )
-    if by_column or sample_weight is None:
+    if by_column or (sample_weight is None and getattr(source, "weight", None) is None):
         return source
+    if sample_weight is not None and source.is_weighted:
+        raise ValueError("The rows have weights already, from fastem.open_source. Leave out sample_weight.")
     if source.n_rows is None:
         # The length of the weights is known only against a whole pass.
         for _ in source.chunks():
             pass
-    return source.weighted(read_weight(sample_weight, source.n_rows or 0))
+    weight = getattr(source, "weight", None) if sample_weight is None else sample_weight
+    return source.weighted(read_weight(weight, source.n_rows or 0))
 
 
 def rows_per_chunk(source: Source, chunk_rows: int | None, memory_limit: int | str | None) -> int | None:

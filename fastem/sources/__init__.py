@@ -68,7 +68,16 @@ def open_source(X: Any, columns: Columns = None, weight: str | np.ndarray | None
     >>> GaussianMixture(random_state=0).fit(source).means_.shape
     (1, 2)
     """
-    return as_source(X, weight if weight is None or isinstance(weight, str) else np.asarray(weight, float), columns)
+    if weight is None or isinstance(weight, str):
+        return as_source(X, weight, columns)
+    return as_source(X, _proper_weight(weight), columns)
+
+
+def _proper_weight(weight: Any) -> np.ndarray:
+    array = np.asarray(weight, dtype=np.float64)
+    if array.ndim != 1 or not (np.all(np.isfinite(array)) and np.all(array >= 0)):
+        raise SourceError("weight must be a column's name, or one finite number for each row that is not negative.")
+    return array
 
 
 def as_source(X: Any, weight: np.ndarray | str | None = None, columns: Columns = None) -> Source:

@@ -41,6 +41,11 @@ class ArraySource:
         self.row_bytes = self.n_features * (X.itemsize if self._native else 8)
         self.rows_per_chunk: int | None = None
 
+    @property
+    def is_weighted(self) -> bool:
+        """Whether the rows have weights."""
+        return self.weight is not None
+
     def chunks(self, max_rows: int | None = None) -> Iterator[Chunk]:
         step = chunk_rows(self, _NATIVE_CHUNK_BYTES if self._native else _CONVERTED_CHUNK_BYTES, max_rows)
         yield from self._cut(0, self.X.shape[0], step)

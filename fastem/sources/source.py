@@ -41,6 +41,8 @@ class Source(Protocol):
     n_features : int
     names : list of str or None
         Of the features.
+    is_weighted : bool
+        Whether the rows have weights of their own.
     labels : list of str
         The names, or the positions of the features in the data.
     row_bytes : int
@@ -54,6 +56,9 @@ class Source(Protocol):
     labels: list[str]
     row_bytes: int
     rows_per_chunk: int | None
+
+    @property
+    def is_weighted(self) -> bool: ...
 
     @property
     def n_rows(self) -> int | None: ...

@@ -75,6 +75,11 @@ class StreamedSource:
         known = [count for count in self._counts if count is not None]
         return sum(known) if len(known) == len(self._counts) else None
 
+    @property
+    def is_weighted(self) -> bool:
+        """Whether the rows have weights, in a column or beside it."""
+        return self.weight is not None or self.weight_column is not None
+
     def chunks(self, max_rows: int | None = None) -> Iterator[Chunk]:
         """All rows in order, cut into chunks of equal size; the next one is read while one is used.
 
@@ -139,6 +144,7 @@ class StreamedSource:
 
     def chunks_of(self, part: Part) -> Iterator[Chunk]:
         """The rows of one part."""
+        self._require_unchanged(part.reader)
         reader, columns = self._readers[part.reader], self._columns[part.reader]
         first_row = part.first_row
         for piece in reader.pieces(columns, chunk_rows(self, self._piece_bytes, None), part.span):
