@@ -33,6 +33,9 @@ class Checkpoint:
         self._estimator, self._model = estimator, model
         self._path = None if estimator.checkpoint is None else Path(estimator.checkpoint)
         self._last = time.monotonic()
+        if self._path is not None and (self._path.is_dir() or not self._path.parent.is_dir()):
+            kind = "is a directory" if self._path.is_dir() else f"there is no directory {self._path.parent}"
+            raise OSError(f"The checkpoint {self._path} cannot be written: {kind}. Name another file.")
 
     def is_due(self) -> bool:
         """Whether the interval since the last time is over."""
