@@ -180,6 +180,19 @@ def test_a_checkpoint_that_cannot_be_written_is_told_before_the_fit(X, tmp_path,
         fitted(X, checkpoint=tmp_path / name)
 
 
+def test_a_disk_that_is_full_leaves_the_model_so_far(X, tmp_path, monkeypatch):
+    from fastem.estimators import _archive
+
+    def full(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(_archive, "save", full)
+    mixture = GaussianMixture(**SETTINGS, checkpoint=tmp_path / "fit.npz", checkpoint_interval=0.0, chunk_rows=5280)
+    with pytest.raises(OSError, match="no space left"):
+        mixture.fit(X)
+    assert np.isfinite(mixture.predict_proba(X)).all()
+
+
 def test_packed_values_are_unpacked():
     state = FitState(
         {"a": (1, None, "x"), "b": [np.arange(3.0), np.float64(2.5)]}, Trace([1.0], [(1, Rescue(0, "c", "r"))])
