@@ -59,8 +59,20 @@ class GaussianDiag(Gaussian):
     def precisions_cholesky(self, params: GaussianDiagParams) -> np.ndarray:
         return params.inverse_sd
 
-    def n_parameters(self) -> int:
-        return 2 * self.n_components * self.n_features
+    def n_covariance_parameters(self) -> int:
+        return self.n_components * self.n_features
+
+    def inner(self, params: GaussianDiagParams, moments: np.ndarray) -> np.ndarray:
+        return (moments * np.square(params.inverse_sd)).sum(axis=1)
+
+    def _squared_distances(self, params: GaussianDiagParams, offset: np.ndarray) -> np.ndarray:
+        return np.square(offset * params.inverse_sd).sum(axis=1)
+
+    def cholesky(self, params: GaussianDiagParams) -> np.ndarray:
+        return np.sqrt(params.covariances)
+
+    def of_cholesky(self, factors: np.ndarray) -> np.ndarray:
+        return np.square(factors)
 
     def sample(
         self, params: GaussianDiagParams, component: int, n_rows: int, random: np.random.Generator

@@ -12,8 +12,10 @@ from fastem.families._gaussian import (
     PivotedMoments,
     floored_whitening,
     log_norm,
+    log_triangles,
     proper_whitening,
     symmetric,
+    triangles_at,
 )
 from fastem.families._gaussian_blocks import accumulate_tiled, log_prob_tiled, sum_block, tiles_of
 from fastem.families._gaussian_small import (
@@ -75,9 +77,26 @@ class GaussianFull(Gaussian):
     def precisions_cholesky(self, params: GaussianFullParams) -> np.ndarray:
         return np.swapaxes(params.whitening, 1, 2)
 
-    def n_parameters(self) -> int:
-        k, d = self.n_components, self.n_features
-        return k * d + k * d * (d + 1) // 2
+    def n_covariance_parameters(self) -> int:
+        return self.n_components * self.n_features * (self.n_features + 1) // 2
+
+    def inner(self, params: GaussianFullParams, moments: np.ndarray) -> np.ndarray:
+        return np.einsum("kij,kij->k", params.whitening @ moments, params.whitening)
+
+    def _squared_distances(self, params: GaussianFullParams, offset: np.ndarray) -> np.ndarray:
+        return np.square(np.einsum("kij,kj->ki", params.whitening, offset)).sum(axis=1)
+
+    def cholesky(self, params: GaussianFullParams) -> np.ndarray:
+        return np.linalg.inv(params.whitening)
+
+    def of_cholesky(self, factors: np.ndarray) -> np.ndarray:
+        return factors @ np.swapaxes(factors, -1, -2)
+
+    def _factor_coordinates(self, factors: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        return log_triangles(factors / scale[:, None])
+
+    def _factors_at(self, point: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        return triangles_at(point, self.covariance_shape()) * scale[:, None]
 
     def sample(
         self, params: GaussianFullParams, component: int, n_rows: int, random: np.random.Generator

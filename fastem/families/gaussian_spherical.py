@@ -66,8 +66,30 @@ class GaussianSpherical(Gaussian):
     def precisions_cholesky(self, params: GaussianSphericalParams) -> np.ndarray:
         return params.inverse_sd[:, 0]
 
-    def n_parameters(self) -> int:
-        return self.n_components * (self.n_features + 1)
+    def n_covariance_parameters(self) -> int:
+        return self.n_components
+
+    def inner(self, params: GaussianSphericalParams, moments: np.ndarray) -> np.ndarray:
+        return self.n_features * moments * np.square(params.inverse_sd[:, 0])
+
+    def _squared_distances(self, params: GaussianSphericalParams, offset: np.ndarray) -> np.ndarray:
+        return np.square(offset * params.inverse_sd).sum(axis=1)
+
+    def cholesky(self, params: GaussianSphericalParams) -> np.ndarray:
+        return np.sqrt(params.covariances)
+
+    def of_cholesky(self, factors: np.ndarray) -> np.ndarray:
+        return np.square(factors)
+
+    def _scale(self) -> np.ndarray:
+        scale = super()._scale()
+        return np.full_like(scale, scale.mean())
+
+    def _factor_coordinates(self, factors: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        return super()._factor_coordinates(factors, scale[:1])
+
+    def _factors_at(self, point: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        return super()._factors_at(point, scale[:1])
 
     def sample(
         self, params: GaussianSphericalParams, component: int, n_rows: int, random: np.random.Generator

@@ -13,8 +13,10 @@ from fastem.families._gaussian import (
     PivotedMoments,
     floored_whitening,
     log_norm,
+    log_triangles,
     proper_whitening,
     symmetric,
+    triangles_at,
 )
 from fastem.families._gaussian_blocks import (
     accumulate_tiled,
@@ -99,9 +101,35 @@ class GaussianTied(Gaussian):
     def precisions_cholesky(self, params: GaussianTiedParams) -> np.ndarray:
         return params.whitening.T
 
-    def n_parameters(self) -> int:
-        d = self.n_features
-        return self.n_components * d + d * (d + 1) // 2
+    def n_covariance_parameters(self) -> int:
+        return self.n_features * (self.n_features + 1) // 2
+
+    def _is_shared(self) -> bool:
+        return True
+
+    def _one(self, covariances: np.ndarray) -> np.ndarray:
+        return covariances
+
+    def _as_single(self, covariance: np.ndarray) -> np.ndarray:
+        return covariance
+
+    def inner(self, params: GaussianTiedParams, moments: np.ndarray) -> np.ndarray:
+        return np.vdot(params.whitening @ moments, params.whitening)
+
+    def _squared_distances(self, params: GaussianTiedParams, offset: np.ndarray) -> np.ndarray:
+        return np.square(offset @ params.whitening.T).sum(axis=1)
+
+    def cholesky(self, params: GaussianTiedParams) -> np.ndarray:
+        return np.linalg.inv(params.whitening)
+
+    def of_cholesky(self, factors: np.ndarray) -> np.ndarray:
+        return factors @ np.swapaxes(factors, -1, -2)
+
+    def _factor_coordinates(self, factors: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        return log_triangles(factors / scale[:, None])
+
+    def _factors_at(self, point: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        return triangles_at(point, self.covariance_shape()) * scale[:, None]
 
     def sample(
         self, params: GaussianTiedParams, component: int, n_rows: int, random: np.random.Generator
