@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from scipy.linalg import lapack
 
+from fastem.families._gaussian_moves import GaussianMoves
 from fastem.reach import NoReach, Reach, discriminant_axes, reach_of
 from fastem.stats import Additive, Rescue
 
@@ -96,7 +97,7 @@ def central_moments(stats: PivotedMoments) -> CentralMoments:
 
 
 @dataclass(frozen=True, eq=False)
-class Gaussian:
+class Gaussian(GaussianMoves):
     """Common part of the Gaussian families.
 
     Parameters
