@@ -116,7 +116,7 @@ def empirical_information(model: Model, params: Params, chunks: Iterable[Chunk])
     Raises
     ------
     ValueError
-        For a row of density zero.
+        For a row of density zero, or so near to it that squares of gradients overflow.
 
     References
     ----------
@@ -130,12 +130,17 @@ def empirical_information(model: Model, params: Params, chunks: Iterable[Chunk])
             X = chunk.X[start : start + step].astype(np.float64)
             weight = np.ones(len(X)) if chunk.weight is None else chunk.weight[start : start + step]
             X, weight = X[weight > 0], weight[weight > 0]
-            gradients = row_gradients(model, params, X)
-            gradient += weight @ gradients
-            # A product of a matrix with itself takes half the time, and is symmetric to the bit.
-            gradients *= np.sqrt(weight)[:, None]
-            matrix += gradients.T @ gradients
+            if len(X) == 0:
+                continue
+            with np.errstate(over="ignore", invalid="ignore"):
+                gradients = row_gradients(model, params, X)
+                gradient += weight @ gradients
+                # A product of a matrix with itself takes half the time, and is symmetric to the bit.
+                gradients *= np.sqrt(weight)[:, None]
+                matrix += gradients.T @ gradients
         del chunk
+    if not np.all(np.isfinite(matrix)):
+        raise ValueError(_IMPOSSIBLE)
     return Information(matrix, gradient)
 
 
@@ -152,7 +157,7 @@ def row_gradients(model: Model, params: Params, X: np.ndarray) -> np.ndarray:
     return np.concatenate([of_latent, model.family.gradients(params.family, X, resp)], axis=1)
 
 
-_IMPOSSIBLE = "X holds rows of density zero under the model. Give the rows that it was fitted to."
+_IMPOSSIBLE = "X holds rows of density zero, or nearly zero, under the model. Give the rows that it was fitted to."
 
 
 def total_gradient(model: Model, params: Params, stats: ExpectedStats) -> np.ndarray:
