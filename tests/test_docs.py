@@ -16,7 +16,9 @@ from tests.conftest import ROOT
 README = (ROOT / "README.md").read_text()
 
 
-@pytest.mark.parametrize("module", ["fastem.estimators.gaussian_mixture", "fastem.plotting"])
+@pytest.mark.parametrize(
+    "module", ["fastem.estimators.gaussian_mixture", "fastem.estimators._uncertain", "fastem.plotting"]
+)
 def test_examples_of_docstrings(module, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = doctest.testmod(importlib.import_module(module))
@@ -52,6 +54,15 @@ def test_the_page_on_streaming(tmp_path, monkeypatch):
         assert program == "fastem"
         subprocess.run([sys.executable, "-m", "fastem", *arguments], check=True, capture_output=True)
     assert (tmp_path / "labels.parquet").exists()
+
+
+def test_the_page_on_uncertainty():
+    page = (ROOT / "docs" / "uncertainty.md").read_text()
+    names = {}
+    exec(compile(re.search(r"```python\n(.*?)```", page, re.DOTALL).group(1), "uncertainty.md", "exec"), names)
+    spread = names["replicates"].standard_errors()
+    assert spread.means == pytest.approx(names["errors"].means, rel=0.25)
+    assert len(names["errors"].names) == 6
 
 
 def test_the_readme_has_two_commands_of_one_line():

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from scipy.linalg import lapack
 
+from fastem.families._gaussian_moves import GaussianMoves
 from fastem.reach import NoReach, Reach, discriminant_axes, reach_of
 from fastem.stats import Additive, Rescue
 
@@ -132,7 +133,7 @@ class _Prior(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Gaussian:
+class Gaussian(GaussianMoves):
     """Common part of the Gaussian families.
 
     Parameters

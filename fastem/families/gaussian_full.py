@@ -18,6 +18,13 @@ from fastem.families._gaussian import (
     triangles_at,
 )
 from fastem.families._gaussian_blocks import accumulate_tiled, log_prob_tiled, sum_block, tiles_of
+from fastem.families._gaussian_moves import (
+    matrix_scales,
+    stretch_gradient,
+    stretch_gradients,
+    stretched,
+    symmetric_of,
+)
 from fastem.families._gaussian_small import (
     MAX_SMALL,
     accumulate_line,
@@ -109,6 +116,31 @@ class GaussianFull(Gaussian):
 
     def projected(self, params: GaussianFullParams, axes: np.ndarray) -> np.ndarray:
         return axes @ params.covariances @ axes.T
+
+    def whitened(self, params: GaussianFullParams, centred: np.ndarray) -> np.ndarray:
+        return centred @ np.swapaxes(params.whitening, 1, 2)
+
+    def covariance_gradients(self, white: np.ndarray, resp: np.ndarray) -> np.ndarray:
+        return stretch_gradients(white, resp)
+
+    def covariance_gradient(self, params: GaussianFullParams, stats: GaussianFullStats) -> np.ndarray:
+        scatter = params.whitening @ stats.sxx @ np.swapaxes(params.whitening, 1, 2)
+        return stretch_gradient(scatter, stats.n).ravel()
+
+    def changes(self, params: GaussianFullParams, moves: np.ndarray) -> dict[str, np.ndarray]:
+        k, d = self.n_components, self.n_features
+        factors = params.covariances @ np.swapaxes(params.whitening, 1, 2)
+        of_means, stretch = moves[:, : k * d].reshape(-1, k, d), moves[:, k * d :].reshape(len(moves), k, -1)
+        return {
+            "means": np.einsum("kij,mkj->mki", factors, of_means),
+            "covariances": symmetric(factors @ symmetric_of(stretch, d) @ np.swapaxes(factors, 1, 2)),
+        }
+
+    def stretched_factors(self, params: GaussianFullParams, stretch: np.ndarray) -> np.ndarray:
+        return stretched(params.whitening, stretch.reshape(self.n_components, -1))
+
+    def covariance_scales(self) -> np.ndarray:
+        return matrix_scales(self.n_features)
 
     def _params(self, means: np.ndarray, covariances: np.ndarray, factors: np.ndarray) -> GaussianFullParams:
         norm = log_norm(np.diagonal(factors, axis1=1, axis2=2))

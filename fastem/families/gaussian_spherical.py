@@ -103,6 +103,23 @@ class GaussianSpherical(Gaussian):
     def projected(self, params: GaussianSphericalParams, axes: np.ndarray) -> np.ndarray:
         return params.covariances[:, None, None] * (axes @ axes.T)
 
+    def whitened(self, params: GaussianSphericalParams, centred: np.ndarray) -> np.ndarray:
+        return centred * params.inverse_sd[:, None, :]
+
+    def covariance_gradients(self, white: np.ndarray, resp: np.ndarray) -> np.ndarray:
+        return 0.5 * resp * (np.square(white).sum(axis=2) - self.n_features)
+
+    def covariance_gradient(self, params: GaussianSphericalParams, stats: GaussianSphericalStats) -> np.ndarray:
+        return 0.5 * (stats.sxx * np.square(params.inverse_sd[:, 0]) - self.n_features * stats.n)
+
+    def changes(self, params: GaussianSphericalParams, moves: np.ndarray) -> dict[str, np.ndarray]:
+        k, d = self.n_components, self.n_features
+        of_means, stretch = moves[:, : k * d].reshape(-1, k, d), moves[:, k * d :]
+        return {"means": of_means / params.inverse_sd, "covariances": stretch * params.covariances}
+
+    def stretched_factors(self, params: GaussianSphericalParams, stretch: np.ndarray) -> np.ndarray:
+        return params.inverse_sd[:, 0] / np.sqrt(1.0 + stretch)
+
     def _params(self, means: np.ndarray, covariances: np.ndarray, factors: np.ndarray) -> GaussianSphericalParams:
         inverse_sd = np.repeat(factors[:, None], self.n_features, axis=1)
         arrays = (means, covariances, inverse_sd, log_norm(inverse_sd))

@@ -116,6 +116,34 @@ class Mixture:
             return self.n_components - 1
         return max(0, int(np.isnan(self.fixed_weights).sum()) - 1)
 
+    # Moves of the parameters: shares are multiplied by exp(move), that of the last component by one, and their sum is
+    # made one again.
+
+    def gradients(self, params: MixtureParams, resp: np.ndarray) -> np.ndarray:
+        """Derivatives (N, K - 1) of the rows' expected log-density, in nats, by moves; `resp` (N, K) sums to one."""
+        return (resp - params.weights)[:, :-1]
+
+    def gradient(self, params: MixtureParams, stats: MixtureStats) -> np.ndarray:
+        """Sum (K - 1,) of the `gradients` of rows, from their expected statistics."""
+        return (stats.n - stats.n.sum() * params.weights)[:-1]
+
+    def moved(self, params: MixtureParams, move: np.ndarray) -> MixtureParams:
+        """Parameters after a move (K - 1,)."""
+        return self.params(params.weights * np.exp(np.append(move, 0.0)))
+
+    def changes(self, params: MixtureParams, moves: np.ndarray) -> dict[str, np.ndarray]:
+        """What small moves (M, K - 1) change in the weights (M, K)."""
+        relative = np.pad(moves, ((0, 0), (0, 1)))
+        return {"weights": params.weights * (relative - relative @ params.weights[:, None])}
+
+    def owners(self) -> np.ndarray:
+        """The component (K - 1,) of which each move moves the share."""
+        return np.arange(self.n_components - 1)
+
+    def scales(self) -> dict[str, np.ndarray]:
+        """On which scale the estimate of each share is nearly normal."""
+        return {"weights": np.full(self.n_components, "logit")}
+
     def sample(self, params: MixtureParams, n_rows: int, random: np.random.Generator) -> np.ndarray:
         """Component of each of `n_rows` rows, (n_rows,) integers."""
         return random.choice(self.n_components, size=n_rows, p=params.weights / params.weights.sum())
