@@ -17,7 +17,10 @@ from fastem.persistence import ModelFileError, pack, read_archive, unpack
 from fastem.schedules.result import Reason
 
 # A fit that differs in one of these is another fit; the others only say how it is run.
-_BINDING = ("n_components", "covariance_type", "reg_covar", "covariance_floor", "learning_method", "batch_size")
+_BINDING = (
+    "n_components", "covariance_type", "reg_covar", "covariance_floor", "learning_method", "batch_size", "acceleration",
+    "growth", "regularization", "weight_concentration_prior",
+)  # fmt: skip
 
 
 class Checkpoint:

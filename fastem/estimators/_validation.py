@@ -219,3 +219,33 @@ def _raise_not_finite(chunk: Chunk, finite: np.ndarray, labels: Sequence[str] | 
         f"{label if label.isdecimal() else repr(label)} is {value}; {np.count_nonzero(~finite)} such value(s) in rows "
         f"{chunk.first_row} to {chunk.first_row + len(chunk) - 1}. Drop these rows, or fill in the missing values."
     )
+
+
+def read_array(name: str, given: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Finite numbers of a shape that a user gave; one feature needs no axis of its own.
+
+    Raises
+    ------
+    ValueError
+    """
+    # Another memory order would compile the kernels again.
+    array = np.array(given, dtype=np.float64, order="C")
+    one_feature = shape[1:] == (1,) * (len(shape) - 1)
+    if array.shape != shape and not (one_feature and array.shape == shape[:1]):
+        raise ValueError(f"{name} must have the shape {shape}, got {array.shape}.")
+    if not np.all(np.isfinite(array)):
+        raise ValueError(f"{name} must hold finite numbers.")
+    return array.reshape(shape)
+
+
+def read_weights(given: Any, n_components: int) -> np.ndarray:
+    """Mixing weights (K,) that a user gave.
+
+    Raises
+    ------
+    ValueError
+    """
+    weights = read_array("weights", given, (n_components,))
+    if np.any(weights < 0) or not np.isclose(weights.sum(), 1.0, atol=1e-6):
+        raise ValueError(f"weights must be between 0 and 1 and sum to 1, got {weights.tolist()}.")
+    return weights

@@ -55,9 +55,7 @@ def fit_samples(
     params, n_iter = start, 0
     for problem, n_rows in problems:
         least = max(tol, _RESOLUTION * n_parameters / (2.0 * n_rows))
-        result = _fitted(
-            fit_batch(problem, params, tol=least, max_iter=_MOST_ITERATIONS, accelerator=Squarem(space))
-        )
+        result = _fitted(fit_batch(problem, params, tol=least, max_iter=_MOST_ITERATIONS, accelerator=Squarem(space)))
         params, n_iter = result.params, n_iter + result.n_iter
     return params, n_iter
 
