@@ -188,8 +188,9 @@ def _story(mixture: GaussianMixture) -> dict[str, str]:
     else:
         passes = "iteration" if report.online is None else "epoch"
         facts = {"fit": f"{_REASONS[report.stop_reason]} after {count(report.n_iter, passes)}"}
-    if report.n_iter_compressed:
-        facts["fit"] += f", and {report.n_iter_compressed} before them on bins"
+    if report.n_iter_ahead:
+        what = f"samples of up to {report.n_rows_sampled} rows" if report.n_rows_sampled else "bins"
+        facts["fit"] += f", and {report.n_iter_ahead} before them on {what}"
     if report.online is not None:
         facts["fit"] += f", {count(report.online.n_updates, 'update')}"
     if len(report.runs) > 1:

@@ -17,6 +17,9 @@ from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params
 from fastem.sources import Chunk
 
+# Settings of an estimator that leave plain EM, of maximum likelihood.
+PLAIN = {"acceleration": None, "growth": False, "regularization": None}
+
 
 def _gaussian_params(family, random):
     k, d = family.n_components, family.n_features

@@ -580,7 +580,7 @@ class Recording:
 
     def __init__(self, model):
         self.model, self.params = model, []
-        self.m_step = model.m_step
+        self.m_step, self.with_prior = model.m_step, model.with_prior
 
     def e_step(self, params, block):
         self.params.append(params)

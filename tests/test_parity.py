@@ -12,7 +12,7 @@ from sklearn.datasets import load_iris
 
 from fastem import GaussianMixture
 from tests import naive
-from tests.cases import e_step
+from tests.cases import PLAIN, e_step
 
 COVARIANCE_TYPES = ["full", "tied", "diag", "spherical"]
 SIZES = [(1, 1), (3, 1), (2, 2), (3, 3), (2, 4), (2, 5), (3, 6), (2, 8), (2, 11)]
@@ -89,7 +89,9 @@ def test_parameters_equal_those_of_scikit_learn_after_the_same_iterations(covari
     }
     # With reg_covar the M-step does not maximise: after some iterations the objective falls, and ours stops.
     n_iter = 3 if reg_covar else 7
-    ours = GaussianMixture(2, covariance_type=covariance_type, tol=0.0, max_iter=n_iter, reg_covar=reg_covar, **start)
+    ours = GaussianMixture(
+        2, covariance_type=covariance_type, tol=0.0, max_iter=n_iter, reg_covar=reg_covar, **start, **PLAIN
+    )
     theirs = sklearn_from(ours, n_iter, reg_covar, start)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -120,7 +122,7 @@ def test_weighted_fit_equals_the_naive_twin(covariance_type):
     }
     mixture = GaussianMixture(
         2, covariance_type=covariance_type, tol=0.0, max_iter=6, weights_init=[0.5, 0.5], means_init=means,
-        precisions_init=precisions[covariance_type],
+        precisions_init=precisions[covariance_type], **PLAIN,
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -8,7 +8,7 @@ from sklearn.datasets import load_iris
 
 from fastem import GaussianMixture
 
-TIGHT = {"tol": 1e-13, "max_iter": 20_000}
+TIGHT = {"tol": 1e-13, "max_iter": 20_000, "regularization": None}
 
 
 def total_loglik(mixture, X):

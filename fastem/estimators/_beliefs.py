@@ -61,9 +61,9 @@ def with_priors(estimator: Any, family: Gaussian, stats: Any, n_rows: int) -> Ga
             raise ValueError(
                 f"degrees_of_freedom_prior={dof:g} must be more than the number of features less one, {d - 1}."
             )
-        scale = family.data_covariance
+        scale = np.asarray(family.data_covariance)
         if estimator.covariance_prior is not None:
-            scale = read_array("covariance_prior", estimator.covariance_prior, np.shape(family.data_covariance))
+            scale = read_array("covariance_prior", estimator.covariance_prior, scale.shape)
             _require_positive(family, scale)
         rows = family.wishart_rows(dof)
         return replace(family, prior_covariance=scale / rows, prior_rows=rows)

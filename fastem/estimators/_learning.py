@@ -17,7 +17,7 @@ from fastem.estimators._report import OnlineNote
 from fastem.executors.serial import sum_over
 from fastem.init.start import sample_size
 from fastem.model import Model, Params
-from fastem.schedules.accelerate import Accelerator, Anderson, Squarem
+from fastem.schedules.accelerate import Accelerator, Anderson, Squarem, automatic
 from fastem.schedules.batch import fit_batch
 from fastem.schedules.grow import Correction, fit_samples
 from fastem.schedules.incremental import IncrementalState, fit_incremental
@@ -80,8 +80,8 @@ class Learning(Protocol):
 
 
 ACCELERATORS: dict[str, Callable[[Model], Accelerator]] = {
-    "auto": Squarem,
-    "squarem": lambda model: Squarem(model, shortest=1.0),
+    "auto": lambda model: automatic(model, model.n_parameters()),
+    "squarem": Squarem,
     "anderson": Anderson,
 }
 
@@ -279,14 +279,14 @@ class IncrementalLearning:
     def shown(self, model: Model, result: FitResult, source: Source | None) -> FitResult:
         state = result.state
         trace = Trace(list(state.trace.objective), list(state.trace.rescues), state.trace.remaining, state.trace.fall)
-        impossible = float(state.total.impossible)
+        stats = state.total
         if source is not None:
             stats = Problem(model, source).e_step(state.params)
             trace.objective.append(stats.objective)
-            impossible = float(stats.impossible)
         elif not trace.objective:
-            trace.objective.append(state.total.objective)
-        return FitResult(FitState(state.params, trace, 0, impossible), result.reason, state.epoch, result.error)
+            trace.objective.append(stats.objective)
+        shown = FitState(state.params, trace, impossible=float(stats.impossible), log_prior=float(stats.log_prior))
+        return FitResult(shown, result.reason, state.epoch, result.error)
 
 
 @dataclass(kw_only=True)
@@ -342,13 +342,13 @@ class OnlineLearning:
 
     def shown(self, model: Model, result: FitResult, source: Source | None) -> FitResult:
         state = result.state
-        trace, impossible = _online_trace(state), state.skipped_weight
         params = estimate(model, state)
+        shown = FitState(params, _online_trace(state), impossible=state.skipped_weight)
         if source is not None:
             stats = Problem(model, source).e_step(params)
-            trace.objective.append(stats.objective)
-            impossible = float(stats.impossible)
-        return FitResult(FitState(params, trace, 0, impossible), result.reason, state.epoch, result.error)
+            shown.trace.objective.append(stats.objective)
+            shown.impossible, shown.log_prior = float(stats.impossible), float(stats.log_prior)
+        return FitResult(shown, result.reason, state.epoch, result.error)
 
 
 def _online_trace(state: OnlineState) -> Trace:

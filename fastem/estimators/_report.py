@@ -98,8 +98,10 @@ class FitReport:
     n_iter : int
         Zero after `partial_fit`.
     objective : float
-        Log-likelihood per unit of weight, in nats. After `partial_fit`: of the last rows, before they were learnt
-        from; NaN when there were none.
+        What was maximised: log-likelihood and log-prior, or penalty, per unit of weight, in nats. After `partial_fit`:
+        of the last rows, before they were learnt from; NaN when there were none.
+    loglik : float
+        The log-likelihood alone, per unit of weight.
     remaining : float
         Estimate of what further iterations would gain, in the same unit; NaN when there is none.
     fall : float
@@ -117,14 +119,18 @@ class FitReport:
         Total weight of the rows.
     online : OnlineNote or None
         For online EM only.
-    n_iter_compressed : int
-        Iterations on compressed rows that came before those of `n_iter`, each of which reads every row; zero
-        when rows were not compressed.
+    n_iter_ahead : int
+        Iterations on bins or samples that came before those of `n_iter`, each of which reads every row.
+    n_rows_sampled : int
+        Rows of the largest of these samples; zero when there were none.
+    n_dropped : int
+        Iterations whose parameters were not kept, because an accelerated step went too far.
     """
 
     stop_reason: str
     n_iter: int
     objective: float
+    loglik: float
     remaining: float
     fall: float
     impossible_weight: float
@@ -134,12 +140,18 @@ class FitReport:
     n_rows: int
     weight: float
     online: OnlineNote | None = None
-    n_iter_compressed: int = 0
+    n_iter_ahead: int = 0
+    n_rows_sampled: int = 0
+    n_dropped: int = 0
 
     def __str__(self) -> str:
         lines = [self._outcome(), *self._objective()]
-        if self.n_iter_compressed:
-            lines.insert(0, f"rows were compressed: {self.n_iter_compressed} iterations read only the bins")
+        if self.n_rows_sampled:
+            lines.insert(0, f"samples led: {self.n_iter_ahead} iterations on up to {self.n_rows_sampled} rows")
+        elif self.n_iter_ahead:
+            lines.insert(0, f"rows were compressed: {self.n_iter_ahead} iterations read only the bins")
+        if self.n_dropped:
+            lines.append(f"accelerated: {_count(self.n_dropped, 'step')} went too far, and counted for nothing")
         if self.stop_reason == "objective_fell":
             lines.append(f"the last iteration was undone: it lowered the objective by {self.fall:.2g}")
         if self.impossible_weight > 0:
@@ -170,7 +182,10 @@ class FitReport:
             before = f"objective: {self.objective:.10g} nats per row, of the last rows before they were learnt from"
             return [] if math.isnan(self.objective) else [before]
         left = "an unknown amount" if math.isnan(self.remaining) else f"about {self.remaining:.2g}"
-        return [f"objective: {self.objective:.10g} nats per row; {left} left to gain"]
+        lines = [f"objective: {self.objective:.10g} nats per row; {left} left to gain"]
+        if self.loglik != self.objective:
+            lines.append(f"log-likelihood: {self.loglik:.10g} nats per row, without prior or penalty")
+        return lines
 
     def told_rescues(self) -> list[str]:
         """The rescues in words."""
@@ -202,6 +217,7 @@ def report_on(search: Any, constraints: Mapping[str, Any], online: OnlineNote | 
         stop_reason=str(best.reason),
         n_iter=best.n_iter,
         objective=best.objective,
+        loglik=best.objective - best.state.log_prior / search.weight,
         remaining=best.trace.remaining,
         fall=best.trace.fall,
         impossible_weight=best.state.impossible,
@@ -211,7 +227,9 @@ def report_on(search: Any, constraints: Mapping[str, Any], online: OnlineNote | 
         n_rows=search.n_rows,
         weight=search.weight,
         online=online,
-        n_iter_compressed=best.state.n_iter_ahead,
+        n_iter_ahead=best.state.n_iter_ahead,
+        n_rows_sampled=best.state.n_rows_ahead,
+        n_dropped=best.trace.n_dropped - (best.trace.fall > 0.0),
     )
 
 
@@ -224,6 +242,7 @@ def report_on_stream(
         stop_reason="partial_fit",
         n_iter=0,
         objective=course[-1] if course else math.nan,
+        loglik=course[-1] if course else math.nan,
         remaining=math.nan,
         fall=0.0,
         impossible_weight=online.skipped_weight,

@@ -25,6 +25,8 @@ WORTHWHILE = 1.5
 _GROWTH = 4.0
 # Rates of convergence are remembered for so many steps: the slowest of them bounds what is left to gain.
 _MEMORY = 10
+# Models of no more free parameters are few-dimensional.
+_FEW_PARAMETERS = 32
 
 
 class Accelerator(Protocol):
@@ -176,7 +178,6 @@ class Squarem:
 
     def rejected(self, state: SquaremState) -> None:
         state.has_stepped = False
-        state.progress.objective = math.nan
         if state.was_longest:
             state.longest = max(1.0, state.longest / _GROWTH**2)
 
@@ -241,7 +242,10 @@ class Anderson:
             state.n_steps = 0
             return None
         moved, changed = np.diff(state.points, axis=0).T, np.diff(state.changes, axis=0).T
-        state.progress.add_rate(_slowest_rate(moved, changed))
+        rate = _slowest_rate(moved, changed)
+        # Of noisy differences it may be anything; unless changes do grow, one above 1 is none.
+        if rate < 1.0 or np.linalg.norm(state.changes[-1]) > np.linalg.norm(state.changes[-2]):
+            state.progress.add_rate(rate)
         share = np.linalg.lstsq(changed, state.changes[-1], rcond=1e-10)[0]
         point = here + state.changes[-1] - (moved + changed) @ share
         if not np.all(np.isfinite(point)):
@@ -251,10 +255,14 @@ class Anderson:
 
     def rejected(self, state: AndersonState) -> None:
         state.points, state.changes, state.n_steps, state.has_stepped = [], [], 0, False
-        state.progress.objective = math.nan
 
     def remaining(self, state: AndersonState, objective: Sequence[float]) -> float | None:
         return state.progress.remaining(objective)
+
+
+def automatic(space: Space, n_parameters: int) -> Accelerator:
+    """What suits so many free parameters: the differences that Anderson's method mixes span few, but not many."""
+    return Anderson(space) if n_parameters <= _FEW_PARAMETERS else Squarem(space)
 
 
 def _slowest_rate(moved: np.ndarray, changed: np.ndarray) -> float:

@@ -10,6 +10,10 @@ from fastem.schedules.result import FitResult, FitState, Problem, Reason, Watch
 from fastem.schedules.stopping import remaining_gain, rounding_slack
 from fastem.stats import ExpectedStats, Rescue
 
+# A proposal that lowers the objective by no more than this, in nats per unit of weight, is gone on with for one
+# iteration, and judged by where that leads: near a curved ridge all long steps end a little below it.
+TOLERATED = 1e-5
+
 MStep = Callable[[ExpectedStats], tuple[Any, list[Rescue]]]
 # Takes the statistics of each parameters that it yields, and returns why it stopped.
 Iterations = Generator[Any, ExpectedStats, Reason]
@@ -90,7 +94,10 @@ def iterations(
         stats = yield state.candidate
         fall = trace.objective[-1] - stats.objective if trace.objective else 0.0
         if state.fallback is not None and not fall <= 0.0:
-            _reject(state, accelerator)
+            if fall <= TOLERATED and not state.is_on_trial:
+                _try_on(state, m_step(stats)[0])
+            else:
+                _reject(state, accelerator)
             tell(state)
             continue
         if fall > 0.0:
@@ -98,9 +105,7 @@ def iterations(
             trace.n_dropped += 1
             return Reason.CONVERGED if fall <= rounding_slack(stats.objective) else Reason.OBJECTIVE_FELL
         _keep(state, stats, m_step(stats), accelerator)
-        left = remaining_gain(trace.objective)
-        if accelerator is not None:
-            left = accelerator.remaining(state.acceleration, trace.objective)
+        left = _remaining(state, accelerator)
         if left is not None:
             trace.remaining = left
             state.near = state.near + 1 if left < tol else 0
@@ -115,16 +120,30 @@ def _keep(
     trace.rescues.extend((len(trace.objective), rescue) for rescue in state.rescues)
     trace.objective.append(stats.objective)
     state.params, state.impossible, state.log_prior = state.candidate, float(stats.impossible), float(stats.log_prior)
-    state.candidate, state.fallback, state.rescues, state.e_step = plain, None, rescues, None
+    state.candidate, state.fallback, state.rescues = plain, None, rescues
+    state.is_on_trial, state.e_step = False, None
     if accelerator is not None:
         proposal = accelerator.propose(state.acceleration, state.params, plain, stats)
         if proposal is not None:
             state.candidate, state.fallback = proposal, plain
 
 
+def _remaining(state: FitState, accelerator: Accelerator | None) -> float | None:
+    """What is left to gain; None when the last iteration tells nothing new of it."""
+    if accelerator is None:
+        return remaining_gain(state.trace.objective)
+    return accelerator.remaining(state.acceleration, state.trace.objective)
+
+
+def _try_on(state: FitState, image: Any) -> None:
+    """See where the iteration from a proposal leads that is hardly worse."""
+    state.candidate, state.is_on_trial, state.e_step = image, True, None
+    state.trace.n_dropped += 1
+
+
 def _reject(state: FitState, accelerator: Accelerator | None) -> None:
     """Go on with the parameters of the last M-step instead of the proposal."""
-    state.candidate, state.fallback, state.e_step = state.fallback, None, None
+    state.candidate, state.fallback, state.is_on_trial, state.e_step = state.fallback, None, False, None
     state.trace.n_dropped += 1
     if accelerator is not None:
         accelerator.rejected(state.acceleration)

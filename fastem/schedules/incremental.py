@@ -172,6 +172,7 @@ def _end_epoch(problem: PartialProblem, state: IncrementalState, before: tuple[A
         # The objective of batch EM must not fall. That of several blocks may, near the end: it is not their
         # free energy.
         (state.params, state.total), trace.fall = before, fall
+        trace.n_dropped += 1
         return Reason.CONVERGED if fall <= rounding_slack(objective) else Reason.OBJECTIVE_FELL
     trace.objective.append(objective)
     trace.rescues.extend((state.epoch - 1, rescue) for rescue in dict.fromkeys(state.rescues))

@@ -99,6 +99,8 @@ class FitState:
         Those that the next E-step is at; by default `params`.
     fallback : parameters or None
         Those of the last M-step, when the candidate is a proposal instead.
+    is_on_trial : bool
+        Whether the candidate came from an iteration at a proposal that was a little worse.
     rescues : list of Rescue
         Of the last M-step.
     acceleration : state of an accelerator, or None
@@ -116,6 +118,7 @@ class FitState:
     n_rows_ahead: int = 0
     candidate: Any = None
     fallback: Any = None
+    is_on_trial: bool = False
     rescues: list[Rescue] = field(default_factory=list)
     acceleration: Any = None
     log_prior: float = 0.0

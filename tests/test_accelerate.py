@@ -1,0 +1,212 @@
+"""Accelerated EM: the same optimum in fewer passes, never behind plain EM, and honest about what is left."""
+
+from __future__ import annotations
+
+import math
+import pickle
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from fastem import GaussianMixture
+from fastem.estimators._problem import Problem
+from fastem.schedules.accelerate import Anderson, Squarem, automatic
+from fastem.schedules.batch import fit_batch
+from fastem.schedules.result import Reason
+from fastem.sources import ArraySource
+from fastem.stats import ExpectedStats
+from tests.cases import CASES, assert_close, assert_same_bits
+
+DEATHS = np.array([162, 267, 271, 185, 111, 61, 27, 8, 3, 1])
+
+
+class TwoRates(NamedTuple):
+    share: float
+    rates: np.ndarray
+
+
+class Hasselblad:
+    """Two Poisson distributions and the death notices of the London Times, in NumPy."""
+
+    def e_step(self, params):
+        counts = np.arange(10.0)
+        log_factorial = np.array([math.lgamma(k + 1) for k in counts])
+        density = np.exp(counts * np.log(params.rates)[:, None] - params.rates[:, None] - log_factorial)
+        joint = np.array([[params.share], [1.0 - params.share]]) * density
+        total = joint.sum(axis=0)
+        resp = DEATHS * joint / total
+        return ExpectedStats(float(DEATHS @ np.log(total)), float(DEATHS.sum()), 0.0, resp.sum(axis=1), resp @ counts)
+
+    def m_step(self, stats):
+        return TwoRates(stats.latent[0] / stats.latent.sum(), stats.family / stats.latent), []
+
+    def coordinates(self, params):
+        return np.array([np.log(params.share / (1 - params.share)), *np.log(params.rates)])
+
+    def at_coordinates(self, point):
+        return TwoRates(1.0 / (1.0 + np.exp(-point[0])), np.exp(point[1:]))
+
+
+def counted(problem):
+    """The problem, and the list of objectives of its E-steps."""
+    objective = []
+
+    class Counted:
+        def e_step(self, params):
+            stats = problem.e_step(params)
+            objective.append(stats.objective)
+            return stats
+
+        m_step = staticmethod(problem.m_step)
+
+    return Counted(), objective
+
+
+def passes_to(objective, target):
+    reached = np.flatnonzero(np.array(objective) >= target)
+    return int(reached[0]) + 1 if reached.size else len(objective) + 1
+
+
+@pytest.mark.parametrize(("kind", "most"), [(lambda space: automatic(space, 3), 60), (Anderson, 60), (Squarem, 300)])
+def test_hasselblad_in_few_passes(kind, most):
+    """Plain EM is not converged after 1500 passes; converged values are those of REFERENCE: LL -1989.945859883."""
+    start = TwoRates(0.5, np.array([1.0, 3.0]))
+    plain, slow = counted(Hasselblad())
+    fit_batch(plain, start, tol=0.0, max_iter=1500)
+    problem, objective = counted(Hasselblad())
+    result = fit_batch(problem, start, tol=1e-12, max_iter=400, accelerator=kind(Hasselblad()))
+    total = 1096 * np.array(objective)
+    assert passes_to(total, -1989.945859883 - 2e-9) <= most
+    assert 1096 * max(slow) < -1989.945860
+    assert result.reason is Reason.CONVERGED
+    assert result.params.share == pytest.approx(0.3598853970, abs=1e-6)
+    np.testing.assert_allclose(result.params.rates, [1.2560951012, 2.6634043566], atol=1e-5)
+
+
+def overlapping(case, model, n_rows, seed):
+    params = case.params(model, seed)
+    rows = case.rows(model, n_rows, seed)
+    start, _ = model.m_step(model.e_step(case.params(model, seed + 50), ArraySource(rows, None)))
+    return Problem(model, ArraySource(rows, None)), start, params
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_never_behind_plain_em_after_as_many_passes(case, seed):
+    model = case.model(3, 2)
+    problem, start, _ = overlapping(case, model, 1000, seed)
+    plain, slow = counted(problem)
+    fit_batch(plain, start, tol=0.0, max_iter=120)
+    quick, fast = counted(problem)
+    fit_batch(quick, start, tol=0.0, max_iter=120, accelerator=Squarem(model))
+    n = min(len(slow), len(fast))
+    best = np.maximum.accumulate(fast[:n])
+    assert np.min(best - np.array(slow[:n])) > -1e-9
+    assert max(fast) >= max(slow) - 1e-10
+
+
+def blurred(seed, n_rows=4000):
+    """Three components of one feature, two standard deviations apart: EM takes hundreds of passes."""
+    random = np.random.default_rng(seed)
+    return (2.0 * random.choice(3, size=n_rows, p=[0.3, 0.4, 0.3]) + random.normal(size=n_rows))[:, None]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_third_of_the_passes_where_components_overlap(seed):
+    source = ArraySource(blurred(seed), None)
+    start = {"weights_init": np.ones(3) / 3, "means_init": [-1.0, 2.0, 5.0], "precisions_init": np.ones(3)}
+    estimator = GaussianMixture(3, **start)
+    survey = estimator._survey(source)
+    params = estimator._given_start(survey.model, lambda: None)
+    plain, slow = counted(Problem(survey.model, source))
+    best = fit_batch(plain, params, tol=0.0, max_iter=20_000)
+    quick, fast = counted(Problem(survey.model, source))
+    fit_batch(quick, params, tol=1e-9, max_iter=3000, accelerator=Squarem(survey.model))
+    target = best.objective - 1e-6
+    assert max(fast) > best.objective - 1e-7
+    assert 3 * passes_to(fast, target) <= passes_to(slow, target)
+
+
+@pytest.mark.parametrize("acceleration", ["auto", "squarem", "anderson"])
+def test_what_is_left_to_gain_is_told_honestly(acceleration):
+    X = blurred(1)
+    tight = GaussianMixture(3, random_state=0, tol=1e-10, max_iter=20_000).fit(X)
+    mixture = GaussianMixture(3, random_state=0, tol=1e-5, acceleration=acceleration).fit(X)
+    assert mixture.converged_
+    assert tight.lower_bound_ - mixture.lower_bound_ < 2e-5
+    assert np.all(np.diff(mixture.lower_bounds_) >= 0)
+
+
+def test_the_default_needs_fewer_iterations_than_plain_em():
+    X = blurred(0)
+    plain = GaussianMixture(3, random_state=0, tol=1e-7, max_iter=20_000, acceleration=None).fit(X)
+    quick = GaussianMixture(3, random_state=0, tol=1e-7).fit(X)
+    assert 3 * quick.n_iter_ < plain.n_iter_
+    assert quick.lower_bound_ > plain.lower_bound_ - 1e-7
+    assert quick.n_iter_ == len(quick.lower_bounds_) - 1 + quick.fit_report_.n_dropped
+
+
+@pytest.mark.parametrize("kind", [Squarem, Anderson])
+def test_a_state_goes_on_to_the_same_bits(kind):
+    model = CASES[0].model(3, 2)
+    problem, start, _ = overlapping(CASES[0], model, 1000, 0)
+    kept = []
+    options = {"tol": 0.0, "max_iter": 40, "accelerator": kind(model)}
+    whole = fit_batch(problem, start, watch=lambda state: kept.append(pickle.dumps(state)), **options)
+    for at in (5, 11, 22):
+        again = fit_batch(problem, pickle.loads(kept[at]), **options)
+        assert_same_bits(again.params, whole.params)
+        assert again.trace == whole.trace
+
+
+def test_parameters_come_back_from_their_coordinates(case):
+    for n_components, n_features in [(1, 1), (3, 2), (2, 5)]:
+        model = case.model(n_components, n_features)
+        params = case.params(model)
+        point = model.coordinates(params)
+        assert point.ndim == 1
+        assert_close(model.at_coordinates(point), params, rtol=1e-12)
+
+
+def test_every_point_is_valid(case):
+    model = case.model(3, 2)
+    random = np.random.default_rng(0)
+    point = model.coordinates(case.params(model))
+    rows = ArraySource(case.rows(model, 200), None)
+    for scale in (1.0, 30.0, 1000.0):
+        params = model.at_coordinates(point + scale * random.normal(size=point.size))
+        stats = model.e_step(params, next(rows.chunks()))
+        again, _ = model.m_step(stats)
+        assert all(np.all(np.isfinite(field)) for record in again for field in record)
+
+
+class Misleading:
+    """An accelerator that proposes parameters of a lower objective."""
+
+    def begin(self):
+        return []
+
+    def propose(self, state, params, image, stats):
+        return -1000 if params % 3 == 2 else None
+
+    def rejected(self, state):
+        state.append("rejected")
+
+    def remaining(self, state, objective):
+        return math.nan
+
+
+def test_a_proposal_that_lowers_the_objective_is_dropped():
+    class Line:
+        def e_step(self, params):
+            return ExpectedStats(-10.0 if params < 0 else -(0.5**params), 1.0, 0.0, params, None)
+
+        def m_step(self, stats):
+            return stats.latent + 1, []
+
+    result = fit_batch(Line(), 0, tol=0.0, max_iter=12, accelerator=Misleading())
+    assert result.reason is Reason.MAX_ITER
+    assert result.trace.n_dropped == len(result.state.acceleration) == 3
+    assert result.n_iter == 12
+    assert result.params == len(result.trace.objective) - 1 == 9
+    assert np.all(np.diff(result.trace.objective) > 0)
