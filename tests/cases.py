@@ -200,6 +200,7 @@ class Case:
 
 
 CASES = [Case(f"mixture of {observed.name}", Mixture, _mixture_params, observed) for observed in FAMILIES]
+GAUSSIAN_CASES = [case for case in CASES if case.observed.moves == "affine"]
 
 
 def e_step(model, params, X, weight=None, cuts=()):
