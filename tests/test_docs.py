@@ -16,7 +16,15 @@ from tests.conftest import ROOT
 README = (ROOT / "README.md").read_text()
 
 
-@pytest.mark.parametrize("module", ["fastem.estimators.gaussian_mixture", "fastem.plotting"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "fastem.estimators.gaussian_mixture",
+        "fastem.estimators.column_mixtures",
+        "fastem.estimators.mixture",
+        "fastem.plotting",
+    ],
+)
 def test_examples_of_docstrings(module, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = doctest.testmod(importlib.import_module(module))
