@@ -284,6 +284,10 @@ class Columns:
         """This family with a prior of at least one row, so that no component of a small sample excludes a value."""
         return replace(self, prior_weight=max(self.prior_weight, 1.0))
 
+    def at_start(self) -> Self:
+        """The family to start with: what is excluded by a few rows of a component would stay excluded for ever."""
+        return self.cautious()
+
     def prior_stats(self, weight: float) -> ColumnStats | None:
         """The prior's pseudo-rows, to be added to the statistics of rows of so much weight; None without a prior."""
         if self.prior_weight == 0.0 or self.prior_mean is None:

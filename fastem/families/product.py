@@ -253,6 +253,16 @@ class Product:
         """This family with a prior of at least one row, so that no component of a small sample excludes a value."""
         return replace(self, parts=tuple(Part(part.family.cautious(), part.columns) for part in self.parts))
 
+    def at_start(self) -> Self:
+        """The family to start with: what is excluded by a few rows of a component would stay excluded for ever."""
+        return replace(
+            self,
+            parts=tuple(
+                Part(family.at_start() if hasattr(family, "at_start") else family, columns)
+                for family, columns in self.parts
+            ),
+        )
+
     def prior_stats(self, weight: float) -> ColumnStats | None:
         """The pseudo-rows of the parts' priors, side by side; None without a prior."""
         raise NotImplementedError
