@@ -22,6 +22,7 @@ README = (ROOT / "README.md").read_text()
         "fastem.estimators.gaussian_mixture",
         "fastem.estimators.column_mixtures",
         "fastem.estimators.mixture",
+        "fastem.estimators._uncertain",
         "fastem.plotting",
     ],
 )
@@ -60,6 +61,15 @@ def test_the_page_on_streaming(tmp_path, monkeypatch):
         assert program == "fastem"
         subprocess.run([sys.executable, "-m", "fastem", *arguments], check=True, capture_output=True)
     assert (tmp_path / "labels.parquet").exists()
+
+
+def test_the_page_on_uncertainty():
+    page = (ROOT / "docs" / "uncertainty.md").read_text()
+    names = {}
+    exec(compile(re.search(r"```python\n(.*?)```", page, re.DOTALL).group(1), "uncertainty.md", "exec"), names)
+    spread = names["replicates"].standard_errors()
+    assert spread.means == pytest.approx(names["errors"].means, rel=0.25)
+    assert len(names["errors"].names) == 6
 
 
 def test_the_readme_has_two_commands_of_one_line():
