@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from fastem.estimators._beliefs import mixture_of
 from fastem.estimators._problem import EpochState
 from fastem.estimators._report import FitReport, RunNote
 from fastem.estimators._search import Search
 from fastem.estimators._streaming import Stream
-from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params, Partial
 from fastem.persistence import ModelFileError, pack, read_archive, unpack, write_archive
 from fastem.rows import plain
+from fastem.schedules.accelerate import AndersonState, Progress, SquaremState
 from fastem.schedules.drift import PageHinkley
+from fastem.schedules.grow import CorrectionState
 from fastem.schedules.incremental import IncrementalState
 from fastem.schedules.online import EpochEnd, OnlineState, RescueSpan
 from fastem.schedules.prequential import Prequential
@@ -92,6 +94,10 @@ def record_classes(model: Model) -> list[type]:
         ExpectedStats,
         IncrementalState,
         OnlineState,
+        AndersonState,
+        CorrectionState,
+        Progress,
+        SquaremState,
     ]
     return [*known, Stream, EpochEnd, RescueSpan, Prequential, PageHinkley, *(type(record) for record in records)]
 
@@ -111,7 +117,7 @@ def _record(pattern: Any, fields: dict[str, np.ndarray]) -> Any:
 def _restore(estimator: Any, fitted: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
     n_components, n_features = arrays["family/means"].shape
     family = estimator._make_family(n_features, n_components).constrained(_under("constraint/", arrays))
-    model = Model(Mixture(n_components), family)
+    model = Model(mixture_of(estimator, n_components, arrays["latent/weights"]), family)
     # Any proper parameters tell which records to make, and which shapes to expect.
     patterns = Params(model.latent.params(np.ones(n_components)), family.first_look(np.zeros(n_features)))
     params = Params(*(_record(pattern, _under(f"{room}/", arrays)) for room, pattern in patterns._asdict().items()))
