@@ -72,6 +72,17 @@ def test_the_page_on_uncertainty():
     assert len(names["errors"].names) == 6
 
 
+def test_the_page_on_families(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "families.md").read_text()
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(block, "families.md", "exec"), names)
+    assert sorted(names["shifts"].rates_[:, 0].round()) == [2.0, 9.0]
+    assert sorted(names["mixed"].means_[:, 0].round()) == [2.0, 9.0]
+    assert sorted(names["mixed"].means_[:, 2].round(-1)) == [90.0, 180.0]
+
+
 def test_the_readme_has_two_commands_of_one_line():
     commands = [block.strip() for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)]
     assert len(commands) == 2

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pickle
 import re
+import subprocess
+import sys
+import textwrap
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -138,7 +141,7 @@ def test_labels_and_scores_belong_together(kind):
 def test_weights_count_as_copies(kind):
     weight = np.random.default_rng(0).integers(1, 4, len(kind.X))
     labels = np.arange(len(kind.X)) % 2
-    start = kind.make(2, init_params=labels, max_iter=4, tol=0.0)
+    start = kind.make(2, init_params=labels, max_iter=4, tol=0.0, acceleration=None)
     again = clone(start).set_params(init_params=np.repeat(labels, weight))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -259,7 +262,7 @@ def test_values_that_do_not_suit_are_named(name, value, words):
 def test_a_few_iterations_equal_the_naive_twin():
     X = KINDS["Poisson"].X[:200]
     weights, rates = np.array([0.5, 0.5]), np.array([[1.0, 4.0], [6.0, 5.0]])
-    mixture = PoissonMixture(2, weights_init=weights, rates_init=rates, max_iter=6, tol=0.0)
+    mixture = PoissonMixture(2, weights_init=weights, rates_init=rates, max_iter=6, tol=0.0, acceleration=None)
     with pytest.warns(ConvergenceWarning):
         mixture.fit(X)
     for _ in range(6):
@@ -374,7 +377,7 @@ def test_normal_columns_are_those_of_a_gaussian_mixture_with_diagonal_covariance
     X = np.random.default_rng(0).normal(size=(500, 3)) + 3.0 * (np.arange(500) % 2)[:, None]
     labels = np.arange(500) % 2
     ours = Mixture("normal", 2, init_params=labels, tol=1e-10).fit(X)
-    gaussian = GaussianMixture(2, covariance_type="diag", init_params=labels, tol=1e-10).fit(X)
+    gaussian = GaussianMixture(2, covariance_type="diag", init_params=labels, tol=1e-10, regularization=None).fit(X)
     np.testing.assert_allclose(ours.means_, gaussian.means_, rtol=1e-7)
     np.testing.assert_allclose(ours.variances_, gaussian.covariances_, rtol=1e-6)
     assert ours.score(X) == pytest.approx(gaussian.score(X), rel=1e-12)
@@ -383,7 +386,7 @@ def test_normal_columns_are_those_of_a_gaussian_mixture_with_diagonal_covariance
 def test_a_family_of_ones_own_is_made_by_what_is_given(tmp_path):
     X = np.random.default_rng(0).normal(size=(500, 2)) + 4.0 * (np.arange(500) % 2)[:, None]
     ours = Mixture(GaussianFull, 2, random_state=0, tol=1e-9).fit(X)
-    gaussian = GaussianMixture(2, random_state=0, tol=1e-9).fit(X)
+    gaussian = GaussianMixture(2, random_state=0, tol=1e-9, regularization=None).fit(X)
     np.testing.assert_array_equal(ours.params_.means, gaussian.means_)
     assert "GaussianFull" in ours._distributions()
     with pytest.raises(TypeError, match="family"):
@@ -396,3 +399,64 @@ def test_a_family_of_ones_own_is_made_by_what_is_given(tmp_path):
 @parametrize_with_checks([ExponentialMixture(max_iter=5), Mixture(max_iter=5)], expected_failed_checks=exceptions)
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
+
+
+def test_a_prior_keeps_components_from_excluding_what_they_have_not_seen():
+    X = KINDS["Bernoulli"].X[:40]
+    plain = BernoulliMixture(8, random_state=0, tol=1e-9).fit(X)
+    prior = BernoulliMixture(8, prior_weight=2.0, random_state=0, tol=1e-9).fit(X)
+    assert plain.probabilities_.min() < 1e-6
+    assert prior.probabilities_.min() > 0.01
+    assert prior.score(KINDS["Bernoulli"].X) > plain.score(KINDS["Bernoulli"].X) + 0.5
+    np.testing.assert_allclose(prior.fit_report_.constraints["prior_mean"], X.mean(axis=0))
+    stronger = BernoulliMixture(8, prior_weight=1e9, random_state=0).fit(X)
+    np.testing.assert_allclose(stronger.probabilities_, np.tile(X.mean(axis=0), (8, 1)), rtol=1e-6)
+
+
+def test_priors_hold_however_rows_are_learnt():
+    kind = KINDS["Poisson"]
+    options = {"prior_weight": 300.0, "tol": 1e-9}
+    exact = fitted(kind, **options)
+    assert fitted(kind, tol=1e-9).rates_[:, 0].max() > exact.rates_[:, 0].max() + 0.5
+    for learning_method in ("online", "incremental"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            other = fitted(kind, **options, learning_method=learning_method, max_iter=60, batch_size=50)
+        np.testing.assert_allclose(np.sort(kind.mark(other)), np.sort(kind.mark(exact)), rtol=0.05)
+
+
+def test_weights_may_have_a_prior_or_be_fixed(kind):
+    fixed = fitted(kind, fix_weights="equal")
+    np.testing.assert_allclose(fixed.weights_, 0.5)
+    prior = fitted(kind, weight_concentration_prior=1e6)
+    np.testing.assert_allclose(prior.weights_, 0.5, atol=1e-3)
+
+
+def test_many_rows_are_fitted_by_samples_first():
+    random = np.random.default_rng(0)
+    x = np.concatenate([random.poisson(3.0, 130_000), random.poisson(6.0, 130_000)])
+    grown = PoissonMixture(2, random_state=0, tol=1e-7).fit(x)
+    plain = PoissonMixture(2, random_state=0, tol=1e-7, growth=False, acceleration=None, max_iter=3000).fit(x)
+    assert grown.lower_bound_ == pytest.approx(plain.lower_bound_, abs=1e-6)
+    assert grown.n_iter_ < 30 < plain.n_iter_
+
+
+def test_one_pass_is_compiled_for_all_of_them_and_found_by_another_process():
+    for kind in KINDS.values():
+        fitted(kind, max_iter=1000).predict(kind.X[:5])
+    fastem.warmup("columns")
+    code = """
+        import numpy as np
+        from fastem import CategoricalMixture, Mixture, PoissonMixture, _jit
+        told = []
+        with _jit.telling(told.append):
+            PoissonMixture(2, random_state=0).fit(np.arange(20.0)).predict(np.arange(3))
+            CategoricalMixture(2, random_state=0).fit(np.arange(40).reshape(-1, 2) % 3)
+            rows = np.column_stack([np.arange(40.0), np.arange(40) % 4])
+            Mixture(["normal", "categorical"], 2, random_state=0).fit(rows.astype(np.float32)).predict_proba(rows)
+        print(len(told))
+    """
+    output = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code)], check=True, capture_output=True, text=True
+    ).stdout
+    assert output.strip() == "0"

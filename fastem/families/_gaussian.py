@@ -339,10 +339,6 @@ class Gaussian(GaussianMoves):
         """Mean (D,) of the rows of one-component statistics."""
         return stats.pivot[0] + stats.sx[0] / stats.n[0]
 
-    def features(self, X: np.ndarray) -> np.ndarray:
-        """Rows X (N, D) as points between which distances mean something, for starts."""
-        return X
-
     def _with_fixed(self, covariances: np.ndarray) -> np.ndarray:
         """The covariances, with those that are fixed."""
         if self.fixed_covariances is None:

@@ -197,7 +197,7 @@ class Product:
 
     def features(self, X: np.ndarray) -> np.ndarray:
         """Rows X (N, D) as points between which distances mean something, for starts."""
-        return np.concatenate([part.family.features(X[:, part.columns]) for part in self.parts], axis=1)
+        return np.concatenate([_features(part.family, X[:, part.columns]) for part in self.parts], axis=1)
 
     def outside(self, X: np.ndarray) -> np.ndarray:
         """Which values of X (N, D) no row can have, (N, D) bool; all are finite."""
@@ -319,6 +319,10 @@ def _as_columns(params: Any) -> ColumnParams:
     means, variances, inverse_sd, log_norm = params
     squared = np.arange(means.shape[1])
     return column_params(means, base=log_norm, squared=squared, variances=variances, inverse_sd=inverse_sd)
+
+
+def _features(family: Any, X: np.ndarray) -> np.ndarray:
+    return family.features(X) if hasattr(family, "features") else X
 
 
 def _pattern(part: Part) -> ColumnParams:

@@ -69,7 +69,7 @@ def start_from_sample(
     if method == "quantile":
         labels = quantile_labels(sample.X[:, 0], weight, n_components)
     else:
-        features = model.family.features(sample.X)
+        features = model.family.features(sample.X) if hasattr(model.family, "features") else sample.X
         scaled = features - np.average(features, axis=0, weights=weight)
         # Divided by the largest value first: the square of 1e200 is not a number.
         scale = np.abs(scaled).max(axis=0)
