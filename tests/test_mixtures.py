@@ -251,12 +251,10 @@ def test_values_that_do_not_suit_are_named(name, value, words):
     mixture = fitted(kind)
     with pytest.raises(ValueError, match="row 700, column 1"):
         mixture.score(bad)
-    before = mixture.weights_.copy()
     with pytest.raises(ValueError, match="row 700, column 1"):
         mixture.partial_fit(bad)
     with pytest.raises(ValueError, match="contains NaN"):
         kind.make(2).fit(np.where(bad == value, np.nan, bad))
-    assert before.shape == mixture.weights_.shape
 
 
 def test_a_few_iterations_equal_the_naive_twin():

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import accumulate
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -94,33 +93,6 @@ class Product:
         for part, begin, end in zip(self.parts, ends - sizes, ends, strict=True):
             yield _Share(*part, *(slice(a, b) for a, b in zip(begin.tolist(), end.tolist(), strict=True)))
 
-    def _joined(self, parts_params: list[Any]) -> ColumnParams:
-        columns = [part.columns for part in self.parts]
-        all_params = [_as_columns(params) for params in parts_params]
-        means = np.empty((all_params[0].means.shape[0], self.n_features))
-        for own, params in zip(columns, all_params, strict=True):
-            means[:, own] = params.means
-
-        def placed(name: str) -> np.ndarray:
-            return np.concatenate([own[getattr(p, name)] for own, p in zip(columns, all_params, strict=True)])
-
-        def beside(name: str) -> np.ndarray:
-            return np.concatenate([getattr(p, name) for p in all_params], axis=1)
-
-        begins = accumulate((p.probabilities.shape[1] for p in all_params), initial=0)
-        first_codes = [p.first_code[:-1] + begin for p, begin in zip(all_params, begins, strict=False)]
-        own, last = columns[-1], all_params[-1]
-        place = last.exposure[0]
-        return column_params(
-            means,
-            base=sum(p.base for p in all_params),
-            total=sum(p.total for p in all_params),
-            exposure=np.array([own[place] if place >= 0 else place]),
-            first_code=np.array([*np.concatenate(first_codes), sum(p.probabilities.shape[1] for p in all_params)]),
-            **{name: placed(name) for name in _LISTS},
-            **{name: beside(name) for name in _TABLES},
-        )
-
     def params_of(self, params: ColumnParams) -> list[Any]:
         """Parameters of each of `parts`."""
         parts = []
@@ -148,11 +120,32 @@ class Product:
 
     def params(self, parts_params: list[Any]) -> ColumnParams:
         """Parameters from those of each of `parts`, in their order."""
-        return self._joined(parts_params)
+        own = [part.columns for part in self.parts]
+        every = [_as_columns(params) for params in parts_params]
+        means = np.empty((every[0].means.shape[0], self.n_features))
+        for columns, params in zip(own, every, strict=True):
+            means[:, columns] = params.means
+        sizes = [params.probabilities.shape[1] for params in every]
+        begins = [params.first_code[:-1] + begin for params, begin in zip(every, np.cumsum([0, *sizes]), strict=False)]
+        place = every[-1].exposure[0]
+        lists = {
+            name: np.concatenate([columns[getattr(p, name)] for columns, p in zip(own, every, strict=True)])
+            for name in _LISTS
+        }
+        tables = {name: np.concatenate([getattr(params, name) for params in every], axis=1) for name in _TABLES}
+        return column_params(
+            means,
+            base=sum(params.base for params in every),
+            total=sum(params.total for params in every),
+            exposure=np.array([own[-1][place] if place >= 0 else place]),
+            first_code=np.append(np.concatenate(begins), sum(sizes)),
+            **lists,
+            **tables,
+        )
 
     def first_look(self, centre: np.ndarray) -> ColumnParams:
         """Parameters to gather first statistics with: every component at `centre` (D,)."""
-        return self._joined([part.family.first_look(centre[part.columns]) for part in self.parts])
+        return self.params([part.family.first_look(centre[part.columns]) for part in self.parts])
 
     def moments(self, params: ColumnParams) -> tuple[np.ndarray, np.ndarray]:
         """Means and variances (K, D) of each column under each component; NaN for categories."""
@@ -189,7 +182,7 @@ class Product:
             params.append(part_params)
             told = {(rescue.component, rescue.cause) for rescue in rescues}
             rescues += [rescue for rescue in part_rescues if (rescue.component, rescue.cause) not in told]
-        return self._joined(params), rescues
+        return self.params(params), rescues
 
     def n_parameters(self) -> int:
         """Number of free parameters."""
@@ -226,8 +219,8 @@ class Product:
 
     def scaled_to(self, stats: ColumnStats, floor_ratio: float = 1e-10) -> Self:
         """This family with what its parts take from data of the given one-component statistics."""
-        single = zip(self.parts, self._stats_of(stats), strict=True)
-        return replace(self, parts=tuple(Part(f.scaled_to(own, floor_ratio), c) for (f, c), own in single))
+        own = zip(self.parts, self._stats_of(stats), strict=True)
+        return self._with_families(part.family.scaled_to(part_stats, floor_ratio) for part, part_stats in own)
 
     def constraints(self) -> dict[str, np.ndarray]:
         """What `scaled_to` learnt from the data, by the number of the part and its name."""
@@ -237,34 +230,31 @@ class Product:
             for name, value in part.family.constraints().items()
         }
 
+    def _with_families(self, families: Iterable[Any]) -> Self:
+        """The same columns, described by other families."""
+        return replace(self, parts=tuple(map(Part, families, (part.columns for part in self.parts))))
+
     def with_components(self, n_components: int) -> Self:
         """This family with another number of components."""
-        return replace(
-            self, parts=tuple(Part(part.family.with_components(n_components), part.columns) for part in self.parts)
-        )
+        return self._with_families(part.family.with_components(n_components) for part in self.parts)
 
     def constrained(self, constraints: dict[str, Any]) -> Self:
         """This family with what another one of the same parts learnt."""
-        parts = []
-        for index, (family, columns) in enumerate(self.parts):
+        families = []
+        for index, part in enumerate(self.parts):
             prefix = f"{index}."
             own = {name.removeprefix(prefix): v for name, v in constraints.items() if name.startswith(prefix)}
-            parts.append(Part(family.constrained(own), columns))
-        return replace(self, parts=tuple(parts))
+            families.append(part.family.constrained(own))
+        return self._with_families(families)
 
     def cautious(self) -> Self:
         """This family with a prior of at least one row, so that no component of a small sample excludes a value."""
-        return replace(self, parts=tuple(Part(part.family.cautious(), part.columns) for part in self.parts))
+        return self._with_families(part.family.cautious() for part in self.parts)
 
     def at_start(self) -> Self:
         """The family to start with: what is excluded by a few rows of a component would stay excluded for ever."""
-        return replace(
-            self,
-            parts=tuple(
-                Part(family.at_start() if hasattr(family, "at_start") else family, columns)
-                for family, columns in self.parts
-            ),
-        )
+        families = [part.family for part in self.parts]
+        return self._with_families(f.at_start() if hasattr(f, "at_start") else f for f in families)
 
     def prior_stats(self, weight: float) -> ColumnStats | None:
         """The pseudo-rows of the parts' priors, side by side; None without a prior."""
@@ -309,7 +299,7 @@ class Product:
             end = begin + part.family.coordinates(part.family.first_look(np.ones(part.columns.size))).size
             params.append(part.family.at_coordinates(vector[begin:end]))
             begin = end
-        return self._joined(params)
+        return self.params(params)
 
 
 def _as_columns(params: Any) -> ColumnParams:
