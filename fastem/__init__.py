@@ -6,10 +6,31 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fastem.estimators import GaussianMixture, load, warmup
+    from fastem.estimators import (
+        BernoulliMixture,
+        CategoricalMixture,
+        ExponentialMixture,
+        GaussianMixture,
+        Mixture,
+        MultinomialMixture,
+        PoissonMixture,
+        load,
+        warmup,
+    )
     from fastem.sources import open_source
 
-__all__ = ["GaussianMixture", "load", "open_source", "warmup"]
+__all__ = [
+    "BernoulliMixture",
+    "CategoricalMixture",
+    "ExponentialMixture",
+    "GaussianMixture",
+    "Mixture",
+    "MultinomialMixture",
+    "PoissonMixture",
+    "load",
+    "open_source",
+    "warmup",
+]
 
 
 def __getattr__(name: str) -> Any:

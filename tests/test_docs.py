@@ -17,7 +17,14 @@ README = (ROOT / "README.md").read_text()
 
 
 @pytest.mark.parametrize(
-    "module", ["fastem.estimators.gaussian_mixture", "fastem.estimators._uncertain", "fastem.plotting"]
+    "module",
+    [
+        "fastem.estimators.gaussian_mixture",
+        "fastem.estimators.column_mixtures",
+        "fastem.estimators.mixture",
+        "fastem.estimators._uncertain",
+        "fastem.plotting",
+    ],
 )
 def test_examples_of_docstrings(module, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -63,6 +70,17 @@ def test_the_page_on_uncertainty():
     spread = names["replicates"].standard_errors()
     assert spread.means == pytest.approx(names["errors"].means, rel=0.25)
     assert len(names["errors"].names) == 6
+
+
+def test_the_page_on_families(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "families.md").read_text()
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(block, "families.md", "exec"), names)
+    assert sorted(names["shifts"].rates_[:, 0].round()) == [2.0, 9.0]
+    assert sorted(names["mixed"].means_[:, 0].round()) == [2.0, 9.0]
+    assert sorted(names["mixed"].means_[:, 2].round(-1)) == [90.0, 180.0]
 
 
 def test_the_readme_has_two_commands_of_one_line():

@@ -3,17 +3,45 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from fastem.estimators import _archive
 from fastem.estimators._warmup import warmup
+from fastem.estimators.column_mixtures import (
+    BernoulliMixture,
+    CategoricalMixture,
+    ExponentialMixture,
+    MultinomialMixture,
+    PoissonMixture,
+)
 from fastem.estimators.gaussian_mixture import GaussianMixture
+from fastem.estimators.mixture import Mixture
 
-__all__ = ["GaussianMixture", "load", "warmup"]
+_MIXTURES = (
+    Mixture,
+    GaussianMixture,
+    PoissonMixture,
+    BernoulliMixture,
+    CategoricalMixture,
+    MultinomialMixture,
+    ExponentialMixture,
+)
+_CLASSES: dict[str, type] = {estimator.__name__: estimator for estimator in _MIXTURES}
 
-_CLASSES: dict[str, type] = {"GaussianMixture": GaussianMixture}
+__all__ = [
+    "BernoulliMixture",
+    "CategoricalMixture",
+    "ExponentialMixture",
+    "GaussianMixture",
+    "Mixture",
+    "MultinomialMixture",
+    "PoissonMixture",
+    "load",
+    "warmup",
+]
 
 
-def load(path: str | Path) -> GaussianMixture:
+def load(path: str | Path) -> Any:
     """Read a model that its `save` method wrote.
 
     Parameters

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +116,7 @@ def _record(pattern: Any, fields: dict[str, np.ndarray]) -> Any:
 
 def _restore(estimator: Any, fitted: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
     n_components, n_features = arrays["family/means"].shape
-    family = replace(estimator._make_family(n_features, n_components), **_under("constraint/", arrays))
+    family = estimator._make_family(n_features, n_components).constrained(_under("constraint/", arrays))
     model = Model(mixture_of(estimator, n_components, arrays["latent/weights"]), family)
     # Any proper parameters tell which records to make, and which shapes to expect.
     patterns = Params(model.latent.params(np.ones(n_components)), family.first_look(np.zeros(n_features)))

@@ -11,25 +11,32 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastem._jit import telling
 from fastem.estimators._running import REMEDY
+from fastem.estimators.column_mixtures import BernoulliMixture
 from fastem.estimators.gaussian_mixture import FAMILIES, GaussianMixture
 from fastem.reach import MIN_COMPONENTS
 
-_ROWS = np.array([[0.0], [1.0], [3.0]])
+_ROWS, _BITS = np.array([[0.0], [1.0], [3.0]]), np.array([[0.0], [1.0], [1.0]])
 # Components that are many and far apart have kernels of their own, which leave some of them out.
 _MANY_LABELS = np.repeat(np.arange(MIN_COMPONENTS), 2)
 _MANY_ROWS = 1e3 * _MANY_LABELS[:, None] + np.tile([0.0, 1.0], MIN_COMPONENTS)[:, None]
 
 
-def warmup(families: Sequence[str] = tuple(FAMILIES), *, verbose: bool = False) -> None:
+# Counts, binary values, categories, waiting times and mixed columns share their kernels.
+_COLUMNS = "columns"
+_NAMES = (*FAMILIES, _COLUMNS)
+
+
+def warmup(families: Sequence[str] = _NAMES, *, verbose: bool = False) -> None:
     """Compile the kernels that fit and score, and keep them on disk.
 
-    Otherwise the first fit and the first prediction of each covariance type on a machine wait some seconds for
+    Otherwise the first fit and the first prediction of each kind of mixture on a machine wait some seconds for
     it. Rows of any dtype, memory order, number and dimension share the same kernels.
 
     Parameters
     ----------
-    families : sequence of {"full", "tied", "diag", "spherical"}, or one of them
-        Covariance types, by default all.
+    families : sequence of {"full", "tied", "diag", "spherical", "columns"}, or one of them
+        Covariance types of Gaussian mixtures; "columns" stands for mixtures of counts, binary values, categories,
+        waiting times and mixed columns, which share their kernels. By default all.
     verbose : bool, default False
         Print how long each one took.
 
@@ -56,9 +63,9 @@ def warmup(families: Sequence[str] = tuple(FAMILIES), *, verbose: bool = False) 
     >>> fastem.warmup("diag")
     """
     names = [families] if isinstance(families, str) else list(families)
-    unknown = [name for name in names if name not in FAMILIES]
+    unknown = [name for name in names if name not in _NAMES]
     if unknown:
-        raise ValueError(f"There is no family {', '.join(map(repr, unknown))}. Choose among {', '.join(FAMILIES)}.")
+        raise ValueError(f"There is no family {', '.join(map(repr, unknown))}. Choose among {', '.join(_NAMES)}.")
     directories = [directory for name in names for directory in _warm(name, verbose)]
     if None in directories:
         warnings.warn(
@@ -68,19 +75,29 @@ def warmup(families: Sequence[str] = tuple(FAMILIES), *, verbose: bool = False) 
         )
 
 
-def _warm(covariance_type: str, verbose: bool) -> list[str | None]:
+def _warm(name: str, verbose: bool) -> list[str | None]:
     """Compile what is not on disk; the directory of each kernel that was compiled."""
     compiled: list[str | None] = []
     if verbose:
-        print(f"{covariance_type} ... ", end="", flush=True)
+        print(f"{name} ... ", end="", flush=True)
     start = time.perf_counter()
     with telling(compiled.append), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        few = GaussianMixture(covariance_type=covariance_type, init_params="random_from_data", max_iter=1)
-        few.fit(_ROWS).predict(_ROWS)
-        many = GaussianMixture(MIN_COMPONENTS, covariance_type=covariance_type, init_params=_MANY_LABELS, max_iter=1)
-        many.fit(_MANY_ROWS).predict(_MANY_ROWS)
+        if name == _COLUMNS:
+            BernoulliMixture(max_iter=1).fit(_BITS).predict(_BITS)
+        else:
+            _run_gaussian(name)
     if verbose:
         found = "" if compiled else ", found on disk"
         print(f"{time.perf_counter() - start:.1f} s{found}", flush=True)
     return compiled
+
+
+def _run_gaussian(covariance_type: str) -> None:
+    few = GaussianMixture(covariance_type=covariance_type, init_params="random_from_data", max_iter=1)
+    few.fit(_ROWS).predict(_ROWS)
+    # A penalty, which weighs on few rows, would bring the components together.
+    many = GaussianMixture(
+        MIN_COMPONENTS, covariance_type=covariance_type, regularization=None, init_params=_MANY_LABELS, max_iter=1
+    )
+    many.fit(_MANY_ROWS).predict(_MANY_ROWS)

@@ -6,14 +6,12 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from numbers import Integral, Real
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from fastem.estimators import _archive
 from fastem.estimators._beliefs import with_fixed, with_priors
 from fastem.estimators._histogram import read_histogram
 from fastem.estimators._learning import CompressedLearning, HistogramLearning, Learning
@@ -191,6 +189,8 @@ class GaussianMixture(UncertainMixture, BaseMixture):
         "precisions_init": ["array-like", None],
         "compress": [Interval(Integral, 1, None, closed="left"), None],
     }
+
+    _binding = (*BaseMixture._binding, "covariance_type", "reg_covar", "covariance_floor", "regularization")
 
     means_: np.ndarray
     covariances_: np.ndarray
@@ -478,13 +478,6 @@ class GaussianMixture(UncertainMixture, BaseMixture):
         )
         return mixture
 
-    def _adopt(self, model: Model, params: Params) -> None:
-        """Become a fitted model with these parameters, that no fit has told anything about."""
-        self._model, self._params = model, params
-        self.n_features_in_ = model.family.n_features
-        self.weights_ = params.latent.weights
-        self._show(params)
-
     def to_sklearn(self) -> SklearnGaussianMixture:
         """The fitted model as a `sklearn.mixture.GaussianMixture`, with the same parameters and predictions."""
         from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
@@ -518,25 +511,6 @@ class GaussianMixture(UncertainMixture, BaseMixture):
         if hasattr(mixture, "feature_names_in_"):
             other.feature_names_in_ = mixture.feature_names_in_.copy()
         return other
-
-    def save(self, path: str | Path) -> None:
-        """Write the fitted model to a file that `fastem.load` reads: NumPy arrays and a JSON header, no pickle.
-
-        Parameters
-        ----------
-        path : str or Path
-            Written as a whole or not at all; an existing file is replaced.
-        """
-        self._require_fitted()
-        _archive.save(self, path)
-
-    # Pictures.
-
-    def plot_objective(self, ax: Any = None) -> Any:
-        """Draw the objective against the iteration; see `fastem.plotting.plot_objective`."""
-        from fastem.plotting import plot_objective
-
-        return plot_objective(self, ax=ax)
 
     def plot(self, X: Any, ax: Any = None, **options: Any) -> Any:
         """Draw the fitted density over the data; see `fastem.plotting.plot_density`."""
