@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -34,6 +34,9 @@ class Mixture:
     """Independent rows, each from one of `n_components` components."""
 
     n_components: int
+
+    # Rows are independent of each other.
+    is_chain: ClassVar[bool] = False
 
     def params(self, weights: np.ndarray) -> MixtureParams:
         """Parameters from mixing weights in any scale."""

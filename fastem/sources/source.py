@@ -21,11 +21,14 @@ class Chunk:
         None stands for ones.
     first_row : int
         Index of the first row within the source.
+    lengths : (S,) int64 ndarray or None
+        Of the sequences that the rows make up, one after the other; None for rows that are independent.
     """
 
     X: np.ndarray
     weight: np.ndarray | None
     first_row: int
+    lengths: np.ndarray | None = None
 
     def __len__(self) -> int:
         return self.X.shape[0]
