@@ -6,10 +6,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fastem.estimators import GaussianMixture, load, warmup
+    from fastem.estimators import GaussianHMM, GaussianMixture, load, warmup
     from fastem.sources import open_source
 
-__all__ = ["GaussianMixture", "load", "open_source", "warmup"]
+__all__ = ["GaussianHMM", "GaussianMixture", "load", "open_source", "warmup"]
 
 
 def __getattr__(name: str) -> Any:

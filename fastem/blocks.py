@@ -109,9 +109,7 @@ def accumulate_block(family_params, components, x, resp, scratch, family_stats, 
     )
 
 
-def forward_block(
-    latent_params, emission, begin, end, is_first, careful, message, work, filtered, shift, norm
-):
+def forward_block(latent_params, emission, begin, end, is_first, careful, message, work, filtered, shift, norm):
     """Filter rows `begin` to `end - 1` of a block, which belong to one sequence.
 
     Parameters

@@ -285,9 +285,7 @@ def _backward(
         if learns:
             _drop_impossible(memory.shift[b], n, resp)
             copy_block(rows, start, memory.x)
-            accumulate_block(
-                family_params, memory.components, memory.x, resp, memory.scratch, family_stats, lane
-            )
+            accumulate_block(family_params, memory.components, memory.x, resp, memory.scratch, family_stats, lane)
 
 
 def _sweep_pass(
@@ -578,7 +576,8 @@ def path_pass(
 
 def _require_registered(family_params: Any, latent_params: Any) -> None:
     """Raise a clear error here, rather than a page of numba's from inside the compilation."""
-    for operation in (log_prob_block, accumulate_block):
-        blocks.implementation(operation, type(family_params))
-    for operation in (forward_block, backward_block, path_block):
-        blocks.implementation(operation, type(latent_params))
+    of_family: list[Any] = [log_prob_block, accumulate_block]
+    of_chain: list[Any] = [forward_block, backward_block, path_block]
+    for params, operations in ((family_params, of_family), (latent_params, of_chain)):
+        for operation in operations:
+            blocks.implementation(operation, type(params))

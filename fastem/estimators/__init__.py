@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from fastem.estimators import _archive
 from fastem.estimators._warmup import warmup
+from fastem.estimators.gaussian_hmm import GaussianHMM
 from fastem.estimators.gaussian_mixture import GaussianMixture
 
-__all__ = ["GaussianMixture", "load", "warmup"]
+__all__ = ["GaussianHMM", "GaussianMixture", "load", "warmup"]
 
-_CLASSES: dict[str, type] = {"GaussianMixture": GaussianMixture}
+_CLASSES: dict[str, type] = {"GaussianHMM": GaussianHMM, "GaussianMixture": GaussianMixture}
 
 
-def load(path: str | Path) -> GaussianMixture:
+def load(path: str | Path) -> Any:
     """Read a model that its `save` method wrote.
 
     Parameters

@@ -12,7 +12,6 @@ from fastem.estimators._problem import EpochState
 from fastem.estimators._report import FitReport, RunNote
 from fastem.estimators._search import Search
 from fastem.estimators._streaming import Stream
-from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params, Partial
 from fastem.persistence import ModelFileError, pack, read_archive, unpack, write_archive
 from fastem.rows import plain
@@ -50,11 +49,13 @@ def save(
     for room in ("latent", "family"):
         record = getattr(estimator._params, room)
         arrays.update({f"{room}/{name}": value for name, value in record._asdict().items()})
-    arrays.update({f"constraint/{name}": value for name, value in estimator._model.family.constraints().items()})
+    model = estimator._model
+    arrays.update({f"constraint/{name}": value for name, value in model.family.constraints().items()})
+    arrays.update({f"structure/{name}": value for name, value in model.latent.constraints().items()})
     header = {"class": type(estimator).__name__, "settings": settings, "fitted": fitted}
     if progress is not None:
         header["progress"] = progress
-    if estimator._stream is not None:
+    if getattr(estimator, "_stream", None) is not None:
         header["stream"] = pack(estimator._stream, "stream", arrays)
     write_archive(path, header, arrays)
 
@@ -78,7 +79,7 @@ def record_classes(model: Model) -> list[type]:
     """What the state of a fit, or of a stream, of this model is made of."""
     latent, family = model.latent, model.family
     family_params = family.first_look(np.zeros(family.n_features))
-    records = [latent.params(np.ones(latent.n_components)), latent.zero_stats()]
+    records = [latent.uniform(), latent.zero_stats()]
     records += [family_params, family.zero_stats_like(family_params)]
     known = [
         Search,
@@ -112,9 +113,9 @@ def _record(pattern: Any, fields: dict[str, np.ndarray]) -> Any:
 def _restore(estimator: Any, fitted: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
     n_components, n_features = arrays["family/means"].shape
     family = replace(estimator._make_family(n_features, n_components), **_under("constraint/", arrays))
-    model = Model(Mixture(n_components), family)
+    model = Model(replace(estimator._make_latent(n_components), **_under("structure/", arrays)), family)
     # Any proper parameters tell which records to make, and which shapes to expect.
-    patterns = Params(model.latent.params(np.ones(n_components)), family.first_look(np.zeros(n_features)))
+    patterns = Params(model.latent.uniform(), family.first_look(np.zeros(n_features)))
     params = Params(*(_record(pattern, _under(f"{room}/", arrays)) for room, pattern in patterns._asdict().items()))
     estimator._adopt(model, params)
     for name, value in fitted.items():

@@ -86,7 +86,7 @@ class Checkpoint:
 
     def _require_same_settings(self, settings: dict[str, Any]) -> None:
         for name in _BINDING:
-            now, then = getattr(self._estimator, name), settings.get(name)
+            now, then = getattr(self._estimator, name, None), settings.get(name)
             if now != then:
                 raise ValueError(
                     f"The checkpoint is of a fit with {name}={then!r}, but now it is {now!r}. {self._remedy()}"

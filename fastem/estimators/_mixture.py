@@ -128,6 +128,19 @@ class BaseMixture(FittedMixture):
     # When the last checkpoint of it was written.
     _last_kept = -math.inf
 
+    # What the rows have in common.
+
+    def _make_latent(self, n_components: int) -> Any:
+        """The hidden structure."""
+        return Mixture(n_components)
+
+    def _show_latent(self, params: Any) -> None:
+        """Set the fitted attributes of the hidden structure."""
+        self.weights_ = params.weights
+
+    # What the constructor calls the largest number of iterations.
+    _iterations: ClassVar[str] = "max_iter"
+
     # The family's part.
 
     def _make_family(self, n_features: int, n_components: int) -> Any:
@@ -390,7 +403,7 @@ class BaseMixture(FittedMixture):
                 "X holds values so large that their squares overflow. Divide X by a constant; values up to 1e150 work."
             )
         mean = centre + stats.sx[0] / stats.n[0]
-        model = Model(Mixture(self.n_components), self._scaled_family(family, stats))
+        model = Model(self._make_latent(self.n_components), self._scaled_family(family, stats))
         return Survey(model, mean, n_rows, float(total.weight))
 
     def _starts(self, model: Model, source: Source, centre: np.ndarray) -> Starts:
@@ -471,18 +484,18 @@ class BaseMixture(FittedMixture):
         online = online_note(schedule) if isinstance(schedule, OnlineState) else None
         self.fit_report_ = report_on(search, model.family.constraints(), online)
         self.n_steps_ = result.n_iter if online is None else online.n_updates
-        self.weights_ = result.params.latent.weights
+        self._show_latent(result.params.latent)
         self._show(result.params)
 
     def _warn_unless_converged(self, result: FitResult) -> None:
         left = result.trace.remaining
         gain = "an unknown amount" if np.isnan(left) else f"about {left:.1e} nats per row"
-        remedy = "Increase max_iter or tol, or start nearer with other init_params."
+        remedy = f"Increase {self._iterations} or tol, or start nearer with other init_params."
         if self.learning_method == "online":
             remedy = "Increase max_iter or tol; from here on learning_method='batch' with warm_start=True is quicker."
         message = {
-            Reason.MAX_ITER: f"EM did not converge in max_iter={self.max_iter} iterations: {gain} is left to gain "
-            f"(tol={self.tol:g}). {remedy}",
+            Reason.MAX_ITER: f"EM did not converge in {self._iterations}={self.max_iter} iterations: {gain} is left "
+            f"to gain (tol={self.tol:g}). {remedy}",
             Reason.OBJECTIVE_FELL: f"EM stopped because an iteration lowered the objective by {result.trace.fall:.1e} "
             f"nats per row, and undid it: {self._why_it_fell()}.",
             Reason.INTERRUPTED: f"EM was interrupted after {result.n_iter} iterations: {gain} is left to gain. "

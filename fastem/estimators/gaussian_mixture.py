@@ -436,7 +436,7 @@ class GaussianMixture(BaseMixture):
         """Become a fitted model with these parameters, that no fit has told anything about."""
         self._model, self._params = model, params
         self.n_features_in_ = model.family.n_features
-        self.weights_ = params.latent.weights
+        self._show_latent(params.latent)
         self._show(params)
 
     def to_sklearn(self) -> SklearnGaussianMixture:

@@ -123,6 +123,17 @@ class Hmm:
             transitions = _stationary_maximum(start, transitions)
         return self.params(start, transitions)
 
+    def expected_log_prob(self, params: HmmParams, stats: HmmStats) -> float:
+        """Log-probability, in nats, of state sequences that have these statistics."""
+        start = np.where(stats.start > 0.0, stats.start * params.log_startprob, 0.0).sum()
+        transitions = np.where(stats.transitions > 0.0, stats.transitions * params.log_transmat, 0.0).sum()
+        return float(start + transitions)
+
+    def constraints(self) -> dict[str, np.ndarray]:
+        """What the model was told of its structure, by the name of the field."""
+        given = {"allowed": self.allowed, "allowed_start": self.allowed_start}
+        return {name: value for name, value in given.items() if value is not None}
+
     def n_parameters(self) -> int:
         free_rows = int((self._may_follow().sum(axis=1) - 1).sum())
         return free_rows + (0 if self.stationary else int(self._may_start().sum()) - 1)
@@ -139,12 +150,11 @@ class Hmm:
     def log_prior(self, params: HmmParams, weight: float) -> float:
         """Logarithm of the density of the priors, in nats, up to a constant; 0.0 without any."""
         prior = self.prior_stats(weight)
-        if prior is None:
-            return 0.0
-        # Where there is no pseudo-count, the logarithm may be that of zero.
-        start = np.where(prior.start > 0.0, prior.start * params.log_startprob, 0.0).sum()
-        transitions = np.where(prior.transitions > 0.0, prior.transitions * params.log_transmat, 0.0).sum()
-        return float(start + transitions)
+        return 0.0 if prior is None else self.expected_log_prob(params, prior)
+
+    def n_coordinates(self) -> int:
+        """Number of coordinates."""
+        return int(self._may_follow().sum()) + (0 if self.stationary else int(self._may_start().sum()))
 
     def coordinates(self, params: HmmParams) -> np.ndarray:
         """Unconstrained coordinates (P,): centred logarithms of the probabilities that are allowed."""
@@ -239,9 +249,7 @@ def _stationary_maximum(start: np.ndarray, transitions: np.ndarray) -> np.ndarra
     return matrix_at(best.x) if best.fun <= loss(np.log(shares[free]))[0] else shares
 
 
-def _forward_block(
-    latent_params, emission, begin, end, is_first, careful, message, work, filtered, shift, norm
-):
+def _forward_block(latent_params, emission, begin, end, is_first, careful, message, work, filtered, shift, norm):
     if careful:
         return filter_rows_carefully(
             latent_params.log_startprob, latent_params.log_transmat, emission, begin, end, is_first, message, work,
@@ -264,7 +272,9 @@ def _backward_block(
             work, filtered, counts,
         )  # fmt: skip
     else:
-        smooth_rows(latent_params.transposed, emission, begin, end, is_last, weight, message, work, filtered, left, right)
+        smooth_rows(
+            latent_params.transposed, emission, begin, end, is_last, weight, message, work, filtered, left, right
+        )
         add_transitions(latent_params.transmat, left, right, begin, end, counts)
     if is_first:
         for k in range(filtered.shape[0]):

@@ -44,6 +44,10 @@ class Mixture:
         weights = np.maximum(np.asarray(weights, dtype=np.float64) / np.sum(weights), np.finfo(np.float64).tiny)
         return MixtureParams(weights, np.log(weights))
 
+    def uniform(self) -> MixtureParams:
+        """All components have the same weight."""
+        return self.params(np.ones(self.n_components))
+
     def log_share(self, params: MixtureParams) -> np.ndarray:
         """Logarithms of the shares (K,) that the components have of all rows, the same for every row."""
         return params.log_weights
@@ -66,6 +70,10 @@ class Mixture:
     def m_step(self, stats: MixtureStats) -> MixtureParams:
         """Maximum likelihood: weights are mean responsibilities."""
         return self.params(stats.n)
+
+    def constraints(self) -> dict[str, np.ndarray]:
+        """What the structure was told, by the name of the field: nothing."""
+        return {}
 
     def n_parameters(self) -> int:
         return self.n_components - 1

@@ -33,6 +33,12 @@ class Chunk:
     def __len__(self) -> int:
         return self.X.shape[0]
 
+    def after(self, n_rows: int) -> Chunk:
+        """The rows without the first `n_rows`, which are those of whole sequences."""
+        weight = None if self.weight is None else self.weight[n_rows:]
+        lengths = None if self.lengths is None else self.lengths[np.cumsum(self.lengths) > n_rows]
+        return Chunk(self.X[n_rows:], weight, self.first_row + n_rows, lengths)
+
 
 class Source(Protocol):
     """What a schedule, a start and an estimator ask of data.
