@@ -32,6 +32,8 @@ _WARM_UPS = np.array([32, 128, 512])
 _AGREEMENT = 1e-12
 # The logarithm of zero, and what is more than any sum with it.
 _LOG_ZERO, _LOG_LEAST = -1e300, -1e299
+# How far apart, in nats, the parts of a message may be outside careful arithmetic.
+_RANGE = 450.0
 
 
 class Messages(NamedTuple):
@@ -129,6 +131,18 @@ def _emit(family_params, rows, start, careful, emission, shift, memory):
 
 
 @block_function
+def _is_wide(log_message):
+    """Whether float64 would lose a part of a message that is not zero."""
+    highest = log_message[0]
+    for k in range(log_message.shape[0]):
+        highest = max(highest, log_message[k])
+    wide = False
+    for k in range(log_message.shape[0]):
+        wide = wide or (_LOG_LEAST < log_message[k] < highest - _RANGE)
+    return wide
+
+
+@block_function
 def _load(log_message, careful, message):
     """Set a message from its logarithms."""
     highest = log_message[0]
@@ -175,9 +189,10 @@ def _forward(family_params, latent_params, rows, units, unit, careful, memory):
 @block_function
 def _filter(family_params, latent_params, rows, units, messages, unit, memory):
     """Filter a unit, carefully if need be; return whether it was done so."""
-    careful = False
+    has_message = messages.ahead_known.shape[0] > 0
+    careful = has_message and _is_wide(messages.ahead[unit])
     while True:
-        if messages.ahead_known.shape[0] > 0:
+        if has_message:
             _load(messages.ahead[unit], careful, memory.message)
         if _forward(family_params, latent_params, rows, units, unit, careful, memory) or careful:
             return careful
