@@ -9,14 +9,48 @@ from typing import Any
 
 import numpy as np
 
+from fastem.families.bernoulli import Bernoulli
+from fastem.families.categorical import Categorical
+from fastem.families.exponential import Exponential
 from fastem.families.gaussian_diag import GaussianDiag
 from fastem.families.gaussian_full import GaussianFull
 from fastem.families.gaussian_spherical import GaussianSpherical
 from fastem.families.gaussian_tied import GaussianTied
+from fastem.families.multinomial import Multinomial
+from fastem.families.poisson import Poisson
+from fastem.families.product import Part, Product
 from fastem.latents.hmm import Hmm
 from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params
 from fastem.sources import Chunk
+from tests import naive
+
+
+@dataclass(frozen=True)
+class FamilyCase:
+    """A family, how to draw parameters for it, and its slow twin.
+
+    Attributes
+    ----------
+    family : callable
+        Makes the family from numbers of components and features.
+    params : callable
+        Draws parameters of a family from a generator.
+    log_prob : callable
+        The naive log-density of a row under a component, from a family and its parameters.
+    stats : callable
+        The naive statistics, by name, of rows X with responsibilities, from a family and its parameters.
+    moves : {"affine", "scale", ""}
+        By which maps of rows to others EM goes along.
+    """
+
+    name: str
+    family: Callable[[int, int], Any]
+    params: Callable[[Any, np.random.Generator], Any]
+    log_prob: Callable[[Any, Any], Callable[[np.ndarray, int], float]]
+    stats: Callable[[Any, Any, np.ndarray, np.ndarray], dict[str, np.ndarray]]
+    moves: str = ""
+    has_pivots: bool = False
 
 
 def _gaussian_params(family, random):
@@ -30,6 +64,116 @@ def _gaussian_params(family, random):
         "spherical": full[:, 0, 0],
     }[family.covariance_type]
     return family.params(2.0 * random.normal(size=(k, d)), np.ascontiguousarray(covariances))
+
+
+def _gaussian_log_prob(family, params):
+    kind, d = family.covariance_type, family.n_features
+    matrices = [naive.covariance_matrix(kind, params.covariances, k, d) for k in range(family.n_components)]
+    return lambda x, k: naive.log_prob(x, params.means[k], matrices[k])
+
+
+def _gaussian_stats(family, params, X, resp):
+    stats = naive.moments(X, resp, params.means)
+    return {"n": stats.n, "sx": stats.sx, "sxx": naive.reduce_scatter(stats.sxx, family.covariance_type)}
+
+
+def _column_params(family, random):
+    """Rates, probabilities or means: all are positive, and only some must be below one."""
+    k, d = family.n_components, family.n_features
+    if isinstance(family, Categorical):
+        return family.params(random.uniform(0.1, 1.0, size=(k, family.first_code[-1])))
+    return family.params(random.uniform(0.05, 0.95, size=(k, d)) * (1.0 if isinstance(family, Bernoulli) else 12.0))
+
+
+def _exposures(family, X):
+    if isinstance(family, Multinomial):
+        return X.sum(axis=1)
+    return X[:, -1] if getattr(family, "exposure", False) else np.ones(len(X))
+
+
+def _column_stats(family, params, X, resp):
+    return naive.column_stats(X, resp, params, _exposures(family, X))
+
+
+def _poisson_log_prob(family, params):
+    rates = family.values_of(params)
+    return lambda x, k: sum(
+        naive.poisson(n, rate * (x[-1] if family.exposure else 1.0)) for n, rate in zip(x, rates[k], strict=False)
+    )
+
+
+def _bernoulli_log_prob(family, params):
+    return lambda x, k: sum(map(naive.bernoulli, x, params.means[k]))
+
+
+def _exponential_log_prob(family, params):
+    return lambda x, k: sum(map(naive.exponential, x, params.means[k]))
+
+
+def _categorical_log_prob(family, params):
+    lists = [np.split(line, family.first_code[1:-1]) for line in params.probabilities]
+    return lambda x, k: sum(map(naive.categorical, x, lists[k]))
+
+
+def _multinomial_log_prob(family, params):
+    return lambda x, k: naive.multinomial(x, params.means[k])
+
+
+def _product(n_components, n_features):
+    """Columns of all kinds in turn; the first ones are counts."""
+    kinds = [Poisson, GaussianDiag, Categorical, Bernoulli, Exponential]
+    columns = [np.arange(first, n_features, len(kinds)) for first in range(len(kinds))]
+    return Product(
+        tuple(Part(kind(n_components, own.size), own) for kind, own in zip(kinds, columns, strict=True) if own.size)
+    )
+
+
+def _product_params(family, random):
+    draw = {GaussianDiag: _gaussian_params}
+    return family.params([draw.get(type(part.family), _column_params)(part.family, random) for part in family.parts])
+
+
+def _product_log_prob(family, params):
+    twins = [
+        (part.columns, _LOG_PROB[type(part.family)](part.family, own))
+        for part, own in zip(family.parts, family.params_of(params), strict=True)
+    ]
+    return lambda x, k: sum(log_prob(x[columns], k) for columns, log_prob in twins)
+
+
+_LOG_PROB = {
+    Poisson: _poisson_log_prob,
+    Bernoulli: _bernoulli_log_prob,
+    Exponential: _exponential_log_prob,
+    Categorical: _categorical_log_prob,
+    Multinomial: _multinomial_log_prob,
+    GaussianDiag: _gaussian_log_prob,
+}
+
+
+def _of_columns(name, kind, moves="", **options):
+    def family(n_components, n_features):
+        # Columns of up to a dozen categories: below and above eight they are counted in different ways.
+        sizes = {"n_categories": 2 + np.arange(n_features) * 5 % 11} if kind is Categorical else {}
+        return kind(n_components, n_features, **sizes, **options)
+
+    return FamilyCase(name, family, _column_params, _LOG_PROB[kind], _column_stats, moves)
+
+
+FAMILIES = [
+    FamilyCase(
+        f"{family.covariance_type} Gaussians", family, _gaussian_params, _gaussian_log_prob, _gaussian_stats, "affine",
+        has_pivots=True,
+    )
+    for family in (GaussianFull, GaussianTied, GaussianDiag, GaussianSpherical)
+] + [
+    _of_columns("Poisson counts", Poisson),
+    _of_columns("binary columns", Bernoulli),
+    _of_columns("exponential columns", Exponential, "scale"),
+    _of_columns("categories", Categorical),
+    _of_columns("multinomial counts", Multinomial, n_trials=9),
+    FamilyCase("mixed columns", _product, _product_params, _product_log_prob, _column_stats, has_pivots=True),
+]  # fmt: skip
 
 
 def _mixture_params(latent, random):
@@ -47,27 +191,26 @@ class Case:
 
     name: str
     latent: Callable[[int], Any]
-    family: Callable[[int, int], Any]
     latent_params: Callable[[Any, np.random.Generator], Any]
-    family_params: Callable[[Any, np.random.Generator], Any]
+    observed: FamilyCase
 
     def model(self, n_components: int = 3, n_features: int = 2) -> Model:
-        return Model(self.latent(n_components), self.family(n_components, n_features))
+        return Model(self.latent(n_components), self.observed.family(n_components, n_features))
 
     def params(self, model: Model, seed: int = 0) -> Params:
         random = np.random.default_rng(seed)
-        return Params(self.latent_params(model.latent, random), self.family_params(model.family, random))
+        return Params(self.latent_params(model.latent, random), self.observed.params(model.family, random))
 
     def rows(self, model: Model, n_rows: int, seed: int = 1) -> np.ndarray:
         return model.sample(self.params(model, seed), n_rows, np.random.default_rng(seed))[0]
 
 
-_FAMILIES = (GaussianFull, GaussianTied, GaussianDiag, GaussianSpherical)
 CASES = [
-    Case(f"{name} of {family.covariance_type} Gaussians", latent, family, latent_params, _gaussian_params)
+    Case(f"{name} of {observed.name}", latent, latent_params, observed)
     for name, latent, latent_params in (("mixture", Mixture, _mixture_params), ("chain", Hmm, _hmm_params))
-    for family in _FAMILIES
+    for observed in FAMILIES
 ]
+GAUSSIAN_CASES = [case for case in CASES if case.latent is Mixture and case.observed.moves == "affine"]
 
 # Of the sequences of a chain, in turn: some are single rows, some are longer than a block.
 _LENGTHS = (1, 7, 40, 2, 150, 13, 1, 600, 60)

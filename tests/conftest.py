@@ -19,9 +19,9 @@ ROOT = Path(__file__).parent.parent
 
 
 def pytest_generate_tests(metafunc):
-    """A test with an argument `case` runs for every family under every latent structure."""
+    """A test with an argument `case` runs for every family under every latent structure, or for its module's cases."""
     if "case" in metafunc.fixturenames:
-        metafunc.parametrize("case", CASES, ids=lambda case: case.name)
+        metafunc.parametrize("case", getattr(metafunc.module, "CASES", CASES), ids=lambda case: case.name)
 
 
 @pytest.fixture

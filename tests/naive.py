@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from math import lgamma, log
 from typing import NamedTuple
 
 import numpy as np
@@ -34,17 +35,15 @@ def log_prob(x, mean, covariance):
     return -0.5 * (len(x) * np.log(2 * np.pi) + log_determinant + d @ np.linalg.solve(covariance, d))
 
 
+def joint(X, weights, component_log_prob):
+    """log of weight * density, (N, K), for a function of a row and a component."""
+    return np.array([[np.log(w) + component_log_prob(x, k) for k, w in enumerate(weights)] for x in X])
+
+
 def log_joint(X, weights, means, covariances, covariance_type):
-    """log of weight * density, (N, K)."""
-    return np.array(
-        [
-            [
-                np.log(weights[k]) + log_prob(x, means[k], covariance_matrix(covariance_type, covariances, k, len(x)))
-                for k in range(len(weights))
-            ]
-            for x in X
-        ]
-    )
+    """The same for normal distributions."""
+    matrices = [covariance_matrix(covariance_type, covariances, k, len(mean)) for k, mean in enumerate(means)]
+    return joint(X, weights, lambda x, k: log_prob(x, means[k], matrices[k]))
 
 
 def log_likelihood(joint):
@@ -61,7 +60,12 @@ def e_step(X, row_weight, weights, means, covariances, covariance_type):
     """Expected statistics about the current means; `sxx` is always (K, D, D)."""
     X = np.asarray(X, dtype=np.float64)
     joint = log_joint(X, weights, means, covariances, covariance_type)
-    resp = responsibilities(joint) * row_weight[:, None]
+    stats = moments(X, responsibilities(joint) * row_weight[:, None], means)
+    return stats._replace(loglik=float(row_weight @ log_likelihood(joint)))
+
+
+def moments(X, resp, means):
+    """Moments about the means of rows with responsibilities (N, K); `sxx` is always (K, D, D)."""
     n_components, n_features = means.shape
     sx = np.zeros((n_components, n_features))
     sxx = np.zeros((n_components, n_features, n_features))
@@ -70,7 +74,7 @@ def e_step(X, row_weight, weights, means, covariances, covariance_type):
             d = x - means[k]
             sx[k] += r[k] * d
             sxx[k] += r[k] * np.outer(d, d)
-    return NaiveStats(float(row_weight @ log_likelihood(joint)), resp.sum(axis=0), sx, sxx)
+    return NaiveStats(0.0, resp.sum(axis=0), sx, sxx)
 
 
 def reduce_scatter(sxx, covariance_type):
@@ -205,21 +209,58 @@ def log_prob_of_paths(log_emission, startprob, transmat):
     return np.array(values)
 
 
-def sequences_e_step(X, lengths, weights, params, covariance_type):
-    """Expected statistics of sequences with weights (S,), about the current means; `sxx` is (K, D, D)."""
-    latent, family = params.latent, params.family
-    start, transitions = np.zeros(latent.startprob.size), np.zeros(latent.transmat.shape)
-    loglik, smoothed = 0.0, []
-    ones = np.ones(latent.startprob.size)
-    for weight, rows in zip(weights, np.split(X, np.cumsum(lengths)[:-1]), strict=True):
-        emission = log_joint(rows, ones, family.means, family.covariances, covariance_type)
-        one = chain(emission, latent.startprob, latent.transmat)
-        loglik += weight * one.loglik.sum()
-        start += weight * one.smoothed[0]
-        transitions += weight * one.transitions
-        smoothed.append(weight * one.smoothed)
-    resp = np.concatenate(smoothed)
-    offsets = X[:, None, :] - family.means
-    sx = np.einsum("nk,nkd->kd", resp, offsets)
-    sxx = np.einsum("nk,nkd,nke->kde", resp, offsets, offsets)
-    return NaiveStats(loglik, resp.sum(axis=0), sx, sxx), start, transitions
+def chains(X, lengths, params, log_prob):
+    """What a chain says of each sequence; `log_prob` is that of a row under a component."""
+    ones = np.ones(params.startprob.size)
+    parts = np.split(X, np.cumsum(lengths)[:-1])
+    return [chain(joint(rows, ones, log_prob), params.startprob, params.transmat) for rows in parts]
+
+
+# Columns of counts, binary values, positive numbers and categories: log-densities of one value, in nats.
+
+
+def poisson(x, mean):
+    return x * log(mean) - mean - lgamma(x + 1)
+
+
+def bernoulli(x, p):
+    return log(p) if x == 1 else log(1 - p)
+
+
+def exponential(x, mean):
+    return -x / mean - log(mean)
+
+
+def normal(x, mean, variance):
+    return -0.5 * (log(2 * np.pi * variance) + (x - mean) ** 2 / variance)
+
+
+def categorical(x, p):
+    return log(p[int(x)])
+
+
+def multinomial(row, p):
+    return lgamma(sum(row) + 1) + sum(x * log(q) - lgamma(x + 1) for x, q in zip(row, p, strict=True))
+
+
+def column_stats(X, resp, params, exposure):
+    """Expected statistics of columns of all forms, by name, from responsibilities (N, K) and exposures (N,)."""
+    totals = {
+        "n": np.zeros(resp.shape[1]),
+        "exposure": np.zeros(resp.shape[1]),
+        "sums": np.zeros_like(params.slope),
+        "codes": np.zeros_like(params.probabilities),
+        "sx": np.zeros_like(params.variances),
+        "sxx": np.zeros_like(params.variances),
+    }
+    for x, r, e in zip(X, resp, exposure, strict=True):
+        for k in range(len(r)):
+            d = x[params.squared] - params.means[k, params.squared]
+            totals["n"][k] += r[k]
+            totals["exposure"][k] += r[k] * e
+            totals["sums"][k] += r[k] * x[params.linear]
+            totals["sx"][k] += r[k] * d
+            totals["sxx"][k] += r[k] * d**2
+            for column, first in zip(params.coded, params.first_code[:-1], strict=True):
+                totals["codes"][k, first + int(x[column])] += r[k]
+    return totals

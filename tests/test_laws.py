@@ -69,6 +69,8 @@ def test_scaling_is_linear(case, model):
 
 @pytest.mark.parametrize(("n_components", "n_features"), SIZES)
 def test_statistics_about_different_pivots_add_up(case, n_components, n_features):
+    if not case.observed.has_pivots:
+        pytest.skip("the statistics have no pivots")
     model = case.model(n_components, n_features)
     params = case.params(model)
     X = case.rows(model, 700, seed=0)
@@ -218,6 +220,9 @@ def test_given_responsibilities_count_as_posteriors(case, model):
 @pytest.mark.parametrize(("scale", "offset"), [(1e-3, 1e9), (1e6, -1e9), (1e-150, 0.0), (1e140, 0.0), (-2.0, 1.0)])
 def test_shift_and_scale_equivariance(case, scale, offset):
     """EM on a x + b follows EM on x, to the resolution that float64 leaves the data at the offset."""
+    moves = case.observed.moves
+    if not moves or (moves == "scale" and (offset != 0.0 or scale < 0.0)):
+        pytest.skip("the family does not go along")
     model = case.model(3, 2)
     X = np.round(case.rows(model, 2000) * 2**10) / 2**10
     resolution = 8 * np.finfo(float).eps * (abs(offset) / abs(scale) + 10)
@@ -238,9 +243,10 @@ def test_shift_and_scale_equivariance(case, scale, offset):
     tolerance = max(1e-9, 100 * resolution)
     assert_close(moved.latent, base.latent, rtol=tolerance)
     np.testing.assert_allclose((moved.family.means - offset) / scale, base.family.means, atol=tolerance)
-    np.testing.assert_allclose(
-        moved.family.covariances / scale / scale, base.family.covariances, rtol=tolerance, atol=tolerance
-    )
+    if moves == "affine":
+        np.testing.assert_allclose(
+            moved.family.covariances / scale / scale, base.family.covariances, rtol=tolerance, atol=tolerance
+        )
     jacobian = X.shape[1] * np.log(abs(scale))
     assert moved_stats.objective + jacobian == pytest.approx(base_stats.objective, abs=tolerance)
 
@@ -249,8 +255,9 @@ def test_the_objective_never_falls(case):
     for seed in range(5):
         model = case.model(4, 3)
         X = case.rows(model, 500, seed)
-        # A floor that moves with the data, which there is without this one, is no constraint of the maximum.
-        model = replace(model, family=replace(model.family, variance_floor=1e-6 * X.var(axis=0)))
+        if case.observed.moves == "affine":
+            # A floor that moves with the parameters, as without this one, is no constraint of the maximum.
+            model = replace(model, family=replace(model.family, variance_floor=1e-6 * X.var(axis=0)))
         params = case.params(model, seed + 100)
         objective = []
         for _ in range(40):

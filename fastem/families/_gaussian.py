@@ -25,7 +25,41 @@ class _MomentFields(NamedTuple):
     pivot: np.ndarray
 
 
-class PivotedMoments(Additive, _MomentFields):
+class Pivoted(Additive):
+    """Mix-in for statistics whose fields `n`, `sx` and `sxx` are moments about their field `pivot`."""
+
+    __slots__ = ()
+    shared = ("pivot",)
+    n: Any
+    sx: Any
+    sxx: Any
+    pivot: Any
+
+    @staticmethod
+    def spread(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """The family's form of the outer product a b' of rows a, b (K, D)."""
+        raise NotImplementedError
+
+    def about(self, pivot: np.ndarray) -> Self:
+        """The same moments about another pivot (K, D)."""
+        shift = self.pivot - pivot
+        n_shift = self.n[:, None] * shift
+        sxx = self.sxx + self.spread(self.sx, shift) + self.spread(shift, self.sx) + self.spread(n_shift, shift)
+        record: Any = self
+        return record._replace(sx=self.sx + n_shift, sxx=sxx, pivot=pivot)
+
+    def aligned(self, other: Self) -> Self:
+        return self if np.array_equal(self.pivot, other.pivot) else self.about(other.pivot)
+
+    def __add__(self, other: Self) -> Self:  # type: ignore[override]
+        if np.array_equal(self.pivot, other.pivot):
+            return super().__add__(other)
+        heavier = (np.abs(self.n) >= np.abs(other.n))[:, None]
+        pivot = np.where(heavier, self.pivot, other.pivot)
+        return Additive.__add__(self.about(pivot), other.about(pivot))
+
+
+class PivotedMoments(Pivoted, _MomentFields):
     """Moments of the rows of each component, about a pivot near them.
 
     Shapes::
@@ -41,29 +75,6 @@ class PivotedMoments(Additive, _MomentFields):
     """
 
     __slots__ = ()
-    shared = ("pivot",)
-
-    @staticmethod
-    def spread(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """The family's form of the outer product a b' of rows a, b (K, D)."""
-        raise NotImplementedError
-
-    def about(self, pivot: np.ndarray) -> Self:
-        """The same moments about another pivot (K, D)."""
-        shift = self.pivot - pivot
-        n_shift = self.n[:, None] * shift
-        sxx = self.sxx + self.spread(self.sx, shift) + self.spread(shift, self.sx) + self.spread(n_shift, shift)
-        return self._replace(sx=self.sx + n_shift, sxx=sxx, pivot=pivot)
-
-    def aligned(self, other: Self) -> Self:
-        return self if np.array_equal(self.pivot, other.pivot) else self.about(other.pivot)
-
-    def __add__(self, other: Self) -> Self:  # type: ignore[override]
-        if np.array_equal(self.pivot, other.pivot):
-            return super().__add__(other)
-        heavier = (np.abs(self.n) >= np.abs(other.n))[:, None]
-        pivot = np.where(heavier, self.pivot, other.pivot)
-        return Additive.__add__(self.about(pivot), other.about(pivot))
 
 
 class CentralMoments(NamedTuple):

@@ -1,0 +1,47 @@
+"""Binary columns: independent Bernoulli distributions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit, logit
+
+from fastem.families._columns import ColumnParams, Columns, ColumnStats, column_params
+
+# Nearer to zero or one no probability comes: its complement would be zero to rounding.
+_LEAST = 0.5 * float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True, eq=False)
+class Bernoulli(Columns):
+    """Zeros and ones, latent class analysis of binary items.
+
+    See Also
+    --------
+    scipy.stats.bernoulli
+    """
+
+    def params(self, values: np.ndarray) -> ColumnParams:
+        """Parameters from probabilities of ones (K, D)."""
+        p = np.clip(values, _LEAST, 1.0 - _LEAST)
+        return column_params(p, base=np.log1p(-p).sum(axis=1), linear=np.arange(self.n_features), slope=logit(p))
+
+    def estimate(self, stats: ColumnStats) -> np.ndarray:
+        """Shares of ones."""
+        return stats.sums / stats.n[:, None]
+
+    def log_values(self, values: np.ndarray) -> np.ndarray:
+        return logit(values)
+
+    def exp_values(self, coordinates: np.ndarray) -> np.ndarray:
+        return expit(coordinates)
+
+    def outside(self, X: np.ndarray) -> np.ndarray:
+        return (X != 0) & (X != 1)
+
+    def support(self, column: int) -> str:
+        return "0 or 1"
+
+    def sample(self, params: ColumnParams, component: int, n_rows: int, random: np.random.Generator) -> np.ndarray:
+        return (random.random((n_rows, self.n_features)) < params.means[component]).astype(np.float64)

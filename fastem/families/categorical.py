@@ -1,0 +1,87 @@
+"""Columns of categories, in codes 0, 1, 2, …: latent class analysis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+
+from fastem.families._columns import TINY, ColumnParams, Columns, ColumnStats, column_params
+
+
+@dataclass(frozen=True, eq=False)
+class Categorical(Columns):
+    """Independent categorical distributions.
+
+    Parameters
+    ----------
+    n_categories : int or (D,) integer ndarray
+        Number of categories of each column; its codes are the integers below.
+
+    Notes
+    -----
+    The probabilities of all columns stand side by side, in lines of as many as there are categories in all.
+    """
+
+    n_categories: Any = 2
+
+    @property
+    def first_code(self) -> np.ndarray:
+        """Where the categories of each column begin, (D + 1,)."""
+        sizes = np.broadcast_to(np.asarray(self.n_categories, dtype=np.int64), (self.n_features,))
+        return np.concatenate([[0], np.cumsum(sizes)])
+
+    def params(self, values: np.ndarray) -> ColumnParams:
+        """Parameters from probabilities (K, S), in any scale for each column."""
+        first = self.first_code
+        values = np.maximum(values, TINY)
+        probabilities = values / np.repeat(np.add.reduceat(values, first[:-1], axis=1), np.diff(first), axis=1)
+        probabilities = np.maximum(probabilities, TINY)
+        return column_params(
+            np.zeros((self.n_components, self.n_features)),
+            coded=np.arange(self.n_features),
+            first_code=first,
+            probabilities=probabilities,
+            log_probabilities=np.log(probabilities),
+        )
+
+    def values_of(self, params: ColumnParams) -> np.ndarray:
+        return params.probabilities
+
+    def estimate(self, stats: ColumnStats) -> np.ndarray:
+        """Shares of the categories."""
+        return stats.codes / stats.n[:, None]
+
+    def exp_values(self, coordinates: np.ndarray) -> np.ndarray:
+        first = self.first_code
+        highest = np.maximum.reduceat(coordinates, first[:-1], axis=1)
+        return np.exp(coordinates - np.repeat(highest, np.diff(first), axis=1))
+
+    def first_look(self, centre: np.ndarray) -> ColumnParams:
+        return self.params(np.ones((self.n_components, self.first_code[-1])))
+
+    def scaled_to(self, stats: ColumnStats, floor_ratio: float = 0.0) -> Self:
+        if self.prior_weight == 0.0 or self.prior_mean is not None:
+            return self
+        return replace(self, prior_mean=self.estimate(stats)[0])
+
+    def constraints(self) -> dict[str, np.ndarray]:
+        return {**super().constraints(), "n_categories": np.diff(self.first_code)}
+
+    def n_parameters(self) -> int:
+        return self.n_components * int(self.first_code[-1] - self.n_features)
+
+    def outside(self, X: np.ndarray) -> np.ndarray:
+        return (X < 0) | (np.diff(self.first_code) <= X) | (np.floor(X) != X)
+
+    def support(self, column: int) -> str:
+        return f"a code, an integer from 0 to {np.diff(self.first_code)[column] - 1}"
+
+    def sample(self, params: ColumnParams, component: int, n_rows: int, random: np.random.Generator) -> np.ndarray:
+        first = self.first_code
+        X = np.empty((n_rows, self.n_features))
+        for j in range(self.n_features):
+            p = params.probabilities[component, first[j] : first[j + 1]]
+            X[:, j] = random.choice(p.size, size=n_rows, p=p / p.sum())
+        return X

@@ -1,0 +1,65 @@
+"""Rows of counts, multinomial given their total, such as words in a document."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastem.families._column_blocks import TOTAL_EXPOSURE
+from fastem.families._columns import TINY, ColumnParams, Columns, ColumnStats, column_params
+
+
+@dataclass(frozen=True, eq=False)
+class Multinomial(Columns):
+    """Multinomial counts: the total of each row is taken as given.
+
+    Parameters
+    ----------
+    n_trials : int
+        Total of the rows that are drawn.
+
+    Notes
+    -----
+    Given their total, independent Poisson counts are multinomial. So a row's total is the exposure of its counts.
+
+    See Also
+    --------
+    scipy.stats.multinomial
+    """
+
+    n_trials: int = 1
+
+    def params(self, values: np.ndarray) -> ColumnParams:
+        """Parameters from probabilities (K, D), in any scale."""
+        values = np.maximum(values, TINY)
+        probabilities = np.maximum(values / values.sum(axis=1, keepdims=True), TINY)
+        counted = np.arange(self.n_features)
+        return column_params(
+            probabilities,
+            linear=counted,
+            slope=np.log(probabilities),
+            counted=counted,
+            total=probabilities.sum(axis=1),
+            exposure=np.array([TOTAL_EXPOSURE]),
+        )
+
+    def estimate(self, stats: ColumnStats) -> np.ndarray:
+        """Shares of the columns; equal ones for a component whose rows are all empty."""
+        return np.where(stats.exposure[:, None] > 0, stats.sums, 1.0)
+
+    def exp_values(self, coordinates: np.ndarray) -> np.ndarray:
+        return np.exp(coordinates - coordinates.max(axis=1, keepdims=True))
+
+    def n_parameters(self) -> int:
+        return self.n_components * (self.n_features - 1)
+
+    def outside(self, X: np.ndarray) -> np.ndarray:
+        return (X < 0) | (np.floor(X) != X)
+
+    def support(self, column: int) -> str:
+        return "a count, an integer from 0 up"
+
+    def sample(self, params: ColumnParams, component: int, n_rows: int, random: np.random.Generator) -> np.ndarray:
+        p = params.means[component]
+        return random.multinomial(self.n_trials, p / p.sum(), n_rows).astype(np.float64)

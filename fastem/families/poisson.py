@@ -1,0 +1,72 @@
+"""Counts with Poisson distributions, independent across columns; each row may have an exposure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastem.families._column_blocks import NO_EXPOSURE
+from fastem.families._columns import HUGE, TINY, ColumnParams, Columns, ColumnStats, column_params
+
+
+@dataclass(frozen=True, eq=False)
+class Poisson(Columns):
+    """Poisson counts.
+
+    Parameters
+    ----------
+    exposure : bool
+        Whether the last column of X is the exposure of the row (time at risk, area, population; positive), by which
+        the rates are multiplied. An offset in nats is the logarithm of an exposure. The column is no observation:
+        it has no density, and a row that is drawn has exposure one.
+
+    See Also
+    --------
+    scipy.stats.poisson
+    """
+
+    exposure: bool = False
+
+    @property
+    def _n_counts(self) -> int:
+        return self.n_features - self.exposure
+
+    def params(self, values: np.ndarray) -> ColumnParams:
+        """Parameters from means (K, D): rates, for one unit of exposure; that of an exposure itself is one."""
+        rates = np.clip(values[:, : self._n_counts], TINY, HUGE)
+        ones = np.ones((self.n_components, self.n_features - self._n_counts))
+        counted = np.arange(self._n_counts)
+        return column_params(
+            np.concatenate([rates, ones], axis=1),
+            linear=counted,
+            slope=np.log(rates),
+            counted=counted,
+            total=rates.sum(axis=1),
+            exposure=np.array([self._n_counts if self.exposure else NO_EXPOSURE]),
+        )
+
+    def values_of(self, params: ColumnParams) -> np.ndarray:
+        """Rates (K, number of counts)."""
+        return params.means[:, : self._n_counts]
+
+    def estimate(self, stats: ColumnStats) -> np.ndarray:
+        """Counts per unit of exposure."""
+        return stats.sums / stats.exposure[:, None]
+
+    def n_parameters(self) -> int:
+        return self.n_components * self._n_counts
+
+    def outside(self, X: np.ndarray) -> np.ndarray:
+        wrong = (X < 0) | (np.floor(X) != X)
+        if self.exposure:
+            wrong[:, -1] = X[:, -1] <= 0
+        return wrong
+
+    def support(self, column: int) -> str:
+        return "a positive exposure" if column == self._n_counts else "a count, an integer from 0 up"
+
+    def sample(self, params: ColumnParams, component: int, n_rows: int, random: np.random.Generator) -> np.ndarray:
+        X = np.ones((n_rows, self.n_features))
+        X[:, : self._n_counts] = random.poisson(params.means[component, : self._n_counts], (n_rows, self._n_counts))
+        return X

@@ -1,0 +1,244 @@
+"""Mixed data: independent columns of different families."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from fastem.families._columns import (
+    NO_EXPOSURE,
+    ColumnParams,
+    ColumnStats,
+    column_params,
+    column_stats_of,
+    zero_column_stats,
+)
+from fastem.families.gaussian_diag import GaussianDiag, GaussianDiagStats
+from fastem.stats import Rescue
+
+# Fields of the parameters that hold numbers of columns, and lines of numbers for each component.
+_LISTS = ("linear", "counted", "squared", "coded")
+_TABLES = ("slope", "variances", "inverse_sd", "probabilities", "log_probabilities")
+
+
+class Part(NamedTuple):
+    """A family, and the columns of X that it describes, in its order."""
+
+    family: Any
+    columns: np.ndarray
+
+
+class _Share(NamedTuple):
+    """A part, and which of the linear and squared columns and of the categories of the whole are its own."""
+
+    family: Any
+    columns: np.ndarray
+    linear: slice
+    squared: slice
+    codes: slice
+
+
+@dataclass(frozen=True, eq=False)
+class Product:
+    """Columns of different families, independent given the component.
+
+    Parameters
+    ----------
+    parts : tuple of Part
+        Their families are `GaussianDiag` and families of independent columns, with the same number of components.
+        Each column belongs to one part. Counts that have an exposure are the only counts.
+
+    Notes
+    -----
+    The parts keep their own arithmetic: a product sends to each of them its columns. All products run on the
+    compiled pass of the families of independent columns.
+    """
+
+    parts: tuple[Part, ...]
+
+    def __post_init__(self) -> None:
+        columns = np.sort(np.concatenate([part.columns for part in self.parts]))
+        if not np.array_equal(columns, np.arange(columns.size)):
+            raise ValueError(f"each column must belong to one part, got the columns {columns.tolist()}")
+        patterns = [_pattern(part) for part in self.parts]
+        counts = [pattern for pattern in patterns if pattern.counted.size]
+        if len(counts) > 1 and any(pattern.exposure[0] != NO_EXPOSURE for pattern in counts):
+            raise ValueError("counts with an exposure, or of a known total, must be the only counts of a product")
+        # In the records of parameters counts come last.
+        order = sorted(range(len(patterns)), key=lambda index: patterns[index].counted.size > 0)
+        object.__setattr__(self, "parts", tuple(self.parts[index] for index in order))
+
+    @property
+    def n_components(self) -> int:
+        return self.parts[0].family.n_components
+
+    @property
+    def n_features(self) -> int:
+        return sum(part.columns.size for part in self.parts)
+
+    # Records of the whole, and those of the parts.
+
+    def _shares(self) -> Iterator[_Share]:
+        patterns = [_pattern(part) for part in self.parts]
+        sizes = np.array([(p.linear.size, p.squared.size, p.probabilities.shape[1]) for p in patterns])
+        ends = np.cumsum(sizes, axis=0)
+        for part, begin, end in zip(self.parts, ends - sizes, ends, strict=True):
+            yield _Share(*part, *(slice(a, b) for a, b in zip(begin.tolist(), end.tolist(), strict=True)))
+
+    def _joined(self, parts_params: list[Any]) -> ColumnParams:
+        columns = [part.columns for part in self.parts]
+        all_params = [_as_columns(params) for params in parts_params]
+        means = np.empty((self.n_components, self.n_features))
+        for own, params in zip(columns, all_params, strict=True):
+            means[:, own] = params.means
+
+        def placed(name: str) -> np.ndarray:
+            return np.concatenate([own[getattr(p, name)] for own, p in zip(columns, all_params, strict=True)])
+
+        def beside(name: str) -> np.ndarray:
+            return np.concatenate([getattr(p, name) for p in all_params], axis=1)
+
+        begins = accumulate((p.probabilities.shape[1] for p in all_params), initial=0)
+        first_codes = [p.first_code[:-1] + begin for p, begin in zip(all_params, begins, strict=False)]
+        own, last = columns[-1], all_params[-1]
+        place = last.exposure[0]
+        return column_params(
+            means,
+            base=sum(p.base for p in all_params),
+            total=sum(p.total for p in all_params),
+            exposure=np.array([own[place] if place >= 0 else place]),
+            first_code=np.array([*np.concatenate(first_codes), sum(p.probabilities.shape[1] for p in all_params)]),
+            **{name: placed(name) for name in _LISTS},
+            **{name: beside(name) for name in _TABLES},
+        )
+
+    def params_of(self, params: ColumnParams) -> list[Any]:
+        """Parameters of each of `parts`."""
+        parts = []
+        for family, columns, _, squared, codes in self._shares():
+            means = np.ascontiguousarray(params.means[:, columns])
+            if isinstance(family, GaussianDiag):
+                parts.append(family.params(means, np.ascontiguousarray(params.variances[:, squared])))
+            else:
+                parts.append(family.params(params.probabilities[:, codes] if codes.stop > codes.start else means))
+        return parts
+
+    def _stats_of(self, stats: ColumnStats) -> list[Any]:
+        """Statistics of each part."""
+        parts: list[Any] = []
+        for family, _, linear, squared, codes in self._shares():
+            moments = (stats.sx[:, squared], stats.sxx[:, squared], stats.pivot[:, squared])
+            if isinstance(family, GaussianDiag):
+                parts.append(GaussianDiagStats(stats.n, *moments))
+            else:
+                parts.append(
+                    ColumnStats(stats.n, stats.exposure, stats.sums[:, linear], stats.codes[:, codes], *moments)
+                )
+        return parts
+
+    # What a family says of itself.
+
+    def params(self, parts_params: list[Any]) -> ColumnParams:
+        """Parameters from those of each of `parts`, in their order."""
+        return self._joined(parts_params)
+
+    def first_look(self, centre: np.ndarray) -> ColumnParams:
+        """Parameters to gather first statistics with: every component at `centre` (D,)."""
+        return self._joined([part.family.first_look(centre[part.columns]) for part in self.parts])
+
+    def zero_stats_like(self, params: ColumnParams) -> ColumnStats:
+        """An empty record for the statistics of an E-step at these parameters."""
+        return zero_column_stats(params)
+
+    def stats_of(self, params: ColumnParams, n: np.ndarray) -> ColumnStats:
+        """Statistics of `n` (K,) rows of the components, of which an M-step makes these parameters."""
+        return column_stats_of(params, n)
+
+    def m_step(self, stats: ColumnStats) -> tuple[ColumnParams, list[Rescue]]:
+        """Each part's M-step on its own columns; a component that is empty is told once."""
+        params: list[Any] = []
+        rescues: list[Rescue] = []
+        for part, part_stats in zip(self.parts, self._stats_of(stats), strict=True):
+            part_params, part_rescues = part.family.m_step(part_stats)
+            params.append(part_params)
+            told = {(rescue.component, rescue.cause) for rescue in rescues}
+            rescues += [rescue for rescue in part_rescues if (rescue.component, rescue.cause) not in told]
+        return self._joined(params), rescues
+
+    def n_parameters(self) -> int:
+        """Number of free parameters."""
+        return sum(part.family.n_parameters() for part in self.parts)
+
+    def outside(self, X: np.ndarray) -> np.ndarray:
+        """Which values of X (N, D) no row can have, (N, D) bool; all are finite."""
+        wrong = np.zeros(X.shape, dtype=bool)
+        for family, columns in self.parts:
+            if hasattr(family, "outside"):
+                wrong[:, columns] = family.outside(X[:, columns])
+        return wrong
+
+    def support(self, column: int) -> str:
+        """What a value of the column must be, in words."""
+        family, columns = next(part for part in self.parts if column in part.columns)
+        return family.support(int(np.flatnonzero(columns == column)[0]))
+
+    def sample(self, params: ColumnParams, component: int, n_rows: int, random: np.random.Generator) -> np.ndarray:
+        """Draw rows (n_rows, D) of one component."""
+        X = np.empty((n_rows, self.n_features))
+        for part, part_params in zip(self.parts, self.params_of(params), strict=True):
+            X[:, part.columns] = part.family.sample(part_params, component, n_rows, random)
+        return X
+
+    def scaled_to(self, stats: ColumnStats, floor_ratio: float = 1e-10) -> Self:
+        """This family with what its parts take from data of the given one-component statistics."""
+        single = zip(self.parts, self._stats_of(stats), strict=True)
+        return replace(self, parts=tuple(Part(f.scaled_to(own, floor_ratio), c) for (f, c), own in single))
+
+    def constraints(self) -> dict[str, np.ndarray]:
+        """What `scaled_to` learnt from the data, by the number of the part and its name."""
+        return {
+            f"{index}.{name}": value
+            for index, part in enumerate(self.parts)
+            for name, value in part.family.constraints().items()
+        }
+
+    def constrained(self, constraints: dict[str, Any]) -> Self:
+        """This family with what another one of the same parts learnt."""
+        parts = []
+        for index, (family, columns) in enumerate(self.parts):
+            prefix = f"{index}."
+            own = {name.removeprefix(prefix): v for name, v in constraints.items() if name.startswith(prefix)}
+            parts.append(Part(replace(family, **own), columns))
+        return replace(self, parts=tuple(parts))
+
+    def coordinates(self, params: ColumnParams) -> np.ndarray:
+        """Unconstrained coordinates (P,) of the parameters: those of each part."""
+        parts_params = self.params_of(params)
+        return np.concatenate([p.family.coordinates(own) for p, own in zip(self.parts, parts_params, strict=True)])
+
+    def at_coordinates(self, vector: np.ndarray) -> ColumnParams:
+        """Parameters from coordinates (P,)."""
+        params, begin = [], 0
+        for part in self.parts:
+            size = part.family.coordinates(part.family.first_look(np.ones(part.columns.size))).size
+            params.append(part.family.at_coordinates(vector[begin : begin + size]))
+            begin += size
+        return self._joined(params)
+
+
+def _as_columns(params: Any) -> ColumnParams:
+    """Parameters of a part as the compiled pass reads them."""
+    if isinstance(params, ColumnParams):
+        return params
+    means, variances, inverse_sd, log_norm = params
+    squared = np.arange(means.shape[1])
+    return column_params(means, base=log_norm, squared=squared, variances=variances, inverse_sd=inverse_sd)
+
+
+def _pattern(part: Part) -> ColumnParams:
+    """Any parameters of a part: they tell its forms of columns."""
+    return _as_columns(part.family.first_look(np.ones(part.columns.size)))
