@@ -8,15 +8,21 @@ import re
 import shlex
 import subprocess
 import sys
+import types
 
+import numpy as np
 import pytest
 
+from fastem.sources import Chunk
+from tests import naive
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
 
 
-@pytest.mark.parametrize("module", ["fastem.estimators.gaussian_mixture", "fastem.plotting"])
+@pytest.mark.parametrize(
+    "module", ["fastem.estimators.gaussian_mixture", "fastem.estimators.gaussian_hmm", "fastem.plotting"]
+)
 def test_examples_of_docstrings(module, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = doctest.testmod(importlib.import_module(module))
@@ -52,6 +58,48 @@ def test_the_page_on_streaming(tmp_path, monkeypatch):
         assert program == "fastem"
         subprocess.run([sys.executable, "-m", "fastem", *arguments], check=True, capture_output=True)
     assert (tmp_path / "labels.parquet").exists()
+
+
+def run_page(name):
+    """The names that the Python blocks of a page leave behind."""
+    page = (ROOT / "docs" / name).read_text()
+    names = {"__name__": "page"}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(block, name, "exec"), names)
+    return names
+
+
+def test_the_page_on_sequences(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = run_page("hmm.md")
+    order = names["hmm"].means_[:, 0].argsort()
+    assert names["hmm"].means_[order] == pytest.approx(names["truth"].means_, abs=0.15)
+    assert names["states"].shape == (3501,)
+    assert names["forecast"].shape == (4, 2)
+    assert names["smoothed"].sum(axis=1) == pytest.approx(1.0)
+
+
+def test_the_page_on_a_family_of_ones_own(monkeypatch):
+    # A NamedTuple and numba look for the module that a class or function is of.
+    monkeypatch.setitem(sys.modules, "page", types.ModuleType("page"))
+    names = run_page("user_families.md")
+    found, truth = names["result"].params, names["truth"]
+    assert names["result"].reason == "converged"
+    assert found.family.heads == pytest.approx(truth.family.heads, abs=0.02)
+    assert found.latent.transmat == pytest.approx(truth.latent.transmat, abs=0.015)
+    assert (names["path"] == names["states"]).mean() > 0.9
+    # Against loops over rows: the chain's own twin, and a mixture by hand.
+    X, model = names["X"][:300], names["chain"]
+    emission = np.log(np.where(X > 0.5, truth.family.heads, 1 - truth.family.heads))
+    expected = naive.chain(emission, truth.latent.startprob, truth.latent.transmat)
+    smoothed = np.empty((300, 2))
+    model.posterior(truth, X, smoothed)
+    assert smoothed == pytest.approx(expected.smoothed, abs=1e-12)
+    stats = model.e_step(truth, Chunk(X, None, 0))
+    assert stats.latent.transitions == pytest.approx(expected.transitions, rel=1e-12)
+    assert stats.family.heads == pytest.approx(expected.smoothed.T @ X[:, 0], rel=1e-12)
+    share = names["X"].mean()
+    assert names["stats"].objective == pytest.approx(share * np.log(0.45) + (1 - share) * np.log(0.55), rel=1e-12)
 
 
 def test_the_readme_has_two_commands_of_one_line():

@@ -318,7 +318,7 @@ class BaseHMM(BaseMixture):
         """
         return float(self._scored(X, lengths, "log_prob")[0].sum())
 
-    def score_samples(self, X: Any, lengths: Any = None) -> tuple[float, np.ndarray]:
+    def score_samples(self, X: Any, lengths: Any = None) -> tuple[float, np.ndarray]:  # type: ignore[override]
         """Log-likelihood of all sequences together, and the smoothed probabilities of the states.
 
         Parameters

@@ -11,16 +11,21 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastem._jit import telling
 from fastem.estimators._running import REMEDY
+from fastem.estimators.gaussian_hmm import GaussianHMM
 from fastem.estimators.gaussian_mixture import FAMILIES, GaussianMixture
 from fastem.reach import MIN_COMPONENTS
+from fastem.units import UNIT_ROWS
 
 _ROWS = np.array([[0.0], [1.0], [3.0]])
 # Components that are many and far apart have kernels of their own, which leave some of them out.
 _MANY_LABELS = np.repeat(np.arange(MIN_COMPONENTS), 2)
 _MANY_ROWS = 1e3 * _MANY_LABELS[:, None] + np.tile([0.0, 1.0], MIN_COMPONENTS)[:, None]
 
+# A sequence of several units has messages to find.
+_LONG = np.tile(_ROWS, (UNIT_ROWS, 1))
 
-def warmup(families: Sequence[str] = tuple(FAMILIES), *, verbose: bool = False) -> None:
+
+def warmup(families: Sequence[str] = tuple(FAMILIES), *, hmm: bool = False, verbose: bool = False) -> None:
     """Compile the kernels that fit and score, and keep them on disk.
 
     Otherwise the first fit and the first prediction of each covariance type on a machine wait some seconds for
@@ -30,6 +35,8 @@ def warmup(families: Sequence[str] = tuple(FAMILIES), *, verbose: bool = False) 
     ----------
     families : sequence of {"full", "tied", "diag", "spherical"}, or one of them
         Covariance types, by default all.
+    hmm : bool, default False
+        Also those of hidden Markov models.
     verbose : bool, default False
         Print how long each one took.
 
@@ -59,7 +66,7 @@ def warmup(families: Sequence[str] = tuple(FAMILIES), *, verbose: bool = False) 
     unknown = [name for name in names if name not in FAMILIES]
     if unknown:
         raise ValueError(f"There is no family {', '.join(map(repr, unknown))}. Choose among {', '.join(FAMILIES)}.")
-    directories = [directory for name in names for directory in _warm(name, verbose)]
+    directories = [directory for name in names for directory in _warm(name, hmm, verbose)]
     if None in directories:
         warnings.warn(
             f"The kernels serve this process only, since no directory can keep them; {REMEDY}.",
@@ -68,7 +75,7 @@ def warmup(families: Sequence[str] = tuple(FAMILIES), *, verbose: bool = False) 
         )
 
 
-def _warm(covariance_type: str, verbose: bool) -> list[str | None]:
+def _warm(covariance_type: str, hmm: bool, verbose: bool) -> list[str | None]:
     """Compile what is not on disk; the directory of each kernel that was compiled."""
     compiled: list[str | None] = []
     if verbose:
@@ -80,6 +87,9 @@ def _warm(covariance_type: str, verbose: bool) -> list[str | None]:
         few.fit(_ROWS).predict(_ROWS)
         many = GaussianMixture(MIN_COMPONENTS, covariance_type=covariance_type, init_params=_MANY_LABELS, max_iter=1)
         many.fit(_MANY_ROWS).predict(_MANY_ROWS)
+        if hmm:
+            chain = GaussianHMM(2, covariance_type, n_iter=1, random_state=0)
+            chain.fit(_LONG).predict(_LONG)
     if verbose:
         found = "" if compiled else ", found on disk"
         print(f"{time.perf_counter() - start:.1f} s{found}", flush=True)
