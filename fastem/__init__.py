@@ -6,10 +6,39 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fastem.estimators import GaussianHMM, GaussianMixture, load, warmup
+    from fastem.estimators import (
+        HMM,
+        BernoulliMixture,
+        CategoricalHMM,
+        CategoricalMixture,
+        ExponentialMixture,
+        GaussianHMM,
+        GaussianMixture,
+        Mixture,
+        MultinomialMixture,
+        PoissonHMM,
+        PoissonMixture,
+        load,
+        warmup,
+    )
     from fastem.sources import open_source
 
-__all__ = ["GaussianHMM", "GaussianMixture", "load", "open_source", "warmup"]
+__all__ = [
+    "HMM",
+    "BernoulliMixture",
+    "CategoricalHMM",
+    "CategoricalMixture",
+    "ExponentialMixture",
+    "GaussianHMM",
+    "GaussianMixture",
+    "Mixture",
+    "MultinomialMixture",
+    "PoissonHMM",
+    "PoissonMixture",
+    "load",
+    "open_source",
+    "warmup",
+]
 
 
 def __getattr__(name: str) -> Any:

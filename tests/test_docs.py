@@ -21,7 +21,16 @@ README = (ROOT / "README.md").read_text()
 
 
 @pytest.mark.parametrize(
-    "module", ["fastem.estimators.gaussian_mixture", "fastem.estimators.gaussian_hmm", "fastem.plotting"]
+    "module",
+    [
+        "fastem.estimators.gaussian_mixture",
+        "fastem.estimators.column_mixtures",
+        "fastem.estimators.mixture",
+        "fastem.estimators.gaussian_hmm",
+        "fastem.estimators.column_hmms",
+        "fastem.estimators.hmm",
+        "fastem.plotting",
+    ],
 )
 def test_examples_of_docstrings(module, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -202,7 +202,7 @@ def test_exponential_components_do_not_collapse_onto_zeros():
     at = Params(single.latent.params([1.0]), single.family.first_look(np.ones(1)))
     family = Exponential(2, 1).scaled_to(e_step(single, at, X).family, 1e-3)
     np.testing.assert_allclose(family.mean_floor, 1e-3 * X.mean())
-    assert family.constraints().keys() == {"mean_floor"}
+    assert family.constraints().keys() == {"mean_floor", "prior_mean"}
     model = Model(Mixture(2), family)
     params = Params(model.latent.params([0.5, 0.5]), family.params(np.array([[0.01], [3.0]])))
     objective = []
@@ -378,7 +378,7 @@ def test_what_parts_learn_from_data_is_kept_by_their_number():
     X = np.column_stack([np.random.default_rng(0).normal(size=50), np.random.default_rng(1).exponential(size=50)])
     at = Params(model.latent.params([1.0]), product.first_look(X[0]))
     learnt = product.scaled_to(e_step(model, at, X).family, 1e-3)
-    assert learnt.constraints().keys() == {"0.mean_floor", "1.variance_floor"}
+    assert learnt.constraints().keys() == {"0.mean_floor", "0.prior_mean", "1.variance_floor"}
     again = product.constrained(learnt.constraints())
     for name, value in learnt.constraints().items():
         np.testing.assert_array_equal(again.constraints()[name], value)

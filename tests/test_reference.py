@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris
+from sklearn.exceptions import ConvergenceWarning
 
-from fastem import GaussianMixture
+from fastem import GaussianMixture, PoissonMixture
+from tests.conftest import ROOT
 
 TIGHT = {"tol": 1e-13, "max_iter": 20_000}
 
@@ -113,3 +115,31 @@ def test_two_processes():
     np.testing.assert_allclose(np.sqrt(mixture.covariances_.ravel())[order], [5, 5], atol=0.4)
     truth = np.repeat([0, 1], [3000, 7000])
     assert np.mean(np.argsort(order)[mixture.predict(x)] == truth) > 0.95
+
+
+def test_hasselblad_death_notices():
+    """Hasselblad (1969), table 3: two Poisson processes, on which plain EM takes thousands of iterations."""
+    counts = np.repeat(np.arange(10), [162, 267, 271, 185, 111, 61, 27, 8, 3, 1])
+    start = {"weights_init": [0.5, 0.5], "rates_init": [1.0, 3.0]}
+    mixture = PoissonMixture(2, **start, **TIGHT).fit(counts)
+    assert total_loglik(mixture, counts) == pytest.approx(-1989.945859883, abs=1e-8)
+    assert mixture.weights_[0] == pytest.approx(0.3598853970, abs=2e-5)
+    np.testing.assert_allclose(mixture.rates_.ravel(), [1.2560951012, 2.6634043566], atol=5e-5)
+    with pytest.warns(ConvergenceWarning):
+        stopped = PoissonMixture(2, **start, tol=0.0, max_iter=1500).fit(counts)
+    assert total_loglik(stopped, counts) == pytest.approx(-1989.945860141, abs=1e-8)
+    assert mixture.aic(counts) == pytest.approx(-2 * total_loglik(mixture, counts) + 6)
+
+
+@pytest.mark.parametrize(
+    ("n_components", "loglik"), [(1, -391.918928), (2, -360.369044), (3, -356.848939), (4, -356.733701)]
+)
+def test_earthquakes(n_components, loglik):
+    """Zucchini & MacDonald (2009), table 1.2: mixtures of the numbers of earthquakes from 1900 to 2006."""
+    counts = np.loadtxt(ROOT / "examples" / "earthquakes.csv", delimiter=",", skiprows=1)[:, 1]
+    mixture = PoissonMixture(n_components, random_state=0, n_init=2, **TIGHT).fit(counts)
+    assert total_loglik(mixture, counts) == pytest.approx(loglik, abs=1e-6)
+    if n_components == 2:
+        order = np.argsort(mixture.rates_[:, 0])
+        assert mixture.weights_[order[0]] == pytest.approx(0.675725, abs=1e-5)
+        np.testing.assert_allclose(mixture.rates_[order, 0], [15.777103, 26.839885], atol=1e-4)

@@ -7,12 +7,49 @@ from typing import Any
 
 from fastem.estimators import _archive
 from fastem.estimators._warmup import warmup
+from fastem.estimators.column_hmms import CategoricalHMM, PoissonHMM
+from fastem.estimators.column_mixtures import (
+    BernoulliMixture,
+    CategoricalMixture,
+    ExponentialMixture,
+    MultinomialMixture,
+    PoissonMixture,
+)
 from fastem.estimators.gaussian_hmm import GaussianHMM
 from fastem.estimators.gaussian_mixture import GaussianMixture
+from fastem.estimators.hmm import HMM
+from fastem.estimators.mixture import Mixture
 
-__all__ = ["GaussianHMM", "GaussianMixture", "load", "warmup"]
+_ESTIMATORS = (
+    Mixture,
+    GaussianMixture,
+    PoissonMixture,
+    BernoulliMixture,
+    CategoricalMixture,
+    MultinomialMixture,
+    ExponentialMixture,
+    HMM,
+    GaussianHMM,
+    PoissonHMM,
+    CategoricalHMM,
+)
+_CLASSES: dict[str, type] = {estimator.__name__: estimator for estimator in _ESTIMATORS}
 
-_CLASSES: dict[str, type] = {"GaussianHMM": GaussianHMM, "GaussianMixture": GaussianMixture}
+__all__ = [
+    "HMM",
+    "BernoulliMixture",
+    "CategoricalHMM",
+    "CategoricalMixture",
+    "ExponentialMixture",
+    "GaussianHMM",
+    "GaussianMixture",
+    "Mixture",
+    "MultinomialMixture",
+    "PoissonHMM",
+    "PoissonMixture",
+    "load",
+    "warmup",
+]
 
 
 def load(path: str | Path) -> Any:

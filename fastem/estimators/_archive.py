@@ -112,7 +112,7 @@ def _record(pattern: Any, fields: dict[str, np.ndarray]) -> Any:
 
 def _restore(estimator: Any, fitted: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
     n_components, n_features = arrays["family/means"].shape
-    family = replace(estimator._make_family(n_features, n_components), **_under("constraint/", arrays))
+    family = estimator._make_family(n_features, n_components).constrained(_under("constraint/", arrays))
     model = Model(replace(estimator._make_latent(n_components), **_under("structure/", arrays)), family)
     # Any proper parameters tell which records to make, and which shapes to expect.
     patterns = Params(model.latent.uniform(), family.first_look(np.zeros(n_features)))

@@ -16,9 +16,6 @@ from fastem.model import Model
 from fastem.persistence import ModelFileError, pack, read_archive, unpack
 from fastem.schedules.result import Reason
 
-# A fit that differs in one of these is another fit; the others only say how it is run.
-_BINDING = ("n_components", "covariance_type", "reg_covar", "covariance_floor", "learning_method", "batch_size")
-
 
 class Checkpoint:
     """A file that holds the model so far, which `fastem.load` reads, and the state of its fit.
@@ -85,8 +82,8 @@ class Checkpoint:
         return search
 
     def _require_same_settings(self, settings: dict[str, Any]) -> None:
-        for name in _BINDING:
-            now, then = getattr(self._estimator, name, None), settings.get(name)
+        for name in self._estimator._binding:
+            now, then = getattr(self._estimator, name), settings.get(name)
             if now != then:
                 raise ValueError(
                     f"The checkpoint is of a fit with {name}={then!r}, but now it is {now!r}. {self._remedy()}"

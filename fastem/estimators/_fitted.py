@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from fastem.estimators._running import running
-from fastem.estimators._validation import read_rows, require_finite, rows_per_chunk
+from fastem.estimators._validation import read_rows, require_finite, require_support, rows_per_chunk
 from fastem.model import Model, Params
 from fastem.rows import plain
 from fastem.sources import Chunk, Source, in_chunks_of
@@ -72,9 +72,10 @@ class FittedMixture(DensityMixin, BaseEstimator):
         return in_chunks_of(source, rows_per_chunk(source, self.chunk_rows, self.memory_limit))
 
     def _chunks(self, source: Source, max_rows: int | None = None) -> Iterator[Chunk]:
-        """The chunks of a source, whose values are finite."""
+        """The chunks of a source, whose values are finite and suit the family."""
         for chunk in source.chunks(max_rows):
             require_finite(chunk, source.labels)
+            require_support(chunk, self._model.family, source.labels)
             yield chunk
             del chunk
 

@@ -5,19 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from numbers import Integral, Real
-from pathlib import Path
 from typing import Any, ClassVar, NoReturn, Self
 
 import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from fastem.estimators import _archive
 from fastem.estimators._held import HeldModel, hold_family
 from fastem.estimators._mixture import BaseMixture, Survey
 from fastem.estimators._problem import Problem
 from fastem.estimators._running import holding_libraries, running
-from fastem.estimators._validation import NO_WEIGHT, read_rows, require_finite, rows_per_chunk
+from fastem.estimators._validation import NO_WEIGHT, read_rows, require_finite, require_support, rows_per_chunk
 from fastem.init.chain import segments, start_of_chain
 from fastem.init.given import start_from
 from fastem.init.start import STARTS, sample_size, start_from_sample
@@ -50,8 +48,8 @@ class BaseHMM(BaseMixture):
         "stationary_start": ["boolean"],
         "algorithm": [StrOptions({"viterbi", "map"})],
         "n_iter": [Interval(Integral, 1, None, closed="left")],
-        "params": [str],
-        "init_params": [str],
+        "params": [str, None],
+        "init_params": [str, None],
         "init": [StrOptions(set(STARTS) - {"quantile"})],
         "learning_method": [StrOptions({"batch", "incremental"})],
         **{
@@ -69,17 +67,78 @@ class BaseHMM(BaseMixture):
     stationary_start: bool
     algorithm: str
     n_iter: int
-    params: str
+    params: str | None
     init: str
 
     startprob_: np.ndarray
     transmat_: np.ndarray
+
+    _binding: ClassVar[tuple[str, ...]] = ("n_components", "learning_method", "stationary_start", "params")
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        startprob_prior: Any = 1.0,
+        transmat_prior: Any = 1.0,
+        transmat_allowed: Any = None,
+        stationary_start: bool = False,
+        algorithm: str = "viterbi",
+        n_iter: int = 1000,
+        tol: float = 1e-5,
+        params: str | None = None,
+        init_params: str | None = None,
+        init: str = "k-means++",
+        n_init: int = 1,
+        random_state: Any = None,
+        learning_method: str = "batch",
+        chunk_rows: int | None = None,
+        memory_limit: int | str | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_interval: float = 60.0,
+        n_threads: int | None = None,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        progress: bool = False,
+    ):
+        self.n_components = n_components
+        self.startprob_prior = startprob_prior
+        self.transmat_prior = transmat_prior
+        self.transmat_allowed = transmat_allowed
+        self.stationary_start = stationary_start
+        self.algorithm = algorithm
+        self.n_iter = n_iter
+        self.tol = tol
+        self.params = params
+        self.init_params = init_params
+        self.init = init
+        self.n_init = n_init
+        self.random_state = random_state
+        self.learning_method = learning_method
+        self.chunk_rows = chunk_rows
+        self.memory_limit = memory_limit
+        self.checkpoint = checkpoint
+        self.checkpoint_interval = checkpoint_interval
+        self.n_threads = n_threads
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
+        self.progress = progress
 
     # A fit goes on from the attributes that `init_params` does not name.
     warm_start = False
     _iterations = "n_iter"
     _letters: ClassVar[dict[str, str]] = {}
     _hold: ClassVar[Callable[..., Any]] = staticmethod(hold_family)
+
+    @property
+    def _learnt(self) -> str:
+        """Letters of the parameters that are learnt."""
+        return "".join(("s", "t", *self._letters)) if self.params is None else self.params
+
+    @property
+    def _started(self) -> str:
+        """Letters of the parameters that get a start of their own."""
+        return "".join(("s", "t", *self._letters)) if self.init_params is None else self.init_params
 
     @property
     def max_iter(self) -> int:  # type: ignore[override]
@@ -97,9 +156,9 @@ class BaseHMM(BaseMixture):
     def _make_latent(self, n_components: int) -> Hmm:
         allowed = self._allowed(n_components)
         allowed_start = np.ones(n_components, dtype=bool)
-        if "t" not in self.init_params and hasattr(self, "transmat_"):
+        if "t" not in self._started and hasattr(self, "transmat_"):
             allowed &= self._given("transmat_", (n_components, n_components)) > 0
-        if "s" not in self.init_params and hasattr(self, "startprob_"):
+        if "s" not in self._started and hasattr(self, "startprob_"):
             allowed_start = self._given("startprob_", (n_components,)) > 0
         elif isinstance(self.transmat_allowed, str):
             allowed_start[1:] = False
@@ -129,7 +188,7 @@ class BaseHMM(BaseMixture):
         prior = np.asarray(getattr(self, name), dtype=np.float64)
         if not np.all(prior >= 1.0) or prior.shape not in ((), shape):
             raise ValueError(f"{name} must be a number, or of shape {shape}, and nowhere below 1.")
-        if letter not in self.params:
+        if letter not in self._learnt:
             return 1.0
         return float(prior) if prior.ndim == 0 else prior
 
@@ -139,6 +198,11 @@ class BaseHMM(BaseMixture):
         if given.shape != shape or not np.all(given >= 0) or not np.allclose(given.sum(axis=-1), 1.0, atol=1e-6):
             raise ValueError(f"{name} must have the shape {shape}, and rows of probabilities that sum to 1.")
         return given
+
+    def _given_latent(self, latent: Hmm) -> Any:
+        """Parameters of the chain that the user set as attributes."""
+        k = latent.n_components
+        return latent.params(self._given("startprob_", (k,)), self._given("transmat_", (k, k)))
 
     def _show_latent(self, params: Any) -> None:
         self.startprob_, self.transmat_ = params.startprob, params.transmat
@@ -189,26 +253,26 @@ class BaseHMM(BaseMixture):
     def _require_sensible(self) -> None:
         letters = {"s", "t", *self._letters}
         for name in ("params", "init_params"):
-            unknown = set(getattr(self, name)) - letters
+            unknown = set(getattr(self, name) or "") - letters
             if unknown:
                 raise ValueError(
                     f"{name} has letters {sorted(unknown)} that stand for nothing. Choose among {sorted(letters)}."
                 )
         attributes = {"s": "startprob_", "t": "transmat_", **self._letters}
-        missing = [attributes[x] for x in sorted(letters - set(self.init_params)) if not hasattr(self, attributes[x])]
+        missing = [attributes[x] for x in sorted(letters - set(self._started)) if not hasattr(self, attributes[x])]
         if missing:
             raise ValueError(
                 f"init_params={self.init_params!r} leaves {', '.join(missing)} to you. Set them before fit, or name "
                 "their letters in init_params."
             )
-        if self.stationary_start and ("s" not in self.init_params or "t" not in self.params):
+        if self.stationary_start and ("s" not in self._started or "t" not in self._learnt):
             raise ValueError(
                 "stationary_start=True makes startprob_ of transmat_. Leave 's' in init_params and 't' in params."
             )
 
     def _survey(self, source: Source, order: Any = None) -> Survey:
         survey = super()._survey(source, order)
-        held = "".join(letter for letter in ("s", "t", *self._letters) if letter not in self.params)
+        held = "".join(letter for letter in ("s", "t", *self._letters) if letter not in self._learnt)
         if not held:
             return survey
         of_family = any(letter in self._letters for letter in held)
@@ -221,7 +285,7 @@ class BaseHMM(BaseMixture):
         self, model: Model, source: Any, centre: np.ndarray, random: np.random.Generator
     ) -> tuple[Params, list[Rescue]]:
         """A mixture of the rows, whatever their order; then what its labels say of transitions."""
-        given = "".join(letter for letter in self._letters if letter not in self.init_params)
+        given = "".join(letter for letter in self._letters if letter not in self._started)
         mixture = Model(Mixture(self.n_components), model.family)
         rescues: list[Rescue] = []
         if len(given) == len(self._letters):
@@ -236,8 +300,8 @@ class BaseHMM(BaseMixture):
         if given:
             start = start._replace(family=self._with_given(model.family, start.family, given))
         chain = start_of_chain(mixture, start, model.latent, source, _COUNTED_ROWS)
-        startprob = self.startprob_ if "s" not in self.init_params else chain.startprob
-        transmat = self.transmat_ if "t" not in self.init_params else chain.transmat
+        startprob = self.startprob_ if "s" not in self._started else chain.startprob
+        transmat = self.transmat_ if "t" not in self._started else chain.transmat
         return Params(model.latent.params(startprob, transmat), start.family), rescues
 
     def fit_predict(self, X: Any, lengths: Any = None, sample_weight: Any = None) -> np.ndarray:
@@ -299,12 +363,13 @@ class BaseHMM(BaseMixture):
     def _chunks_of_sequences(self, source: SequenceSource) -> Iterator[Chunk]:
         for chunk in source.chunks():
             require_finite(chunk, source.labels)
+            require_support(chunk, self._model.family, source.labels)
             yield chunk
             del chunk
 
     # Using.
 
-    def score(self, X: Any, lengths: Any = None) -> float:
+    def score(self, X: Any, lengths: Any = None) -> float:  # type: ignore[override]
         """Log-likelihood of all sequences together, in nats (as hmmlearn's; not the mean).
 
         Parameters
@@ -503,31 +568,7 @@ class BaseHMM(BaseMixture):
         self._require_fitted()
         return stationary_distribution(self.transmat_)
 
-    def _adopt(self, model: Model, params: Params) -> None:
-        """Become a fitted model with these parameters, that no fit has told anything about."""
-        self._model, self._params = model, params
-        self.n_features_in_ = model.family.n_features
-        self._show_latent(params.latent)
-        self._show(params)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted model to a file that `fastem.load` reads: NumPy arrays and a JSON header, no pickle.
-
-        Parameters
-        ----------
-        path : str or Path
-            Written as a whole or not at all; an existing file is replaced.
-        """
-        self._require_fitted()
-        _archive.save(self, Path(path))
-
     # Pictures.
-
-    def plot_objective(self, ax: Any = None) -> Any:
-        """Draw the objective against the iteration; see `fastem.plotting.plot_objective`."""
-        from fastem.plotting import plot_objective
-
-        return plot_objective(self, ax=ax)
 
     def plot_states(self, X: Any, lengths: Any = None, ax: Any = None, **options: Any) -> Any:
         """Draw a series over its states; see `fastem.plotting.plot_states`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 import time
@@ -9,12 +10,14 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from fastem.estimators import _archive
 from fastem.estimators._checkpoint import Checkpoint
 from fastem.estimators._fitted import FittedMixture
 from fastem.estimators._learning import (
@@ -30,7 +33,14 @@ from fastem.estimators._report import report_on
 from fastem.estimators._running import holding_libraries, running
 from fastem.estimators._search import Search
 from fastem.estimators._streaming import Stream, items_of, learn
-from fastem.estimators._validation import NO_WEIGHT, parse_bytes, read_rows, require_finite, rows_per_chunk
+from fastem.estimators._validation import (
+    NO_WEIGHT,
+    parse_bytes,
+    read_rows,
+    require_finite,
+    require_support,
+    rows_per_chunk,
+)
 from fastem.init.given import one_hot, start_from
 from fastem.init.start import STARTS, sample_size, start_from_sample
 from fastem.latents.mixture import Mixture
@@ -97,6 +107,9 @@ class BaseMixture(FittedMixture):
         "progress": ["boolean"],
     }
 
+    # A fit that differs in one of these is another fit; the others only say how it is run.
+    _binding: ClassVar[tuple[str, ...]] = ("n_components", "learning_method", "batch_size")
+
     n_components: int
     tol: float
     max_iter: int
@@ -128,6 +141,70 @@ class BaseMixture(FittedMixture):
     # When the last checkpoint of it was written.
     _last_kept = -math.inf
 
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        tol: float = 1e-5,
+        max_iter: int = 1000,
+        n_init: int = 1,
+        init_params: Any = "k-means++",
+        weights_init: Any = None,
+        random_state: Any = None,
+        warm_start: bool = False,
+        learning_method: str = "batch",
+        batch_size: int | None = None,
+        learning_decay: float = 0.6,
+        learning_offset: float = 2.0,
+        averaging_start: int | None = None,
+        forgetting_factor: float | None = None,
+        half_life: float | None = None,
+        on_drift: Callable[[Any], Any] | None = None,
+        chunk_rows: int | None = None,
+        memory_limit: int | str | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_interval: float = 60.0,
+        n_threads: int | None = None,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        progress: bool = False,
+    ):
+        self.n_components = n_components
+        self.tol = tol
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.weights_init = weights_init
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.learning_method = learning_method
+        self.batch_size = batch_size
+        self.learning_decay = learning_decay
+        self.learning_offset = learning_offset
+        self.averaging_start = averaging_start
+        self.forgetting_factor = forgetting_factor
+        self.half_life = half_life
+        self.on_drift = on_drift
+        self.chunk_rows = chunk_rows
+        self.memory_limit = memory_limit
+        self.checkpoint = checkpoint
+        self.checkpoint_interval = checkpoint_interval
+        self.n_threads = n_threads
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
+        self.progress = progress
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Let the signature of a constructor name what it hands on as keywords: scikit-learn reads parameters there."""
+        super().__init_subclass__(**options)
+        own = inspect.signature(cls.__init__)
+        handed = [p for p in own.parameters.values() if p.kind is p.VAR_KEYWORD]
+        if handed and "__init__" in vars(cls):
+            kept = {name: p for name, p in own.parameters.items() if p is not handed[0]}
+            base = inspect.signature(super(cls, cls).__init__).parameters
+            shared = [p for name, p in base.items() if name not in kept]
+            cls.__init__.__signature__ = own.replace(parameters=[*kept.values(), *shared])  # type: ignore[attr-defined]
+
     # What the rows have in common.
 
     def _make_latent(self, n_components: int) -> Any:
@@ -145,6 +222,10 @@ class BaseMixture(FittedMixture):
 
     def _make_family(self, n_features: int, n_components: int) -> Any:
         raise NotImplementedError
+
+    def _family_of(self, source: Source) -> Any:
+        """The family for rows of a source; one whose shape depends on their values reads them once."""
+        return self._make_family(source.n_features, self.n_components)
 
     def _scaled_family(self, family: Any, stats: Any) -> Any:
         """The family, adapted to data whose one-component statistics are given."""
@@ -375,8 +456,8 @@ class BaseMixture(FittedMixture):
         if first is None:
             raise ValueError("There are no rows to read.")
         require_finite(first, source.labels)
-        family = self._make_family(source.n_features, self.n_components)
-        single = Model(Mixture(1), self._make_family(source.n_features, 1))
+        family = self._family_of(source)
+        single = Model(Mixture(1), family.with_components(1))
         centre = first.X[0].astype(np.float64)
         gathering = single.gathering(Params(single.latent.params(np.ones(1)), single.family.first_look(centre)))
         n_rows = n_positive = 0
@@ -384,6 +465,7 @@ class BaseMixture(FittedMixture):
             gathering.add_given(chunk, np.broadcast_to(np.float64(1.0), (len(chunk), 1)))
             if order is not None:
                 order.add(chunk)
+            require_support(chunk, family, source.labels)
             n_rows += len(chunk)
             n_positive += len(chunk) if chunk.weight is None else int(np.count_nonzero(chunk.weight))
             del chunk
@@ -402,9 +484,8 @@ class BaseMixture(FittedMixture):
             raise ValueError(
                 "X holds values so large that their squares overflow. Divide X by a constant; values up to 1e150 work."
             )
-        mean = centre + stats.sx[0] / stats.n[0]
         model = Model(self._make_latent(self.n_components), self._scaled_family(family, stats))
-        return Survey(model, mean, n_rows, float(total.weight))
+        return Survey(model, single.family.centre_of(stats), n_rows, float(total.weight))
 
     def _starts(self, model: Model, source: Source, centre: np.ndarray) -> Starts:
         if self.warm_start and hasattr(self, "_params"):
@@ -518,6 +599,30 @@ class BaseMixture(FittedMixture):
         labels : (N,) int64 ndarray
         """
         return self.fit(X, sample_weight=sample_weight).predict(X)
+
+    def _adopt(self, model: Model, params: Params) -> None:
+        """Become a fitted model with these parameters, that no fit has told anything about."""
+        self._model, self._params = model, params
+        self.n_features_in_ = model.family.n_features
+        self._show_latent(params.latent)
+        self._show(params)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted model to a file that `fastem.load` reads: NumPy arrays and a JSON header, no pickle.
+
+        Parameters
+        ----------
+        path : str or Path
+            Written as a whole or not at all; an existing file is replaced.
+        """
+        self._require_fitted()
+        _archive.save(self, Path(path))
+
+    def plot_objective(self, ax: Any = None) -> Any:
+        """Draw the objective against the iteration; see `fastem.plotting.plot_objective`."""
+        from fastem.plotting import plot_objective
+
+        return plot_objective(self, ax=ax)
 
 
 def _kind(model: Model) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastem.estimators._learning import online_note
 from fastem.estimators._report import report_on_stream
-from fastem.estimators._validation import require_finite
+from fastem.estimators._validation import require_finite, require_support
 from fastem.schedules.online import OnlineState, batch_rows, estimate, online_update
 from fastem.sources import ArraySource, Chunk, Source
 
@@ -72,6 +72,7 @@ def learn(estimator: Any, source: Source) -> None:
             if stream.state is None:
                 _hold(estimator, stream, batch, source.names)
             else:
+                require_support(batch, estimator._model.family, source.labels)
                 _update(estimator, stream, batch)
     finally:
         if stream.state is not None:

@@ -19,6 +19,10 @@ NO_WEIGHT = "All sample weights are zero: no row is left to learn from. Give som
 
 # Chunks of a stream that are in memory at a time: one is worked on, and one is read, of two pieces at worst.
 _CHUNKS_HELD = 3
+# More are hardly codes: each takes a probability for each component.
+_MOST_CATEGORIES = 1_000_000
+# Values are compared in pieces that stay in the cache.
+_ROWS_CHECKED = 4096
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 
 
@@ -211,11 +215,75 @@ def require_finite(chunk: Chunk, labels: Sequence[str] | None = None) -> None:
 
 def _raise_not_finite(chunk: Chunk, finite: np.ndarray, labels: Sequence[str] | None) -> NoReturn:
     row, column = np.argwhere(~finite)[0]
-    value = chunk.X[row, column]
-    label = str(column) if labels is None else labels[column]
-    kind = "NaN" if np.isnan(value) else "infinity"
+    kind = "NaN" if np.isnan(chunk.X[row, column]) else "infinity"
     raise ValueError(
-        f"Input X contains {kind} (NaN or inf is not supported): row {chunk.first_row + row}, column "
-        f"{label if label.isdecimal() else repr(label)} is {value}; {np.count_nonzero(~finite)} such value(s) in rows "
-        f"{chunk.first_row} to {chunk.first_row + len(chunk) - 1}. Drop these rows, or fill in the missing values."
+        f"Input X contains {kind} (NaN or inf is not supported): {_place(chunk, row, column, labels)}; "
+        f"{_extent(chunk, ~finite)}. Drop these rows, or fill in the missing values."
     )
+
+
+def _place(chunk: Chunk, row: int, column: int, labels: Sequence[str] | None) -> str:
+    label = str(column) if labels is None else labels[column]
+    return (
+        f"row {chunk.first_row + row}, column {label if label.isdecimal() else repr(label)} is {chunk.X[row, column]}"
+    )
+
+
+def _extent(chunk: Chunk, wrong: np.ndarray) -> str:
+    return f"{np.count_nonzero(wrong)} such value(s) in rows {chunk.first_row} to {chunk.first_row + len(chunk) - 1}"
+
+
+def require_support(chunk: Chunk, family: Any, labels: Sequence[str] | None = None) -> None:
+    """Raise ValueError when a chunk holds a finite value that no row of the family can have, naming the first place."""
+    if not hasattr(family, "outside"):
+        return
+    for start in range(0, len(chunk), _ROWS_CHECKED):
+        part = chunk.X[start : start + _ROWS_CHECKED]
+        wrong = family.outside(part)
+        if wrong.any():
+            require_finite(chunk, labels)
+            row, column = np.argwhere(wrong)[0]
+            raise ValueError(
+                f"Input X does not suit the distribution: {_place(chunk, start + row, column, labels)}, but must be "
+                f"{family.support(column)}. Drop or mend such rows, or choose another distribution."
+            )
+
+
+def highest_codes(source: Source, coded: np.ndarray) -> np.ndarray:
+    """The highest value (D,) of each column that holds codes, in one pass over a source.
+
+    Raises
+    ------
+    ValueError
+        For values that are not finite, or so large that they cannot be codes.
+    """
+    highest = np.zeros(source.n_features)
+    for chunk in source.chunks():
+        require_finite(chunk, source.labels)
+        np.maximum(highest, chunk.X.max(axis=0, initial=0.0), out=highest)
+    if highest[coded].max() >= _MOST_CATEGORIES:
+        raise ValueError(
+            f"X holds the code {highest[coded].max():g}, but codes are the integers from 0 up, one for each category. "
+            "Encode the columns, by sklearn.preprocessing.OrdinalEncoder, say."
+        )
+    return highest.astype(np.int64)
+
+
+def read_array(name: str, given: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Check parameters that a user gives: finite numbers of a shape; with one feature its axes may be missing."""
+    # Another memory order would compile the kernels again.
+    array = np.array(given, dtype=np.float64, order="C")
+    one_feature = shape[1:] == (1,) * (len(shape) - 1)
+    if array.shape != shape and not (one_feature and array.shape == shape[:1]):
+        raise ValueError(f"{name} must have the shape {shape}, got {array.shape}.")
+    if not np.all(np.isfinite(array)):
+        raise ValueError(f"{name} must hold finite numbers.")
+    return array.reshape(shape)
+
+
+def read_shares(given: Any, n_components: int) -> np.ndarray:
+    """Check mixing weights (K,) that a user gives."""
+    weights = read_array("weights", given, (n_components,))
+    if np.any(weights < 0) or not np.isclose(weights.sum(), 1.0, atol=1e-6):
+        raise ValueError(f"weights must be between 0 and 1 and sum to 1, got {weights.tolist()}.")
+    return weights

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from numbers import Real
 from typing import Any, ClassVar, Self
@@ -12,7 +11,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from fastem.estimators._held import hold_gaussian
 from fastem.estimators._hmm import BaseHMM
-from fastem.estimators.gaussian_mixture import FAMILIES, _proper_params, _read_array
+from fastem.estimators._validation import read_array
+from fastem.estimators.gaussian_mixture import FAMILIES, _proper_params
 from fastem.families._gaussian import Gaussian
 from fastem.model import Model, Params
 
@@ -43,9 +43,10 @@ class GaussianHMM(BaseHMM):
         Largest number of iterations.
     tol : float, default 1e-5
         Fitting stops when what further iterations would still gain is estimated to be below `tol` nats per row.
-    params : str, default "stmc"
-        What is learnt: startprob ("s"), transmat ("t"), means ("m"), covars ("c"). The others stay as they start.
-    init_params : str, default "stmc"
+    params : str or None, default None
+        What is learnt, by default "stmc": startprob ("s"), transmat ("t"), means ("m"), covars ("c"). The others stay
+        as they start.
+    init_params : str or None, default None
         What gets a start of its own. For the others set `startprob_`, `transmat_`, `means_` or `covars_` before `fit`.
     init : {"k-means++", "kmeans", "random_from_data", "random"}, default "k-means++"
         The start: a mixture of a sample of the rows, from seeds of this kind, whose labels give the first
@@ -90,13 +91,13 @@ class GaussianHMM(BaseHMM):
     --------
     >>> import numpy as np
     >>> from fastem import GaussianHMM
-    >>> truth = GaussianHMM.from_parameters([0.5, 0.5], [[0.95, 0.05], [0.1, 0.9]], [0.0, 3.0], [1.0, 1.0])
+    >>> truth = GaussianHMM.from_parameters([0.5, 0.5], [[0.9, 0.1], [0.2, 0.8]], [0.0, 3.0], [1.0, 1.0])
     >>> x, states = truth.sample(5000, random_state=0)
     >>> hmm = GaussianHMM(n_components=2, random_state=0).fit(x)
     >>> np.sort(hmm.means_[:, 0]).round().tolist()
     [0.0, 3.0]
     >>> np.sort(np.diag(hmm.transmat_)).round(1).tolist()
-    [0.9, 0.9]
+    [0.8, 0.9]
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -104,6 +105,7 @@ class GaussianHMM(BaseHMM):
         "covariance_type": [StrOptions(set(FAMILIES))],
         "covariance_floor": [Interval(Real, 0.0, 1.0, closed="both")],
     }
+    _binding = (*BaseHMM._binding, "covariance_type", "covariance_floor")
     _letters: ClassVar[dict[str, str]] = {"m": "means_", "c": "covars_"}
     _hold: ClassVar[Callable[..., Any]] = staticmethod(hold_gaussian)
 
@@ -111,57 +113,11 @@ class GaussianHMM(BaseHMM):
     covars_: np.ndarray
 
     def __init__(
-        self,
-        n_components: int = 1,
-        covariance_type: str = "diag",
-        *,
-        startprob_prior: Any = 1.0,
-        transmat_prior: Any = 1.0,
-        transmat_allowed: Any = None,
-        stationary_start: bool = False,
-        algorithm: str = "viterbi",
-        covariance_floor: float = 1e-10,
-        n_iter: int = 1000,
-        tol: float = 1e-5,
-        params: str = "stmc",
-        init_params: str = "stmc",
-        init: str = "k-means++",
-        n_init: int = 1,
-        random_state: Any = None,
-        learning_method: str = "batch",
-        chunk_rows: int | None = None,
-        memory_limit: int | str | None = None,
-        checkpoint: str | os.PathLike[str] | None = None,
-        checkpoint_interval: float = 60.0,
-        n_threads: int | None = None,
-        verbose: int = 0,
-        verbose_interval: int = 10,
-        progress: bool = False,
+        self, n_components: int = 1, covariance_type: str = "diag", *, covariance_floor: float = 1e-10, **settings: Any
     ):
-        self.n_components = n_components
+        super().__init__(n_components, **settings)
         self.covariance_type = covariance_type
-        self.startprob_prior = startprob_prior
-        self.transmat_prior = transmat_prior
-        self.transmat_allowed = transmat_allowed
-        self.stationary_start = stationary_start
-        self.algorithm = algorithm
         self.covariance_floor = covariance_floor
-        self.n_iter = n_iter
-        self.tol = tol
-        self.params = params
-        self.init_params = init_params
-        self.init = init
-        self.n_init = n_init
-        self.random_state = random_state
-        self.learning_method = learning_method
-        self.chunk_rows = chunk_rows
-        self.memory_limit = memory_limit
-        self.checkpoint = checkpoint
-        self.checkpoint_interval = checkpoint_interval
-        self.n_threads = n_threads
-        self.verbose = verbose
-        self.verbose_interval = verbose_interval
-        self.progress = progress
 
     def _distributions(self) -> str:
         return f"chains of {self.covariance_type} Gaussians"
@@ -175,9 +131,9 @@ class GaussianHMM(BaseHMM):
     def _with_given(self, family: Gaussian, params: Any, given: str) -> Any:
         means, covars = params.means, params.covariances
         if "m" in given:
-            means = _read_array("means_", self.means_, (self.n_components, family.n_features))
+            means = read_array("means_", self.means_, (self.n_components, family.n_features))
         if "c" in given:
-            covars = _read_array("covars_", self.covars_, family.covariance_shape())
+            covars = read_array("covars_", self.covars_, family.covariance_shape())
         return _proper_params(family, means, covars)
 
     def _show(self, params: Params) -> None:
@@ -226,8 +182,10 @@ class GaussianHMM(BaseHMM):
         hmm.startprob_, hmm.transmat_, hmm.means_, hmm.covars_ = startprob, transmat, means, covars
         family = hmm._make_family(n_features, n_components)
         model = Model(hmm._make_latent(n_components), family)
-        latent = model.latent.params(
-            hmm._given("startprob_", (n_components,)), hmm._given("transmat_", (n_components, n_components))
+        hmm._adopt(
+            model,
+            Params(
+                hmm._given_latent(model.latent), hmm._with_given(family, family.first_look(np.zeros(n_features)), "mc")
+            ),
         )
-        hmm._adopt(model, Params(latent, hmm._with_given(family, family.first_look(np.zeros(n_features)), "mc")))
         return hmm

@@ -6,18 +6,17 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from numbers import Integral, Real
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from fastem.estimators import _archive
 from fastem.estimators._histogram import read_histogram
 from fastem.estimators._learning import CompressedLearning, HistogramLearning, Learning
 from fastem.estimators._mixture import BaseMixture
 from fastem.estimators._running import holding_libraries, running
+from fastem.estimators._validation import read_array, read_shares
 from fastem.families._gaussian import Gaussian
 from fastem.families.gaussian_diag import GaussianDiag
 from fastem.families.gaussian_full import GaussianFull
@@ -182,6 +181,8 @@ class GaussianMixture(BaseMixture):
         "compress": [Interval(Integral, 1, None, closed="left"), None],
     }
 
+    _binding = (*BaseMixture._binding, "covariance_type", "reg_covar", "covariance_floor")
+
     means_: np.ndarray
     covariances_: np.ndarray
 
@@ -261,13 +262,13 @@ class GaussianMixture(BaseMixture):
 
     def _given_start(self, model: Model, params: Callable[[], Params]) -> Params:
         family = model.family
-        weights = None if self.weights_init is None else _read_weights(self.weights_init, self.n_components)
+        weights = None if self.weights_init is None else read_shares(self.weights_init, self.n_components)
         means = None
         if self.means_init is not None:
-            means = _read_array("means_init", self.means_init, (self.n_components, family.n_features))
+            means = read_array("means_init", self.means_init, (self.n_components, family.n_features))
         covariances = None
         if self.precisions_init is not None:
-            precisions = _read_array("precisions_init", self.precisions_init, family.covariance_shape())
+            precisions = read_array("precisions_init", self.precisions_init, family.covariance_shape())
             covariances = _inverse(family, precisions)
         if weights is None or means is None or covariances is None:
             start = params()
@@ -422,22 +423,15 @@ class GaussianMixture(BaseMixture):
         mixture._adopt(
             model,
             Params(
-                model.latent.params(_read_weights(weights, n_components)),
+                model.latent.params(read_shares(weights, n_components)),
                 _proper_params(
                     family,
-                    _read_array("means", means, (n_components, n_features)),
-                    _read_array("covariances", covariances, family.covariance_shape()),
+                    read_array("means", means, (n_components, n_features)),
+                    read_array("covariances", covariances, family.covariance_shape()),
                 ),
             ),
         )
         return mixture
-
-    def _adopt(self, model: Model, params: Params) -> None:
-        """Become a fitted model with these parameters, that no fit has told anything about."""
-        self._model, self._params = model, params
-        self.n_features_in_ = model.family.n_features
-        self._show_latent(params.latent)
-        self._show(params)
 
     def to_sklearn(self) -> SklearnGaussianMixture:
         """The fitted model as a `sklearn.mixture.GaussianMixture`, with the same parameters and predictions."""
@@ -473,48 +467,11 @@ class GaussianMixture(BaseMixture):
             other.feature_names_in_ = mixture.feature_names_in_.copy()
         return other
 
-    def save(self, path: str | Path) -> None:
-        """Write the fitted model to a file that `fastem.load` reads: NumPy arrays and a JSON header, no pickle.
-
-        Parameters
-        ----------
-        path : str or Path
-            Written as a whole or not at all; an existing file is replaced.
-        """
-        self._require_fitted()
-        _archive.save(self, path)
-
-    # Pictures.
-
-    def plot_objective(self, ax: Any = None) -> Any:
-        """Draw the objective against the iteration; see `fastem.plotting.plot_objective`."""
-        from fastem.plotting import plot_objective
-
-        return plot_objective(self, ax=ax)
-
     def plot(self, X: Any, ax: Any = None, **options: Any) -> Any:
         """Draw the fitted density over the data; see `fastem.plotting.plot_density`."""
         from fastem.plotting import plot_density
 
         return plot_density(self, X, ax=ax, **options)
-
-
-def _read_array(name: str, given: Any, shape: tuple[int, ...]) -> np.ndarray:
-    # Another memory order would compile the kernels again.
-    array = np.array(given, dtype=np.float64, order="C")
-    one_feature = shape[1:] == (1,) * (len(shape) - 1)
-    if array.shape != shape and not (one_feature and array.shape == shape[:1]):
-        raise ValueError(f"{name} must have the shape {shape}, got {array.shape}.")
-    if not np.all(np.isfinite(array)):
-        raise ValueError(f"{name} must hold finite numbers.")
-    return array.reshape(shape)
-
-
-def _read_weights(given: Any, n_components: int) -> np.ndarray:
-    weights = _read_array("weights", given, (n_components,))
-    if np.any(weights < 0) or not np.isclose(weights.sum(), 1.0, atol=1e-6):
-        raise ValueError(f"weights must be between 0 and 1 and sum to 1, got {weights.tolist()}.")
-    return weights
 
 
 def _proper_params(family: Gaussian, means: np.ndarray, covariances: np.ndarray) -> Any:

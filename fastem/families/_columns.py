@@ -6,6 +6,7 @@ Each column is one of three forms, which the parameters list: linear (counts, bi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
 
@@ -146,6 +147,14 @@ def column_stats_of(params: ColumnParams, n: np.ndarray) -> ColumnStats:
     )
 
 
+def column_log_prob(params: ColumnParams, stats: ColumnStats) -> float:
+    """Sum of the log-densities of rows of these statistics, without what does not depend on the parameters."""
+    squares = stats.about(params.means[:, params.squared]).sxx * np.square(params.inverse_sd)
+    by_component = stats.n * params.base - stats.exposure * params.total
+    by_column = (stats.sums * params.slope, stats.codes * params.log_probabilities, -0.5 * squares)
+    return float(by_component.sum() + sum(part.sum() for part in by_column))
+
+
 def filled(stats: ColumnStats) -> tuple[ColumnStats, list[Rescue]]:
     """Statistics in which an empty component has those of all rows, and word of it."""
     empty = stats.n <= MIN_OCCUPANCY * stats.n.sum()
@@ -186,6 +195,10 @@ class Columns:
         """The family's own parameters."""
         return params.means
 
+    def values_shape(self) -> tuple[int, int]:
+        """Shape of the family's own parameters."""
+        return self.n_components, self.n_features
+
     def estimate(self, stats: ColumnStats) -> np.ndarray:
         """The family's own parameters of highest likelihood; every component has rows."""
         raise NotImplementedError
@@ -198,6 +211,10 @@ class Columns:
         """The family's own parameters from coordinates of any size."""
         return np.exp(np.clip(coordinates, np.log(TINY), np.log(HUGE)))
 
+    def moments(self, params: ColumnParams) -> tuple[np.ndarray, np.ndarray]:
+        """Means and variances (K, D) of each column under each component; NaN for categories."""
+        raise NotImplementedError
+
     def outside(self, X: np.ndarray) -> np.ndarray:
         """Which values of X (N, D) no row can have, (N, D) bool; all are finite."""
         raise NotImplementedError
@@ -205,6 +222,10 @@ class Columns:
     def support(self, column: int) -> str:
         """What a value of the column must be, in words."""
         raise NotImplementedError
+
+    def features(self, X: np.ndarray) -> np.ndarray:
+        """Rows X (N, D) as points between which distances mean something, for starts."""
+        return X
 
     def n_parameters(self) -> int:
         """Number of free parameters."""
@@ -219,6 +240,10 @@ class Columns:
     def constraints(self) -> dict[str, np.ndarray]:
         """What `scaled_to` learnt from the data, by name."""
         return {} if self.prior_mean is None else {"prior_mean": self.prior_mean}
+
+    def with_components(self, n_components: int) -> Self:
+        """This family with another number of components."""
+        return replace(self, n_components=n_components)
 
     def constrained(self, constraints: dict[str, Any]) -> Self:
         """This family with what another one of the same kind learnt."""
@@ -245,11 +270,19 @@ class Columns:
         """Word of the components that have no likelihood maximum; every component has rows."""
         return []
 
+    def centre_of(self, stats: ColumnStats) -> np.ndarray:
+        """Mean (D,) of the rows of one-component statistics; zero where it means nothing."""
+        return self.m_step(stats)[0].means[0]
+
     def scaled_to(self, stats: ColumnStats, floor_ratio: float = 0.0) -> Self:
         """This family with what it takes from data of the given one-component statistics: the mean of its prior."""
-        if self.prior_weight == 0.0 or self.prior_mean is not None:
+        if self.prior_mean is not None:
             return self
-        return replace(self, prior_mean=self.params(self.estimate(stats)).means[0])
+        return replace(self, prior_mean=self.values_of(self.m_step(stats)[0])[0])
+
+    def cautious(self) -> Self:
+        """This family with a prior of at least one row, so that no component of a small sample excludes a value."""
+        return replace(self, prior_weight=max(self.prior_weight, 1.0))
 
     def prior_stats(self, weight: float) -> ColumnStats | None:
         """The prior's pseudo-rows, to be added to the statistics of rows of so much weight; None without a prior."""
@@ -261,12 +294,18 @@ class Columns:
     def log_prior(self, params: ColumnParams, weight: float) -> float:
         """Logarithm of the prior's density at these parameters, up to a constant, in nats."""
         stats = self.prior_stats(weight)
-        if stats is None:
-            return 0.0
-        by_component = stats.n * params.base - stats.exposure * params.total
-        return float(
-            by_component.sum() + (stats.sums * params.slope).sum() + (stats.codes * params.log_probabilities).sum()
-        )
+        return 0.0 if stats is None else self.expected_log_prob(params, stats)
+
+    def expected_log_prob(self, params: ColumnParams, stats: ColumnStats) -> float:
+        """Sum of the log-densities, in nats, that rows of these statistics have under the components they belong to.
+
+        Without what does not depend on the parameters (factorials of counts).
+        """
+        return column_log_prob(params, stats)
+
+    def n_coordinates(self) -> int:
+        """Length of `coordinates`."""
+        return math.prod(self.values_shape())
 
     def coordinates(self, params: ColumnParams) -> np.ndarray:
         """Unconstrained coordinates (P,) of the parameters: any such vector gives parameters."""
@@ -274,7 +313,7 @@ class Columns:
 
     def at_coordinates(self, vector: np.ndarray) -> ColumnParams:
         """Parameters from coordinates (P,)."""
-        return self.params(self.exp_values(vector.reshape(self.n_components, -1)))
+        return self.params(self.exp_values(vector.reshape(self.values_shape())))
 
 
 def _log_prob_block(family_params, components, x, log_prob, scratch):

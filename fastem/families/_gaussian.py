@@ -238,6 +238,22 @@ class Gaussian:
         covariances, factors, lifted = self._floored(covariances)
         return self._params(moments.means, covariances, factors), _rescues(moments.empty, lifted)
 
+    def with_components(self, n_components: int) -> Self:
+        """This family with another number of components."""
+        return replace(self, n_components=n_components)
+
+    def constrained(self, constraints: dict[str, Any]) -> Self:
+        """This family with what another one of the same kind learnt."""
+        return replace(self, **constraints)
+
+    def centre_of(self, stats: PivotedMoments) -> np.ndarray:
+        """Mean (D,) of the rows of one-component statistics."""
+        return stats.pivot[0] + stats.sx[0] / stats.n[0]
+
+    def features(self, X: np.ndarray) -> np.ndarray:
+        """Rows X (N, D) as points between which distances mean something, for starts."""
+        return X
+
     def scaled_to(self, stats: PivotedMoments, floor_ratio: float) -> Self:
         """This family with the variance floor that suits data of the given one-component statistics.
 

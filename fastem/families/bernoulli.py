@@ -37,6 +37,9 @@ class Bernoulli(Columns):
     def exp_values(self, coordinates: np.ndarray) -> np.ndarray:
         return expit(coordinates)
 
+    def moments(self, params: ColumnParams) -> tuple[np.ndarray, np.ndarray]:
+        return params.means, params.means * (1.0 - params.means)
+
     def outside(self, X: np.ndarray) -> np.ndarray:
         return (X != 0) & (X != 1)
 

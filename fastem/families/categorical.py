@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +39,7 @@ class Categorical(Columns):
         probabilities = values / np.repeat(np.add.reduceat(values, first[:-1], axis=1), np.diff(first), axis=1)
         probabilities = np.maximum(probabilities, TINY)
         return column_params(
-            np.zeros((self.n_components, self.n_features)),
+            np.zeros((values.shape[0], self.n_features)),
             coded=np.arange(self.n_features),
             first_code=first,
             probabilities=probabilities,
@@ -48,6 +48,9 @@ class Categorical(Columns):
 
     def values_of(self, params: ColumnParams) -> np.ndarray:
         return params.probabilities
+
+    def values_shape(self) -> tuple[int, int]:
+        return self.n_components, int(self.first_code[-1])
 
     def estimate(self, stats: ColumnStats) -> np.ndarray:
         """Shares of the categories."""
@@ -58,19 +61,25 @@ class Categorical(Columns):
         highest = np.maximum.reduceat(coordinates, first[:-1], axis=1)
         return np.exp(coordinates - np.repeat(highest, np.diff(first), axis=1))
 
+    def features(self, X: np.ndarray) -> np.ndarray:
+        """An indicator of each category."""
+        first = self.first_code
+        return np.concatenate(
+            [X[:, j : j + 1] == np.arange(first[j + 1] - first[j]) for j in range(X.shape[1])], axis=1
+        )
+
     def first_look(self, centre: np.ndarray) -> ColumnParams:
         return self.params(np.ones((self.n_components, self.first_code[-1])))
-
-    def scaled_to(self, stats: ColumnStats, floor_ratio: float = 0.0) -> Self:
-        if self.prior_weight == 0.0 or self.prior_mean is not None:
-            return self
-        return replace(self, prior_mean=self.estimate(stats)[0])
 
     def constraints(self) -> dict[str, np.ndarray]:
         return {**super().constraints(), "n_categories": np.diff(self.first_code)}
 
     def n_parameters(self) -> int:
         return self.n_components * int(self.first_code[-1] - self.n_features)
+
+    def moments(self, params: ColumnParams) -> tuple[np.ndarray, np.ndarray]:
+        nothing = np.full_like(params.means, np.nan)
+        return nothing, nothing
 
     def outside(self, X: np.ndarray) -> np.ndarray:
         return (X < 0) | (np.diff(self.first_code) <= X) | (np.floor(X) != X)

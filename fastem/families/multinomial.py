@@ -51,8 +51,16 @@ class Multinomial(Columns):
     def exp_values(self, coordinates: np.ndarray) -> np.ndarray:
         return np.exp(coordinates - coordinates.max(axis=1, keepdims=True))
 
+    def features(self, X: np.ndarray) -> np.ndarray:
+        """Square roots of shares, whose variances are about equal."""
+        return np.sqrt(X / np.maximum(X.sum(axis=1, keepdims=True), 1.0))
+
     def n_parameters(self) -> int:
         return self.n_components * (self.n_features - 1)
+
+    def moments(self, params: ColumnParams) -> tuple[np.ndarray, np.ndarray]:
+        """Means and variances (K, D) of rows of one trial."""
+        return params.means, params.means * (1.0 - params.means)
 
     def outside(self, X: np.ndarray) -> np.ndarray:
         return (X < 0) | (np.floor(X) != X)

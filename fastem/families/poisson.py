@@ -35,7 +35,7 @@ class Poisson(Columns):
     def params(self, values: np.ndarray) -> ColumnParams:
         """Parameters from means (K, D): rates, for one unit of exposure; that of an exposure itself is one."""
         rates = np.clip(values[:, : self._n_counts], TINY, HUGE)
-        ones = np.ones((self.n_components, self.n_features - self._n_counts))
+        ones = np.ones((values.shape[0], self.n_features - self._n_counts))
         counted = np.arange(self._n_counts)
         return column_params(
             np.concatenate([rates, ones], axis=1),
@@ -50,12 +50,25 @@ class Poisson(Columns):
         """Rates (K, number of counts)."""
         return params.means[:, : self._n_counts]
 
+    def values_shape(self) -> tuple[int, int]:
+        return self.n_components, self._n_counts
+
     def estimate(self, stats: ColumnStats) -> np.ndarray:
         """Counts per unit of exposure."""
         return stats.sums / stats.exposure[:, None]
 
+    def features(self, X: np.ndarray) -> np.ndarray:
+        """Square roots of rates, whose variances are about equal."""
+        return np.sqrt(X[:, : self._n_counts] / (X[:, -1:] if self.exposure else 1.0))
+
     def n_parameters(self) -> int:
         return self.n_components * self._n_counts
+
+    def moments(self, params: ColumnParams) -> tuple[np.ndarray, np.ndarray]:
+        """Means and variances (K, D) for one unit of exposure, which itself does not vary."""
+        variances = params.means.copy()
+        variances[:, self._n_counts :] = 0.0
+        return params.means, variances
 
     def outside(self, X: np.ndarray) -> np.ndarray:
         wrong = (X < 0) | (np.floor(X) != X)

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from fastem.families._column_blocks import NO_EXPOSURE
 from fastem.families._columns import (
-    NO_EXPOSURE,
     ColumnParams,
     ColumnStats,
+    column_log_prob,
     column_params,
     column_stats_of,
     zero_column_stats,
@@ -92,7 +93,7 @@ class Product:
     def _joined(self, parts_params: list[Any]) -> ColumnParams:
         columns = [part.columns for part in self.parts]
         all_params = [_as_columns(params) for params in parts_params]
-        means = np.empty((self.n_components, self.n_features))
+        means = np.empty((all_params[0].means.shape[0], self.n_features))
         for own, params in zip(columns, all_params, strict=True):
             means[:, own] = params.means
 
@@ -150,6 +151,24 @@ class Product:
         """Parameters to gather first statistics with: every component at `centre` (D,)."""
         return self._joined([part.family.first_look(centre[part.columns]) for part in self.parts])
 
+    def moments(self, params: ColumnParams) -> tuple[np.ndarray, np.ndarray]:
+        """Means and variances (K, D) of each column under each component; NaN for categories."""
+        means, variances = np.full_like(params.means, np.nan), np.full_like(params.means, np.nan)
+        for part, part_params in zip(self.parts, self.params_of(params), strict=True):
+            if isinstance(part.family, GaussianDiag):
+                means[:, part.columns], variances[:, part.columns] = part_params.means, part_params.covariances
+            else:
+                means[:, part.columns], variances[:, part.columns] = part.family.moments(part_params)
+        return means, variances
+
+    def probabilities(self, params: ColumnParams) -> list[np.ndarray | None]:
+        """Probabilities (K, C) of the categories of each column that has some."""
+        lists: list[np.ndarray | None] = [None] * self.n_features
+        tables = np.split(params.probabilities, params.first_code[1:-1], axis=1)
+        for column, table in zip(params.coded, tables, strict=False):
+            lists[column] = table
+        return lists
+
     def zero_stats_like(self, params: ColumnParams) -> ColumnStats:
         """An empty record for the statistics of an E-step at these parameters."""
         return zero_column_stats(params)
@@ -173,10 +192,15 @@ class Product:
         """Number of free parameters."""
         return sum(part.family.n_parameters() for part in self.parts)
 
+    def features(self, X: np.ndarray) -> np.ndarray:
+        """Rows X (N, D) as points between which distances mean something, for starts."""
+        return np.concatenate([part.family.features(X[:, part.columns]) for part in self.parts], axis=1)
+
     def outside(self, X: np.ndarray) -> np.ndarray:
         """Which values of X (N, D) no row can have, (N, D) bool; all are finite."""
         wrong = np.zeros(X.shape, dtype=bool)
         for family, columns in self.parts:
+            # Any finite number may be one of a normal column.
             if hasattr(family, "outside"):
                 wrong[:, columns] = family.outside(X[:, columns])
         return wrong
@@ -193,6 +217,10 @@ class Product:
             X[:, part.columns] = part.family.sample(part_params, component, n_rows, random)
         return X
 
+    def centre_of(self, stats: ColumnStats) -> np.ndarray:
+        """Mean (D,) of the rows of one-component statistics; zero where it means nothing."""
+        return self.m_step(stats)[0].means[0]
+
     def scaled_to(self, stats: ColumnStats, floor_ratio: float = 1e-10) -> Self:
         """This family with what its parts take from data of the given one-component statistics."""
         single = zip(self.parts, self._stats_of(stats), strict=True)
@@ -206,14 +234,44 @@ class Product:
             for name, value in part.family.constraints().items()
         }
 
+    def with_components(self, n_components: int) -> Self:
+        """This family with another number of components."""
+        return replace(
+            self, parts=tuple(Part(part.family.with_components(n_components), part.columns) for part in self.parts)
+        )
+
     def constrained(self, constraints: dict[str, Any]) -> Self:
         """This family with what another one of the same parts learnt."""
         parts = []
         for index, (family, columns) in enumerate(self.parts):
             prefix = f"{index}."
             own = {name.removeprefix(prefix): v for name, v in constraints.items() if name.startswith(prefix)}
-            parts.append(Part(replace(family, **own), columns))
+            parts.append(Part(family.constrained(own), columns))
         return replace(self, parts=tuple(parts))
+
+    def cautious(self) -> Self:
+        """This family with a prior of at least one row, so that no component of a small sample excludes a value."""
+        return replace(self, parts=tuple(Part(part.family.cautious(), part.columns) for part in self.parts))
+
+    def prior_stats(self, weight: float) -> ColumnStats | None:
+        """The pseudo-rows of the parts' priors, side by side; None without a prior."""
+        raise NotImplementedError
+
+    def expected_log_prob(self, params: ColumnParams, stats: ColumnStats) -> float:
+        """Sum of the log-densities, in nats, that rows of these statistics have under the components they belong to.
+
+        Without what does not depend on the parameters (factorials of counts).
+        """
+        return column_log_prob(params, stats)
+
+    def log_prior(self, params: ColumnParams, weight: float) -> float:
+        """Logarithm of the prior's density at these parameters, up to a constant, in nats."""
+        own = zip(self.parts, self.params_of(params), strict=True)
+        return sum(part.family.log_prior(part_params, weight) for part, part_params in own)
+
+    def n_coordinates(self) -> int:
+        """Length of `coordinates`."""
+        return sum(part.family.n_coordinates() for part in self.parts)
 
     def coordinates(self, params: ColumnParams) -> np.ndarray:
         """Unconstrained coordinates (P,) of the parameters: those of each part."""
@@ -224,9 +282,9 @@ class Product:
         """Parameters from coordinates (P,)."""
         params, begin = [], 0
         for part in self.parts:
-            size = part.family.coordinates(part.family.first_look(np.ones(part.columns.size))).size
-            params.append(part.family.at_coordinates(vector[begin : begin + size]))
-            begin += size
+            end = begin + part.family.n_coordinates()
+            params.append(part.family.at_coordinates(vector[begin:end]))
+            begin = end
         return self._joined(params)
 
 

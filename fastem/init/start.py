@@ -55,7 +55,7 @@ def start_from_sample(
 
     Notes
     -----
-    Distances are taken after each feature is centred and scaled to unit variance, so that a start
+    Distances are those of the family's `features`, each centred and scaled to unit variance, so that a start
     does not depend on the units of the data.
     """
     n_components = model.latent.n_components
@@ -66,7 +66,8 @@ def start_from_sample(
     if method == "quantile":
         labels = quantile_labels(sample.X[:, 0], weight, n_components)
     else:
-        scaled = sample.X - centre
+        features = model.family.features(sample.X)
+        scaled = features - np.average(features, axis=0, weights=weight)
         # Divided by the largest value first: the square of 1e200 is not a number.
         scale = np.abs(scaled).max(axis=0)
         scaled /= np.where(scale > 0, scale, 1.0)
