@@ -7,7 +7,7 @@ latent they run is decided by the classes of the parameter records (see `fastem.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -343,9 +343,7 @@ def fused_pass(
     """
     _require_registered(family_params, latent_params)
     totals = Totals(lanes.loglik, lanes.weight, lanes.impossible)
-    # The rows of one run go to one lane. To wake threads that have nothing to do takes milliseconds when other
-    # processes are busy.
-    with threads(1) if rows.n_rows <= RUN * BLOCK else nullcontext():
+    with _few_threads(rows):
         _compiled_fused_pass(
             family_params, latent_params, reach, rows, weight, given, first_block, layout_of(rows.n_columns, reach),
             totals, lanes.latent, lanes.family,
@@ -382,17 +380,26 @@ def score_pass(
         Of these parameters, to leave components out; none by default.
     """
     _require_registered(family_params, latent_params)
-    _compiled_score_pass(
-        family_params,
-        latent_params,
-        reach,
-        rows,
-        layout_of(rows.n_columns, reach),
-        latent_stats,
-        np.empty(0) if loglik is None else loglik,
-        np.empty((0, 0)) if resp is None else resp,
-        np.empty(0, dtype=np.int64) if label is None else label,
-    )
+    with _few_threads(rows):
+        _compiled_score_pass(
+            family_params,
+            latent_params,
+            reach,
+            rows,
+            layout_of(rows.n_columns, reach),
+            latent_stats,
+            np.empty(0) if loglik is None else loglik,
+            np.empty((0, 0)) if resp is None else resp,
+            np.empty(0, dtype=np.int64) if label is None else label,
+        )
+
+
+def _few_threads(rows: Rows) -> AbstractContextManager[Any]:
+    """One thread for the rows of one run, which one lane or strand takes.
+
+    To wake threads that have nothing to do takes milliseconds when other processes are busy.
+    """
+    return threads(1) if rows.n_rows <= RUN * BLOCK else nullcontext()
 
 
 def _require_registered(family_params: Any, latent_params: Any) -> None:

@@ -87,9 +87,39 @@ class Model:
         return reach if is_worthwhile(reach, d, BLOCK, ROWS_PER_RUN) else NO_REACH
 
     def m_step(self, stats: ExpectedStats) -> tuple[Params, list[Rescue]]:
-        """Parameters of highest expected likelihood, and what had to be rescued to keep them proper."""
-        family, rescues = self.family.m_step(stats.family)
-        return Params(self.latent.m_step(stats.latent), family), rescues
+        """Parameters of highest expected likelihood and prior, and what had to be rescued to keep them proper.
+
+        A prior is a record of rows that were never seen, and is added to the statistics of those that were.
+        """
+        weight = float(stats.weight)
+        latent_prior, family_prior = self.latent.prior_stats(weight), self.family.prior_stats(weight)
+        latent = stats.latent if latent_prior is None else stats.latent + latent_prior
+        family = stats.family if family_prior is None else stats.family + family_prior
+        params, rescues = self.family.m_step(family)
+        return Params(self.latent.m_step(latent), params), rescues
+
+    def log_prior(self, params: Params, weight: float) -> float:
+        """Logarithm of the prior density at `params`, up to a constant, for rows of this total weight; in nats."""
+        return float(self.latent.log_prior(params.latent, weight) + self.family.log_prior(params.family, weight))
+
+    def expected_log_prob(self, params: Params, stats: ExpectedStats) -> float:
+        """Joint log-density, in nats, of rows and components that have these statistics."""
+        latent = self.latent.expected_log_prob(params.latent, stats.latent)
+        return float(latent + self.family.expected_log_prob(params.family, stats.family))
+
+    def with_prior(self, stats: ExpectedStats, params: Params) -> ExpectedStats:
+        """Statistics of all rows at `params`, whose objective counts the prior."""
+        return stats._replace(log_prior=self.log_prior(params, float(stats.weight)))
+
+    def coordinates(self, params: Params) -> np.ndarray:
+        """Parameters as a point (P,) of a space in which every point is valid."""
+        parts = (self.latent.coordinates(params.latent), self.family.coordinates(params.family))
+        return np.concatenate(parts)
+
+    def at_coordinates(self, point: np.ndarray) -> Params:
+        """The parameters at a point (P,) of that space."""
+        n = self.latent.n_coordinates()
+        return Params(self.latent.at_coordinates(point[:n]), self.family.at_coordinates(point[n:]))
 
     def stats_of(self, params: Params) -> ExpectedStats:
         """Statistics per unit of weight, of which an M-step makes these parameters."""

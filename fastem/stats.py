@@ -93,6 +93,7 @@ class _ExpectedFields(NamedTuple):
     impossible: Any
     latent: Any
     family: Any
+    log_prior: Any = 0.0
 
 
 class ExpectedStats(Additive, _ExpectedFields):
@@ -108,14 +109,20 @@ class ExpectedStats(Additive, _ExpectedFields):
         Total weight of rows that have density zero under every component.
     latent, family : Additive
         Statistics of the hidden structure, and of the observed distribution.
+    log_prior : float
+        Logarithm of the prior density, or minus the penalty, of the parameters that the E-step was at; up to a
+        constant, in nats. Zero for a part of the data, which has no prior of its own.
     """
 
     __slots__ = ()
 
     @property
     def objective(self) -> float:
-        """Log-likelihood per unit of weight, in nats; minus infinity when a row is impossible."""
-        return -np.inf if self.impossible > 0 else float(self.loglik / self.weight)
+        """What EM maximises: log-likelihood and log-prior per unit of weight, in nats.
+
+        Minus infinity when a row is impossible.
+        """
+        return -np.inf if self.impossible > 0 else float((self.loglik + self.log_prior) / self.weight)
 
     @property
     def occupancy(self) -> np.ndarray:
@@ -135,6 +142,7 @@ class ExpectedStats(Additive, _ExpectedFields):
             loglik=zeros,
             weight=zeros.copy(),
             impossible=zeros.copy(),
+            log_prior=zeros.copy(),
             latent=self.latent.with_lanes(n_lanes),
             family=self.family.with_lanes(n_lanes),
         )

@@ -77,6 +77,24 @@ def moments(X, resp, means):
     return NaiveStats(0.0, resp.sum(axis=0), sx, sxx)
 
 
+def gradients(X, weights, means, covariances, covariance_type):
+    """Derivatives of each row's log-likelihood: by weights (N, K), means (N, K, D), covariance matrices (N, K, D, D).
+
+    The weights and all entries of the matrices count as free; of a tied covariance, each component's copy.
+    """
+    resp = responsibilities(log_joint(X, weights, means, covariances, covariance_type))
+    n_components, n_features = means.shape
+    of_means = np.zeros((len(X), n_components, n_features))
+    of_covariances = np.zeros((len(X), n_components, n_features, n_features))
+    for i, x in enumerate(X):
+        for k in range(n_components):
+            precision = np.linalg.inv(covariance_matrix(covariance_type, covariances, k, n_features))
+            pull = precision @ (x - means[k])
+            of_means[i, k] = resp[i, k] * pull
+            of_covariances[i, k] = 0.5 * resp[i, k] * (np.outer(pull, pull) - precision)
+    return resp / weights, of_means, of_covariances
+
+
 def reduce_scatter(sxx, covariance_type):
     """The (K, D, D) moments in the shape of a covariance type."""
     if covariance_type == "full":

@@ -24,6 +24,7 @@ README = (ROOT / "README.md").read_text()
     "module",
     [
         "fastem.estimators.gaussian_mixture",
+        "fastem.estimators._uncertain",
         "fastem.estimators.column_mixtures",
         "fastem.estimators.mixture",
         "fastem.estimators.gaussian_hmm",
@@ -109,6 +110,15 @@ def test_the_page_on_a_family_of_ones_own(monkeypatch):
     assert stats.family.heads == pytest.approx(expected.smoothed.T @ X[:, 0], rel=1e-12)
     share = names["X"].mean()
     assert names["stats"].objective == pytest.approx(share * np.log(0.45) + (1 - share) * np.log(0.55), rel=1e-12)
+
+
+def test_the_page_on_uncertainty():
+    page = (ROOT / "docs" / "uncertainty.md").read_text()
+    names = {}
+    exec(compile(re.search(r"```python\n(.*?)```", page, re.DOTALL).group(1), "uncertainty.md", "exec"), names)
+    spread = names["replicates"].standard_errors()
+    assert spread.means == pytest.approx(names["errors"].means, rel=0.25)
+    assert len(names["errors"].names) == 6
 
 
 def test_the_readme_has_two_commands_of_one_line():

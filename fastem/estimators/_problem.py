@@ -55,7 +55,7 @@ class Problem:
             # Every value was finite when the fit began.
             for chunk in self.source.chunks():
                 require_finite(chunk, self.source.labels)
-        return stats
+        return self.model.with_prior(stats, params)
 
     def m_step(self, stats: ExpectedStats) -> tuple[Params, list[Rescue]]:
         return self.model.m_step(stats)

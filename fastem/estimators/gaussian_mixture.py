@@ -16,6 +16,7 @@ from fastem.estimators._histogram import read_histogram
 from fastem.estimators._learning import CompressedLearning, HistogramLearning, Learning
 from fastem.estimators._mixture import BaseMixture
 from fastem.estimators._running import holding_libraries, running
+from fastem.estimators._uncertain import UncertainMixture
 from fastem.estimators._validation import read_array, read_shares
 from fastem.families._gaussian import Gaussian
 from fastem.families.gaussian_diag import GaussianDiag
@@ -34,7 +35,7 @@ FAMILIES: dict[str, type[Gaussian]] = {
 }
 
 
-class GaussianMixture(BaseMixture):
+class GaussianMixture(UncertainMixture, BaseMixture):
     """Mixture of Gaussian distributions, fitted by expectation-maximisation in one fused parallel pass.
 
     Parameters

@@ -8,9 +8,23 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from scipy.linalg import lapack
 
+from fastem.families._gaussian_moves import GaussianMoves
 from fastem.reach import NoReach, Reach, discriminant_axes, reach_of
 from fastem.stats import Additive, Rescue
 
+_CONSTRAINTS = (
+    "variance_floor",
+    "data_covariance",
+    "penalty",
+    "prior_mean",
+    "prior_mean_rows",
+    "prior_covariance",
+    "prior_rows",
+    "fixed_means",
+    "fixed_covariances",
+)
+# Logarithms of standard deviations are no larger, so that variances are numbers.
+_MOST_LOG = 300.0
 LOG_2PI = float(np.log(2.0 * np.pi))
 # A component lighter than this fraction of all rows has no mean or covariance of its own.
 MIN_OCCUPANCY = 1e-10
@@ -22,6 +36,7 @@ class _MomentFields(NamedTuple):
     n: np.ndarray
     sx: np.ndarray
     sxx: np.ndarray
+    dof: np.ndarray
     pivot: np.ndarray
 
 
@@ -67,6 +82,7 @@ class PivotedMoments(Pivoted, _MomentFields):
         n      (K,)     sum of resp
         sx     (K, D)   sum of resp * (x - pivot)
         sxx    ...      sum of resp * (x - pivot)(x - pivot)', in the family's own shape
+        dof    (K,)     rows that count for a covariance only; data have none, a prior may
         pivot  (K, D)   the component's mean when the sums were taken
 
     Raw moments lose all digits of a variance when the mean is 1e8 standard deviations from zero; about
@@ -82,32 +98,53 @@ class CentralMoments(NamedTuple):
 
     Shapes::
 
-        n        (K,)    sum of resp; 1 for an empty component
-        total    ()      sum of resp over all components
+        share    (K,)    rows that the scatter is divided by; 1 where there are none, not even by a prior
+        total    ()      the sum of these over all components
         means    (K, D)
         scatter  ...     sum of resp * (x - mean)(x - mean)', in the family's own shape
-        empty    (K,)    bool
+        empty    (K,)    bool, without rows
+        bare     (K,)    bool, without share
     """
 
-    n: np.ndarray
+    share: np.ndarray
     total: float
     means: np.ndarray
     scatter: np.ndarray
     empty: np.ndarray
+    bare: np.ndarray
 
 
-def central_moments(stats: PivotedMoments) -> CentralMoments:
-    """Weighted means and the scatter about them; an empty component stays at its pivot, without scatter."""
-    total = stats.n.sum()
-    empty = stats.n <= MIN_OCCUPANCY * total
+def central_moments(stats: PivotedMoments, fixed_means: np.ndarray | None = None) -> CentralMoments:
+    """Weighted means and the scatter about them, or about means (K, D) that are fixed where they are not NaN.
+
+    An empty component stays at its pivot, without scatter but for that of a prior.
+    """
+    share = stats.n + stats.dof
+    total = share.sum()
+    empty = stats.n <= MIN_OCCUPANCY * stats.n.sum()
+    bare = empty & (stats.dof <= 0.0)
     n = np.where(empty, 1.0, stats.n)
     offset = np.where(empty[:, None], 0.0, stats.sx / n[:, None])
-    scatter = stats.sxx - stats.spread(n[:, None] * offset, offset)
-    return CentralMoments(n, float(total), stats.pivot + offset, scatter, empty)
+    means = stats.pivot + offset
+    if fixed_means is None:
+        scatter = stats.sxx - stats.spread(n[:, None] * offset, offset)
+    else:
+        means = np.where(np.isnan(fixed_means), means, fixed_means)
+        scatter = stats.about(means).sxx
+    return CentralMoments(np.where(bare, 1.0, share), float(total), means, scatter, empty, bare)
+
+
+class _Prior(NamedTuple):
+    """As many rows at a mean (D,), and of a covariance in the shape of one component's."""
+
+    mean: np.ndarray
+    mean_rows: float
+    covariance: np.ndarray
+    rows: float
 
 
 @dataclass(frozen=True, eq=False)
-class Gaussian:
+class Gaussian(GaussianMoves):
     """Common part of the Gaussian families.
 
     Parameters
@@ -118,12 +155,41 @@ class Gaussian:
     variance_floor : (D,) ndarray, optional
         No covariance may give any direction less variance than this, in squared units of the data.
         Without it, no covariance may be singular to rounding.
+    data_covariance : ndarray, optional
+        Covariance of the data, in the shape of one component's: the unit of steps and of penalties.
+    penalty : float
+        Strength of the penalty of Chen and Tan: `penalty` / weight rows of the covariance of the data, which are added
+        to each covariance; zero for none.
+    prior_mean : (D,) ndarray, optional
+    prior_mean_rows : float
+        Normal prior of the means, as so many rows at `prior_mean`.
+    prior_covariance : ndarray, optional
+        In the shape of one component's covariance.
+    prior_rows : float
+        Inverse Wishart prior of the covariances, as so many rows of covariance `prior_covariance`, its mode.
+    fixed_means : (K, D) ndarray, optional
+    fixed_covariances : ndarray of `covariance_shape()`, optional
+        Parameters that no M-step changes; NaN where they are free.
+
+    References
+    ----------
+    Chen & Tan (2009), *Inference for multivariate normal mixtures*, J. Multivariate Analysis 100, 1367-1383;
+    Fraley & Raftery (2007), *Bayesian regularization for normal mixture estimation and model-based clustering*,
+    J. Classification 24, 155-181.
     """
 
     n_components: int
     n_features: int
     reg_covar: float = 0.0
     variance_floor: np.ndarray | None = None
+    data_covariance: np.ndarray | None = None
+    penalty: float | np.ndarray = 0.0
+    prior_mean: np.ndarray | None = None
+    prior_mean_rows: float | np.ndarray = 0.0
+    prior_covariance: np.ndarray | None = None
+    prior_rows: float | np.ndarray = 0.0
+    fixed_means: np.ndarray | None = None
+    fixed_covariances: np.ndarray | None = None
 
     covariance_type: ClassVar[str]
     stats_class: ClassVar[type[PivotedMoments]]
@@ -156,8 +222,20 @@ class Gaussian:
         """The factors as scikit-learn keeps them: matrices are upper triangular."""
         raise NotImplementedError
 
-    def n_parameters(self) -> int:
-        """Number of free parameters of all means and covariances."""
+    def n_covariance_parameters(self) -> int:
+        """Number of parameters of all covariances."""
+        raise NotImplementedError
+
+    def cholesky(self, params: Any) -> np.ndarray:
+        """Factors L with L L' = covariance: lower triangular, or standard deviations."""
+        raise NotImplementedError
+
+    def of_cholesky(self, factors: np.ndarray) -> np.ndarray:
+        """The covariances of such factors."""
+        raise NotImplementedError
+
+    def inner(self, params: Any, moments: np.ndarray) -> np.ndarray:
+        """Traces of moments, in the family's own shape or in that of one component, times inverse covariances."""
         raise NotImplementedError
 
     def mean_covariance(self, params: Any) -> np.ndarray:
@@ -182,8 +260,19 @@ class Gaussian:
     # What follows from it.
 
     def constraints(self) -> dict[str, np.ndarray]:
-        """What `scaled_to` learnt from the data, by the name of the field."""
-        return {} if self.variance_floor is None else {"variance_floor": self.variance_floor}
+        """What was learnt from the data, priors and what is fixed, by the name of the field."""
+        chosen = {name: getattr(self, name) for name in _CONSTRAINTS}
+        return {name: np.asarray(value) for name, value in chosen.items() if value is not None and np.any(value != 0.0)}
+
+    def n_parameters(self) -> int:
+        """Number of free parameters of all means and covariances."""
+        n_covariance, n_means = self.n_covariance_parameters(), self.n_components * self.n_features
+        if self.fixed_means is not None:
+            n_means = int(np.isnan(self.fixed_means).sum())
+        if self.fixed_covariances is not None:
+            free = np.isnan(self.fixed_covariances)
+            n_covariance = round(n_covariance * free.sum() / free.size)
+        return n_means + n_covariance
 
     def reach(self, params: Any, log_share: np.ndarray) -> Reach | NoReach:
         """What lets a pass leave out components that none of its rows can reach (see `fastem.reach`)."""
@@ -194,7 +283,7 @@ class Gaussian:
     def zero_stats(self, pivot: np.ndarray) -> PivotedMoments:
         """An empty record about the pivot (K, D)."""
         k, d = self.n_components, self.n_features
-        return self.stats_class(np.zeros(k), np.zeros((k, d)), np.zeros(self.covariance_shape()), pivot)
+        return self.stats_class(np.zeros(k), np.zeros((k, d)), np.zeros(self.covariance_shape()), np.zeros(k), pivot)
 
     def zero_stats_like(self, params: Any) -> PivotedMoments:
         """An empty record for the statistics of an E-step at these parameters."""
@@ -225,17 +314,17 @@ class Gaussian:
         return self.params(means, np.broadcast_to(self.unit_covariances(), self.covariance_shape()).copy())
 
     def covariances_of(self, moments: CentralMoments) -> np.ndarray:
-        """Sample covariances; an empty component takes the pooled one."""
-        share = moments.n.reshape(-1, *[1] * (moments.scatter.ndim - 1))
+        """Sample covariances; an empty component takes that of its prior, or the pooled one."""
+        share = moments.share.reshape(-1, *[1] * (moments.scatter.ndim - 1))
         covariances = moments.scatter / share
-        covariances[moments.empty] = moments.scatter.sum(axis=0) / moments.total
+        covariances[moments.bare] = moments.scatter.sum(axis=0) / moments.total
         return covariances
 
     def m_step(self, stats: PivotedMoments) -> tuple[Any, list[Rescue]]:
         """Weighted means and covariances (Bishop 2006, eq. 9.24-9.25), at least the floor."""
-        moments = central_moments(stats)
+        moments = central_moments(stats, self.fixed_means)
         covariances = self.covariances_of(moments) + self.reg_covar * self.unit_covariances()
-        covariances, factors, lifted = self._floored(covariances)
+        covariances, factors, lifted = self._floored(self._with_fixed(covariances))
         return self._params(moments.means, covariances, factors), _rescues(moments.empty, lifted)
 
     def with_components(self, n_components: int) -> Self:
@@ -254,6 +343,107 @@ class Gaussian:
         """Rows X (N, D) as points between which distances mean something, for starts."""
         return X
 
+    def _with_fixed(self, covariances: np.ndarray) -> np.ndarray:
+        """The covariances, with those that are fixed."""
+        if self.fixed_covariances is None:
+            return covariances
+        return np.where(np.isnan(self.fixed_covariances), covariances, self.fixed_covariances)
+
+    def prior_stats(self, weight: float) -> PivotedMoments | None:
+        """The rows that priors and penalty stand for, besides data of this total weight; None for none."""
+        found = None
+        for prior in self._priors(weight):
+            zero = self.zero_stats(np.repeat(prior.mean[None, :], self.n_components, axis=0))
+            # A covariance that all components share has one prior.
+            rows = np.full(self.n_components, prior.rows / (self.n_components if self._is_shared() else 1))
+            n = np.full(self.n_components, prior.mean_rows)
+            covariances = np.broadcast_to(prior.covariance, self.covariance_shape())
+            stats = zero._replace(n=n, dof=rows - n, sxx=self.scatter_of(covariances, rows))
+            found = stats if found is None else found + stats
+        return found
+
+    def expected_log_prob(self, params: Any, stats: PivotedMoments) -> float:
+        """Sum of the log-densities, in nats, that rows of these statistics have under the components they belong to."""
+        about_means = stats.about(params.means)
+        return float((stats.n * params.log_norm).sum() - 0.5 * self.inner(params, about_means.sxx).sum())
+
+    def log_prior(self, params: Any, weight: float) -> float:
+        """Logarithm of the priors' densities and of the penalty, up to a constant, in nats.
+
+        Rows of covariance M count by how much less likely they are under a covariance S than under M, at best zero:
+        the value does not depend on the unit of the data.
+        """
+        total = 0.0
+        for prior in self._priors(weight):
+            if prior.rows > 0.0:
+                best = replace(self, n_components=1).params(prior.mean[None, :], self._as_single(prior.covariance))
+                excess = 0.5 * (self.n_features - self.inner(params, prior.covariance))
+                total += prior.rows * float((params.log_norm - best.log_norm[0] + excess).sum())
+            if prior.mean_rows > 0.0:
+                offset = params.means - prior.mean
+                total -= 0.5 * prior.mean_rows * float(self._squared_distances(params, offset).sum())
+        return total
+
+    def _priors(self, weight: float) -> list[_Prior]:
+        nowhere = np.zeros(self.n_features)
+        priors = []
+        if np.any(self.penalty) and self.data_covariance is not None:
+            priors.append(_Prior(nowhere, 0.0, self.data_covariance, float(self.penalty) / weight))
+        if self.prior_covariance is not None or np.any(self.prior_mean_rows):
+            mean = nowhere if self.prior_mean is None else self.prior_mean
+            one = self._one(np.broadcast_to(self.unit_covariances(), self.covariance_shape()))
+            covariance = one if self.prior_covariance is None else self.prior_covariance
+            priors.append(_Prior(mean, float(self.prior_mean_rows), covariance, float(self.prior_rows)))
+        return priors
+
+    def _is_shared(self) -> bool:
+        """Whether all components have one covariance."""
+        return False
+
+    def _one(self, covariances: np.ndarray) -> np.ndarray:
+        """The covariance of the first component."""
+        return covariances[0]
+
+    def _as_single(self, covariance: np.ndarray) -> np.ndarray:
+        """The covariances of a family of one component."""
+        return covariance[None]
+
+    def _squared_distances(self, params: Any, offset: np.ndarray) -> np.ndarray:
+        """Mahalanobis' squared distances (K,) of offsets (K, D) from the means."""
+        raise NotImplementedError
+
+    def _scale(self) -> np.ndarray:
+        """Standard deviations (D,) of the features, or ones where they are not known."""
+        if self.data_covariance is None:
+            return np.ones(self.n_features)
+        single = replace(self, n_components=1)
+        return np.sqrt(single.column_variances(single._as_single(self.data_covariance)))
+
+    def coordinates(self, params: Any) -> np.ndarray:
+        """Means and factors of the covariances, their diagonals by logarithm, in units of the data's spread.
+
+        Any point (P,) is valid.
+        """
+        scale = self._scale()
+        factors = self.cholesky(params)
+        return np.concatenate([(params.means / scale).ravel(), self._factor_coordinates(factors, scale)])
+
+    def at_coordinates(self, point: np.ndarray) -> Any:
+        """The parameters at any point (P,)."""
+        scale, n_means = self._scale(), self.n_components * self.n_features
+        means = point[:n_means].reshape(self.n_components, self.n_features) * scale
+        if self.fixed_means is not None:
+            means = np.where(np.isnan(self.fixed_means), means, self.fixed_means)
+        covariances = self.of_cholesky(self._factors_at(point[n_means:], scale))
+        covariances, factors, _ = self._floored(self._with_fixed(covariances))
+        return self._params(means, covariances, factors)
+
+    def _factor_coordinates(self, factors: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        return np.log(factors / scale).ravel()
+
+    def _factors_at(self, point: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        return np.exp(np.clip(point, -_MOST_LOG, _MOST_LOG)).reshape(self.covariance_shape()) * scale
+
     def scaled_to(self, stats: PivotedMoments, floor_ratio: float) -> Self:
         """This family with the variance floor that suits data of the given one-component statistics.
 
@@ -266,7 +456,28 @@ class Gaussian:
         varied = variances > resolution
         typical = variances[varied].mean() if varied.any() else 1.0
         floor = np.maximum(floor_ratio * np.where(varied, variances, typical), resolution)
-        return replace(self, variance_floor=np.maximum(floor, np.finfo(np.float64).tiny))
+        floored = replace(self, variance_floor=np.maximum(floor, np.finfo(np.float64).tiny))
+        covariances, _, _ = floored._floored(self.covariances_of(moments))
+        return replace(floored, data_covariance=self._one(covariances))
+
+    def cautious(self) -> Self:
+        """This family with a prior that keeps components from collapsing on a few rows of a small sample.
+
+        As many rows as a covariance has degrees of freedom, whose covariance is that of the data, in equal parts of its
+        volume for the components (Fraley & Raftery 2007). A prior that was given stays.
+        """
+        if self.data_covariance is None or self.prior_covariance is not None:
+            return self
+        share = self.n_components ** (-2.0 / self.n_features)
+        return replace(self, prior_covariance=share * self.data_covariance, prior_rows=self.n_features + 2.0)
+
+    def penalised(self, rows_per_weight: float) -> Self:
+        """This family with a penalty of 2 a / n for each row, a = 1 / n, on n = weight * `rows_per_weight` rows.
+
+        Chen and Tan subtract a (tr(S V^-1) + log|V|) from the log-likelihood for each covariance V, S being that of the
+        data: 2 a rows of covariance S. With a = 1 / n the estimates are consistent, and hardly moved.
+        """
+        return replace(self, penalty=2.0 / rows_per_weight**2)
 
 
 def _rescues(empty: np.ndarray, lifted: np.ndarray) -> list[Rescue]:
@@ -397,3 +608,23 @@ def symmetric(matrices: np.ndarray) -> np.ndarray:
 def log_norm(whitening_diagonal: np.ndarray) -> np.ndarray:
     """log of (2 pi)^(-D/2) |covariance|^(-1/2) from the diagonals (..., D) of inverse factors."""
     return np.log(whitening_diagonal).sum(axis=-1) - 0.5 * whitening_diagonal.shape[-1] * LOG_2PI
+
+
+def log_triangles(factors: np.ndarray) -> np.ndarray:
+    """Lower triangles (..., D, D) in one line of numbers, their diagonals by logarithm."""
+    n_features = factors.shape[-1]
+    diagonal = np.arange(n_features)
+    factors = factors.copy()
+    factors[..., diagonal, diagonal] = np.log(factors[..., diagonal, diagonal])
+    return factors[..., *np.tril_indices(n_features)].ravel()
+
+
+def triangles_at(point: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The lower triangles, of the given shape, of which `log_triangles` makes these numbers."""
+    n_features = shape[-1]
+    diagonal = np.arange(n_features)
+    factors = np.zeros(shape)
+    factors[..., *np.tril_indices(n_features)] = point.reshape(*shape[:-2], -1)
+    logarithms = np.clip(factors[..., diagonal, diagonal], -_MOST_LOG, _MOST_LOG)
+    factors[..., diagonal, diagonal] = np.exp(logarithms)
+    return factors

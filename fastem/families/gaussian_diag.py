@@ -59,8 +59,20 @@ class GaussianDiag(Gaussian):
     def precisions_cholesky(self, params: GaussianDiagParams) -> np.ndarray:
         return params.inverse_sd
 
-    def n_parameters(self) -> int:
-        return 2 * self.n_components * self.n_features
+    def n_covariance_parameters(self) -> int:
+        return self.n_components * self.n_features
+
+    def inner(self, params: GaussianDiagParams, moments: np.ndarray) -> np.ndarray:
+        return (moments * np.square(params.inverse_sd)).sum(axis=1)
+
+    def _squared_distances(self, params: GaussianDiagParams, offset: np.ndarray) -> np.ndarray:
+        return np.square(offset * params.inverse_sd).sum(axis=1)
+
+    def cholesky(self, params: GaussianDiagParams) -> np.ndarray:
+        return np.sqrt(params.covariances)
+
+    def of_cholesky(self, factors: np.ndarray) -> np.ndarray:
+        return np.square(factors)
 
     def sample(
         self, params: GaussianDiagParams, component: int, n_rows: int, random: np.random.Generator
@@ -73,6 +85,22 @@ class GaussianDiag(Gaussian):
 
     def projected(self, params: GaussianDiagParams, axes: np.ndarray) -> np.ndarray:
         return (axes * params.covariances[:, None, :]) @ axes.T
+
+    def whitened(self, params: GaussianDiagParams, centred: np.ndarray) -> np.ndarray:
+        return centred * params.inverse_sd[:, None, :]
+
+    def covariance_gradients(self, white: np.ndarray, resp: np.ndarray) -> np.ndarray:
+        return 0.5 * resp[:, :, None] * (np.square(white) - 1.0)
+
+    def covariance_gradient(self, params: GaussianDiagParams, stats: GaussianDiagStats) -> np.ndarray:
+        return 0.5 * (stats.sxx * np.square(params.inverse_sd) - stats.n[:, None]).ravel()
+
+    def changes(self, params: GaussianDiagParams, moves: np.ndarray) -> dict[str, np.ndarray]:
+        of_means, stretch = moves.reshape(-1, 2, self.n_components, self.n_features).swapaxes(0, 1)
+        return {"means": of_means / params.inverse_sd, "covariances": stretch * params.covariances}
+
+    def stretched_factors(self, params: GaussianDiagParams, stretch: np.ndarray) -> np.ndarray:
+        return params.inverse_sd / np.sqrt(1.0 + stretch.reshape(params.inverse_sd.shape))
 
     def _params(self, means: np.ndarray, covariances: np.ndarray, factors: np.ndarray) -> GaussianDiagParams:
         return GaussianDiagParams(*map(plain, (means, covariances, factors, log_norm(factors))))

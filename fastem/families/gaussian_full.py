@@ -12,10 +12,19 @@ from fastem.families._gaussian import (
     PivotedMoments,
     floored_whitening,
     log_norm,
+    log_triangles,
     proper_whitening,
     symmetric,
+    triangles_at,
 )
 from fastem.families._gaussian_blocks import accumulate_tiled, log_prob_tiled, sum_block, tiles_of
+from fastem.families._gaussian_moves import (
+    matrix_scales,
+    stretch_gradient,
+    stretch_gradients,
+    stretched,
+    symmetric_of,
+)
 from fastem.families._gaussian_small import (
     MAX_SMALL,
     accumulate_line,
@@ -75,9 +84,26 @@ class GaussianFull(Gaussian):
     def precisions_cholesky(self, params: GaussianFullParams) -> np.ndarray:
         return np.swapaxes(params.whitening, 1, 2)
 
-    def n_parameters(self) -> int:
-        k, d = self.n_components, self.n_features
-        return k * d + k * d * (d + 1) // 2
+    def n_covariance_parameters(self) -> int:
+        return self.n_components * self.n_features * (self.n_features + 1) // 2
+
+    def inner(self, params: GaussianFullParams, moments: np.ndarray) -> np.ndarray:
+        return np.einsum("kij,kij->k", params.whitening @ moments, params.whitening)
+
+    def _squared_distances(self, params: GaussianFullParams, offset: np.ndarray) -> np.ndarray:
+        return np.square(np.einsum("kij,kj->ki", params.whitening, offset)).sum(axis=1)
+
+    def cholesky(self, params: GaussianFullParams) -> np.ndarray:
+        return np.linalg.inv(params.whitening)
+
+    def of_cholesky(self, factors: np.ndarray) -> np.ndarray:
+        return factors @ np.swapaxes(factors, -1, -2)
+
+    def _factor_coordinates(self, factors: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        return log_triangles(factors / scale[:, None])
+
+    def _factors_at(self, point: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        return triangles_at(point, self.covariance_shape()) * scale[:, None]
 
     def sample(
         self, params: GaussianFullParams, component: int, n_rows: int, random: np.random.Generator
@@ -90,6 +116,31 @@ class GaussianFull(Gaussian):
 
     def projected(self, params: GaussianFullParams, axes: np.ndarray) -> np.ndarray:
         return axes @ params.covariances @ axes.T
+
+    def whitened(self, params: GaussianFullParams, centred: np.ndarray) -> np.ndarray:
+        return centred @ np.swapaxes(params.whitening, 1, 2)
+
+    def covariance_gradients(self, white: np.ndarray, resp: np.ndarray) -> np.ndarray:
+        return stretch_gradients(white, resp)
+
+    def covariance_gradient(self, params: GaussianFullParams, stats: GaussianFullStats) -> np.ndarray:
+        scatter = params.whitening @ stats.sxx @ np.swapaxes(params.whitening, 1, 2)
+        return stretch_gradient(scatter, stats.n).ravel()
+
+    def changes(self, params: GaussianFullParams, moves: np.ndarray) -> dict[str, np.ndarray]:
+        k, d = self.n_components, self.n_features
+        factors = params.covariances @ np.swapaxes(params.whitening, 1, 2)
+        of_means, stretch = moves[:, : k * d].reshape(-1, k, d), moves[:, k * d :].reshape(len(moves), k, -1)
+        return {
+            "means": np.einsum("kij,mkj->mki", factors, of_means),
+            "covariances": symmetric(factors @ symmetric_of(stretch, d) @ np.swapaxes(factors, 1, 2)),
+        }
+
+    def stretched_factors(self, params: GaussianFullParams, stretch: np.ndarray) -> np.ndarray:
+        return stretched(params.whitening, stretch.reshape(self.n_components, -1))
+
+    def covariance_scales(self) -> np.ndarray:
+        return matrix_scales(self.n_features)
 
     def _params(self, means: np.ndarray, covariances: np.ndarray, factors: np.ndarray) -> GaussianFullParams:
         norm = log_norm(np.diagonal(factors, axis1=1, axis2=2))

@@ -66,8 +66,30 @@ class GaussianSpherical(Gaussian):
     def precisions_cholesky(self, params: GaussianSphericalParams) -> np.ndarray:
         return params.inverse_sd[:, 0]
 
-    def n_parameters(self) -> int:
-        return self.n_components * (self.n_features + 1)
+    def n_covariance_parameters(self) -> int:
+        return self.n_components
+
+    def inner(self, params: GaussianSphericalParams, moments: np.ndarray) -> np.ndarray:
+        return self.n_features * moments * np.square(params.inverse_sd[:, 0])
+
+    def _squared_distances(self, params: GaussianSphericalParams, offset: np.ndarray) -> np.ndarray:
+        return np.square(offset * params.inverse_sd).sum(axis=1)
+
+    def cholesky(self, params: GaussianSphericalParams) -> np.ndarray:
+        return np.sqrt(params.covariances)
+
+    def of_cholesky(self, factors: np.ndarray) -> np.ndarray:
+        return np.square(factors)
+
+    def _scale(self) -> np.ndarray:
+        scale = super()._scale()
+        return np.full_like(scale, scale.mean())
+
+    def _factor_coordinates(self, factors: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        return super()._factor_coordinates(factors, scale[:1])
+
+    def _factors_at(self, point: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        return super()._factors_at(point, scale[:1])
 
     def sample(
         self, params: GaussianSphericalParams, component: int, n_rows: int, random: np.random.Generator
@@ -80,6 +102,23 @@ class GaussianSpherical(Gaussian):
 
     def projected(self, params: GaussianSphericalParams, axes: np.ndarray) -> np.ndarray:
         return params.covariances[:, None, None] * (axes @ axes.T)
+
+    def whitened(self, params: GaussianSphericalParams, centred: np.ndarray) -> np.ndarray:
+        return centred * params.inverse_sd[:, None, :]
+
+    def covariance_gradients(self, white: np.ndarray, resp: np.ndarray) -> np.ndarray:
+        return 0.5 * resp * (np.square(white).sum(axis=2) - self.n_features)
+
+    def covariance_gradient(self, params: GaussianSphericalParams, stats: GaussianSphericalStats) -> np.ndarray:
+        return 0.5 * (stats.sxx * np.square(params.inverse_sd[:, 0]) - self.n_features * stats.n)
+
+    def changes(self, params: GaussianSphericalParams, moves: np.ndarray) -> dict[str, np.ndarray]:
+        k, d = self.n_components, self.n_features
+        of_means, stretch = moves[:, : k * d].reshape(-1, k, d), moves[:, k * d :]
+        return {"means": of_means / params.inverse_sd, "covariances": stretch * params.covariances}
+
+    def stretched_factors(self, params: GaussianSphericalParams, stretch: np.ndarray) -> np.ndarray:
+        return params.inverse_sd[:, 0] / np.sqrt(1.0 + stretch)
 
     def _params(self, means: np.ndarray, covariances: np.ndarray, factors: np.ndarray) -> GaussianSphericalParams:
         inverse_sd = np.repeat(factors[:, None], self.n_features, axis=1)

@@ -13,8 +13,10 @@ from fastem.families._gaussian import (
     PivotedMoments,
     floored_whitening,
     log_norm,
+    log_triangles,
     proper_whitening,
     symmetric,
+    triangles_at,
 )
 from fastem.families._gaussian_blocks import (
     accumulate_tiled,
@@ -24,6 +26,13 @@ from fastem.families._gaussian_blocks import (
     sum_block,
     tiles_of,
     whiten,
+)
+from fastem.families._gaussian_moves import (
+    matrix_scales,
+    stretch_gradient,
+    stretch_gradients,
+    stretched,
+    symmetric_of,
 )
 from fastem.families._gaussian_small import MAX_SMALL, accumulate_small
 from fastem.rows import plain
@@ -99,9 +108,35 @@ class GaussianTied(Gaussian):
     def precisions_cholesky(self, params: GaussianTiedParams) -> np.ndarray:
         return params.whitening.T
 
-    def n_parameters(self) -> int:
-        d = self.n_features
-        return self.n_components * d + d * (d + 1) // 2
+    def n_covariance_parameters(self) -> int:
+        return self.n_features * (self.n_features + 1) // 2
+
+    def _is_shared(self) -> bool:
+        return True
+
+    def _one(self, covariances: np.ndarray) -> np.ndarray:
+        return covariances
+
+    def _as_single(self, covariance: np.ndarray) -> np.ndarray:
+        return covariance
+
+    def inner(self, params: GaussianTiedParams, moments: np.ndarray) -> np.ndarray:
+        return np.vdot(params.whitening @ moments, params.whitening)
+
+    def _squared_distances(self, params: GaussianTiedParams, offset: np.ndarray) -> np.ndarray:
+        return np.square(offset @ params.whitening.T).sum(axis=1)
+
+    def cholesky(self, params: GaussianTiedParams) -> np.ndarray:
+        return np.linalg.inv(params.whitening)
+
+    def of_cholesky(self, factors: np.ndarray) -> np.ndarray:
+        return factors @ np.swapaxes(factors, -1, -2)
+
+    def _factor_coordinates(self, factors: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        return log_triangles(factors / scale[:, None])
+
+    def _factors_at(self, point: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        return triangles_at(point, self.covariance_shape()) * scale[:, None]
 
     def sample(
         self, params: GaussianTiedParams, component: int, n_rows: int, random: np.random.Generator
@@ -114,6 +149,35 @@ class GaussianTied(Gaussian):
 
     def projected(self, params: GaussianTiedParams, axes: np.ndarray) -> np.ndarray:
         return np.broadcast_to(axes @ params.covariances @ axes.T, (self.n_components, len(axes), len(axes)))
+
+    def whitened(self, params: GaussianTiedParams, centred: np.ndarray) -> np.ndarray:
+        return centred @ params.whitening.T
+
+    def covariance_gradients(self, white: np.ndarray, resp: np.ndarray) -> np.ndarray:
+        # One component after the other: together they would fill K times the memory of the sum.
+        each = [slice(k, k + 1) for k in range(self.n_components)]
+        return sum(stretch_gradients(white[:, k], resp[:, k]) for k in each)  # type: ignore[return-value]
+
+    def covariance_gradient(self, params: GaussianTiedParams, stats: GaussianTiedStats) -> np.ndarray:
+        return stretch_gradient(params.whitening @ stats.sxx @ params.whitening.T, stats.n.sum())
+
+    def changes(self, params: GaussianTiedParams, moves: np.ndarray) -> dict[str, np.ndarray]:
+        k, d = self.n_components, self.n_features
+        factor = params.covariances @ params.whitening.T
+        of_means, stretch = moves[:, : k * d].reshape(-1, k, d), moves[:, k * d :]
+        return {
+            "means": of_means @ factor.T,
+            "covariances": symmetric(factor @ symmetric_of(stretch, d) @ factor.T),
+        }
+
+    def stretched_factors(self, params: GaussianTiedParams, stretch: np.ndarray) -> np.ndarray:
+        return stretched(params.whitening, stretch)
+
+    def covariance_owners(self) -> np.ndarray:
+        return np.array([-1])
+
+    def covariance_scales(self) -> np.ndarray:
+        return matrix_scales(self.n_features)
 
     def _params(self, means: np.ndarray, covariances: np.ndarray, factors: np.ndarray) -> GaussianTiedParams:
         centre = means.mean(axis=0)

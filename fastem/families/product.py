@@ -134,7 +134,8 @@ class Product:
         for family, _, linear, squared, codes in self._shares():
             moments = (stats.sx[:, squared], stats.sxx[:, squared], stats.pivot[:, squared])
             if isinstance(family, GaussianDiag):
-                parts.append(GaussianDiagStats(stats.n, *moments))
+                sx, sxx, pivot = moments
+                parts.append(GaussianDiagStats(stats.n, sx, sxx, np.zeros_like(stats.n), pivot))
             else:
                 parts.append(
                     ColumnStats(stats.n, stats.exposure, stats.sums[:, linear], stats.codes[:, codes], *moments)

@@ -29,11 +29,23 @@ class MixtureStats(Additive, _MixtureFields):
     __slots__ = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Mixture:
-    """Independent rows, each from one of `n_components` components."""
+    """Independent rows, each from one of `n_components` components.
+
+    Parameters
+    ----------
+    n_components : int
+    concentration : float
+        Of a symmetric Dirichlet prior of the weights, at least 1: each component has `concentration - 1` rows more
+        than were seen.
+    fixed_weights : (K,) ndarray, optional
+        Weights that no M-step changes; NaN where they are free.
+    """
 
     n_components: int
+    concentration: float = 1.0
+    fixed_weights: np.ndarray | None = None
 
     # Rows are independent of each other.
     is_chain: ClassVar[bool] = False
@@ -68,15 +80,80 @@ class Mixture:
         return params.weights
 
     def m_step(self, stats: MixtureStats) -> MixtureParams:
-        """Maximum likelihood: weights are mean responsibilities."""
-        return self.params(stats.n)
+        """Maximum likelihood: weights are mean responsibilities; the free ones share what fixed ones leave."""
+        if self.fixed_weights is None:
+            return self.params(stats.n)
+        free = np.isnan(self.fixed_weights)
+        weights = np.where(free, 0.0, self.fixed_weights)
+        if free.any():
+            total = stats.n[free].sum()
+            weights[free] = (1.0 - weights.sum()) * (stats.n[free] / total if total > 0 else 1.0 / free.sum())
+        return self.params(weights)
+
+    def prior_stats(self, weight: float) -> MixtureStats | None:
+        """The rows that the prior stands for; None when it says nothing."""
+        if self.concentration == 1.0:
+            return None
+        return MixtureStats(np.full(self.n_components, self.concentration - 1.0))
+
+    def log_prior(self, params: MixtureParams, weight: float) -> float:
+        """Logarithm of the Dirichlet density, up to a constant, in nats."""
+        if self.concentration == 1.0:
+            return 0.0
+        return float((self.concentration - 1.0) * (params.log_weights + np.log(self.n_components)).sum())
+
+    def expected_log_prob(self, params: MixtureParams, stats: MixtureStats) -> float:
+        """Sum of the logarithms, in nats, of the weights of the components that rows of these statistics belong to."""
+        return float((stats.n * params.log_weights).sum())
+
+    def n_coordinates(self) -> int:
+        """Length of `coordinates`."""
+        return self.n_components
+
+    def coordinates(self, params: MixtureParams) -> np.ndarray:
+        """Logarithms of the weights (K,): any numbers are, up to a constant, logarithms of weights."""
+        return params.log_weights
+
+    def at_coordinates(self, point: np.ndarray) -> MixtureParams:
+        """The parameters at any point (K,)."""
+        return self.params(np.exp(point - point.max()))
 
     def constraints(self) -> dict[str, np.ndarray]:
         """What the structure was told, by the name of the field: nothing."""
         return {}
 
     def n_parameters(self) -> int:
-        return self.n_components - 1
+        if self.fixed_weights is None:
+            return self.n_components - 1
+        return max(0, int(np.isnan(self.fixed_weights).sum()) - 1)
+
+    # Moves of the parameters: shares are multiplied by exp(move), that of the last component by one, and their sum is
+    # made one again.
+
+    def gradients(self, params: MixtureParams, resp: np.ndarray) -> np.ndarray:
+        """Derivatives (N, K - 1) of the rows' expected log-density, in nats, by moves; `resp` (N, K) sums to one."""
+        return (resp - params.weights)[:, :-1]
+
+    def gradient(self, params: MixtureParams, stats: MixtureStats) -> np.ndarray:
+        """Sum (K - 1,) of the `gradients` of rows, from their expected statistics."""
+        return (stats.n - stats.n.sum() * params.weights)[:-1]
+
+    def moved(self, params: MixtureParams, move: np.ndarray) -> MixtureParams:
+        """Parameters after a move (K - 1,)."""
+        return self.params(params.weights * np.exp(np.append(move, 0.0)))
+
+    def changes(self, params: MixtureParams, moves: np.ndarray) -> dict[str, np.ndarray]:
+        """What small moves (M, K - 1) change in the weights (M, K)."""
+        relative = np.pad(moves, ((0, 0), (0, 1)))
+        return {"weights": params.weights * (relative - relative @ params.weights[:, None])}
+
+    def owners(self) -> np.ndarray:
+        """The component (K - 1,) of which each move moves the share."""
+        return np.arange(self.n_components - 1)
+
+    def scales(self) -> dict[str, np.ndarray]:
+        """On which scale the estimate of each share is nearly normal."""
+        return {"weights": np.full(self.n_components, "logit")}
 
     def sample(self, params: MixtureParams, n_rows: int, random: np.random.Generator) -> np.ndarray:
         """Component of each of `n_rows` rows, (n_rows,) integers."""

@@ -1,14 +1,29 @@
-"""Plain EM: an E-step over all data, an M-step, until nothing is left to gain."""
+"""EM over all data: an E-step, an M-step, until nothing is left to gain; plain, or along an accelerated path."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
 from typing import Any
 
+from fastem.schedules.accelerate import Accelerator
 from fastem.schedules.result import FitResult, FitState, Problem, Reason, Watch
 from fastem.schedules.stopping import remaining_gain, rounding_slack
+from fastem.stats import ExpectedStats, Rescue
+
+MStep = Callable[[ExpectedStats], tuple[Any, list[Rescue]]]
+# Takes the statistics of each parameters that it yields, and returns why it stopped.
+Iterations = Generator[Any, ExpectedStats, Reason]
 
 
-def fit_batch(problem: Problem, start: Any, *, tol: float, max_iter: int, watch: Watch | None = None) -> FitResult:
+def fit_batch(
+    problem: Problem,
+    start: Any,
+    *,
+    tol: float,
+    max_iter: int,
+    accelerator: Accelerator | None = None,
+    watch: Watch | None = None,
+) -> FitResult:
     """Iterate E- and M-steps from `start`.
 
     Parameters
@@ -17,12 +32,15 @@ def fit_batch(problem: Problem, start: Any, *, tol: float, max_iter: int, watch:
     start : parameters or FitState
         A state continues the fit that it comes from, to the same bits.
     tol : float
-        Stop when Aitken's estimate of the gain still to come is below `tol` in two iterations running
+        Stop when the estimate of the gain still to come is below `tol` in two iterations running
         (one may be low by chance), in nats per unit of weight.
     max_iter : int
-        Largest number of iterations.
+        Largest number of iterations, each of which is an E-step over all data.
+    accelerator : Accelerator, optional
+        What proposes where the next E-step may be, other than at the parameters of the last M-step. A proposal
+        that lowers the objective is dropped: it has cost one iteration.
     watch : callable, optional
-        Called with the state at the start and after each iteration that is kept.
+        Called with the state at the start and after each iteration.
 
     Returns
     -------
@@ -34,7 +52,12 @@ def fit_batch(problem: Problem, start: Any, *, tol: float, max_iter: int, watch:
     """
     state = start if isinstance(start, FitState) else FitState(start)
     try:
-        return _iterate(problem, state, tol, max_iter, watch or (lambda state: None))
+        steps = iterations(problem.m_step, state, tol, max_iter, accelerator, watch)
+        candidate = next(steps)
+        while True:
+            candidate = steps.send(problem.e_step(candidate))
+    except StopIteration as end:
+        return FitResult(state, end.value, state.n_iter)
     except KeyboardInterrupt:
         if not state.trace.objective:
             raise
@@ -45,26 +68,63 @@ def fit_batch(problem: Problem, start: Any, *, tol: float, max_iter: int, watch:
         return FitResult(state, Reason.FAILED, state.n_iter, error)
 
 
-def _iterate(problem: Problem, state: FitState, tol: float, max_iter: int, watch: Watch) -> FitResult:
+def iterations(
+    m_step: MStep,
+    state: FitState,
+    tol: float,
+    max_iter: int,
+    accelerator: Accelerator | None = None,
+    watch: Watch | None = None,
+) -> Iterations:
+    """The course of `fit_batch`, for a caller who makes the E-steps: of several fits in one read of the data, say."""
+    tell = watch or (lambda state: None)
     trace = state.trace
+    if accelerator is not None and state.acceleration is None:
+        state.acceleration = accelerator.begin()
     while True:
         # Asked first, for a fit that is gone on with may have been at its end.
         if state.near >= 2 or trace.remaining == 0.0:
-            return FitResult(state, Reason.CONVERGED, state.n_iter)
+            return Reason.CONVERGED
         if trace.objective and state.n_iter >= max_iter:
-            return FitResult(state, Reason.MAX_ITER, state.n_iter)
-        iteration = len(trace.objective)
-        stats = problem.e_step(state.candidate)
-        fall = trace.objective[-1] - stats.objective if iteration > 0 else 0.0
+            return Reason.MAX_ITER
+        stats = yield state.candidate
+        fall = trace.objective[-1] - stats.objective if trace.objective else 0.0
+        if state.fallback is not None and not fall <= 0.0:
+            _reject(state, accelerator)
+            tell(state)
+            continue
         if fall > 0.0:
             trace.fall = fall
-            small = fall <= rounding_slack(stats.objective)
-            return FitResult(state, Reason.CONVERGED if small else Reason.OBJECTIVE_FELL, iteration)
-        candidate, rescues = problem.m_step(stats)
-        state.params, state.impossible = state.candidate, float(stats.impossible)
-        trace.objective.append(stats.objective)
-        trace.rescues.extend((iteration, rescue) for rescue in state.rescues)
-        trace.remaining = remaining_gain(trace.objective)
-        state.candidate, state.rescues, state.e_step = candidate, rescues, None
-        state.near = state.near + 1 if trace.remaining < tol else 0
-        watch(state)
+            trace.n_dropped += 1
+            return Reason.CONVERGED if fall <= rounding_slack(stats.objective) else Reason.OBJECTIVE_FELL
+        _keep(state, stats, m_step(stats), accelerator)
+        left = remaining_gain(trace.objective)
+        if accelerator is not None:
+            left = accelerator.remaining(state.acceleration, trace.objective)
+        if left is not None:
+            trace.remaining = left
+            state.near = state.near + 1 if left < tol else 0
+        tell(state)
+
+
+def _keep(
+    state: FitState, stats: ExpectedStats, image: tuple[Any, list[Rescue]], accelerator: Accelerator | None
+) -> None:
+    """Move on to the candidate, and choose the next one."""
+    trace, (plain, rescues) = state.trace, image
+    trace.rescues.extend((len(trace.objective), rescue) for rescue in state.rescues)
+    trace.objective.append(stats.objective)
+    state.params, state.impossible, state.log_prior = state.candidate, float(stats.impossible), float(stats.log_prior)
+    state.candidate, state.fallback, state.rescues, state.e_step = plain, None, rescues, None
+    if accelerator is not None:
+        proposal = accelerator.propose(state.acceleration, state.params, plain, stats)
+        if proposal is not None:
+            state.candidate, state.fallback = proposal, plain
+
+
+def _reject(state: FitState, accelerator: Accelerator | None) -> None:
+    """Go on with the parameters of the last M-step instead of the proposal."""
+    state.candidate, state.fallback, state.e_step = state.fallback, None, None
+    state.trace.n_dropped += 1
+    if accelerator is not None:
+        accelerator.rejected(state.acceleration)

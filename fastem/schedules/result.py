@@ -63,12 +63,15 @@ class Trace:
         there is none.
     fall : float
         By how much the last, rejected iteration lowered the objective; zero when none was rejected.
+    n_dropped : int
+        Iterations that are not among the objectives, because they would have lowered them.
     """
 
     objective: list[float] = field(default_factory=list)
     rescues: list[tuple[int, Rescue]] = field(default_factory=list)
     remaining: float = float("nan")
     fall: float = 0.0
+    n_dropped: int = 0
 
 
 @dataclass
@@ -88,8 +91,13 @@ class FitState:
         Iterations that were run before the first one, on a stand-in for the data.
     candidate : parameters
         Those that the next E-step is at; by default `params`.
+    fallback : parameters or None
+        Those of the last M-step, when the candidate is a proposal instead.
     rescues : list of Rescue
-        Of the M-step that made the candidate.
+        Of the last M-step.
+    acceleration : state of an accelerator, or None
+    log_prior : float
+        Of the parameters, in nats: what the objective counts besides the log-likelihood.
     e_step : whatever the problem makes of it
         How far the E-step under way has come; None where none is.
     """
@@ -100,7 +108,10 @@ class FitState:
     impossible: float = 0.0
     n_iter_ahead: int = 0
     candidate: Any = None
+    fallback: Any = None
     rescues: list[Rescue] = field(default_factory=list)
+    acceleration: Any = None
+    log_prior: float = 0.0
     e_step: Any = None
 
     def __post_init__(self) -> None:
@@ -109,7 +120,8 @@ class FitState:
 
     @property
     def n_iter(self) -> int:
-        return max(0, len(self.trace.objective) - 1)
+        """Iterations that were run, each with an E-step over all data; the first E-step is not counted."""
+        return max(0, len(self.trace.objective) + self.trace.n_dropped - 1)
 
 
 @dataclass(frozen=True)

@@ -36,9 +36,16 @@ def remaining_gain(objective: Sequence[float]) -> float:
     before, gain = objective[-2] - objective[-3], objective[-1] - objective[-2]
     if not (math.isfinite(before) and math.isfinite(gain)):
         return math.nan
+    return gain_of_rate(gain, gain / before if before > 0.0 else math.inf)
+
+
+def gain_of_rate(gain: float, rate: float) -> float:
+    """What is left to gain after an iteration that gained `gain`, when each gains `rate` times as much as the one before.
+
+    NaN when gains do not shrink, or are not known.
+    """
     if gain <= 0.0:
         return 0.0
-    rate = gain / before if before > 0.0 else math.inf
     return gain * rate / (1.0 - rate) if rate < 1.0 else math.nan
 
 

@@ -1,0 +1,288 @@
+"""How far the fitted parameters may lie from the truth, in a user's words."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from numbers import Integral
+from typing import Any
+
+from sklearn.exceptions import ConvergenceWarning
+
+from fastem.estimators._fitted import FittedMixture
+from fastem.estimators._problem import Problem
+from fastem.estimators._running import holding_libraries, running
+from fastem.model import Params
+from fastem.schedules.batch import fit_batch
+from fastem.schedules.result import Reason
+from fastem.sources import Source
+from fastem.sources.source import Sample
+from fastem.uncertainty import (
+    Bootstrap,
+    ConfidenceIntervals,
+    StandardErrors,
+    bootstrap,
+    intervals,
+    require_level,
+    standard_errors,
+)
+
+_KINDS = ("empirical", "observed", "robust")
+# A fit that stopped so many standard errors short of the maximum is told of.
+_FAR = 0.5
+# A refit stops when it is so near its optimum, in proportion to how far it is expected to lie from the last one.
+_RESOLUTION = 1e-3
+
+
+class UncertainMixture(FittedMixture):
+    """A mixture whose family has gradients: it tells the errors of its parameters."""
+
+    max_iter: int
+
+    def standard_errors(
+        self,
+        X: Any,
+        sample_weight: Any = None,
+        *,
+        information: str = "empirical",
+        max_rows: int | None = 200_000,
+    ) -> StandardErrors:
+        """Standard errors of the fitted parameters, from the information in the rows.
+
+        Parameters
+        ----------
+        X : array-like (N, D), or whatever `fit` reads
+            The rows that the model was fitted to.
+        sample_weight : array-like (N,) or str, optional
+            As in `fit`: a row of weight 2 counts as two rows.
+        information : {"empirical", "observed", "robust"}, default "empirical"
+            "empirical": the sum of the rows' squared gradients, in one pass. "observed": the curvature of the
+            log-likelihood; two passes for each parameter, and better for few rows. "robust": both (Huber's
+            sandwich), which holds when the distribution is not quite a mixture of this family.
+        max_rows : int or None, default 200000
+            Of more rows a random sample is taken, drawn by `random_state`, and stands for all of them. The work
+            grows with its number of rows and with the square of the number of parameters. None: all rows.
+
+        Returns
+        -------
+        errors : StandardErrors
+            `weights`, `means` and `covariances`, in the shapes of the fitted attributes; `covariance_matrix` and
+            `names` of all parameters; `distance` to the maximum of the likelihood.
+
+        Raises
+        ------
+        ValueError
+            When the rows do not determine a parameter, or a component has collapsed; the message names it.
+
+        Warns
+        -----
+        ConvergenceWarning
+            When the fit stopped further from the maximum of the likelihood than half a standard error (or these are
+            not the rows that it was fitted to).
+
+        Notes
+        -----
+        Standard errors are of one local maximum: they do not tell that another one may be better. Priors and
+        `reg_covar` do not enter.
+
+        References
+        ----------
+        Louis (1982), J. R. Statist. Soc. B 44, 226-233; McLachlan & Peel (2000), *Finite Mixture Models*,
+        sections 2.15 and 2.16; White (1982), Econometrica 50, 1-25.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastem import GaussianMixture
+        >>> x = np.random.default_rng(0).normal(20, 5, 10_000)
+        >>> mixture = GaussianMixture().fit(x)
+        >>> mixture.standard_errors(x).means.round(2).tolist()  # 5 / sqrt(10 000)
+        [[0.05]]
+        """
+        if information not in _KINDS:
+            raise ValueError(f"information must be one of {', '.join(_KINDS)}; it is {information!r}.")
+        _require_rows(max_rows)
+        source = self._rows(X, sample_weight)
+        with self._refitting():
+            sample, ratio = self._sampled(source, max_rows)
+            e_step = Problem(self._model, sample).e_step
+            errors = standard_errors(self._model, self._params, self._chunks(sample), e_step, information, ratio)
+        if errors.distance > _FAR:
+            warnings.warn(
+                f"The maximum of the likelihood lies about {errors.distance:.1f} standard errors from the fitted "
+                "parameters. Fit with a smaller tol, and give the rows that the model was fitted to.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        return errors
+
+    def confidence_intervals(
+        self,
+        X: Any,
+        sample_weight: Any = None,
+        *,
+        level: float = 0.95,
+        information: str = "empirical",
+        max_rows: int | None = 200_000,
+    ) -> ConfidenceIntervals:
+        """Confidence intervals of the fitted parameters, each taken alone, from their standard errors.
+
+        They are symmetric on the scale on which an estimate is nearly normal: logits of weights, logarithms of
+        variances, means and covariances as they are. So limits stay where parameters may be.
+
+        Parameters
+        ----------
+        X, sample_weight, information, max_rows
+            As in `standard_errors`.
+        level : float, default 0.95
+            Between 0 and 1.
+
+        Returns
+        -------
+        intervals : ConfidenceIntervals
+            `lower` and `upper`, each with `weights`, `means` and `covariances` in the shapes of the fitted attributes.
+
+        Raises
+        ------
+        ValueError
+            As `standard_errors` does.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastem import GaussianMixture
+        >>> x = np.random.default_rng(0).normal(20, 5, 10_000)
+        >>> mixture = GaussianMixture().fit(x)
+        >>> limits = mixture.confidence_intervals(x, level=0.99)
+        >>> bool(limits.lower.covariances[0, 0, 0] < 25 < limits.upper.covariances[0, 0, 0])
+        True
+        """
+        require_level(level)
+        errors = self.standard_errors(X, sample_weight, information=information, max_rows=max_rows)
+        return intervals(self._model, self._params, errors, level)
+
+    def bootstrap(
+        self, X: Any, sample_weight: Any = None, *, n_replicates: int = 100, max_rows: int = 100_000
+    ) -> Bootstrap:
+        """Refit the model to randomly weighted rows, again and again: the weighted-likelihood bootstrap.
+
+        Each replicate gives every row a random weight of exponential distribution, and goes on from the fitted
+        parameters, so that components keep their numbers. It needs no normal approximation.
+
+        Parameters
+        ----------
+        X : array-like (N, D), or whatever `fit` reads
+            The rows that the model was fitted to.
+        sample_weight : array-like (N,) or str, optional
+            As in `fit`: a row of weight 2 counts as two rows.
+        n_replicates : int, default 100
+            For percentiles take 1000.
+        max_rows : int, default 100000
+            Of more rows a random sample is held in memory and refitted; its rows are weighted such that the
+            spread is that of all rows.
+
+        Returns
+        -------
+        replicates : Bootstrap
+            `weights` (B, K), `means` (B, K, D) and `covariances` (B, ...); `standard_errors()` and
+            `confidence_intervals(level)` sum them up.
+
+        Raises
+        ------
+        ValueError
+            For unusable data or arguments.
+
+        Warns
+        -----
+        ConvergenceWarning
+            When refits stopped at `max_iter`: their spread is too small.
+
+        Notes
+        -----
+        The randomness is that of `random_state`: an integer gives the same replicates at each call.
+
+        References
+        ----------
+        Newton & Raftery (1994), J. R. Statist. Soc. B 56, 3-48; O'Hagan, Murphy, Scrucca & Gormley (2019),
+        Computational Statistics 34, 1779-1813.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastem import GaussianMixture
+        >>> x = np.random.default_rng(0).normal(20, 5, 1000)
+        >>> mixture = GaussianMixture(random_state=0).fit(x)
+        >>> errors = mixture.bootstrap(x, n_replicates=200).standard_errors()
+        >>> bool(abs(errors.means[0, 0] - 5 / np.sqrt(1000)) < 0.03)
+        True
+        """
+        if not isinstance(n_replicates, Integral) or n_replicates < 2:
+            raise ValueError(f"n_replicates must be an integer of at least 2, got {n_replicates!r}.")
+        if max_rows is None:
+            raise ValueError("max_rows must be a number for a bootstrap, whose rows are held in memory.")
+        _require_rows(max_rows)
+        source = self._rows(X, sample_weight)
+        random = self._generator()
+        n_unfinished = 0
+
+        def refit(rows: Source, start: Params) -> Params:
+            nonlocal n_unfinished
+            result = fit_batch(Problem(self._model, rows), start, tol=tol, max_iter=self.max_iter)
+            if result.reason is Reason.INTERRUPTED:
+                raise KeyboardInterrupt
+            if result.error is not None:
+                raise result.error
+            n_unfinished += result.reason is Reason.MAX_ITER
+            return result.params
+
+        with self._refitting():
+            total = self._total_weight(source)
+            tol = _RESOLUTION * self._model.n_parameters() / (2.0 * total)
+            sample = source.sample(max_rows, random)
+            replicates = bootstrap(
+                self._model, self._params, sample, total / _weight_of(sample), n_replicates, random, refit
+            )
+        if n_unfinished:
+            warnings.warn(
+                f"{n_unfinished} of {n_replicates + 1} refits did not converge in max_iter={self.max_iter} iterations: "
+                "the spread is too small. Increase max_iter.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        return replicates
+
+    @contextmanager
+    def _refitting(self) -> Iterator[None]:
+        """What surrounds passes and the arithmetic between them."""
+        with (
+            running(self.n_threads, self.verbose, f"fits mixtures of {self._distributions()}") as n_threads,
+            holding_libraries(n_threads),
+        ):
+            yield
+
+    def _sampled(self, source: Source, max_rows: int | None) -> tuple[Source, float]:
+        """At most so many of the rows, and by how much the weight of all is larger than theirs."""
+        if max_rows is None or (source.n_rows is not None and source.n_rows <= max_rows):
+            return source, 1.0
+        total = self._total_weight(source)
+        if source.n_rows is not None and source.n_rows <= max_rows:
+            return source, 1.0
+        sample = source.sample(max_rows, self._generator())
+        return sample, total / _weight_of(sample)
+
+    def _total_weight(self, source: Source) -> float:
+        """The weight of all rows, whose values are finite."""
+        return math.fsum(
+            len(chunk) if chunk.weight is None else float(chunk.weight.sum()) for chunk in self._chunks(source)
+        )
+
+
+def _weight_of(sample: Sample) -> float:
+    return float(len(sample.X) if sample.weight is None else sample.weight.sum())
+
+
+def _require_rows(max_rows: int | None) -> None:
+    if max_rows is not None and (not isinstance(max_rows, Integral) or max_rows < 1):
+        raise ValueError(f"max_rows must be a positive integer or None, got {max_rows!r}.")
