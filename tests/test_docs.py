@@ -12,6 +12,7 @@ import types
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from fastem.sources import Chunk
 from tests import naive
@@ -93,23 +94,26 @@ def test_the_page_on_a_family_of_ones_own(monkeypatch):
     # A NamedTuple and numba look for the module that a class or function is of.
     monkeypatch.setitem(sys.modules, "page", types.ModuleType("page"))
     names = run_page("user_families.md")
-    found, truth = names["result"].params, names["truth"]
-    assert names["result"].reason == "converged"
-    assert found.family.heads == pytest.approx(truth.family.heads, abs=0.02)
-    assert found.latent.transmat == pytest.approx(truth.latent.transmat, abs=0.015)
-    assert (names["path"] == names["states"]).mean() > 0.9
-    # Against loops over rows: the chain's own twin, and a mixture by hand.
-    X, model = names["X"][:300], names["chain"]
-    emission = np.log(np.where(X > 0.5, truth.family.heads, 1 - truth.family.heads))
+    hmm, truth, X = names["hmm"], names["truth"], names["X"]
+    order = np.argsort(-hmm.params_.success)
+    assert hmm.converged_
+    assert hmm.params_.success[order] == pytest.approx(truth.family.success, abs=0.02)
+    assert hmm.transmat_[order][:, order] == pytest.approx(truth.latent.transmat, abs=0.015)
+    assert (order[names["states"]] == names["path"]).mean() > 0.9
+    assert hmm.bic(X) < names["mixture"].bic(X)
+    # Against SciPy and the naive twin of chains.
+    X, model = X[:300], names["chain"]
+    emission = scipy.stats.geom.logpmf(X + 1, truth.family.success)
     expected = naive.chain(emission, truth.latent.startprob, truth.latent.transmat)
     smoothed = np.empty((300, 2))
     model.posterior(truth, X, smoothed)
     assert smoothed == pytest.approx(expected.smoothed, abs=1e-12)
     stats = model.e_step(truth, Chunk(X, None, 0))
     assert stats.latent.transitions == pytest.approx(expected.transitions, rel=1e-12)
-    assert stats.family.heads == pytest.approx(expected.smoothed.T @ X[:, 0], rel=1e-12)
-    share = names["X"].mean()
-    assert names["stats"].objective == pytest.approx(share * np.log(0.45) + (1 - share) * np.log(0.55), rel=1e-12)
+    assert stats.family.failures == pytest.approx(expected.smoothed.T @ X[:, 0], rel=1e-12)
+    share = names["mixture"].weights_
+    densities = scipy.stats.geom.pmf(X + 1, names["mixture"].params_.success) @ share
+    assert names["mixture"].score_samples(X) == pytest.approx(np.log(densities), rel=1e-10)
 
 
 def test_the_page_on_uncertainty():

@@ -17,9 +17,10 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 import fastem
-from fastem import GaussianHMM, open_source
+from fastem import HMM, CategoricalHMM, GaussianHMM, PoissonHMM, open_source
 from fastem.sources import SequenceSource, SourceError
 from fastem.units import UNIT_ROWS
+from tests.conftest import ROOT
 
 COVARIANCE_TYPES = ["diag", "full", "tied", "spherical"]
 TRUTH = {
@@ -379,3 +380,85 @@ def test_more_errors(truth, X, tmp_path):
         GaussianHMM(3).fit(open_source(X, weight=weight, lengths=LENGTHS))
     with pytest.warns(ConvergenceWarning, match="in n_iter=1 iterations"):
         GaussianHMM(3, n_iter=1, random_state=0).fit(X, LENGTHS)
+
+
+# Other families.
+
+
+EARTHQUAKES = ROOT / "examples" / "earthquakes.csv"
+# Zucchini & MacDonald (2009), table 1.1; converged from several starts.
+REFERENCE = {
+    2: (341.878701, [15.420756, 26.018223], [[0.928374, 0.071626], [0.119034, 0.880966]]),
+    3: (328.527483, [13.133762, 19.713166, 29.709727], None),
+}
+
+
+@pytest.mark.parametrize("n_components", [2, 3])
+def test_earthquakes(n_components):
+    counts = np.loadtxt(EARTHQUAKES, delimiter=",", skiprows=1)[:, 1]
+    hmm = PoissonHMM(n_components, n_init=5, tol=1e-11, n_iter=3000, random_state=0).fit(counts)
+    minus_loglik, rates, transmat = REFERENCE[n_components]
+    order = hmm.lambdas_[:, 0].argsort()
+    assert -hmm.score(counts) == pytest.approx(minus_loglik, abs=2e-6)
+    np.testing.assert_allclose(hmm.lambdas_[order, 0], rates, rtol=2e-6)
+    if transmat is not None:
+        np.testing.assert_allclose(hmm.transmat_[order][:, order], transmat, atol=2e-6)
+    assert hmm._model.n_parameters() == n_components - 1 + n_components * (n_components - 1) + n_components
+    theirs = hmmlearn_hmm.PoissonHMM(n_components)
+    theirs.startprob_, theirs.transmat_, theirs.lambdas_ = hmm.startprob_, hmm.transmat_, hmm.lambdas_
+    theirs.n_features = 1
+    whole = counts.astype(int)[:, None]
+    assert hmm.score(counts) == pytest.approx(theirs.score(whole), rel=1e-11)
+    np.testing.assert_array_equal(hmm.predict(counts), theirs.predict(whole))
+
+
+def test_weather():
+    """The textbook's example, whose eight paths can be listed by hand."""
+    weather = CategoricalHMM.from_parameters([0.6, 0.4], [[0.7, 0.3], [0.4, 0.6]], [[0.1, 0.4, 0.5], [0.6, 0.3, 0.1]])
+    log_prob, states = weather.decode([0, 1, 2])
+    assert states.tolist() == [1, 0, 0]
+    assert np.exp(log_prob) == pytest.approx(0.01344, rel=1e-12)
+    assert np.exp(weather.score([0, 1, 2])) == pytest.approx(0.033612, rel=1e-12)
+    expected = [0.007788 / 0.033612, 0.020976 / 0.033612, 0.02904 / 0.033612]
+    np.testing.assert_allclose(weather.predict_proba([0, 1, 2])[:, 0], expected, rtol=1e-9)
+
+
+def test_hmmlearn_agrees_on_symbols():
+    truth = CategoricalHMM.from_parameters([0.6, 0.4], [[0.9, 0.1], [0.2, 0.8]], [[0.1, 0.4, 0.5], [0.6, 0.3, 0.1]])
+    x = truth.sample(600, random_state=0)[0]
+    start = ([0.5, 0.5], [[0.7, 0.3], [0.4, 0.6]], [[0.2, 0.4, 0.4], [0.5, 0.3, 0.2]])
+    ours = CategoricalHMM(2, init_params="", n_iter=5, tol=0.0)
+    theirs = hmmlearn_hmm.CategoricalHMM(2, init_params="", n_iter=5, tol=-np.inf)
+    for model in (ours, theirs):
+        model.startprob_, model.transmat_, model.emissionprob_ = map(np.array, start)
+    quietly(ours.fit, x, [200, 400])
+    quietly(theirs.fit, x.astype(int), [200, 400])
+    for name in ("startprob_", "transmat_", "emissionprob_"):
+        np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-9, atol=1e-12, err_msg=name)
+
+
+@pytest.mark.parametrize("params", [None, "st"])
+def test_mixed_columns(params, tmp_path):
+    random = np.random.default_rng(0)
+    states = np.repeat(np.arange(40) % 2, 50)
+    binary = random.random(2000) < 0.2 + 0.6 * states
+    X = np.column_stack([random.normal(4.0 * states), random.poisson(2 + 7 * states), binary])
+    hmm = HMM(["normal", "poisson", "bernoulli"], n_components=2, params=params, random_state=0, n_iter=200)
+    quietly(hmm.fit, X, [1000, 1000])
+    order = hmm.means_[:, 0].argsort()
+    np.testing.assert_allclose(hmm.means_[order], [[0, 2, 0.2], [4, 9, 0.8]], atol=0.3)
+    assert (hmm.predict(X, [1000, 1000]) == order[states]).mean() > 0.99
+    hmm.save(tmp_path / "hmm.npz")
+    back = fastem.load(tmp_path / "hmm.npz")
+    np.testing.assert_array_equal(back.predict_proba(X), hmm.predict_proba(X))
+
+
+def test_errors_of_other_families():
+    with pytest.raises(ValueError, match="must be a count, an integer from 0 up"):
+        PoissonHMM(2).fit([1.0, 2.5, 3.0])
+    with pytest.raises(ValueError, match="X must have one column, of codes"):
+        CategoricalHMM(2).fit(np.zeros((9, 2)))
+    with pytest.raises(ValueError, match="rows of emissionprob_ must sum to 1"):
+        CategoricalHMM.from_parameters([0.6, 0.4], [[0.7, 0.3], [0.4, 0.6]], [[0.1, 0.4], [0.6, 0.3]])
+    with pytest.raises(ValueError, match="lambdas_ must not be negative"):
+        PoissonHMM.from_parameters([0.6, 0.4], [[0.7, 0.3], [0.4, 0.6]], [-1.0, 2.0])
