@@ -74,7 +74,8 @@ def _gaussian_log_prob(family, params):
 
 def _gaussian_stats(family, params, X, resp):
     stats = naive.moments(X, resp, params.means)
-    return {"n": stats.n, "sx": stats.sx, "sxx": naive.reduce_scatter(stats.sxx, family.covariance_type)}
+    sxx = naive.reduce_scatter(stats.sxx, family.covariance_type)
+    return {"n": stats.n, "sx": stats.sx, "sxx": sxx, "dof": np.zeros_like(stats.n)}
 
 
 def _column_params(family, random):

@@ -265,6 +265,8 @@ def column_stats(X, resp, params, exposure):
     """Expected statistics of columns of all forms, by name, from responsibilities (N, K) and exposures (N,)."""
     totals = {
         "n": np.zeros(resp.shape[1]),
+        "pseudo": np.zeros(resp.shape[1]),
+        "dof": np.zeros(resp.shape[1]),
         "exposure": np.zeros(resp.shape[1]),
         "sums": np.zeros_like(params.slope),
         "codes": np.zeros_like(params.probabilities),

@@ -243,9 +243,10 @@ def require_support(chunk: Chunk, family: Any, labels: Sequence[str] | None = No
         if wrong.any():
             require_finite(chunk, labels)
             row, column = np.argwhere(wrong)[0]
+            which = "Negative values" if part[row, column] < 0 else "Some values"
             raise ValueError(
-                f"Input X does not suit the distribution: {_place(chunk, start + row, column, labels)}, but must be "
-                f"{family.support(column)}. Drop or mend such rows, or choose another distribution."
+                f"{which} in data do not suit the distribution: {_place(chunk, start + row, column, labels)}, but must "
+                f"be {family.support(column)}. Drop or mend such rows, or choose another distribution."
             )
 
 

@@ -41,6 +41,11 @@ class ColumnMixture(BaseMixture):
         super().__init__(n_components, **settings)
         self.prior_weight = prior_weight
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = True
+        return tags
+
     def _distributions(self) -> str:
         return self._words
 

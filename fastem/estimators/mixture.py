@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -133,6 +134,23 @@ class Mixture(BaseMixture):
         if self.weights_init is None:
             return start
         return start._replace(latent=model.latent.params(read_shares(self.weights_init, self.n_components)))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted model to a file that `fastem.load` reads: NumPy arrays and a JSON header, no pickle.
+
+        Parameters
+        ----------
+        path : str or Path
+            Written as a whole or not at all; an existing file is replaced.
+
+        Raises
+        ------
+        TypeError
+            For a family of your own, which no file can hold. Pickle the estimator.
+        """
+        if callable(self.family):
+            raise TypeError(f"{self.family!r} is a family that no file can hold. Pickle the estimator instead.")
+        super().save(path)
 
     def _show(self, params: Params) -> None:
         self.params_ = params.family

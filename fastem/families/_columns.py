@@ -6,7 +6,6 @@ Each column is one of three forms, which the parameters list: linear (counts, bi
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
 
@@ -99,11 +98,13 @@ def column_params(means: np.ndarray, **fields: Any) -> ColumnParams:
 
 class _ColumnFields(NamedTuple):
     n: np.ndarray
+    pseudo: np.ndarray
     exposure: np.ndarray
     sums: np.ndarray
     codes: np.ndarray
     sx: np.ndarray
     sxx: np.ndarray
+    dof: np.ndarray
     pivot: np.ndarray
 
 
@@ -113,14 +114,21 @@ class ColumnStats(Pivoted, _ColumnFields):
     Shapes::
 
         n              (K,)    sum of resp
+        pseudo         (K,)    rows that count for linear and coded columns only; data have none, a prior may
         exposure       (K,)    sum of resp * exposure
         sums           (K, L)  sum of resp * x
         codes          (K, S)  sum of resp of the rows of each category
         sx, sxx        (K, Q)  sums of resp * (x - pivot), and of its square
+        dof            (K,)    rows that count for variances only, likewise
         pivot          (K, Q)  the component's means when the sums were taken
     """
 
     __slots__ = ()
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Rows (K,) that sums and counts of codes are divided by."""
+        return self.n + self.pseudo
 
     @staticmethod
     def spread(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -129,10 +137,11 @@ class ColumnStats(Pivoted, _ColumnFields):
 
 def zero_column_stats(params: ColumnParams) -> ColumnStats:
     """An empty record for the statistics of an E-step at these parameters."""
-    k = params.means.shape[0]
-    sums, codes, squares = map(np.zeros_like, (params.slope, params.log_probabilities, params.variances))
+    n, pseudo, exposure, dof = np.zeros((4, params.means.shape[0]))
+    lines = (params.slope, params.log_probabilities, params.variances, params.variances)
+    sums, codes, sx, sxx = map(np.zeros_like, lines)
     pivot = np.ascontiguousarray(params.means[:, params.squared])
-    return ColumnStats(np.zeros(k), np.zeros(k), sums, codes, squares, squares, pivot)
+    return ColumnStats(n, pseudo, exposure, sums, codes, sx, sxx, dof, pivot)
 
 
 def column_stats_of(params: ColumnParams, n: np.ndarray) -> ColumnStats:
@@ -150,19 +159,19 @@ def column_stats_of(params: ColumnParams, n: np.ndarray) -> ColumnStats:
 def column_log_prob(params: ColumnParams, stats: ColumnStats) -> float:
     """Sum of the log-densities of rows of these statistics, without what does not depend on the parameters."""
     squares = stats.about(params.means[:, params.squared]).sxx * np.square(params.inverse_sd)
-    by_component = stats.n * params.base - stats.exposure * params.total
+    by_component = stats.rows * params.base - stats.exposure * params.total
     by_column = (stats.sums * params.slope, stats.codes * params.log_probabilities, -0.5 * squares)
     return float(by_component.sum() + sum(part.sum() for part in by_column))
 
 
 def filled(stats: ColumnStats) -> tuple[ColumnStats, list[Rescue]]:
     """Statistics in which an empty component has those of all rows, and word of it."""
-    empty = stats.n <= MIN_OCCUPANCY * stats.n.sum()
+    empty = stats.rows <= MIN_OCCUPANCY * stats.rows.sum()
     if not empty.any():
         return stats, []
     pooled = stats._map(lambda a: np.where(empty.reshape(-1, *[1] * (a.ndim - 1)), a.sum(axis=0), a))
     # Without any rows at all there is nothing to divide by.
-    n, exposure = (np.where(field > 0, field, 1.0) for field in (pooled.n, pooled.exposure))
+    n, exposure = (np.where(pooled.rows > 0, field, 1.0) for field in (pooled.n, pooled.exposure))
     pooled = pooled._replace(n=n, exposure=exposure)
     return pooled, [Rescue(int(k), "empty", "took the distribution of all rows") for k in np.flatnonzero(empty)]
 
@@ -284,12 +293,17 @@ class Columns:
         """This family with a prior of at least one row, so that no component of a small sample excludes a value."""
         return replace(self, prior_weight=max(self.prior_weight, 1.0))
 
+    def at_start(self) -> Self:
+        """The family to start with: what is excluded by a few rows of a component would stay excluded for ever."""
+        return self.cautious()
+
     def prior_stats(self, weight: float) -> ColumnStats | None:
         """The prior's pseudo-rows, to be added to the statistics of rows of so much weight; None without a prior."""
         if self.prior_weight == 0.0 or self.prior_mean is None:
             return None
-        values = np.repeat(self.prior_mean[None], self.n_components, axis=0)
-        return self.stats_of(self.params(values), np.full(self.n_components, self.prior_weight))
+        params = self.params(np.repeat(self.prior_mean[None], self.n_components, axis=0))
+        rows = np.full(self.n_components, float(self.prior_weight))
+        return self.stats_of(params, rows)._replace(n=np.zeros_like(rows), pseudo=rows)
 
     def log_prior(self, params: ColumnParams, weight: float) -> float:
         """Logarithm of the prior's density at these parameters, up to a constant, in nats."""
@@ -302,10 +316,6 @@ class Columns:
         Without what does not depend on the parameters (factorials of counts).
         """
         return column_log_prob(params, stats)
-
-    def n_coordinates(self) -> int:
-        """Length of `coordinates`."""
-        return math.prod(self.values_shape())
 
     def coordinates(self, params: ColumnParams) -> np.ndarray:
         """Unconstrained coordinates (P,) of the parameters: any such vector gives parameters."""

@@ -29,7 +29,7 @@ class Bernoulli(Columns):
 
     def estimate(self, stats: ColumnStats) -> np.ndarray:
         """Shares of ones."""
-        return stats.sums / stats.n[:, None]
+        return stats.sums / stats.rows[:, None]
 
     def log_values(self, values: np.ndarray) -> np.ndarray:
         return logit(values)

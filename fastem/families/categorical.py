@@ -54,7 +54,7 @@ class Categorical(Columns):
 
     def estimate(self, stats: ColumnStats) -> np.ndarray:
         """Shares of the categories."""
-        return stats.codes / stats.n[:, None]
+        return stats.codes / stats.rows[:, None]
 
     def exp_values(self, coordinates: np.ndarray) -> np.ndarray:
         first = self.first_code

@@ -42,17 +42,17 @@ class Exponential(Columns):
 
     def estimate(self, stats: ColumnStats) -> np.ndarray:
         """Means, at least the floor."""
-        return np.maximum(stats.sums / stats.n[:, None], self._floor())
+        return np.maximum(stats.sums / stats.rows[:, None], self._floor())
 
     def collapsed(self, stats: ColumnStats) -> list[Rescue]:
-        lifted = np.any(stats.sums / stats.n[:, None] < self._floor(), axis=1)
+        lifted = np.any(stats.sums / stats.rows[:, None] < self._floor(), axis=1)
         return [
             Rescue(int(k), "collapsed", "its smallest means were lifted to the floor") for k in np.flatnonzero(lifted)
         ]
 
     def scaled_to(self, stats: ColumnStats, floor_ratio: float = 1e-10) -> Self:
         """This family with a floor, at `floor_ratio` times the mean of each column, and the mean of its prior."""
-        means = stats.sums[0] / stats.n[0]
+        means = stats.sums[0] / stats.rows[0]
         typical = means[means > 0].mean() if np.any(means > 0) else 1.0
         family = super().scaled_to(stats, floor_ratio)
         return replace(family, mean_floor=np.maximum(floor_ratio * np.where(means > 0, means, typical), _LEAST))

@@ -69,6 +69,10 @@ class Product:
         counts = [pattern for pattern in patterns if pattern.counted.size]
         if len(counts) > 1 and any(pattern.exposure[0] != NO_EXPOSURE for pattern in counts):
             raise ValueError("counts with an exposure, or of a known total, must be the only counts of a product")
+        weights = {part.family.prior_weight for part in self.parts if not isinstance(part.family, GaussianDiag)}
+        normal = sum(isinstance(part.family, GaussianDiag) for part in self.parts)
+        if len(weights) > 1 or normal > 1:
+            raise ValueError("the parts of a product need the same prior_weight, and only one may be of normal columns")
         # In the records of parameters counts come last.
         order = sorted(range(len(patterns)), key=lambda index: patterns[index].counted.size > 0)
         object.__setattr__(self, "parts", tuple(self.parts[index] for index in order))
@@ -132,14 +136,13 @@ class Product:
         """Statistics of each part."""
         parts: list[Any] = []
         for family, _, linear, squared, codes in self._shares():
-            moments = (stats.sx[:, squared], stats.sxx[:, squared], stats.pivot[:, squared])
+            moments = (stats.sx[:, squared], stats.sxx[:, squared], stats.dof, stats.pivot[:, squared])
             if isinstance(family, GaussianDiag):
                 sx, sxx, pivot = moments
                 parts.append(GaussianDiagStats(stats.n, sx, sxx, np.zeros_like(stats.n), pivot))
             else:
-                parts.append(
-                    ColumnStats(stats.n, stats.exposure, stats.sums[:, linear], stats.codes[:, codes], *moments)
-                )
+                sums, counts = stats.sums[:, linear], stats.codes[:, codes]
+                parts.append(ColumnStats(stats.n, stats.pseudo, stats.exposure, sums, counts, *moments))
         return parts
 
     # What a family says of itself.
@@ -254,9 +257,34 @@ class Product:
         """This family with a prior of at least one row, so that no component of a small sample excludes a value."""
         return replace(self, parts=tuple(Part(part.family.cautious(), part.columns) for part in self.parts))
 
+    def at_start(self) -> Self:
+        """The family to start with: what is excluded by a few rows of a component would stay excluded for ever."""
+        return replace(
+            self,
+            parts=tuple(
+                Part(family.at_start() if hasattr(family, "at_start") else family, columns)
+                for family, columns in self.parts
+            ),
+        )
+
     def prior_stats(self, weight: float) -> ColumnStats | None:
         """The pseudo-rows of the parts' priors, side by side; None without a prior."""
-        raise NotImplementedError
+        priors = [part.family.prior_stats(weight) for part in self.parts]
+        if all(prior is None for prior in priors):
+            return None
+        # Rows of a prior of normal columns count for the others, too: these have as many less of their own.
+        joined = self.zero_stats_like(self.first_look(np.zeros(self.n_features)))
+        n, dof = joined.n.copy(), joined.dof.copy()
+        rows = np.zeros_like(n)
+        for prior, share in zip(priors, self._shares(), strict=True):
+            if isinstance(prior, ColumnStats):
+                rows = prior.pseudo
+                joined.sums[:, share.linear], joined.codes[:, share.codes] = prior.sums, prior.codes
+            elif prior is not None:
+                n, dof = prior.n, prior.dof
+                joined.pivot[:, share.squared], joined.sx[:, share.squared] = prior.pivot, prior.sx
+                joined.sxx[:, share.squared] = prior.sxx
+        return joined._replace(n=n, dof=dof, pseudo=rows - n, exposure=rows)
 
     def expected_log_prob(self, params: ColumnParams, stats: ColumnStats) -> float:
         """Sum of the log-densities, in nats, that rows of these statistics have under the components they belong to.
@@ -270,10 +298,6 @@ class Product:
         own = zip(self.parts, self.params_of(params), strict=True)
         return sum(part.family.log_prior(part_params, weight) for part, part_params in own)
 
-    def n_coordinates(self) -> int:
-        """Length of `coordinates`."""
-        return sum(part.family.n_coordinates() for part in self.parts)
-
     def coordinates(self, params: ColumnParams) -> np.ndarray:
         """Unconstrained coordinates (P,) of the parameters: those of each part."""
         parts_params = self.params_of(params)
@@ -283,7 +307,7 @@ class Product:
         """Parameters from coordinates (P,)."""
         params, begin = [], 0
         for part in self.parts:
-            end = begin + part.family.n_coordinates()
+            end = begin + part.family.coordinates(part.family.first_look(np.ones(part.columns.size))).size
             params.append(part.family.at_coordinates(vector[begin:end]))
             begin = end
         return self._joined(params)

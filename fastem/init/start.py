@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -59,6 +60,8 @@ def start_from_sample(
     does not depend on the units of the data.
     """
     n_components = model.latent.n_components
+    if hasattr(model.family, "at_start"):
+        model = replace(model, family=model.family.at_start())
     weight = np.ones(sample.X.shape[0]) if sample.weight is None else sample.weight
     centre = np.average(sample.X, axis=0, weights=weight)
     if method == "random":

@@ -1,0 +1,114 @@
+"""Passes over counts, binary values, categories and mixed columns, against normal columns of the same size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import scipy.stats
+from scipy.special import logsumexp
+
+from benchmarks import common
+from benchmarks.common import CHECKED_ROWS, Workload
+from fastem.families.bernoulli import Bernoulli
+from fastem.families.categorical import Categorical
+from fastem.families.exponential import Exponential
+from fastem.families.gaussian_diag import GaussianDiag
+from fastem.families.poisson import Poisson
+from fastem.families.product import Part, Product
+from fastem.latents.mixture import Mixture
+from fastem.model import Model, Params
+from fastem.sources import Chunk
+from fastem.stats import ExpectedStats
+
+_N_CODES = 5
+
+
+def _mixed(n_components: int, n_features: int) -> Product:
+    """A normal column, counts, categories and binary values in turn."""
+    families = (GaussianDiag, Poisson, Categorical, Bernoulli)
+    columns = [np.arange(first, n_features, len(families)) for first in range(min(len(families), n_features))]
+    return Product(tuple(Part(family(n_components, own.size), own) for family, own in zip(families, columns)))  # noqa: B905
+
+
+FAMILIES: dict[str, Callable[[int, int], Any]] = {
+    "normal": GaussianDiag,
+    "poisson": Poisson,
+    "large counts": Poisson,
+    "bernoulli": Bernoulli,
+    "categorical": lambda k, d: Categorical(k, d, n_categories=_N_CODES),
+    "exponential": Exponential,
+    "mixed": _mixed,
+}
+SIZES = [common.sized(Workload(*size, "diag")) for size in ((1_000_000, 1, 3), (500_000, 8, 16))]
+
+
+def _params(family: Any, scale: float, random: np.random.Generator) -> Any:
+    k, d = family.n_components, family.n_features
+    if isinstance(family, Product):
+        return family.params([_params(part.family, scale, random) for part in family.parts])
+    if isinstance(family, GaussianDiag):
+        return family.params(random.normal(size=(k, d)), random.uniform(0.5, 2.0, (k, d)))
+    return family.params(scale * random.uniform(0.1, 0.9, family.values_shape()))
+
+
+def _scipy_log_prob(kind: str, X: np.ndarray, params: Any, k: int) -> np.ndarray:
+    """Log-densities (N,) of rows under one component."""
+    if kind == "normal":
+        return scipy.stats.norm(params.means[k], np.sqrt(params.covariances[k])).logpdf(X).sum(axis=1)
+    if kind == "bernoulli":
+        return scipy.stats.bernoulli(params.means[k]).logpmf(X).sum(axis=1)
+    if kind == "exponential":
+        return scipy.stats.expon(scale=params.means[k]).logpdf(X).sum(axis=1)
+    if kind == "categorical":
+        tables = params.log_probabilities[k].reshape(X.shape[1], -1)
+        return tables[np.arange(X.shape[1]), X.astype(np.int64)].sum(axis=1)
+    return scipy.stats.poisson(params.means[k]).logpmf(X).sum(axis=1)
+
+
+class EStep:
+    """One fused pass that gathers the expected statistics."""
+
+    params = (SIZES, list(FAMILIES))
+    param_names = ("size", "family")
+
+    def setup(self, size: Workload, kind: str) -> None:
+        random = np.random.default_rng(0)
+        family = FAMILIES[kind](size.n_components, size.n_features)
+        scale = {"poisson": 10.0, "large counts": 5000.0}.get(kind, 1.0)
+        self.model = Model(Mixture(size.n_components), family)
+        latent = self.model.latent.params(np.ones(size.n_components))
+        self.at = Params(latent, _params(family, scale, random))
+        self.X = self.model.sample(self.at, size.n_rows, random)[0]
+        self.e_step(self.X[:CHECKED_ROWS])
+
+    def e_step(self, X: np.ndarray) -> ExpectedStats:
+        return self.model.e_step(self.at, Chunk(X, None, 0))
+
+    def time_e_step(self, size: Workload, kind: str) -> None:
+        self.e_step(self.X)
+
+    def track_ratio_to_normal(self, size: Workload, kind: str) -> float:
+        """Time of the pass, divided by that of normal columns."""
+        other = EStep()
+        other.setup(size, "normal")
+        return common.ratio_of_times(lambda: self.e_step(self.X), lambda: other.e_step(other.X))
+
+    track_ratio_to_normal.unit = "time / time of normal columns"
+
+    def track_log_likelihood_error(self, size: Workload, kind: str) -> float:
+        """Against SciPy; mixed columns against the sum of their parts."""
+        X, weights = self.X[:CHECKED_ROWS], self.at.latent.weights
+        exact = np.log(weights) + np.column_stack([self._exact(kind, X, k) for k in range(size.n_components)])
+        return common.relative_error(self.e_step(X).objective, logsumexp(exact, axis=1).mean())
+
+    track_log_likelihood_error.unit = "relative"
+    track_log_likelihood_error.bound = 1e-11
+
+    def _exact(self, kind: str, X: np.ndarray, k: int) -> np.ndarray:
+        if kind != "mixed":
+            return _scipy_log_prob(kind, X, self.at.family, k)
+        names = {GaussianDiag: "normal", Poisson: "poisson", Categorical: "categorical", Bernoulli: "bernoulli"}
+        parts = zip(self.model.family.parts, self.model.family.params_of(self.at.family), strict=True)
+        return sum(_scipy_log_prob(names[type(family)], X[:, columns], own, k) for (family, columns), own in parts)
