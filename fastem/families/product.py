@@ -138,8 +138,7 @@ class Product:
         for family, _, linear, squared, codes in self._shares():
             moments = (stats.sx[:, squared], stats.sxx[:, squared], stats.dof, stats.pivot[:, squared])
             if isinstance(family, GaussianDiag):
-                sx, sxx, pivot = moments
-                parts.append(GaussianDiagStats(stats.n, sx, sxx, np.zeros_like(stats.n), pivot))
+                parts.append(GaussianDiagStats(stats.n, *moments))
             else:
                 sums, counts = stats.sums[:, linear], stats.codes[:, codes]
                 parts.append(ColumnStats(stats.n, stats.pseudo, stats.exposure, sums, counts, *moments))
