@@ -525,8 +525,8 @@ def _load(model: Path) -> GaussianMixture:
     estimator = load(model)
     if not isinstance(estimator, GaussianMixture):
         raise TypeError(
-            f"{model} holds a {type(estimator).__name__}, but the command line knows Gaussian mixtures only. Load it in "
-            "Python by fastem.load."
+            f"{model} holds a {type(estimator).__name__}, but the command line knows Gaussian mixtures only. Load it "
+            "in Python by fastem.load."
         )
     return estimator
 

@@ -158,6 +158,8 @@ class BaseHMM(BaseMixture):
         allowed_start = np.ones(n_components, dtype=bool)
         if "t" not in self._started and hasattr(self, "transmat_"):
             allowed &= self._given("transmat_", (n_components, n_components)) > 0
+            if not allowed.any(axis=1).all():
+                raise ValueError("transmat_ is zero wherever transmat_allowed is true in some row. Change one of them.")
         if "s" not in self._started and hasattr(self, "startprob_"):
             allowed_start = self._given("startprob_", (n_components,)) > 0
         elif isinstance(self.transmat_allowed, str):
