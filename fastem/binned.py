@@ -162,7 +162,8 @@ class BinnedProblem:
             sxx=(sxx if zero.sxx.size == sxx.size else sxx.sum()).reshape(zero.sxx.shape),
         )
         latent = self.model.latent.given_stats(resp)
-        return ExpectedStats(float((counts * loglik).sum()), float(counts.sum()), 0.0, latent, family)
+        stats = ExpectedStats(float((counts * loglik).sum()), float(counts.sum()), 0.0, latent, family)
+        return self.model.with_prior(stats, params)
 
     def m_step(self, stats: ExpectedStats) -> tuple[Any, list[Rescue]]:
         return self.model.m_step(stats)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -101,6 +101,10 @@ class Model:
     def log_prior(self, params: Params, weight: float) -> float:
         """Logarithm of the prior density at `params`, up to a constant, for rows of this total weight; in nats."""
         return float(self.latent.log_prior(params.latent, weight) + self.family.log_prior(params.family, weight))
+
+    def cautious(self) -> Model:
+        """This model for a small sample: its components are kept from collapsing, if the family knows how."""
+        return replace(self, family=self.family.cautious()) if hasattr(self.family, "cautious") else self
 
     def expected_log_prob(self, params: Params, stats: ExpectedStats) -> float:
         """Joint log-density, in nats, of rows and components that have these statistics."""

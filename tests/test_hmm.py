@@ -272,6 +272,17 @@ def test_a_saved_model_is_the_model(structure, X, tmp_path):
     assert_same_model(pickle.loads(pickle.dumps(hmm)), hmm)
 
 
+@pytest.mark.parametrize("acceleration", ["auto", "anderson"])
+def test_acceleration_reaches_the_same_optimum_in_fewer_iterations(acceleration):
+    """States that overlap, so that EM is slow."""
+    truth = GaussianHMM.from_parameters([0.5, 0.5], [[0.8, 0.2], [0.3, 0.7]], [0.0, 1.5], [1.0, 1.0])
+    X = truth.sample(3000, random_state=0)[0]
+    plain = GaussianHMM(2, random_state=0, tol=1e-8, n_iter=5000).fit(X)
+    quick = GaussianHMM(2, random_state=0, tol=1e-8, n_iter=5000, acceleration=acceleration).fit(X)
+    assert quick.lower_bound_ == pytest.approx(plain.lower_bound_, abs=1e-6)
+    assert quick.n_iter_ < 0.6 * plain.n_iter_
+
+
 def test_incremental_learning_reaches_the_same_optimum(truth):
     lengths = [2000] * 20
     X = np.concatenate([truth.sample(2000, random_state=n)[0] for n in range(20)])

@@ -209,7 +209,9 @@ def test_an_interrupted_fit_goes_on_to_the_same_bits(kind, tmp_path):
 def test_parameters_of_the_constructor_are_those_of_its_base_too(kind):
     mixture = kind.make(2, tol=1e-3, n_threads=1)
     shared = set(GaussianMixture().get_params()) - {
-        "covariance_type", "reg_covar", "covariance_floor", "means_init", "precisions_init", "compress"
+        "covariance_type", "reg_covar", "covariance_floor", "means_init", "precisions_init", "compress",
+        "regularization", "mean_prior", "mean_precision_prior", "degrees_of_freedom_prior", "covariance_prior",
+        "fix_means", "fix_covariances",
     }  # fmt: skip
     assert shared <= set(mixture.get_params())
     for name in shared - {"n_components", "tol", "n_threads"}:

@@ -15,7 +15,9 @@ from fastem.estimators._streaming import Stream
 from fastem.model import Model, Params, Partial
 from fastem.persistence import ModelFileError, pack, read_archive, unpack, write_archive
 from fastem.rows import plain
+from fastem.schedules.accelerate import AndersonState, Progress, SquaremState
 from fastem.schedules.drift import PageHinkley
+from fastem.schedules.grow import CorrectionState
 from fastem.schedules.incremental import IncrementalState
 from fastem.schedules.online import EpochEnd, OnlineState, RescueSpan
 from fastem.schedules.prequential import Prequential
@@ -94,6 +96,10 @@ def record_classes(model: Model) -> list[type]:
         ExpectedStats,
         IncrementalState,
         OnlineState,
+        AndersonState,
+        CorrectionState,
+        Progress,
+        SquaremState,
     ]
     return [*known, Stream, EpochEnd, RescueSpan, Prequential, PageHinkley, *(type(record) for record in records)]
 
@@ -113,7 +119,8 @@ def _record(pattern: Any, fields: dict[str, np.ndarray]) -> Any:
 def _restore(estimator: Any, fitted: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
     n_components, n_features = arrays["family/means"].shape
     family = estimator._make_family(n_features, n_components).constrained(_under("constraint/", arrays))
-    model = Model(replace(estimator._make_latent(n_components), **_under("structure/", arrays)), family)
+    latent = replace(estimator._latent_of(_under("latent/", arrays)), **_under("structure/", arrays))
+    model = Model(latent, family)
     # Any proper parameters tell which records to make, and which shapes to expect.
     patterns = Params(model.latent.uniform(), family.first_look(np.zeros(n_features)))
     params = Params(*(_record(pattern, _under(f"{room}/", arrays)) for room, pattern in patterns._asdict().items()))

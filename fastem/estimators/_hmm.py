@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from fastem.estimators._held import HeldModel, hold_family
+from fastem.estimators._learning import BatchLearning, IncrementalLearning, Learning
 from fastem.estimators._mixture import BaseMixture, Survey
 from fastem.estimators._problem import Problem
 from fastem.estimators._running import holding_libraries, running
@@ -55,8 +56,8 @@ class BaseHMM(BaseMixture):
         **{
             name: BaseMixture._parameter_constraints[name]
             for name in (
-                "tol", "n_init", "random_state", "chunk_rows", "memory_limit", "checkpoint", "checkpoint_interval",
-                "n_threads", "verbose", "verbose_interval", "progress",
+                "tol", "n_init", "random_state", "acceleration", "chunk_rows", "memory_limit", "checkpoint",
+                "checkpoint_interval", "n_threads", "verbose", "verbose_interval", "progress",
             )
         },
     }  # fmt: skip
@@ -73,7 +74,9 @@ class BaseHMM(BaseMixture):
     startprob_: np.ndarray
     transmat_: np.ndarray
 
-    _binding: ClassVar[tuple[str, ...]] = ("n_components", "learning_method", "stationary_start", "params")
+    _binding: ClassVar[tuple[str, ...]] = (
+        "n_components", "learning_method", "acceleration", "stationary_start", "params",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -92,6 +95,7 @@ class BaseHMM(BaseMixture):
         n_init: int = 1,
         random_state: Any = None,
         learning_method: str = "batch",
+        acceleration: str | None = None,
         chunk_rows: int | None = None,
         memory_limit: int | str | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
@@ -115,6 +119,7 @@ class BaseHMM(BaseMixture):
         self.n_init = n_init
         self.random_state = random_state
         self.learning_method = learning_method
+        self.acceleration = acceleration
         self.chunk_rows = chunk_rows
         self.memory_limit = memory_limit
         self.checkpoint = checkpoint
@@ -153,7 +158,8 @@ class BaseHMM(BaseMixture):
 
     # The chain.
 
-    def _make_latent(self, n_components: int) -> Hmm:
+    def _make_latent(self) -> Hmm:
+        n_components = self.n_components
         allowed = self._allowed(n_components)
         allowed_start = np.ones(n_components, dtype=bool)
         if "t" not in self._started and hasattr(self, "transmat_"):
@@ -172,6 +178,9 @@ class BaseHMM(BaseMixture):
             self._prior("transmat_prior", "t", (n_components, n_components)),
             self.stationary_start,
         )
+
+    def _latent_of(self, params: dict[str, np.ndarray]) -> Hmm:
+        return self._make_latent()
 
     def _allowed(self, n_components: int) -> np.ndarray:
         if self.transmat_allowed is None:
@@ -248,7 +257,7 @@ class BaseHMM(BaseMixture):
             source = self._sequences(X, lengths, sample_weight, reset=True)
             survey = self._survey(source.rows)
             starts = self._starts(survey.model, source, survey.centre)
-            best = self._fit(survey, source, self._learning(survey.model), starts, resume)
+            best = self._fit(survey, source, self._learning(survey), starts, resume)
         self._warn_unless_converged(best)
         return self
 
@@ -271,6 +280,11 @@ class BaseHMM(BaseMixture):
             raise ValueError(
                 "stationary_start=True makes startprob_ of transmat_. Leave 's' in init_params and 't' in params."
             )
+
+    def _learning(self, survey: Survey) -> Learning:
+        if self.learning_method == "incremental":
+            return IncrementalLearning(tol=self.tol, max_iter=self.n_iter)
+        return BatchLearning(tol=self.tol, max_iter=self.n_iter, acceleration=self.acceleration)
 
     def _survey(self, source: Source, order: Any = None) -> Survey:
         survey = super()._survey(source, order)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Any, Protocol
@@ -12,11 +12,14 @@ import numpy as np
 
 from fastem.binned import BinnedProblem, Bins
 from fastem.compress import Grid, compress
-from fastem.estimators._problem import Problem
+from fastem.estimators._problem import Problem, SampleProblem, first_rows, shuffled_sample
 from fastem.estimators._report import OnlineNote
 from fastem.executors.serial import sum_over
+from fastem.init.start import sample_size
 from fastem.model import Model, Params
+from fastem.schedules.accelerate import Accelerator, Anderson, Squarem
 from fastem.schedules.batch import fit_batch
+from fastem.schedules.grow import Correction, fit_samples
 from fastem.schedules.incremental import IncrementalState, fit_incremental
 from fastem.schedules.online import OnlineSettings, OnlineState, batch_rows, estimate, fit_online
 from fastem.schedules.result import FitResult, FitState, Reason, Trace
@@ -35,6 +38,12 @@ _GRID_ROWS = 4096
 _CLOSER = 0.1
 # Blocks of incremental EM: statistics are kept of each.
 _MOST_BLOCKS = 256
+# Samples that lead the fit of all rows: each is so many times larger than the one before, and all rows than the last.
+_GROWTH = 4
+_MANY_ROWS = 200_000
+_LEAST_SAMPLE = 100_000
+_ROWS_PER_PARAMETER, _LEAST_ROWS_PER_PARAMETER = 1000, 50
+_SAMPLE_BYTES = 64 * 2**20
 _CHUNK_BYTES = 8 * 2**20
 
 
@@ -70,12 +79,26 @@ class Learning(Protocol):
         ...
 
 
+ACCELERATORS: dict[str, Callable[[Model], Accelerator]] = {
+    "auto": Squarem,
+    "squarem": lambda model: Squarem(model, shortest=1.0),
+    "anderson": Anderson,
+}
+
+
 @dataclass(kw_only=True)
 class BatchLearning:
-    """Plain EM over all rows."""
+    """EM over all rows.
+
+    Parameters
+    ----------
+    acceleration : str or None
+        A name of `ACCELERATORS`; None for plain EM.
+    """
 
     tol: float
     max_iter: int
+    acceleration: str | None = None
 
     def begin(self, params: Params) -> FitState:
         return FitState(params)
@@ -86,21 +109,65 @@ class BatchLearning:
             state.e_step = problem.state
             follower.step()
 
+        accelerator = self._accelerator(model, source, state, seed)
         problem = Problem(model, source, tell, state.e_step)
-        return self._improve(problem, state, follower)
+        return self._improve(problem, state, follower, accelerator)
 
-    def _improve(self, problem: Any, state: FitState, follower: Follower) -> FitResult:
+    def _accelerator(self, model: Model, source: Source, state: FitState, seed: int) -> Accelerator | None:
+        return None if self.acceleration is None else ACCELERATORS[self.acceleration](model)
+
+    def _improve(self, problem: Any, state: FitState, follower: Follower, accelerator: Accelerator | None) -> FitResult:
         def watch(state: FitState) -> None:
             follower.epoch(state.n_iter, state.trace)
             follower.step()
 
-        return fit_batch(problem, state, tol=self.tol, max_iter=self.max_iter, watch=watch)
+        return fit_batch(problem, state, tol=self.tol, max_iter=self.max_iter, accelerator=accelerator, watch=watch)
 
     def shown(self, model: Model, result: FitResult, source: Source | None) -> FitResult:
         if result.trace.objective:
             return result
         # Within the first E-step there is a model, but nothing is known of it.
         return replace(result, state=FitState(result.state.candidate, Trace([math.nan])))
+
+
+@dataclass(kw_only=True)
+class GrowingLearning(BatchLearning):
+    """EM on samples of growing size, and on all rows from where that ends, led by the largest sample.
+
+    The samples decide where the fit of all rows goes, and nothing else: its stopping rule and its objective are those
+    of all rows.
+    """
+
+    def _accelerator(self, model: Model, source: Source, state: FitState, seed: int) -> Accelerator | None:
+        n_rows = sample_rows(source, model.n_parameters())
+        if n_rows == 0:
+            return super()._accelerator(model, source, state, seed)
+        # Drawn by the seed: a fit that is gone on with finds the same rows.
+        rows = shuffled_sample(source, n_rows, np.random.default_rng([seed, 0]))
+        if not state.trace.objective and state.n_iter_ahead == 0:
+            problems = growing(model, rows)
+            state.candidate, state.n_iter_ahead = fit_samples(
+                problems, state.candidate, model.n_parameters(), model, tol=self.tol
+            )
+            state.n_rows_ahead = n_rows
+        return Correction(model, SampleProblem(model, rows), self.tol)
+
+
+def sample_rows(source: Source, n_parameters: int) -> int:
+    """Rows of the sample that leads the fit of all rows; zero when there are too few rows for it to pay."""
+    n_rows = source.n_rows or 0
+    most = _SAMPLE_BYTES // (8 * source.n_features)
+    rows = min(n_rows // _GROWTH, max(_ROWS_PER_PARAMETER * n_parameters, _LEAST_SAMPLE), most)
+    return rows if n_rows >= _MANY_ROWS and rows >= _LEAST_ROWS_PER_PARAMETER * n_parameters else 0
+
+
+def growing(model: Model, rows: ArraySource) -> list[tuple[Problem, float]]:
+    """Parts of a shuffled sample, each so many times larger than the one before, with their numbers of rows."""
+    sizes = [len(rows.X)]
+    while sizes[0] // _GROWTH >= sample_size(model.latent.n_components, rows.n_features):
+        sizes.insert(0, sizes[0] // _GROWTH)
+    cautious = model.cautious()
+    return [(Problem(cautious, first_rows(rows, size)), size) for size in sizes]
 
 
 @dataclass(kw_only=True)
@@ -119,8 +186,9 @@ class CompressedLearning(BatchLearning):
                 self.stand_in = _bins_of(source, self.n_bins, model.latent.n_components)
             # The bins are so cheap that they are fitted more closely than will be asked of all rows.
             ahead = fit_batch(
-                Problem(model, self.stand_in), state.candidate, tol=_CLOSER * self.tol, max_iter=self.max_iter
-            )
+                Problem(model, self.stand_in), state.candidate, tol=_CLOSER * self.tol, max_iter=self.max_iter,
+                accelerator=self._accelerator(model, source, state, seed),
+            )  # fmt: skip
             if ahead.reason is Reason.INTERRUPTED:
                 raise KeyboardInterrupt
             state.candidate, state.n_iter_ahead = ahead.params, ahead.n_iter
@@ -149,7 +217,8 @@ class HistogramLearning(BatchLearning):
     bins: Bins
 
     def run(self, model: Model, source: Source, state: FitState, seed: int, follower: Follower) -> FitResult:
-        return self._improve(BinnedProblem(model, self.bins), state, follower)
+        accelerator = self._accelerator(model, source, state, seed)
+        return self._improve(BinnedProblem(model, self.bins), state, follower, accelerator)
 
 
 @dataclass(frozen=True)
@@ -164,6 +233,9 @@ class _Blocks:
 
     def m_step(self, stats: ExpectedStats) -> tuple[Params, list[Rescue]]:
         return self.model.m_step(stats)
+
+    def with_prior(self, stats: ExpectedStats, params: Params) -> ExpectedStats:
+        return self.model.with_prior(stats, params)
 
 
 @dataclass(kw_only=True)
@@ -224,16 +296,19 @@ class OnlineLearning:
     Parameters
     ----------
     settings : OnlineSettings
+    weight : float
+        Total weight of the rows.
     batch_size : int or None
     """
 
     tol: float
     max_iter: int
     settings: OnlineSettings
+    weight: float
     batch_size: int | None = None
 
     def begin(self, params: Params) -> OnlineState:
-        return OnlineState(params)
+        return OnlineState(params, most_rows=self.weight)
 
     def run(self, model: Model, source: Source, state: OnlineState, seed: int, follower: Follower) -> FitResult:
         n_rows = source.n_rows or 0

@@ -18,10 +18,13 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from fastem.estimators import _archive
+from fastem.estimators._beliefs import mixture_of
 from fastem.estimators._checkpoint import Checkpoint
 from fastem.estimators._fitted import FittedMixture
 from fastem.estimators._learning import (
+    ACCELERATORS,
     BatchLearning,
+    GrowingLearning,
     IncrementalLearning,
     Learning,
     OnlineLearning,
@@ -37,6 +40,7 @@ from fastem.estimators._validation import (
     NO_WEIGHT,
     parse_bytes,
     read_rows,
+    read_weights,
     require_finite,
     require_support,
     rows_per_chunk,
@@ -82,6 +86,10 @@ class BaseMixture(FittedMixture):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
+        "acceleration": [StrOptions(set(ACCELERATORS)), None],
+        "weight_concentration_prior": [Interval(Real, 1.0, None, closed="left"), None],
+        "fix_weights": [StrOptions({"equal"}), "boolean", "array-like"],
+        "growth": [StrOptions({"auto"}), "boolean"],
         "tol": [Interval(Real, 0.0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
@@ -108,9 +116,15 @@ class BaseMixture(FittedMixture):
     }
 
     # A fit that differs in one of these is another fit; the others only say how it is run.
-    _binding: ClassVar[tuple[str, ...]] = ("n_components", "learning_method", "batch_size")
+    _binding: ClassVar[tuple[str, ...]] = (
+        "n_components", "learning_method", "batch_size", "acceleration", "growth", "weight_concentration_prior",
+    )  # fmt: skip
 
     n_components: int
+    acceleration: str | None
+    growth: str | bool
+    weight_concentration_prior: float | None
+    fix_weights: Any
     tol: float
     max_iter: int
     n_init: int
@@ -145,6 +159,10 @@ class BaseMixture(FittedMixture):
         self,
         n_components: int = 1,
         *,
+        acceleration: str | None = "auto",
+        growth: str | bool = "auto",
+        weight_concentration_prior: float | None = None,
+        fix_weights: Any = False,
         tol: float = 1e-5,
         max_iter: int = 1000,
         n_init: int = 1,
@@ -170,6 +188,10 @@ class BaseMixture(FittedMixture):
         progress: bool = False,
     ):
         self.n_components = n_components
+        self.acceleration = acceleration
+        self.growth = growth
+        self.weight_concentration_prior = weight_concentration_prior
+        self.fix_weights = fix_weights
         self.tol = tol
         self.max_iter = max_iter
         self.n_init = n_init
@@ -207,9 +229,17 @@ class BaseMixture(FittedMixture):
 
     # What the rows have in common.
 
-    def _make_latent(self, n_components: int) -> Any:
-        """The hidden structure."""
-        return Mixture(n_components)
+    def _make_latent(self) -> Any:
+        """The hidden structure, for a fit."""
+        weights = None if self.weights_init is None else read_weights(self.weights_init, self.n_components)
+        last = self._last_start()
+        if weights is None and last is not None:
+            weights = last.latent.weights
+        return mixture_of(self, self.n_components, weights)
+
+    def _latent_of(self, params: dict[str, np.ndarray]) -> Any:
+        """The hidden structure that parameters of these names were fitted with."""
+        return mixture_of(self, self.n_components, params["weights"])
 
     def _show_latent(self, params: Any) -> None:
         """Set the fitted attributes of the hidden structure."""
@@ -227,8 +257,8 @@ class BaseMixture(FittedMixture):
         """The family for rows of a source; one whose shape depends on their values reads them once."""
         return self._make_family(source.n_features, self.n_components)
 
-    def _scaled_family(self, family: Any, stats: Any) -> Any:
-        """The family, adapted to data whose one-component statistics are given."""
+    def _scaled_family(self, family: Any, stats: Any, n_rows: int) -> Any:
+        """The family, adapted to so many rows of positive weight, whose one-component statistics are given."""
         raise NotImplementedError
 
     def _given_start(self, model: Model, params: Callable[[], Params]) -> Params:
@@ -291,7 +321,7 @@ class BaseMixture(FittedMixture):
             best = self._fit(
                 survey,
                 source,
-                self._learning(survey.model),
+                self._learning(survey),
                 self._starts(survey.model, source, survey.centre),
                 resume,
             )
@@ -363,14 +393,21 @@ class BaseMixture(FittedMixture):
         if self.on_drift is not None:
             self.on_drift(self)
 
-    def _learning(self, model: Model) -> Learning:
+    def _learning(self, survey: Survey) -> Learning:
         """How a start is improved."""
         if self.learning_method == "incremental":
             return IncrementalLearning(tol=self.tol, max_iter=self.max_iter)
         if self.learning_method == "batch":
-            return BatchLearning(tol=self.tol, max_iter=self.max_iter)
-        settings = self._online_settings(model)
-        return OnlineLearning(tol=self.tol, max_iter=self.max_iter, settings=settings, batch_size=self.batch_size)
+            kind = GrowingLearning if self._may_grow() else BatchLearning
+            return kind(tol=self.tol, max_iter=self.max_iter, acceleration=self.acceleration)
+        return OnlineLearning(
+            tol=self.tol, max_iter=self.max_iter, settings=self._online_settings(survey.model), weight=survey.weight,
+            batch_size=self.batch_size,
+        )  # fmt: skip
+
+    def _may_grow(self) -> bool:
+        """Whether many rows are fitted by samples first."""
+        return self.growth is True or (self.growth == "auto" and self.acceleration is not None)
 
     def _online_settings(self, model: Model) -> OnlineSettings:
         step = step_of(self.learning_decay, self.learning_offset, self.forgetting_factor, self.half_life)
@@ -484,13 +521,17 @@ class BaseMixture(FittedMixture):
             raise ValueError(
                 "X holds values so large that their squares overflow. Divide X by a constant; values up to 1e150 work."
             )
-        model = Model(self._make_latent(self.n_components), self._scaled_family(family, stats))
+        model = Model(self._make_latent(), self._scaled_family(family, stats, n_positive))
         return Survey(model, single.family.centre_of(stats), n_rows, float(total.weight))
 
+    def _last_start(self) -> Params | None:
+        """The parameters of the last fit, where this one goes on from them."""
+        return self._params if self.warm_start and hasattr(self, "_params") else None
+
     def _starts(self, model: Model, source: Source, centre: np.ndarray) -> Starts:
-        if self.warm_start and hasattr(self, "_params"):
+        if self._last_start() is not None:
             # Taken now: a checkpoint publishes others.
-            last = self._last_params(model)
+            last = _feasible(model, self._last_params(model))
             return Starts(1, lambda random: (last, []))
         return Starts(self.n_init, lambda random: self._start(model, source, centre, random))
 
@@ -514,7 +555,7 @@ class BaseMixture(FittedMixture):
             rescues.extend(found)
             return params
 
-        return self._given_start(model, from_init_params), rescues
+        return _feasible(model, self._given_start(model, from_init_params)), rescues
 
     def _last_params(self, model: Model) -> Params:
         kind, last = _kind(model), _kind(self._model)
@@ -623,6 +664,12 @@ class BaseMixture(FittedMixture):
         from fastem.plotting import plot_objective
 
         return plot_objective(self, ax=ax)
+
+
+def _feasible(model: Model, params: Params) -> Params:
+    """The parameters, with those that are fixed at their values."""
+    is_free = model.latent.fixed_weights is None and not any("fixed" in name for name in model.family.constraints())
+    return params if is_free else model.at_coordinates(model.coordinates(params))
 
 
 def _kind(model: Model) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from fastem.estimators._validation import require_finite
 from fastem.executors.serial import sum_over
 from fastem.model import Model, Params, Partial
-from fastem.sources import Chunk, Source
+from fastem.sources import ArraySource, Chunk, Source
 from fastem.stats import ExpectedStats, Rescue
 
 
@@ -70,3 +70,29 @@ def _after(chunks: Iterator[Chunk], n_rows: int) -> Iterator[Chunk]:
         elif n < len(chunk):
             yield chunk.after(n)
         del chunk
+
+
+@dataclass(frozen=True)
+class SampleProblem:
+    """A model and a sample in memory, without the prior: that counts once, with all rows."""
+
+    model: Model
+    sample: Source
+
+    def e_step(self, params: Params) -> ExpectedStats:
+        return sum_over(self.sample.chunks(), lambda: self.model.gathering(params))
+
+    def m_step(self, stats: ExpectedStats) -> tuple[Params, list[Rescue]]:
+        return self.model.m_step(stats)
+
+
+def shuffled_sample(source: Source, n_rows: int, random: np.random.Generator) -> ArraySource:
+    """Rows of positive weight, drawn without replacement, in an order that makes every part of them a sample, too."""
+    sample = source.sample(n_rows, random)
+    order = random.permutation(len(sample.X))
+    return ArraySource(sample.X[order], None if sample.weight is None else sample.weight[order])
+
+
+def first_rows(sample: ArraySource, n_rows: int) -> ArraySource:
+    """The first rows of a sample."""
+    return ArraySource(sample.X[:n_rows], None if sample.weight is None else sample.weight[:n_rows])

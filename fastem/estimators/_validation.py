@@ -271,7 +271,12 @@ def highest_codes(source: Source, coded: np.ndarray) -> np.ndarray:
 
 
 def read_array(name: str, given: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """Check parameters that a user gives: finite numbers of a shape; with one feature its axes may be missing."""
+    """Finite numbers of a shape that a user gave; one feature needs no axis of its own.
+
+    Raises
+    ------
+    ValueError
+    """
     # Another memory order would compile the kernels again.
     array = np.array(given, dtype=np.float64, order="C")
     one_feature = shape[1:] == (1,) * (len(shape) - 1)
@@ -282,8 +287,13 @@ def read_array(name: str, given: Any, shape: tuple[int, ...]) -> np.ndarray:
     return array.reshape(shape)
 
 
-def read_shares(given: Any, n_components: int) -> np.ndarray:
-    """Check mixing weights (K,) that a user gives."""
+def read_weights(given: Any, n_components: int) -> np.ndarray:
+    """Mixing weights (K,) that a user gave.
+
+    Raises
+    ------
+    ValueError
+    """
     weights = read_array("weights", given, (n_components,))
     if np.any(weights < 0) or not np.isclose(weights.sum(), 1.0, atol=1e-6):
         raise ValueError(f"weights must be between 0 and 1 and sum to 1, got {weights.tolist()}.")

@@ -40,7 +40,7 @@ class ColumnHMM(BaseHMM):
     def _distributions(self) -> str:
         return f"chains of {self._words}"
 
-    def _scaled_family(self, family: Columns, stats: Any) -> Columns:
+    def _scaled_family(self, family: Columns, stats: Any, n_rows: int) -> Columns:
         return family.scaled_to(stats)
 
     def _with_given(self, family: Columns, params: Any, given: str) -> Any:
@@ -60,7 +60,7 @@ class ColumnHMM(BaseHMM):
         hmm.startprob_, hmm.transmat_ = startprob, transmat
         setattr(hmm, hmm._attribute, values)
         family = hmm._make_family(n_features, len(values))
-        model = Model(hmm._make_latent(len(values)), family)
+        model = Model(hmm._make_latent(), family)
         hmm._adopt(model, Params(hmm._given_latent(model.latent), hmm._with_given(family, None, "")))
         return hmm
 

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval
 
 from fastem.estimators._mixture import BaseMixture
-from fastem.estimators._validation import highest_codes, read_array, read_shares
+from fastem.estimators._validation import highest_codes, read_array, read_weights
 from fastem.families._columns import Columns
 from fastem.families.bernoulli import Bernoulli
 from fastem.families.categorical import Categorical
@@ -49,7 +49,7 @@ class ColumnMixture(BaseMixture):
     def _distributions(self) -> str:
         return self._words
 
-    def _scaled_family(self, family: Columns, stats: Any) -> Columns:
+    def _scaled_family(self, family: Columns, stats: Any, n_rows: int) -> Columns:
         return family.scaled_to(stats)
 
     def _read_values(self, name: str, given: Any, family: Columns) -> np.ndarray:
@@ -63,7 +63,7 @@ class ColumnMixture(BaseMixture):
     def _given_start(self, model: Model, params: Callable[[], Params]) -> Params:
         name = f"{self._parameter}_init"
         given = getattr(self, name)
-        weights = None if self.weights_init is None else read_shares(self.weights_init, self.n_components)
+        weights = None if self.weights_init is None else read_weights(self.weights_init, self.n_components)
         values = None if given is None else self._read_values(name, given, model.family)
         start = params() if weights is None or values is None else None
         return Params(
@@ -82,7 +82,7 @@ class ColumnMixture(BaseMixture):
         mixture = cls(n_components, **settings)
         mixture._validate_params()
         model = Model(Mixture(n_components), mixture._make_family(n_features, n_components))
-        latent = model.latent.params(read_shares(weights, n_components))
+        latent = model.latent.params(read_weights(weights, n_components))
         family = model.family.params(mixture._read_values(cls._parameter, values, model.family))
         mixture._adopt(model, Params(latent, family))
         return mixture
@@ -558,7 +558,7 @@ class ExponentialMixture(ColumnMixture):
     def _make_family(self, n_features: int, n_components: int) -> Exponential:
         return Exponential(n_components, n_features, self.prior_weight)
 
-    def _scaled_family(self, family: Columns, stats: Any) -> Columns:
+    def _scaled_family(self, family: Columns, stats: Any, n_rows: int) -> Columns:
         return family.scaled_to(stats, self.mean_floor)
 
     @classmethod

@@ -58,6 +58,8 @@ class GaussianHMM(BaseHMM):
     learning_method : {"batch", "incremental"}, default "batch"
         "batch": each iteration reads all sequences, and then moves the parameters. "incremental": they move after each
         block of sequences, and the statistics of all blocks are kept.
+    acceleration : {"auto", "squarem", "anderson"} or None, default None
+        Extrapolate batch EM, as in `GaussianMixture`.
     chunk_rows, memory_limit, checkpoint, checkpoint_interval, n_threads, verbose, verbose_interval, progress
         As of `GaussianMixture`.
 
@@ -125,7 +127,7 @@ class GaussianHMM(BaseHMM):
     def _make_family(self, n_features: int, n_components: int) -> Gaussian:
         return FAMILIES[self.covariance_type](n_components, n_features)
 
-    def _scaled_family(self, family: Gaussian, stats: Any) -> Gaussian:
+    def _scaled_family(self, family: Gaussian, stats: Any, n_rows: int) -> Gaussian:
         return family.scaled_to(stats, self.covariance_floor)
 
     def _with_given(self, family: Gaussian, params: Any, given: str) -> Any:
@@ -181,7 +183,7 @@ class GaussianHMM(BaseHMM):
         hmm._validate_params()
         hmm.startprob_, hmm.transmat_, hmm.means_, hmm.covars_ = startprob, transmat, means, covars
         family = hmm._make_family(n_features, n_components)
-        model = Model(hmm._make_latent(n_components), family)
+        model = Model(hmm._make_latent(), family)
         hmm._adopt(
             model,
             Params(

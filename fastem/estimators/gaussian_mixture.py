@@ -12,12 +12,13 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from fastem.estimators._beliefs import with_fixed, with_priors
 from fastem.estimators._histogram import read_histogram
 from fastem.estimators._learning import CompressedLearning, HistogramLearning, Learning
-from fastem.estimators._mixture import BaseMixture
+from fastem.estimators._mixture import BaseMixture, Survey
 from fastem.estimators._running import holding_libraries, running
 from fastem.estimators._uncertain import UncertainMixture
-from fastem.estimators._validation import read_array, read_shares
+from fastem.estimators._validation import read_array, read_weights
 from fastem.families._gaussian import Gaussian
 from fastem.families.gaussian_diag import GaussianDiag
 from fastem.families.gaussian_full import GaussianFull
@@ -175,6 +176,13 @@ class GaussianMixture(UncertainMixture, BaseMixture):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseMixture._parameter_constraints,
         "covariance_type": [StrOptions(set(FAMILIES))],
+        "regularization": [StrOptions({"vanishing"}), None],
+        "mean_prior": ["array-like", None],
+        "mean_precision_prior": [Interval(Real, 0.0, None, closed="neither"), None],
+        "degrees_of_freedom_prior": [Interval(Real, 0.0, None, closed="neither"), None],
+        "covariance_prior": ["array-like", Interval(Real, 0.0, None, closed="neither"), None],
+        "fix_means": ["boolean", "array-like"],
+        "fix_covariances": ["boolean", "array-like"],
         "reg_covar": [Interval(Real, 0.0, None, closed="left")],
         "covariance_floor": [Interval(Real, 0.0, 1.0, closed="both")],
         "means_init": ["array-like", None],
@@ -182,7 +190,7 @@ class GaussianMixture(UncertainMixture, BaseMixture):
         "compress": [Interval(Integral, 1, None, closed="left"), None],
     }
 
-    _binding = (*BaseMixture._binding, "covariance_type", "reg_covar", "covariance_floor")
+    _binding = (*BaseMixture._binding, "covariance_type", "reg_covar", "covariance_floor", "regularization")
 
     means_: np.ndarray
     covariances_: np.ndarray
@@ -192,6 +200,17 @@ class GaussianMixture(UncertainMixture, BaseMixture):
         n_components: int = 1,
         *,
         covariance_type: str = "full",
+        acceleration: str | None = "auto",
+        growth: str | bool = "auto",
+        regularization: str | None = "vanishing",
+        weight_concentration_prior: float | None = None,
+        mean_prior: Any = None,
+        mean_precision_prior: float | None = None,
+        degrees_of_freedom_prior: float | None = None,
+        covariance_prior: Any = None,
+        fix_weights: Any = False,
+        fix_means: Any = False,
+        fix_covariances: Any = False,
         tol: float = 1e-5,
         reg_covar: float = 0.0,
         covariance_floor: float = 1e-10,
@@ -223,6 +242,17 @@ class GaussianMixture(UncertainMixture, BaseMixture):
     ):
         self.n_components = n_components
         self.covariance_type = covariance_type
+        self.acceleration = acceleration
+        self.growth = growth
+        self.regularization = regularization
+        self.weight_concentration_prior = weight_concentration_prior
+        self.mean_prior = mean_prior
+        self.mean_precision_prior = mean_precision_prior
+        self.degrees_of_freedom_prior = degrees_of_freedom_prior
+        self.covariance_prior = covariance_prior
+        self.fix_weights = fix_weights
+        self.fix_means = fix_means
+        self.fix_covariances = fix_covariances
         self.tol = tol
         self.reg_covar = reg_covar
         self.covariance_floor = covariance_floor
@@ -258,19 +288,29 @@ class GaussianMixture(UncertainMixture, BaseMixture):
     def _make_family(self, n_features: int, n_components: int) -> Gaussian:
         return FAMILIES[self.covariance_type](n_components, n_features, self.reg_covar)
 
-    def _scaled_family(self, family: Gaussian, stats: Any) -> Gaussian:
-        return family.scaled_to(stats, self.covariance_floor)
+    def _scaled_family(self, family: Gaussian, stats: Any, n_rows: int) -> Gaussian:
+        family = with_priors(self, family.scaled_to(stats, self.covariance_floor), stats, n_rows)
+        last = self._last_start()
+        means, covariances = self._given_means(family), self._given_covariances(family)
+        if last is not None:
+            means = last.family.means if means is None else means
+            covariances = last.family.covariances if covariances is None else covariances
+        return with_fixed(self, family, means, covariances)
+
+    def _given_means(self, family: Gaussian) -> np.ndarray | None:
+        if self.means_init is None:
+            return None
+        return read_array("means_init", self.means_init, (self.n_components, family.n_features))
+
+    def _given_covariances(self, family: Gaussian) -> np.ndarray | None:
+        if self.precisions_init is None:
+            return None
+        return _inverse(family, read_array("precisions_init", self.precisions_init, family.covariance_shape()))
 
     def _given_start(self, model: Model, params: Callable[[], Params]) -> Params:
         family = model.family
-        weights = None if self.weights_init is None else read_shares(self.weights_init, self.n_components)
-        means = None
-        if self.means_init is not None:
-            means = read_array("means_init", self.means_init, (self.n_components, family.n_features))
-        covariances = None
-        if self.precisions_init is not None:
-            precisions = read_array("precisions_init", self.precisions_init, family.covariance_shape())
-            covariances = _inverse(family, precisions)
+        weights = None if self.weights_init is None else read_weights(self.weights_init, self.n_components)
+        means, covariances = self._given_means(family), self._given_covariances(family)
         if weights is None or means is None or covariances is None:
             start = params()
             if weights is None and means is None and covariances is None:
@@ -280,15 +320,17 @@ class GaussianMixture(UncertainMixture, BaseMixture):
             covariances = start.family.covariances if covariances is None else covariances
         return Params(model.latent.params(weights), _proper_params(family, means, covariances))
 
-    def _learning(self, model: Model) -> Learning:
+    def _learning(self, survey: Survey) -> Learning:
         if self.compress is None:
-            return super()._learning(model)
+            return super()._learning(survey)
         if self.learning_method != "batch":
             raise ValueError(
                 f"compress={self.compress} is for learning_method='batch', not {self.learning_method!r}. "
                 "Leave out one of the two."
             )
-        return CompressedLearning(tol=self.tol, max_iter=self.max_iter, n_bins=self.compress)
+        return CompressedLearning(
+            tol=self.tol, max_iter=self.max_iter, acceleration=self.acceleration, n_bins=self.compress
+        )
 
     def _why_it_fell(self) -> str:
         if self.reg_covar == 0:
@@ -373,7 +415,9 @@ class GaussianMixture(UncertainMixture, BaseMixture):
             # A start sees the midpoints only: it must not take the rows of a bin for equal.
             width = survey.model.family.reg_covar + bins.typical_variance()
             wide = replace(survey.model, family=replace(survey.model.family, reg_covar=width))
-            learning = HistogramLearning(tol=self.tol, max_iter=self.max_iter, bins=bins)
+            learning = HistogramLearning(
+                tol=self.tol, max_iter=self.max_iter, acceleration=self.acceleration, bins=bins
+            )
             best = self._fit(survey, middles, learning, self._starts(wide, middles, survey.centre))
         self._warn_unless_converged(best)
         return self
@@ -424,7 +468,7 @@ class GaussianMixture(UncertainMixture, BaseMixture):
         mixture._adopt(
             model,
             Params(
-                model.latent.params(read_shares(weights, n_components)),
+                model.latent.params(read_weights(weights, n_components)),
                 _proper_params(
                     family,
                     read_array("means", means, (n_components, n_features)),

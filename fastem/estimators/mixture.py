@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from fastem.estimators._mixture import BaseMixture
-from fastem.estimators._validation import highest_codes, read_shares
+from fastem.estimators._validation import highest_codes, read_weights
 from fastem.families.bernoulli import Bernoulli
 from fastem.families.categorical import Categorical
 from fastem.families.exponential import Exponential
@@ -126,14 +126,14 @@ class Mixture(BaseMixture):
         coded = np.array([kind == "categorical" for kind in kinds])
         return _product(kinds, self.n_components, np.where(coded, highest_codes(source, coded) + 1, 1))
 
-    def _scaled_family(self, family: Any, stats: Any) -> Any:
+    def _scaled_family(self, family: Any, stats: Any, n_rows: int) -> Any:
         return family.scaled_to(stats, self.floor)
 
     def _given_start(self, model: Model, params: Callable[[], Params]) -> Params:
         start = params()
         if self.weights_init is None:
             return start
-        return start._replace(latent=model.latent.params(read_shares(self.weights_init, self.n_components)))
+        return start._replace(latent=model.latent.params(read_weights(self.weights_init, self.n_components)))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted model to a file that `fastem.load` reads: NumPy arrays and a JSON header, no pickle.

@@ -376,7 +376,7 @@ class Gaussian(GaussianMoves):
         total = 0.0
         for prior in self._priors(weight):
             if prior.rows > 0.0:
-                best = replace(self, n_components=1).params(prior.mean[None, :], self._as_single(prior.covariance))
+                best = replace(self, n_components=1).params(prior.mean[None, :], self.as_single(prior.covariance))
                 excess = 0.5 * (self.n_features - self.inner(params, prior.covariance))
                 total += prior.rows * float((params.log_norm - best.log_norm[0] + excess).sum())
             if prior.mean_rows > 0.0:
@@ -404,7 +404,7 @@ class Gaussian(GaussianMoves):
         """The covariance of the first component."""
         return covariances[0]
 
-    def _as_single(self, covariance: np.ndarray) -> np.ndarray:
+    def as_single(self, covariance: np.ndarray) -> np.ndarray:
         """The covariances of a family of one component."""
         return covariance[None]
 
@@ -417,7 +417,7 @@ class Gaussian(GaussianMoves):
         if self.data_covariance is None:
             return np.ones(self.n_features)
         single = replace(self, n_components=1)
-        return np.sqrt(single.column_variances(single._as_single(self.data_covariance)))
+        return np.sqrt(single.column_variances(single.as_single(self.data_covariance)))
 
     def coordinates(self, params: Any) -> np.ndarray:
         """Means and factors of the covariances, their diagonals by logarithm, in units of the data's spread.
@@ -470,6 +470,20 @@ class Gaussian(GaussianMoves):
             return self
         share = self.n_components ** (-2.0 / self.n_features)
         return replace(self, prior_covariance=share * self.data_covariance, prior_rows=self.n_features + 2.0)
+
+    def wishart_rows(self, dof: float) -> float:
+        """As how many rows an inverse Wishart prior of `dof` degrees of freedom counts in a covariance (its mode).
+
+        A normal prior of a mean, whose covariance is in proportion, counts as one row more.
+        """
+        means = 0.0
+        if np.any(self.prior_mean_rows):
+            means = float(self.n_components) if self._is_shared() else 1.0
+        return dof + self.covariance_degrees() + means
+
+    def covariance_degrees(self) -> float:
+        """Degrees of freedom that the mode of an inverse Wishart density counts besides its own."""
+        return 2.0
 
     def penalised(self, rows_per_weight: float) -> Self:
         """This family with a penalty of 2 a / n for each row, a = 1 / n, on n = weight * `rows_per_weight` rows.

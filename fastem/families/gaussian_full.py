@@ -87,6 +87,9 @@ class GaussianFull(Gaussian):
     def n_covariance_parameters(self) -> int:
         return self.n_components * self.n_features * (self.n_features + 1) // 2
 
+    def covariance_degrees(self) -> float:
+        return self.n_features + 1.0
+
     def inner(self, params: GaussianFullParams, moments: np.ndarray) -> np.ndarray:
         return np.einsum("kij,kij->k", params.whitening @ moments, params.whitening)
 

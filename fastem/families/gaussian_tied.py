@@ -117,8 +117,11 @@ class GaussianTied(Gaussian):
     def _one(self, covariances: np.ndarray) -> np.ndarray:
         return covariances
 
-    def _as_single(self, covariance: np.ndarray) -> np.ndarray:
+    def as_single(self, covariance: np.ndarray) -> np.ndarray:
         return covariance
+
+    def covariance_degrees(self) -> float:
+        return self.n_features + 1.0
 
     def inner(self, params: GaussianTiedParams, moments: np.ndarray) -> np.ndarray:
         return np.vdot(params.whitening @ moments, params.whitening)

@@ -81,14 +81,18 @@ class Mixture:
 
     def m_step(self, stats: MixtureStats) -> MixtureParams:
         """Maximum likelihood: weights are mean responsibilities; the free ones share what fixed ones leave."""
+        return self.params(self._with_fixed(stats.n))
+
+    def _with_fixed(self, shares: np.ndarray) -> np.ndarray:
+        """Weights in proportion to shares (K,), but for those that are fixed."""
         if self.fixed_weights is None:
-            return self.params(stats.n)
+            return shares
         free = np.isnan(self.fixed_weights)
         weights = np.where(free, 0.0, self.fixed_weights)
         if free.any():
-            total = stats.n[free].sum()
-            weights[free] = (1.0 - weights.sum()) * (stats.n[free] / total if total > 0 else 1.0 / free.sum())
-        return self.params(weights)
+            total = shares[free].sum()
+            weights[free] = (1.0 - weights.sum()) * (shares[free] / total if total > 0 else 1.0 / free.sum())
+        return weights
 
     def prior_stats(self, weight: float) -> MixtureStats | None:
         """The rows that the prior stands for; None when it says nothing."""
@@ -116,7 +120,7 @@ class Mixture:
 
     def at_coordinates(self, point: np.ndarray) -> MixtureParams:
         """The parameters at any point (K,)."""
-        return self.params(np.exp(point - point.max()))
+        return self.params(self._with_fixed(np.exp(point - point.max())))
 
     def constraints(self) -> dict[str, np.ndarray]:
         """What the structure was told, by the name of the field: nothing."""

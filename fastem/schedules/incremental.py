@@ -115,7 +115,7 @@ def fit_incremental(
             for block in islice(blocks(), state.n_visited, None):
                 _visit(problem, state, block, min_rows)
                 tell(state)
-            reason = _end_epoch(state, before, tol)
+            reason = _end_epoch(problem, state, before, tol)
             tell(state)
             if reason is not None:
                 return FitResult(state, reason, state.n_iter)
@@ -156,7 +156,7 @@ def _last(state: IncrementalState, index: int, stats: ExpectedStats) -> Expected
     return state.blocks[index]
 
 
-def _end_epoch(state: IncrementalState, before: tuple[Any, Any], tol: float) -> Reason | None:
+def _end_epoch(problem: PartialProblem, state: IncrementalState, before: tuple[Any, Any], tol: float) -> Reason | None:
     """Sum all blocks in order, since subtraction leaves rounding errors behind; tell whether an epoch was undone."""
     if state.n_visited == 0 or state.n_visited < len(state.blocks):
         raise ValueError(
@@ -164,7 +164,7 @@ def _end_epoch(state: IncrementalState, before: tuple[Any, Any], tol: float) -> 
             "incremental EM needs the same blocks, at least one, in every epoch"
         )
     trace, is_batch = state.trace, state.n_visited == 1
-    state.total = sum(state.blocks[1:], start=state.blocks[0])
+    state.total = problem.with_prior(sum(state.blocks[1:], start=state.blocks[0]), state.params)
     state.epoch, state.n_visited = state.epoch + 1, 0
     objective = state.total.objective
     fall = trace.objective[-1] - objective if trace.objective else 0.0

@@ -109,6 +109,8 @@ class OnlineState:
         Batches that were learnt from.
     weight : float
         Of all possible rows of these batches.
+    most_rows : float
+        Weight of all rows there are, when these are read more than once.
     n_rows_effective : float
         Rows that an ordinary average of the same variance would have.
     frozen : bool
@@ -138,6 +140,7 @@ class OnlineState:
     stats: ExpectedStats | None = None
     n_updates: int = 0
     weight: float = 0.0
+    most_rows: float = math.inf
     n_rows_effective: float = 0.0
     frozen: bool = True
     average: ExpectedStats | None = None
@@ -219,7 +222,8 @@ def _learn(
     }
     if state.frozen and not _enough(running, 1.0 / variance, seen + weight, settings):
         return changes
-    params, rescues = model.m_step(running)
+    # The prior is told how many rows there are: they count once, however often they are read.
+    params, rescues = model.m_step(min(seen + weight, state.most_rows) * running)
     changes |= {"params": params, "frozen": False, "rescues": _noted(state.rescues, rescues, n_updates)}
     if settings.average_after is not None and n_updates > settings.average_after:
         share = 1.0 / (state.n_averaged + 1)
@@ -263,7 +267,7 @@ def _observe(state: OnlineState, loglik: float, weight: float) -> dict[str, Any]
 def estimate(model: PartialProblem, state: OnlineState) -> Any:
     """The parameters to hand out: of the late average if there is one, even when they are still frozen."""
     stats = state.stats if state.average is None else state.average
-    return state.params if stats is None else model.m_step(stats)[0]
+    return state.params if stats is None else model.m_step(min(state.weight, state.most_rows) * stats)[0]
 
 
 LogProb = Callable[[Any, Any], np.ndarray]

@@ -42,6 +42,10 @@ class PartialProblem(Protocol):
         """Expected statistics of one part of the data."""
         ...
 
+    def with_prior(self, stats: ExpectedStats, params: Any, /) -> ExpectedStats:
+        """Statistics of all data at these parameters, whose objective counts the prior."""
+        ...
+
     def m_step(self, stats: ExpectedStats, /) -> tuple[Any, list[Rescue]]:
         """Parameters of highest expected likelihood, and what had to be rescued."""
         ...
@@ -89,6 +93,8 @@ class FitState:
         Weight of the rows that have density zero under the parameters.
     n_iter_ahead : int
         Iterations that were run before the first one, on a stand-in for the data.
+    n_rows_ahead : int
+        Rows of that stand-in, when it was a sample.
     candidate : parameters
         Those that the next E-step is at; by default `params`.
     fallback : parameters or None
@@ -107,6 +113,7 @@ class FitState:
     near: int = 0
     impossible: float = 0.0
     n_iter_ahead: int = 0
+    n_rows_ahead: int = 0
     candidate: Any = None
     fallback: Any = None
     rescues: list[Rescue] = field(default_factory=list)

@@ -40,7 +40,7 @@ def remaining_gain(objective: Sequence[float]) -> float:
 
 
 def gain_of_rate(gain: float, rate: float) -> float:
-    """What is left to gain after an iteration that gained `gain`, when each gains `rate` times as much as the one before.
+    """What is left to gain after an iteration that gained `gain`, when each one gains `rate` times the one before.
 
     NaN when gains do not shrink, or are not known.
     """
