@@ -24,6 +24,7 @@ from fastem.latents.hmm import Hmm, stationary_distribution
 from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params
 from fastem.schedules.batch import fit_batch
+from fastem.schedules.result import Reason
 from fastem.sources import Chunk, SequenceSource, Source, SourceError, in_chunks_of, proper_lengths
 from fastem.stats import Rescue
 
@@ -312,7 +313,7 @@ class BaseHMM(BaseMixture):
         else:
             sample = source.sample(sample_size(self.n_components, source.n_features), random)
             start, rescues = start_from_sample(self.init, mixture, sample, random)
-            start = fit_batch(Problem(mixture, sample), start, tol=_START_TOL, max_iter=_START_ITERATIONS).params
+            start = _improved(mixture, start, sample)
         if given:
             start = start._replace(family=self._with_given(model.family, start.family, given))
         chain = start_of_chain(mixture, start, model.latent, source, _COUNTED_ROWS)
@@ -597,6 +598,14 @@ class BaseHMM(BaseMixture):
         from fastem.plotting import plot_transitions
 
         return plot_transitions(self, ax=ax)
+
+
+def _improved(mixture: Model, start: Params, sample: Source) -> Params:
+    """Parameters of a mixture after some iterations on a sample."""
+    result = fit_batch(Problem(mixture.cautious(), sample), start, tol=_START_TOL, max_iter=_START_ITERATIONS)
+    if result.reason is Reason.INTERRUPTED:
+        raise KeyboardInterrupt
+    return result.params
 
 
 def _weights(sample_weight: Any, n_sequences: int) -> np.ndarray:
