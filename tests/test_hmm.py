@@ -272,7 +272,7 @@ def test_a_saved_model_is_the_model(structure, X, tmp_path):
     assert_same_model(pickle.loads(pickle.dumps(hmm)), hmm)
 
 
-@pytest.mark.parametrize("acceleration", ["auto", "anderson"])
+@pytest.mark.parametrize("acceleration", ["auto", "squarem"])
 def test_acceleration_reaches_the_same_optimum_in_fewer_iterations(acceleration):
     """States that overlap, so that EM is slow."""
     truth = GaussianHMM.from_parameters([0.5, 0.5], [[0.8, 0.2], [0.3, 0.7]], [0.0, 1.5], [1.0, 1.0])
