@@ -93,11 +93,11 @@ class GaussianHMM(BaseHMM):
     --------
     >>> import numpy as np
     >>> from fastem import GaussianHMM
-    >>> truth = GaussianHMM.from_parameters([0.5, 0.5], [[0.9, 0.1], [0.2, 0.8]], [0.0, 3.0], [1.0, 1.0])
+    >>> truth = GaussianHMM.from_parameters([0.5, 0.5], [[0.9, 0.1], [0.2, 0.8]], [1.0, 4.0], [1.0, 1.0])
     >>> x, states = truth.sample(5000, random_state=0)
     >>> hmm = GaussianHMM(n_components=2, random_state=0).fit(x)
     >>> np.sort(hmm.means_[:, 0]).round().tolist()
-    [0.0, 3.0]
+    [1.0, 4.0]
     >>> np.sort(np.diag(hmm.transmat_)).round(1).tolist()
     [0.8, 0.9]
     """
