@@ -112,11 +112,11 @@ class Linear:
             hmm = hmm_of(problem)
             self.passes.append((hmm._model, hmm._params, Chunk(X, None, 0, lengths)))
 
-    def track_time_of_four_times_the_rows(self) -> float:
+    def track_four_times_the_rows(self) -> float:
         short, long = ((lambda model=m, start=p, chunk=c: model.e_step(start, chunk)) for m, p, c in self.passes)
         return common.ratio_of_times(long, short)
 
-    track_time_of_four_times_the_rows.unit = "times"
+    track_four_times_the_rows.unit = "times"
 
 
 def theirs(problem: Sequences, implementation: str) -> Any:
