@@ -17,7 +17,7 @@ operation           owner    meaning
 
 A *chain* is a latent whose rows hang together in sequences: it has the last three in place of
 `posterior_block`. Two neighbouring stretches of a sequence know of each other by a *message*, one
-number for each state.
+number for each state. The logarithm of zero is -1e300 there, so that it can be added and subtracted.
 
 Every block has the same number of rows, a multiple of eight: the last one of a chunk is filled up with
 rows of weight zero.

@@ -11,13 +11,14 @@ message. Where it does not, it is handed from unit to unit in order.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import prange
 
 from fastem import blocks
-from fastem._jit import Pass, block_function
+from fastem._jit import Pass, block_function, threads
 from fastem._vector_math import exp_nonpositive, log_positive
 from fastem.blocks import accumulate_block, backward_block, forward_block, log_prob_block, path_block
 from fastem.kernel import MAX_LANES, Totals, bits_reversed, fingerprint
@@ -30,7 +31,7 @@ from fastem.units import Units
 _WARM_UPS = np.array([32, 128, 512])
 # Largest relative difference between messages that count as one. No later row makes it larger.
 _AGREEMENT = 1e-12
-# The logarithm of zero, and what is more than any sum with it.
+# The logarithm of zero (see `fastem.blocks`), and what is more than any sum with it.
 _LOG_ZERO, _LOG_LEAST = -1e300, -1e299
 # How far apart, in nats, the parts of a message may be outside careful arithmetic.
 _RANGE = 450.0
@@ -545,10 +546,12 @@ def sequence_pass(
     totals = Totals(lanes.loglik, lanes.weight, lanes.impossible)
     sizes = blocks.scratch_lines(rows.n_columns), BLOCK // VECTOR
     messages = _messages(family_params, latent_params, rows, units, lanes, sizes, forgets)
-    _compiled_sweep_pass(
-        family_params, latent_params, rows, weight, units, messages, first_unit, *sizes, learns, outputs, totals,
-        lanes.latent, lanes.family,
-    )  # fmt: skip
+    # As in `fused_pass`: to wake a thread that has nothing to do takes time.
+    with threads(1) if units.first.size == 1 else nullcontext():
+        _compiled_sweep_pass(
+            family_params, latent_params, rows, weight, units, messages, first_unit, *sizes, learns, outputs, totals,
+            lanes.latent, lanes.family,
+        )  # fmt: skip
 
 
 def _messages(
