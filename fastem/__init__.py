@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fastem.estimators import (
+        HMM,
         BernoulliMixture,
+        CategoricalHMM,
         CategoricalMixture,
         ExponentialMixture,
+        GaussianHMM,
         GaussianMixture,
         Mixture,
         MultinomialMixture,
+        PoissonHMM,
         PoissonMixture,
         load,
         warmup,
@@ -20,12 +24,16 @@ if TYPE_CHECKING:
     from fastem.sources import open_source
 
 __all__ = [
+    "HMM",
     "BernoulliMixture",
+    "CategoricalHMM",
     "CategoricalMixture",
     "ExponentialMixture",
+    "GaussianHMM",
     "GaussianMixture",
     "Mixture",
     "MultinomialMixture",
+    "PoissonHMM",
     "PoissonMixture",
     "load",
     "open_source",

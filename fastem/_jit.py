@@ -40,7 +40,10 @@ PASS_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath
 block_function = numba.njit(**BLOCK_OPTIONS)
 exact_function = numba.njit(**{**BLOCK_OPTIONS, "fastmath": IN_ORDER})
 
-_COMPILED_ROOMS = ("_jit", "_vector_math", "blocks", "rows", "reach", "reading", "kernel", "families/*", "latents/*")
+_COMPILED_ROOMS = (
+    "_jit", "_vector_math", "blocks", "rows", "reach", "reading", "kernel", "sequence_kernel", "families/*",
+    "latents/*",
+)  # fmt: skip
 
 # Sources, and what tells one version of them from another.
 

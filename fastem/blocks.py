@@ -1,7 +1,7 @@
-"""The three block operations, and how a family or a latent registers for them.
+"""The block operations, and how a family or a latent registers for them.
 
 A block is a few hundred rows, laid out features x rows in float64, so that the innermost loop of every
-operation runs over rows and vectorises. The parallel pass calls the three functions of this module;
+operation runs over rows and vectorises. The parallel passes call the functions of this module;
 numba resolves each call, at compile time, on the class of the parameter record.
 
 ==================  =======  ==================================================================
@@ -10,7 +10,14 @@ operation           owner    meaning
 `log_prob_block`    family   log-density of each row under each component
 `posterior_block`   latent   log-densities become responsibilities; adds the latent's counts
 `accumulate_block`  family   adds the family's expected statistics
+`forward_block`     chain    filters: probabilities of the states, given the rows so far
+`backward_block`    chain    smooths: given all rows; adds the chain's counts
+`path_block`        chain    the most probable path into each state
 ==================  =======  ==================================================================
+
+A *chain* is a latent whose rows hang together in sequences: it has the last three in place of
+`posterior_block`. Two neighbouring stretches of a sequence know of each other by a *message*, one
+number for each state. The logarithm of zero is -1e300 there, so that it can be added and subtracted.
 
 Every block has the same number of rows, a multiple of eight: the last one of a chunk is filled up with
 rows of weight zero.
@@ -102,6 +109,91 @@ def accumulate_block(family_params, components, x, resp, scratch, family_stats, 
     )
 
 
+def forward_block(latent_params, emission, begin, end, is_first, careful, message, work, filtered, shift, norm):
+    """Filter rows `begin` to `end - 1` of a block, which belong to one sequence.
+
+    Parameters
+    ----------
+    latent_params : NamedTuple of arrays
+    emission : (K, rows) float64 array
+        Density of each row in each state, in any scale of the row's own; logarithms of it when `careful`. Where
+        a row is impossible after those before it, it is taken for one that tells nothing: its line becomes
+        one (zero, when `careful`), and its `shift` minus infinity.
+    begin, end : int
+    is_first : bool
+        Whether row `begin` is the first one of its sequence.
+    careful : bool
+        Work with logarithms throughout, which no range of densities exceeds.
+    message : (K,) float64 array, changed in place
+        Probability of each state at row `begin`, given the rows before it, unless `is_first`; at row `end` on
+        return. Logarithms when `careful`.
+    work : (K,) float64 array, free to use
+    filtered : (K, rows) float64 array, overwritten in these rows
+        ``filtered[k, i] / norm[i]`` is the probability of state k given the rows up to i; logarithms of it, and
+        `norm` one, when `careful`.
+    shift, norm : (rows,) float64 arrays
+        The log-likelihood of row i, given those before it, becomes ``shift[i] + log(norm[i])``; on entry
+        `shift` has the logarithm of the scale of `emission`.
+
+    Returns
+    -------
+    bool
+        False when probabilities left the range of float64, and all must be done again with `careful`.
+    """
+    return implementation(forward_block, type(latent_params))(
+        latent_params, emission, begin, end, is_first, careful, message, work, filtered, shift, norm
+    )
+
+
+def backward_block(
+    latent_params, emission, begin, end, is_first, is_last, careful, weight, message, work, filtered, left, right,
+    latent_stats, lane,
+):  # fmt: skip
+    """Smooth rows `end - 1` down to `begin` of a block after `forward_block`, and add the counts of the chain.
+
+    Parameters
+    ----------
+    latent_params, emission, begin, end, is_first, careful, work
+        As in `forward_block`.
+    is_last : bool
+        Whether row ``end - 1`` is the last one of its sequence.
+    weight : float
+        Of the sequence.
+    message : (K,) float64 array, changed in place
+        Density of the rows from `end` on, given the state at row `end`, in any scale, unless `is_last`; of those
+        from `begin` on on return. Logarithms when `careful`.
+    filtered : (K, rows) float64 array
+        Of `forward_block` on entry, in any scale; ``weight * p(state k | all rows of the sequence)`` on return.
+    left, right : (K, rows) float64 arrays, free to use
+    latent_stats : Additive
+        With a leading axis of lanes.
+    lane : int
+    """
+    implementation(backward_block, type(latent_params))(
+        latent_params, emission, begin, end, is_first, is_last, careful, weight, message, work, filtered, left,
+        right, latent_stats, lane,
+    )  # fmt: skip
+
+
+def path_block(latent_params, log_prob, begin, end, is_first, message, work, back):
+    """Take the most probable paths through rows `begin` to `end - 1` of a block, which belong to one sequence.
+
+    Parameters
+    ----------
+    latent_params : NamedTuple of arrays
+    log_prob : (K, rows) float64 array
+    begin, end : int
+    is_first : bool
+    message : (K,) float64 array, changed in place
+        Log-density of the most probable path to each state at row ``begin - 1``, unless `is_first`; at row
+        ``end - 1`` on return.
+    work : (K,) float64 array, free to use
+    back : (rows, K) int32 array, overwritten in these rows
+        The state at the row before, on that path; not defined for the first row of a sequence.
+    """
+    implementation(path_block, type(latent_params))(latent_params, log_prob, begin, end, is_first, message, work, back)
+
+
 def register_family(
     params_class: type, *, log_prob_block: Callable[..., None], accumulate_block: Callable[..., None]
 ) -> None:
@@ -128,7 +220,20 @@ def register_latent(params_class: type, *, posterior_block: Callable[..., None])
     _register("posterior_block", params_class, posterior_block)
 
 
-def _register(operation: str, params_class: type, function: Callable[..., None]) -> None:
+def register_chain(
+    params_class: type,
+    *,
+    forward_block: Callable[..., bool],
+    backward_block: Callable[..., None],
+    path_block: Callable[..., None],
+) -> None:
+    """Let a pass over sequences run a chain whose parameters are records of `params_class`."""
+    _register("forward_block", params_class, forward_block)
+    _register("backward_block", params_class, backward_block)
+    _register("path_block", params_class, path_block)
+
+
+def _register(operation: str, params_class: type, function: Callable[..., Any]) -> None:
     if not (isinstance(params_class, type) and issubclass(params_class, tuple) and hasattr(params_class, "_fields")):
         raise TypeError(f"{operation}: the class of the parameters must be a NamedTuple class, got {params_class!r}.")
     expected, given = (list(inspect.signature(f).parameters) for f in (_operations[operation], function))
@@ -140,7 +245,7 @@ def _register(operation: str, params_class: type, function: Callable[..., None])
     _implementations[operation, params_class] = function
 
 
-def implementation(operation: Callable[..., Any], params_class: type) -> Callable[..., None]:
+def implementation(operation: Callable[..., Any], params_class: type) -> Callable[..., Any]:
     """The function registered for an operation on records of `params_class`.
 
     Raises
@@ -150,7 +255,7 @@ def implementation(operation: Callable[..., Any], params_class: type) -> Callabl
     try:
         return _implementations[operation.__name__, params_class]
     except KeyError:
-        kind = "latent" if operation is posterior_block else "family"
+        kind = _KINDS.get(operation.__name__, "family")
         raise NotRegisteredError(
             f"No {operation.__name__} is registered for {params_class.__name__}. "
             f"Register it with fastem.blocks.register_{kind}({params_class.__name__}, {operation.__name__}=...)."
@@ -167,7 +272,11 @@ def fingerprint(*params_classes: type) -> str:
     return source_digest() + file_digest(*sorted(files))
 
 
-_operations = {f.__name__: f for f in (log_prob_block, posterior_block, accumulate_block)}
+_operations = {
+    f.__name__: f
+    for f in (log_prob_block, posterior_block, accumulate_block, forward_block, backward_block, path_block)
+}
+_KINDS = {"posterior_block": "latent", "forward_block": "chain", "backward_block": "chain", "path_block": "chain"}
 
 
 @overload(log_prob_block, jit_options=BLOCK_OPTIONS)
@@ -183,3 +292,23 @@ def _compile_posterior_block(latent_params, components, log_prob, weight, shift,
 @overload(accumulate_block, jit_options=BLOCK_OPTIONS)
 def _compile_accumulate_block(family_params, components, x, resp, scratch, family_stats, lane):
     return implementation(accumulate_block, family_params.instance_class)
+
+
+@overload(forward_block, jit_options=BLOCK_OPTIONS)
+def _compile_forward_block(
+    latent_params, emission, begin, end, is_first, careful, message, work, filtered, shift, norm
+):
+    return implementation(forward_block, latent_params.instance_class)
+
+
+@overload(backward_block, jit_options=BLOCK_OPTIONS)
+def _compile_backward_block(
+    latent_params, emission, begin, end, is_first, is_last, careful, weight, message, work, filtered, left, right,
+    latent_stats, lane,
+):  # fmt: skip
+    return implementation(backward_block, latent_params.instance_class)
+
+
+@overload(path_block, jit_options=BLOCK_OPTIONS)
+def _compile_path_block(latent_params, log_prob, begin, end, is_first, message, work, back):
+    return implementation(path_block, latent_params.instance_class)

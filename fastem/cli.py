@@ -424,12 +424,11 @@ def sample_command(
 
     Example: [cyan]fastem sample model.npz -n 1000 --seed 0 --output rows.csv[/]
     """
-    from fastem import load
     from fastem._output import open_output, require_writable
 
     if output is not None:
         require_writable(output, [model])
-    mixture = load(model)
+    mixture = _load(model)
     if seed is not None:
         mixture.set_params(random_state=seed)
     X, labels = mixture.sample(n)
@@ -450,9 +449,7 @@ def info_command(model: ModelFile, as_json: AsJson = False) -> None:
 
     Example: [cyan]fastem info model.npz[/]
     """
-    from fastem import load
-
-    mixture = load(model)
+    mixture = _load(model)
     if as_json:
         print_json({"file": model, **describe(mixture)})
         return
@@ -515,12 +512,29 @@ def _names(files: Sequence[Path]) -> Any:
     return list(files) if len(files) > 1 else files[0]
 
 
+def _load(model: Path) -> GaussianMixture:
+    """A mixture; the command line has no words for sequences.
+
+    Raises
+    ------
+    TypeError
+        For another model.
+    """
+    from fastem import GaussianMixture, load
+
+    estimator = load(model)
+    if not isinstance(estimator, GaussianMixture):
+        raise TypeError(
+            f"{model} holds a {type(estimator).__name__}, but the command line knows Gaussian mixtures only. Load it "
+            "in Python by fastem.load."
+        )
+    return estimator
+
+
 def _load_both(
     model: Path, files: Sequence[Path], columns: str | None, weight_column: str | None = None
 ) -> tuple[GaussianMixture, Source]:
-    from fastem import load
-
-    return load(model), _open(files, columns, weight_column)
+    return _load(model), _open(files, columns, weight_column)
 
 
 def _fit(mixture: GaussianMixture, source: Source, files: Sequence[Path], resume: bool) -> list[str]:

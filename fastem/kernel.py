@@ -39,7 +39,7 @@ MIN_LANES = 16
 _LANES_BUDGET = 32 * 2**20
 
 
-class _Totals(NamedTuple):
+class Totals(NamedTuple):
     """The scalar sums of a pass, one entry for each lane: numba's parallel loops take no nested records."""
 
     loglik: np.ndarray
@@ -202,7 +202,7 @@ def _fill_lane(
 
 
 @block_function
-def _bits_reversed(index, n):
+def bits_reversed(index, n):
     """The number below n, a power of two, whose binary digits are those of `index` in reverse."""
     reverse = 0
     while n > 1:
@@ -219,7 +219,7 @@ def _fused_pass(
     for index in prange(n_lanes):
         # Each thread takes a stretch of indices: with their bits reversed, lanes next to each other go to
         # different threads, and few rows, which fill the first lanes only, to all of them.
-        lane = _bits_reversed(np.int64(index), n_lanes)
+        lane = bits_reversed(np.int64(index), n_lanes)
         _fill_lane(
             family_params, latent_params, reach, rows, weight, given, first_block, layout,
             totals, latent_stats, family_stats, lane,
@@ -302,12 +302,13 @@ def _score_pass(family_params, latent_params, reach, rows, layout, latent_stats,
         )  # fmt: skip
 
 
-def _fingerprint(sig: tuple[Any, ...]) -> str:
+def fingerprint(sig: tuple[Any, ...]) -> str:
+    """Digest of the sources of all that is compiled into a pass over arguments of these numba types."""
     return blocks.fingerprint(*(t.instance_class for t in sig if isinstance(t, types.NamedTuple)))  # type: ignore[attr-defined]
 
 
-_compiled_fused_pass = Pass(_fused_pass, _fingerprint)
-_compiled_score_pass = Pass(_score_pass, _fingerprint)
+_compiled_fused_pass = Pass(_fused_pass, fingerprint)
+_compiled_score_pass = Pass(_score_pass, fingerprint)
 
 
 def fused_pass(
@@ -341,7 +342,7 @@ def fused_pass(
         Of these parameters, to leave components out; none by default.
     """
     _require_registered(family_params, latent_params)
-    totals = _Totals(lanes.loglik, lanes.weight, lanes.impossible)
+    totals = Totals(lanes.loglik, lanes.weight, lanes.impossible)
     with _few_threads(rows):
         _compiled_fused_pass(
             family_params, latent_params, reach, rows, weight, given, first_block, layout_of(rows.n_columns, reach),

@@ -7,11 +7,13 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from fastem import kernel
+from fastem import kernel, sequence_kernel
 from fastem.reach import MIN_COMPONENTS, NO_REACH, NoReach, Reach, is_worthwhile
 from fastem.reading import BLOCK, ROWS_PER_RUN
 from fastem.rows import NO_ROWS, Rows, rows_of, weights_of
+from fastem.sequence_kernel import NO_OUTPUTS
 from fastem.stats import ExpectedStats, Rescue
+from fastem.units import units_of
 
 
 class Params(NamedTuple):
@@ -22,7 +24,11 @@ class Params(NamedTuple):
 
 
 class Chunk(Protocol):
-    """Rows X (N, D), float32 or float64, and their weights (N,) or None."""
+    """Rows X (N, D), float32 or float64, and their weights (N,) or None.
+
+    For a chain, `lengths` (S,) are those of the sequences that the rows make up, one after the other; None stands for
+    a single one. The weights of all rows of a sequence are the same.
+    """
 
     @property
     def X(self) -> np.ndarray: ...
@@ -30,9 +36,15 @@ class Chunk(Protocol):
     @property
     def weight(self) -> np.ndarray | None: ...
 
+    @property
+    def lengths(self) -> np.ndarray | None: ...
+
+    @property
+    def first_row(self) -> int: ...
+
 
 class Partial(NamedTuple):
-    """An unfinished sum of expected statistics: its private accumulators, and the number of blocks in them."""
+    """An unfinished sum of expected statistics: its private accumulators, and the number of blocks (units) in them."""
 
     lanes: ExpectedStats
     n_blocks: int
@@ -62,6 +74,8 @@ class Model:
         The sum has the same bits for any number of threads, and however the rows are cut into chunks
         of whole blocks (of whole runs, `ROWS_PER_RUN`, where components can be left out).
         """
+        if self.latent.is_chain:
+            return ChainGathering(self, params, NO_REACH, begun)
         return Gathering(self, params, self.reach(params) if reach is None else reach, begun)
 
     def reach(self, params: Params) -> Reach | NoReach:
@@ -120,25 +134,47 @@ class Model:
         """Number of free parameters."""
         return self.latent.n_parameters() + self.family.n_parameters()
 
-    def log_prob(self, params: Params, X: np.ndarray, out: np.ndarray) -> None:
-        """Fill `out` (N,) with the log-likelihood of each row of X (N, D), in nats."""
-        self._score(params, X, loglik=out)
+    def log_prob(self, params: Params, X: np.ndarray, out: np.ndarray, lengths: np.ndarray | None = None) -> None:
+        """Fill `out` (N,) with the log-likelihood of each row of X (N, D), in nats; of a chain, given those before."""
+        self._score(params, X, lengths, loglik=out)
 
-    def posterior(self, params: Params, X: np.ndarray, out: np.ndarray) -> None:
-        """Fill `out` (N, K) with p(component | row)."""
-        self._score(params, X, resp=out)
+    def posterior(self, params: Params, X: np.ndarray, out: np.ndarray, lengths: np.ndarray | None = None) -> None:
+        """Fill `out` (N, K) with p(component | row); of a chain, given all rows of the sequence."""
+        self._score(params, X, lengths, resp=out)
 
-    def label(self, params: Params, X: np.ndarray, out: np.ndarray) -> None:
-        """Fill `out` (N,) with the most probable component of each row."""
-        self._score(params, X, label=out)
+    def label(self, params: Params, X: np.ndarray, out: np.ndarray, lengths: np.ndarray | None = None) -> None:
+        """Fill `out` (N,) with the component of the highest posterior of each row."""
+        self._score(params, X, lengths, label=out)
 
-    def _score(self, params: Params, X: np.ndarray, **outputs: np.ndarray) -> None:
+    def filtered(self, params: Params, X: np.ndarray, out: np.ndarray, lengths: np.ndarray | None = None) -> None:
+        """Fill `out` (N, K) with p(state | row and the rows of the sequence before it)."""
+        self._score(params, X, lengths, filtered=out)
+
+    def best_path(self, params: Params, X: np.ndarray, out: np.ndarray, lengths: np.ndarray | None = None) -> Any:
+        """Fill `out` (N,) with the most probable path of states of each sequence; the log-densities (S,) with these."""
+        lengths = _lengths(lengths, X)
+        loglik = np.empty(len(lengths))
+        sequence_kernel.path_pass(params.family, params.latent, rows_of(X), units_of(lengths), out, loglik)
+        return loglik
+
+    def _score(self, params: Params, X: np.ndarray, lengths: np.ndarray | None, **outputs: np.ndarray) -> None:
+        if self.latent.is_chain:
+            if "resp" in outputs:
+                outputs["smoothed"] = outputs.pop("resp")
+            zero = zero_stats(self, params)
+            sequence_kernel.sequence_pass(
+                params.family, params.latent, rows_of(X), weights_of(None), units_of(_lengths(lengths, X)),
+                zero.with_lanes(kernel.MAX_LANES), outputs=NO_OUTPUTS._replace(**outputs), learns=False,
+            )  # fmt: skip
+            return
         strands = self.latent.zero_stats().with_lanes(kernel.MAX_LANES)
         kernel.score_pass(params.family, params.latent, rows_of(X), strands, reach=self.reach(params), **outputs)
 
-    def sample(self, params: Params, n_rows: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Draw rows (n_rows, D) and the components (n_rows,) that they come from."""
-        component = self.latent.sample(params.latent, n_rows, random)
+    def sample(
+        self, params: Params, n_rows: int, random: np.random.Generator, **start: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Draw rows (n_rows, D) and the components (n_rows,) that they come from; of a chain, one sequence."""
+        component = self.latent.sample(params.latent, n_rows, random, **start)
         X = np.empty((n_rows, self.family.n_features))
         for k in range(self.latent.n_components):
             rows = np.flatnonzero(component == k)
@@ -146,11 +182,20 @@ class Model:
         return X, component
 
 
+def zero_stats(model: Model, params: Params) -> ExpectedStats:
+    """An empty record for the statistics of an E-step at these parameters."""
+    return ExpectedStats(0.0, 0.0, 0.0, model.latent.zero_stats(), model.family.zero_stats_like(params.family))
+
+
+def _lengths(lengths: np.ndarray | None, X: np.ndarray) -> np.ndarray:
+    return np.array([X.shape[0]]) if lengths is None else lengths
+
+
 class Gathering:
     """Statistics in the making: the private accumulators that one epoch fills, chunk by chunk."""
 
     def __init__(self, model: Model, params: Params, reach: Reach | NoReach, begun: Partial | None = None):
-        zero = ExpectedStats(0.0, 0.0, 0.0, model.latent.zero_stats(), model.family.zero_stats_like(params.family))
+        zero = zero_stats(model, params)
         self._latent = model.latent
         self._params = params
         self._reach = reach
@@ -181,3 +226,21 @@ class Gathering:
     def total(self) -> ExpectedStats:
         """Sum the private accumulators, in a fixed order."""
         return self._lanes.collapse(kernel.lanes_filled(len(self._lanes.loglik), self._n_blocks))
+
+
+class ChainGathering(Gathering):
+    """The same for rows that hang together in sequences, which chunks do not cut."""
+
+    def add(self, chunk: Chunk) -> None:
+        units = units_of(_lengths(chunk.lengths, chunk.X), chunk.first_row)
+        sequence_kernel.sequence_pass(
+            self._params.family, self._params.latent, rows_of(chunk.X), weights_of(chunk.weight), units, self._lanes,
+            self._n_blocks,
+        )  # fmt: skip
+        self._n_blocks += units.first.size
+
+    def add_given(self, chunk: Chunk, resp: np.ndarray) -> None:
+        raise NotImplementedError("The states of a chain are not given row by row: start from a mixture.")
+
+    def total(self) -> ExpectedStats:
+        return self._lanes.collapse(min(len(self._lanes.loglik), self._n_blocks))

@@ -7,6 +7,7 @@ Layout (version 1)::
     setting/NAME      constructor parameters that are arrays
     latent/NAME       parameters of the latent structure
     family/NAME       parameters of the family
+    constraint/NAME   limits that the data set, structure/NAME what the latent structure was told
     progress/PLACE    arrays of the state of an unfinished fit, in a checkpoint; the header's "progress" has the rest
 """
 

@@ -1,4 +1,4 @@
-"""Pictures of fitted Gaussian mixtures, by matplotlib (the extra `plot`).
+"""Pictures of fitted Gaussian mixtures and hidden Markov models, by matplotlib (the extra `plot`).
 
 Functions read the public attributes of an estimator, draw into given or new axes, and return the axes; none calls
 `matplotlib.pyplot.show`. Colours are those of Okabe & Ito, which differ for every kind of colour vision.
@@ -21,6 +21,8 @@ _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 _LINES = ("-", "--", "-.", ":")
 # With more components a legend would hide the picture, and name the same colour twice.
 _MOST_LABELS = len(_COLOURS)
+# Numbers in the cells of a larger matrix could not be read.
+_MOST_NUMBERS = 12
 # More rows change no histogram that an eye can read.
 _MOST_ROWS = 200_000
 # More points hide each other; a kernel density estimate costs rows times grid.
@@ -158,6 +160,107 @@ def plot_density(
         _draw_ellipses(ax, mixture.weights_, means, covariances)
         ax.set(xlabel=names[columns[0]], ylabel=names[columns[1]])
     _finish(ax)
+    return ax
+
+
+def plot_states(
+    hmm: Any, X: Any, lengths: Any = None, ax: Axes | None = None, *, feature: Any = 0, sequence: int = 0
+) -> Axes:
+    """Draw a feature of one sequence over its most probable states.
+
+    Parameters
+    ----------
+    hmm : fitted hidden Markov model
+    X : array-like (N, D), or (N,) for one feature, or data frame
+    lengths : array-like (S,) of int, optional
+        Lengths of the sequences in X; by default there is one.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure by default.
+    feature : int or str, default 0
+        Index or name of the feature to show.
+    sequence : int, default 0
+        Index of the sequence to show.
+
+    Returns
+    -------
+    ax : matplotlib.axes.Axes
+        Bands have the colours of states; lines are the means of states that have such.
+
+    Raises
+    ------
+    ValueError
+        For a model without parameters, data that do not fit it, and a feature or sequence that is not there.
+    MissingExtraError
+        Without matplotlib.
+
+    Examples
+    --------
+    >>> from fastem import GaussianHMM
+    >>> hmm = GaussianHMM.from_parameters([1, 0], [[0.9, 0.1], [0.2, 0.8]], [0.0, 9.0], [1.0, 1.0])
+    >>> x, _ = hmm.sample(100, random_state=0)
+    >>> ax = plot_states(hmm, x)
+    >>> ax.figure.savefig("states.png")
+    """
+    if not hasattr(hmm, "transmat_"):
+        raise ValueError("There is no chain to draw: this model has no parameters. Call fit first.")
+    X = _read_table(hmm, X)
+    names = _feature_names(hmm, X)
+    column = _read_features(feature, names)[0]
+    ends = np.cumsum([X.shape[0]] if lengths is None else lengths)
+    if not 0 <= sequence < len(ends) or ends[-1] != X.shape[0]:
+        raise ValueError(f"There is no sequence {sequence} in {X.shape[0]} rows of {len(ends)} sequences.")
+    rows = np.arange(ends[sequence - 1] if sequence else 0, ends[sequence])
+    values, states = _column(X, column, rows), _labels(hmm, X, rows)
+    ax = _axes_or_new(ax)
+    time = np.arange(rows.size)
+    ax.plot(time, values, color="#4D4D4D", linewidth=1.0, label="data")
+    _draw_bands(ax, states, hmm.transmat_.shape[0])
+    if hasattr(hmm, "means_"):
+        ax.step(time, hmm.means_[states, column], where="mid", color="black", linewidth=1.5, label="mean of the state")
+    ax.set(xlabel="row of the sequence", ylabel=names[column], xlim=(-0.5, rows.size - 0.5))
+    _finish(ax)
+    return ax
+
+
+def plot_transitions(hmm: Any, ax: Axes | None = None) -> Axes:
+    """Draw the transition matrix as a heat map.
+
+    Parameters
+    ----------
+    hmm : fitted hidden Markov model
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    ax : matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError
+        For a model without parameters.
+    MissingExtraError
+        Without matplotlib.
+
+    Examples
+    --------
+    >>> from fastem import GaussianHMM
+    >>> hmm = GaussianHMM.from_parameters([1, 0], [[0.9, 0.1], [0.2, 0.8]], [0.0, 9.0], [1.0, 1.0])
+    >>> ax = plot_transitions(hmm)
+    >>> ax.figure.savefig("transitions.png")
+    """
+    if not hasattr(hmm, "transmat_"):
+        raise ValueError("There is no chain to draw: this model has no parameters. Call fit first.")
+    ax = _axes_or_new(ax)
+    matrix = hmm.transmat_
+    image = ax.imshow(matrix, vmin=0.0, vmax=1.0, cmap="Blues")
+    ax.figure.colorbar(image, ax=ax, label="probability")
+    states = np.arange(len(matrix))
+    ax.set(xlabel="to state", ylabel="from state", xticks=states, yticks=states)
+    if len(matrix) <= _MOST_NUMBERS:
+        for (row, column), value in np.ndenumerate(matrix):
+            colour = "white" if value > 0.6 else "black"
+            ax.text(column, row, f"{value:.2g}", ha="center", va="center", color=colour, fontsize="small")
     return ax
 
 
@@ -344,3 +447,16 @@ def _draw_ellipses(ax: Axes, weights: np.ndarray, means: np.ndarray, covariances
         ax.plot(*mean, "o", color=colour, markersize=8, markeredgecolor="white", label=label, zorder=4)
     ax.plot([], [], color="#4D4D4D", label="1 and 2 standard deviations")
     ax.autoscale_view()
+
+
+def _draw_bands(ax: Axes, states: np.ndarray, n_states: int) -> None:
+    """Colour the background by runs of equal states."""
+    starts = np.flatnonzero(np.diff(states, prepend=-1))
+    stops = np.append(starts[1:], states.size)
+    seen = set()
+    for start, stop in zip(starts, stops, strict=True):
+        state = int(states[start])
+        label = f"state {state}" if state not in seen and n_states <= _MOST_LABELS else None
+        seen.add(state)
+        colour = _COLOURS[state % len(_COLOURS)]
+        ax.axvspan(start - 0.5, stop - 0.5, color=colour, alpha=0.25, linewidth=0, label=label, zorder=0)

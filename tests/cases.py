@@ -19,6 +19,7 @@ from fastem.families.gaussian_tied import GaussianTied
 from fastem.families.multinomial import Multinomial
 from fastem.families.poisson import Poisson
 from fastem.families.product import Part, Product
+from fastem.latents.hmm import Hmm
 from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params
 from fastem.sources import Chunk
@@ -50,6 +51,7 @@ class FamilyCase:
     stats: Callable[[Any, Any, np.ndarray, np.ndarray], dict[str, np.ndarray]]
     moves: str = ""
     has_pivots: bool = False
+
 
 # Settings of an estimator that leave plain EM, of maximum likelihood.
 PLAIN = {"acceleration": None, "growth": False, "regularization": None}
@@ -183,6 +185,11 @@ def _mixture_params(latent, random):
     return latent.params(random.uniform(0.5, 1.5, size=latent.n_components))
 
 
+def _hmm_params(latent, random):
+    k = latent.n_components
+    return latent.params(random.uniform(0.5, 1.5, k), random.uniform(0.1, 1.0, (k, k)) + 2.0 * np.eye(k))
+
+
 @dataclass(frozen=True)
 class Case:
     """A model, and how to draw parameters and rows for it."""
@@ -203,16 +210,52 @@ class Case:
         return model.sample(self.params(model, seed), n_rows, np.random.default_rng(seed))[0]
 
 
-CASES = [Case(f"mixture of {observed.name}", Mixture, _mixture_params, observed) for observed in FAMILIES]
-GAUSSIAN_CASES = [case for case in CASES if case.observed.moves == "affine"]
+CASES = [
+    Case(f"{name} of {observed.name}", latent, latent_params, observed)
+    for name, latent, latent_params in (("mixture", Mixture, _mixture_params), ("chain", Hmm, _hmm_params))
+    for observed in FAMILIES
+]
+GAUSSIAN_CASES = [case for case in CASES if case.latent is Mixture and case.observed.moves == "affine"]
+
+# Of the sequences of a chain, in turn: some are single rows, some are longer than a block.
+_LENGTHS = (1, 7, 40, 2, 150, 13, 1, 600, 60)
+
+
+def unit_lengths(model, n_rows):
+    """Rows that belong together, in order: single ones, or sequences (S,) of a chain."""
+    if not model.latent.is_chain:
+        return np.ones(n_rows, dtype=np.int64)
+    lengths = np.resize(_LENGTHS, 1 + n_rows // min(_LENGTHS))
+    before = np.cumsum(lengths) - lengths
+    return np.minimum(lengths, n_rows - before)[before < n_rows]
+
+
+def sequences(model, n_rows):
+    """Lengths of the sequences of a chain; None for rows that are independent."""
+    return unit_lengths(model, n_rows) if model.latent.is_chain else None
+
+
+def unit_weights(model, n_rows, random):
+    """Weights of rows (N,), the same for all that belong together."""
+    lengths = unit_lengths(model, n_rows)
+    return np.repeat(random.uniform(0.1, 2.0, lengths.size), lengths)
+
+
+def chunks_of(model, X, weight=None, cuts=()):
+    """Rows in chunks, cut at the given row numbers, or where the sequence ends that one of these lies in."""
+    lengths = unit_lengths(model, X.shape[0])
+    ends = np.cumsum(lengths)
+    places = sorted({0, *(int(ends[np.searchsorted(ends, cut)]) for cut in cuts), X.shape[0]})
+    for start, stop in pairwise(places):
+        mine = lengths[(ends > start) & (ends <= stop)] if model.latent.is_chain else None
+        yield Chunk(X[start:stop], None if weight is None else weight[start:stop], start, mine)
 
 
 def e_step(model, params, X, weight=None, cuts=()):
-    """Expected statistics of rows that arrive in chunks, cut at the given row numbers."""
+    """Expected statistics of rows that arrive in chunks."""
     gathering = model.gathering(params)
-    edges = [0, *cuts, X.shape[0]]
-    for start, stop in pairwise(edges):
-        gathering.add(Chunk(X[start:stop], None if weight is None else weight[start:stop], start))
+    for chunk in chunks_of(model, X, weight, cuts):
+        gathering.add(chunk)
     return gathering.total()
 
 

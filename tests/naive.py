@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from math import lgamma, log
 from typing import NamedTuple
 
@@ -169,6 +170,68 @@ def binned_e_step(counts, edges, weights, means, variances):
             sx[k] += resp * first
             sxx[k] += resp * second
     return NaiveStats(loglik, n, sx, sxx)
+
+
+class NaiveChain(NamedTuple):
+    """What a chain says of one sequence: loglik of each row given those before, p(state | ...), expected counts."""
+
+    loglik: np.ndarray
+    filtered: np.ndarray
+    smoothed: np.ndarray
+    transitions: np.ndarray
+
+
+def _log(values):
+    with np.errstate(divide="ignore"):
+        return np.log(values)
+
+
+def _log_sum(values, axis):
+    highest = values.max(axis=axis, keepdims=True)
+    highest = np.where(np.isfinite(highest), highest, 0.0)
+    return _log(np.exp(values - highest).sum(axis=axis)) + highest.squeeze(axis)
+
+
+def chain(log_emission, startprob, transmat):
+    """Forward-backward over one sequence of log-densities (T, K), entirely in logarithms."""
+    n_rows, n_states = log_emission.shape
+    log_transmat = _log(transmat)
+    alpha, beta = np.empty((n_rows, n_states)), np.zeros((n_rows, n_states))
+    alpha[0] = _log(startprob) + log_emission[0]
+    for t in range(1, n_rows):
+        alpha[t] = _log_sum(alpha[t - 1][:, None] + log_transmat, axis=0) + log_emission[t]
+    for t in range(n_rows - 2, -1, -1):
+        beta[t] = _log_sum(log_transmat + log_emission[t + 1] + beta[t + 1], axis=1)
+    so_far = _log_sum(alpha, axis=1)
+    total = so_far[-1]
+    transitions = np.zeros((n_states, n_states))
+    for t in range(n_rows - 1):
+        transitions += np.exp(alpha[t][:, None] + log_transmat + log_emission[t + 1] + beta[t + 1] - total)
+    joint = alpha + beta
+    smoothed = np.exp(joint - _log_sum(joint, axis=1)[:, None])
+    return NaiveChain(np.diff(so_far, prepend=0.0), np.exp(alpha - so_far[:, None]), smoothed, transitions)
+
+
+def paths(n_rows, n_states):
+    """All sequences of states (n_states ** n_rows, n_rows)."""
+    return np.array(list(itertools.product(range(n_states), repeat=n_rows)))
+
+
+def log_prob_of_paths(log_emission, startprob, transmat):
+    """Log-density of rows and states together, for each of `paths`."""
+    n_rows, n_states = log_emission.shape
+    values = []
+    for path in paths(n_rows, n_states):
+        value = _log(startprob)[path[0]] + sum(log_emission[t, k] for t, k in enumerate(path))
+        values.append(value + sum(_log(transmat)[a, b] for a, b in itertools.pairwise(path)))
+    return np.array(values)
+
+
+def chains(X, lengths, params, log_prob):
+    """What a chain says of each sequence; `log_prob` is that of a row under a component."""
+    ones = np.ones(params.startprob.size)
+    parts = np.split(X, np.cumsum(lengths)[:-1])
+    return [chain(joint(rows, ones, log_prob), params.startprob, params.transmat) for rows in parts]
 
 
 # Columns of counts, binary values, positive numbers and categories: log-densities of one value, in nats.

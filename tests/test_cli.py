@@ -20,7 +20,7 @@ import pytest
 from typer.testing import CliRunner
 
 import fastem
-from fastem import GaussianMixture, _jit, kernel
+from fastem import GaussianHMM, GaussianMixture, _jit, kernel
 from fastem.cli import app, fit_command
 from fastem.estimators import _running
 
@@ -686,6 +686,13 @@ def test_wrong_usage(arguments):
 
 
 # The command itself.
+
+
+def test_a_model_of_sequences_is_refused_by_name(tmp_path):
+    path = tmp_path / "hmm.npz"
+    GaussianHMM.from_parameters([1, 0], [[0.9, 0.1], [0.2, 0.8]], [0.0, 9.0], [1.0, 1.0]).save(path)
+    for command in (("info", path), ("predict", path, FAITHFUL), ("sample", path, "-n", 3)):
+        assert "holds a GaussianHMM, but the command line knows Gaussian mixtures only" in fail(*command)
 
 
 def test_help_tells_files_exit_codes_and_an_example_of_each_command():

@@ -8,9 +8,14 @@ import re
 import shlex
 import subprocess
 import sys
+import types
 
+import numpy as np
 import pytest
+import scipy.stats
 
+from fastem.sources import Chunk
+from tests import naive
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -20,9 +25,12 @@ README = (ROOT / "README.md").read_text()
     "module",
     [
         "fastem.estimators.gaussian_mixture",
+        "fastem.estimators._uncertain",
         "fastem.estimators.column_mixtures",
         "fastem.estimators.mixture",
-        "fastem.estimators._uncertain",
+        "fastem.estimators.gaussian_hmm",
+        "fastem.estimators.column_hmms",
+        "fastem.estimators.hmm",
         "fastem.plotting",
     ],
 )
@@ -61,6 +69,51 @@ def test_the_page_on_streaming(tmp_path, monkeypatch):
         assert program == "fastem"
         subprocess.run([sys.executable, "-m", "fastem", *arguments], check=True, capture_output=True)
     assert (tmp_path / "labels.parquet").exists()
+
+
+def run_page(name):
+    """The names that the Python blocks of a page leave behind."""
+    page = (ROOT / "docs" / name).read_text()
+    names = {"__name__": "page"}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(block, name, "exec"), names)
+    return names
+
+
+def test_the_page_on_sequences(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = run_page("hmm.md")
+    order = names["hmm"].means_[:, 0].argsort()
+    assert names["hmm"].means_[order] == pytest.approx(names["truth"].means_, abs=0.15)
+    assert names["states"].shape == (3501,)
+    assert names["forecast"].shape == (4, 2)
+    assert names["smoothed"].sum(axis=1) == pytest.approx(1.0)
+
+
+def test_the_page_on_a_family_of_ones_own(monkeypatch):
+    # A NamedTuple and numba look for the module that a class or function is of.
+    monkeypatch.setitem(sys.modules, "page", types.ModuleType("page"))
+    names = run_page("user_families.md")
+    hmm, truth, X = names["hmm"], names["truth"], names["X"]
+    order = np.argsort(-hmm.params_.success)
+    assert hmm.converged_
+    assert hmm.params_.success[order] == pytest.approx(truth.family.success, abs=0.02)
+    assert hmm.transmat_[order][:, order] == pytest.approx(truth.latent.transmat, abs=0.015)
+    assert (order[names["states"]] == names["path"]).mean() > 0.9
+    assert hmm.bic(X) < names["mixture"].bic(X)
+    # Against SciPy and the naive twin of chains.
+    X, model = X[:300], names["chain"]
+    emission = scipy.stats.geom.logpmf(X + 1, truth.family.success)
+    expected = naive.chain(emission, truth.latent.startprob, truth.latent.transmat)
+    smoothed = np.empty((300, 2))
+    model.posterior(truth, X, smoothed)
+    assert smoothed == pytest.approx(expected.smoothed, abs=1e-12)
+    stats = model.e_step(truth, Chunk(X, None, 0))
+    assert stats.latent.transitions == pytest.approx(expected.transitions, rel=1e-10)
+    assert stats.family.failures == pytest.approx(expected.smoothed.T @ X[:, 0], rel=1e-12)
+    share = names["mixture"].weights_
+    densities = scipy.stats.geom.pmf(X + 1, names["mixture"].params_.success) @ share
+    assert names["mixture"].score_samples(X) == pytest.approx(np.log(densities), rel=1e-10)
 
 
 def test_the_page_on_uncertainty():

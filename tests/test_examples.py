@@ -78,6 +78,20 @@ def test_flights(tmp_path):
     assert number_after("labels:", output) == 327346
 
 
+def test_market_regimes(run):
+    output, table = run("market_regimes")
+    bic = [float(value) for value in re.findall(r"bic: ([\d.]+)", output)]
+    assert bic[0] > bic[1] > bic[2], "each state is worth its parameters"
+    # By volatility: the stormiest state has the highest correlation, and lasts for days.
+    share, days, _, sd, correlation = table.T
+    assert np.all(np.diff(sd) > 0)
+    assert correlation.argmax() == 2
+    assert share.sum() == pytest.approx(1.0, abs=0.002)
+    assert days[2] > 4
+    tomorrow = [float(value) for value in re.findall(r"state \d (\d\.\d+)", output)]
+    assert sum(tomorrow) == pytest.approx(1.0, abs=0.002)
+
+
 def test_larger_than_memory(tmp_path):
     output = run_plain(tmp_path, "larger_than_memory", "--gigabytes", "0.02", "--memory", "8MB", "--iterations", "40")
     assert list(tmp_path.iterdir()) == []

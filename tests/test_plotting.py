@@ -15,7 +15,7 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import Ellipse, StepPatch
 from scipy.stats import gaussian_kde
 
-from fastem import GaussianMixture, plotting
+from fastem import GaussianHMM, GaussianMixture, plotting
 from fastem._extras import MissingExtraError
 
 COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
@@ -334,3 +334,48 @@ def _fitted():
 def test_importing_the_module_imports_no_matplotlib():
     check = "import sys, fastem.plotting; sys.exit('matplotlib' in sys.modules)"
     subprocess.run([sys.executable, "-c", check], check=True)
+
+
+def chain(n_features=1):
+    means = np.array([[0.0, 5.0], [9.0, -5.0]])[:, :n_features]
+    return GaussianHMM.from_parameters([1, 0], [[0.9, 0.1], [0.2, 0.8]], means, np.ones((2, n_features)))
+
+
+def test_states_are_bands_behind_the_series():
+    hmm = chain()
+    x = np.array([0.1, 0.2, 9.0, 8.8, 0.0, 9.1])
+    ax = plotting.plot_states(hmm, np.concatenate([[9.0], x]), [1, 6], sequence=1)
+    bands = [(patch.get_x(), patch.get_x() + patch.get_width(), to_hex(patch.get_facecolor())) for patch in ax.patches]
+    blue, orange = (colour.lower() for colour in plotting._COLOURS[:2])
+    assert bands == [(-0.5, 1.5, blue), (1.5, 3.5, orange), (3.5, 4.5, blue), (4.5, 5.5, orange)]
+    lines = curves(ax)
+    np.testing.assert_array_equal(lines["data"][1], x)
+    np.testing.assert_array_equal(lines["mean of the state"][1], [0, 0, 9, 9, 0, 9])
+    assert legend_texts(ax) == ["data", "state 0", "state 1", "mean of the state"]
+
+
+def test_states_of_a_named_feature():
+    hmm = chain(2)
+    frame = pd.DataFrame(hmm.sample(30, random_state=0)[0], columns=["a", "b"])
+    ax = plotting.plot_states(hmm, frame, feature="b")
+    assert ax.get_ylabel() == "b"
+    np.testing.assert_array_equal(curves(ax)["data"][1], frame["b"])
+    assert hmm.plot_states(frame.to_numpy(), feature=1, ax=ax) is ax
+
+
+def test_transitions_are_a_heat_map_with_numbers():
+    hmm = chain()
+    ax = hmm.plot_transitions()
+    np.testing.assert_array_equal(ax.images[0].get_array(), hmm.transmat_)
+    assert [text.get_text() for text in ax.texts] == ["0.9", "0.1", "0.2", "0.8"]
+    many = GaussianHMM.from_parameters(np.full(20, 0.05), np.full((20, 20), 0.05), np.arange(20.0), np.ones(20))
+    assert not many.plot_transitions().texts
+
+
+def test_chains_that_cannot_be_drawn():
+    with pytest.raises(ValueError, match="There is no chain to draw"):
+        plotting.plot_states(GaussianHMM(2), [1.0])
+    with pytest.raises(ValueError, match="There is no chain to draw"):
+        plotting.plot_transitions(GaussianHMM(2))
+    with pytest.raises(ValueError, match="There is no sequence 2 in 5 rows of 2 sequences"):
+        plotting.plot_states(chain(), np.zeros(5), [2, 3], sequence=2)

@@ -16,11 +16,11 @@ from sklearn.exceptions import ConvergenceWarning
 import fastem
 from fastem import GaussianMixture, open_source
 from fastem.estimators._validation import parse_bytes
-from fastem.sources import ArraySource, SourceError, as_source
+from fastem.sources import ArraySource, SequenceSource, SourceError, as_source
 from fastem.sources.ahead import read_ahead
 from fastem.sources.shuffle import shuffled
 from fastem.sources.source import ROWS_PER_RUN
-from tests.cases import CASES, assert_close, e_step
+from tests.cases import CASES, assert_close, e_step, unit_lengths, unit_weights
 
 SETTINGS = {"n_components": 3, "random_state": 0, "max_iter": 4, "tol": 0.0}
 COVARIANCE_TYPES = ["full", "tied", "diag", "spherical"]
@@ -67,9 +67,11 @@ def test_chunks_of_any_size_give_the_same_answer_to_rounding(data):
     n_rows = data.draw(st.integers(1, 3000))
     model = case.model()
     params, X = case.params(model), case.rows(model, n_rows)
-    weight = np.random.default_rng(0).uniform(0.1, 2.0, n_rows)
+    weight = unit_weights(model, n_rows, np.random.default_rng(0))
     gathering = model.gathering(params)
     source = as_source([X[: n_rows // 2], X[n_rows // 2 :]] if n_rows > 1 else [X], weight)
+    if model.latent.is_chain:
+        source = SequenceSource(source, unit_lengths(model, n_rows))
     for chunk in source.chunks(data.draw(st.integers(1, 1000))):
         gathering.add(chunk)
     assert_close(gathering.total(), e_step(model, params, X, weight))

@@ -7,6 +7,7 @@ from typing import Any
 
 from fastem.estimators import _archive
 from fastem.estimators._warmup import warmup
+from fastem.estimators.column_hmms import CategoricalHMM, PoissonHMM
 from fastem.estimators.column_mixtures import (
     BernoulliMixture,
     CategoricalMixture,
@@ -14,10 +15,12 @@ from fastem.estimators.column_mixtures import (
     MultinomialMixture,
     PoissonMixture,
 )
+from fastem.estimators.gaussian_hmm import GaussianHMM
 from fastem.estimators.gaussian_mixture import GaussianMixture
+from fastem.estimators.hmm import HMM
 from fastem.estimators.mixture import Mixture
 
-_MIXTURES = (
+_ESTIMATORS = (
     Mixture,
     GaussianMixture,
     PoissonMixture,
@@ -25,16 +28,24 @@ _MIXTURES = (
     CategoricalMixture,
     MultinomialMixture,
     ExponentialMixture,
+    HMM,
+    GaussianHMM,
+    PoissonHMM,
+    CategoricalHMM,
 )
-_CLASSES: dict[str, type] = {estimator.__name__: estimator for estimator in _MIXTURES}
+_CLASSES: dict[str, type] = {estimator.__name__: estimator for estimator in _ESTIMATORS}
 
 __all__ = [
+    "HMM",
     "BernoulliMixture",
+    "CategoricalHMM",
     "CategoricalMixture",
     "ExponentialMixture",
+    "GaussianHMM",
     "GaussianMixture",
     "Mixture",
     "MultinomialMixture",
+    "PoissonHMM",
     "PoissonMixture",
     "load",
     "warmup",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fastem.estimators._beliefs import mixture_of
 from fastem.estimators._problem import EpochState
 from fastem.estimators._report import FitReport, RunNote
 from fastem.estimators._search import Search
@@ -51,11 +51,13 @@ def save(
     for room in ("latent", "family"):
         record = getattr(estimator._params, room)
         arrays.update({f"{room}/{name}": value for name, value in record._asdict().items()})
-    arrays.update({f"constraint/{name}": value for name, value in estimator._model.family.constraints().items()})
+    model = estimator._model
+    arrays.update({f"constraint/{name}": value for name, value in model.family.constraints().items()})
+    arrays.update({f"structure/{name}": value for name, value in model.latent.constraints().items()})
     header = {"class": type(estimator).__name__, "settings": settings, "fitted": fitted}
     if progress is not None:
         header["progress"] = progress
-    if estimator._stream is not None:
+    if getattr(estimator, "_stream", None) is not None:
         header["stream"] = pack(estimator._stream, "stream", arrays)
     write_archive(path, header, arrays)
 
@@ -79,7 +81,7 @@ def record_classes(model: Model) -> list[type]:
     """What the state of a fit, or of a stream, of this model is made of."""
     latent, family = model.latent, model.family
     family_params = family.first_look(np.zeros(family.n_features))
-    records = [latent.params(np.ones(latent.n_components)), latent.zero_stats()]
+    records = [latent.uniform(), latent.zero_stats()]
     records += [family_params, family.zero_stats_like(family_params)]
     known = [
         Search,
@@ -117,9 +119,10 @@ def _record(pattern: Any, fields: dict[str, np.ndarray]) -> Any:
 def _restore(estimator: Any, fitted: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
     n_components, n_features = arrays["family/means"].shape
     family = estimator._make_family(n_features, n_components).constrained(_under("constraint/", arrays))
-    model = Model(mixture_of(estimator, n_components, arrays["latent/weights"]), family)
+    latent = replace(estimator._latent_of(_under("latent/", arrays)), **_under("structure/", arrays))
+    model = Model(latent, family)
     # Any proper parameters tell which records to make, and which shapes to expect.
-    patterns = Params(model.latent.params(np.ones(n_components)), family.first_look(np.zeros(n_features)))
+    patterns = Params(model.latent.uniform(), family.first_look(np.zeros(n_features)))
     params = Params(*(_record(pattern, _under(f"{room}/", arrays)) for room, pattern in patterns._asdict().items()))
     estimator._adopt(model, params)
     for name, value in fitted.items():

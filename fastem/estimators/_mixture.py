@@ -227,6 +227,27 @@ class BaseMixture(FittedMixture):
             shared = [p for name, p in base.items() if name not in kept]
             cls.__init__.__signature__ = own.replace(parameters=[*kept.values(), *shared])  # type: ignore[attr-defined]
 
+    # What the rows have in common.
+
+    def _make_latent(self) -> Any:
+        """The hidden structure, for a fit."""
+        weights = None if self.weights_init is None else read_weights(self.weights_init, self.n_components)
+        last = self._last_start()
+        if weights is None and last is not None:
+            weights = last.latent.weights
+        return mixture_of(self, self.n_components, weights)
+
+    def _latent_of(self, params: dict[str, np.ndarray]) -> Any:
+        """The hidden structure that parameters of these names were fitted with."""
+        return mixture_of(self, self.n_components, params["weights"])
+
+    def _show_latent(self, params: Any) -> None:
+        """Set the fitted attributes of the hidden structure."""
+        self.weights_ = params.weights
+
+    # What the constructor calls the largest number of iterations.
+    _iterations: ClassVar[str] = "max_iter"
+
     # The family's part.
 
     def _make_family(self, n_features: int, n_components: int) -> Any:
@@ -503,13 +524,6 @@ class BaseMixture(FittedMixture):
         model = Model(self._make_latent(), self._scaled_family(family, stats, n_positive))
         return Survey(model, single.family.centre_of(stats), n_rows, float(total.weight))
 
-    def _make_latent(self) -> Mixture:
-        weights = None if self.weights_init is None else read_weights(self.weights_init, self.n_components)
-        last = self._last_start()
-        if weights is None and last is not None:
-            weights = last.latent.weights
-        return mixture_of(self, self.n_components, weights)
-
     def _last_start(self) -> Params | None:
         """The parameters of the last fit, where this one goes on from them."""
         return self._params if self.warm_start and hasattr(self, "_params") else None
@@ -592,18 +606,18 @@ class BaseMixture(FittedMixture):
         online = online_note(schedule) if isinstance(schedule, OnlineState) else None
         self.fit_report_ = report_on(search, model.family.constraints(), online)
         self.n_steps_ = result.n_iter if online is None else online.n_updates
-        self.weights_ = result.params.latent.weights
+        self._show_latent(result.params.latent)
         self._show(result.params)
 
     def _warn_unless_converged(self, result: FitResult) -> None:
         left = result.trace.remaining
         gain = "an unknown amount" if np.isnan(left) else f"about {left:.1e} nats per row"
-        remedy = "Increase max_iter or tol, or start nearer with other init_params."
+        remedy = f"Increase {self._iterations} or tol, or start nearer with other init_params."
         if self.learning_method == "online":
             remedy = "Increase max_iter or tol; from here on learning_method='batch' with warm_start=True is quicker."
         message = {
-            Reason.MAX_ITER: f"EM did not converge in max_iter={self.max_iter} iterations: {gain} is left to gain "
-            f"(tol={self.tol:g}). {remedy}",
+            Reason.MAX_ITER: f"EM did not converge in {self._iterations}={self.max_iter} iterations: {gain} is left "
+            f"to gain (tol={self.tol:g}). {remedy}",
             Reason.OBJECTIVE_FELL: f"EM stopped because an iteration lowered the objective by {result.trace.fall:.1e} "
             f"nats per row, and undid it: {self._why_it_fell()}.",
             Reason.INTERRUPTED: f"EM was interrupted after {result.n_iter} iterations: {gain} is left to gain. "
@@ -631,7 +645,7 @@ class BaseMixture(FittedMixture):
         """Become a fitted model with these parameters, that no fit has told anything about."""
         self._model, self._params = model, params
         self.n_features_in_ = model.family.n_features
-        self.weights_ = params.latent.weights
+        self._show_latent(params.latent)
         self._show(params)
 
     def save(self, path: str | os.PathLike[str]) -> None:

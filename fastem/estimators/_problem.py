@@ -68,7 +68,7 @@ def _after(chunks: Iterator[Chunk], n_rows: int) -> Iterator[Chunk]:
         if n == 0:
             yield chunk
         elif n < len(chunk):
-            yield Chunk(chunk.X[n:], None if chunk.weight is None else chunk.weight[n:], chunk.first_row + n)
+            yield chunk.after(n)
         del chunk
 
 

@@ -11,22 +11,26 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastem._jit import telling
 from fastem.estimators._running import REMEDY
+from fastem.estimators.column_hmms import PoissonHMM
 from fastem.estimators.column_mixtures import BernoulliMixture
+from fastem.estimators.gaussian_hmm import GaussianHMM
 from fastem.estimators.gaussian_mixture import FAMILIES, GaussianMixture
 from fastem.reach import MIN_COMPONENTS
+from fastem.units import UNIT_ROWS
 
 _ROWS, _BITS = np.array([[0.0], [1.0], [3.0]]), np.array([[0.0], [1.0], [1.0]])
 # Components that are many and far apart have kernels of their own, which leave some of them out.
 _MANY_LABELS = np.repeat(np.arange(MIN_COMPONENTS), 2)
 _MANY_ROWS = 1e3 * _MANY_LABELS[:, None] + np.tile([0.0, 1.0], MIN_COMPONENTS)[:, None]
 
-
+# A sequence of several units has messages to find.
+_LONG = np.tile(_ROWS, (UNIT_ROWS, 1))
 # Counts, binary values, categories, waiting times and mixed columns share their kernels.
 _COLUMNS = "columns"
 _NAMES = (*FAMILIES, _COLUMNS)
 
 
-def warmup(families: Sequence[str] = _NAMES, *, verbose: bool = False) -> None:
+def warmup(families: Sequence[str] = _NAMES, *, hmm: bool = False, verbose: bool = False) -> None:
     """Compile the kernels that fit and score, and keep them on disk.
 
     Otherwise the first fit and the first prediction of each kind of mixture on a machine wait some seconds for
@@ -37,6 +41,8 @@ def warmup(families: Sequence[str] = _NAMES, *, verbose: bool = False) -> None:
     families : sequence of {"full", "tied", "diag", "spherical", "columns"}, or one of them
         Covariance types of Gaussian mixtures; "columns" stands for mixtures of counts, binary values, categories,
         waiting times and mixed columns, which share their kernels. By default all.
+    hmm : bool, default False
+        Also those of hidden Markov models.
     verbose : bool, default False
         Print how long each one took.
 
@@ -66,7 +72,7 @@ def warmup(families: Sequence[str] = _NAMES, *, verbose: bool = False) -> None:
     unknown = [name for name in names if name not in _NAMES]
     if unknown:
         raise ValueError(f"There is no family {', '.join(map(repr, unknown))}. Choose among {', '.join(_NAMES)}.")
-    directories = [directory for name in names for directory in _warm(name, verbose)]
+    directories = [directory for name in names for directory in _warm(name, hmm, verbose)]
     if None in directories:
         warnings.warn(
             f"The kernels serve this process only, since no directory can keep them; {REMEDY}.",
@@ -75,7 +81,7 @@ def warmup(families: Sequence[str] = _NAMES, *, verbose: bool = False) -> None:
         )
 
 
-def _warm(name: str, verbose: bool) -> list[str | None]:
+def _warm(name: str, hmm: bool, verbose: bool) -> list[str | None]:
     """Compile what is not on disk; the directory of each kernel that was compiled."""
     compiled: list[str | None] = []
     if verbose:
@@ -84,16 +90,23 @@ def _warm(name: str, verbose: bool) -> list[str | None]:
     with telling(compiled.append), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         if name == _COLUMNS:
-            BernoulliMixture(max_iter=1).fit(_BITS).predict(_BITS)
+            _run_columns(hmm)
         else:
-            _run_gaussian(name)
+            _run_gaussian(name, hmm)
     if verbose:
         found = "" if compiled else ", found on disk"
         print(f"{time.perf_counter() - start:.1f} s{found}", flush=True)
     return compiled
 
 
-def _run_gaussian(covariance_type: str) -> None:
+def _run_columns(hmm: bool) -> None:
+    BernoulliMixture(max_iter=1).fit(_BITS).predict(_BITS)
+    if hmm:
+        long = np.tile(_BITS, (UNIT_ROWS, 1))
+        PoissonHMM(2, n_iter=1, random_state=0).fit(long).predict(long)
+
+
+def _run_gaussian(covariance_type: str, hmm: bool) -> None:
     few = GaussianMixture(covariance_type=covariance_type, init_params="random_from_data", max_iter=1)
     few.fit(_ROWS).predict(_ROWS)
     # A penalty, which weighs on few rows, would bring the components together.
@@ -101,3 +114,6 @@ def _run_gaussian(covariance_type: str) -> None:
         MIN_COMPONENTS, covariance_type=covariance_type, regularization=None, init_params=_MANY_LABELS, max_iter=1
     )
     many.fit(_MANY_ROWS).predict(_MANY_ROWS)
+    if hmm:
+        chain = GaussianHMM(2, covariance_type, n_iter=1, random_state=0)
+        chain.fit(_LONG).predict(_LONG)

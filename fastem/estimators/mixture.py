@@ -117,7 +117,7 @@ class Mixture(BaseMixture):
         return _product(_kinds(self.family, n_features), n_components, self.n_categories)
 
     def _family_of(self, source: Source) -> Any:
-        family = super()._family_of(source)
+        family = self._make_family(source.n_features, self.n_components)
         if callable(self.family) or self.n_categories is not None:
             return family
         kinds = _kinds(self.family, source.n_features)

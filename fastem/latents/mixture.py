@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -47,11 +47,18 @@ class Mixture:
     concentration: float = 1.0
     fixed_weights: np.ndarray | None = None
 
+    # Rows are independent of each other.
+    is_chain: ClassVar[bool] = False
+
     def params(self, weights: np.ndarray) -> MixtureParams:
         """Parameters from mixing weights in any scale."""
         # A floor far below any meaningful weight keeps the logarithm finite.
         weights = np.maximum(np.asarray(weights, dtype=np.float64) / np.sum(weights), np.finfo(np.float64).tiny)
         return MixtureParams(weights, np.log(weights))
+
+    def uniform(self) -> MixtureParams:
+        """All components have the same weight."""
+        return self.params(np.ones(self.n_components))
 
     def log_share(self, params: MixtureParams) -> np.ndarray:
         """Logarithms of the shares (K,) that the components have of all rows, the same for every row."""
@@ -114,6 +121,10 @@ class Mixture:
     def at_coordinates(self, point: np.ndarray) -> MixtureParams:
         """The parameters at any point (K,)."""
         return self.params(self._with_fixed(np.exp(point - point.max())))
+
+    def constraints(self) -> dict[str, np.ndarray]:
+        """What the structure was told, by the name of the field: nothing."""
+        return {}
 
     def n_parameters(self) -> int:
         if self.fixed_weights is None:

@@ -15,19 +15,27 @@ from fastem.sources.files import readers_of
 from fastem.sources.frame import FrameReader, array_view, is_frame
 from fastem.sources.iterable import IterableReader
 from fastem.sources.reader import Reader, SourceError
+from fastem.sources.sequences import SequenceSource, lengths_of_files, run_lengths
 from fastem.sources.sliced import SlicedReader
 from fastem.sources.source import Chunk, Source
 from fastem.sources.streamed import StreamedSource
 
 __all__ = [
-    "ArraySource", "Chunk", "Source", "SourceError", "StreamedSource", "as_source", "in_chunks_of", "is_streamed",
-    "open_source", "require_repeatable",
+    "ArraySource", "Chunk", "SequenceSource", "Source", "SourceError", "StreamedSource", "as_source", "in_chunks_of",
+    "is_streamed", "open_source", "proper_lengths", "require_repeatable",
 ]  # fmt: skip
 
 Columns = Sequence[str | int] | None
 
 
-def open_source(X: Any, columns: Columns = None, weight: str | np.ndarray | None = None) -> Source:
+def open_source(
+    X: Any,
+    columns: Columns = None,
+    weight: str | np.ndarray | None = None,
+    *,
+    lengths: Any = None,
+    sequence_column: str | int | None = None,
+) -> Source:
     """Rows of anything that `fit`, `score` and `predict` accept, with a choice of columns.
 
     Parameters
@@ -42,6 +50,12 @@ def open_source(X: Any, columns: Columns = None, weight: str | np.ndarray | None
         The features, by name or by position from 0; by default all columns but that of the weights.
     weight : str or array-like (N,), optional
         Name of the column of row weights, or the weights.
+    lengths : array-like (S,) of int or "files", optional
+        For hidden Markov models: the rows are sequences of these lengths, one after the other; "files" stands for
+        one sequence in each file.
+    sequence_column : str or int, optional
+        The same by a column of numbers, by name or by position: a sequence begins wherever the number changes. It is
+        no feature.
 
     Returns
     -------
@@ -68,9 +82,44 @@ def open_source(X: Any, columns: Columns = None, weight: str | np.ndarray | None
     >>> GaussianMixture(random_state=0).fit(source).means_.shape
     (1, 2)
     """
-    if weight is None or isinstance(weight, str):
-        return as_source(X, weight, columns)
-    return as_source(X, _proper_weight(weight), columns)
+    proper = weight if weight is None or isinstance(weight, str) else _proper_weight(weight)
+    if sequence_column is not None:
+        if lengths is not None:
+            raise TypeError("lengths and sequence_column say the same thing in two ways. Give one of them.")
+        return _by_column(X, columns, proper, sequence_column)
+    source = as_source(X, proper, columns)
+    if lengths is None:
+        return source
+    if isinstance(lengths, str):
+        if lengths != "files":
+            raise SourceError(f"lengths must be the lengths of sequences, or 'files'; got {lengths!r}.")
+        return SequenceSource(source, lengths_of_files(source))
+    return SequenceSource(source, proper_lengths(lengths, source.n_rows))
+
+
+def _by_column(X: Any, columns: Columns, weight: Any, sequence_column: str | int) -> SequenceSource:
+    ids = as_source(X, None, [sequence_column])
+    if columns is None:
+        columns = ids.other_columns(sequence_column, *([weight] if isinstance(weight, str) else []))  # type: ignore[attr-defined]
+    return SequenceSource(as_source(X, weight, columns), run_lengths(ids))
+
+
+def proper_lengths(lengths: Any, n_rows: int | None) -> np.ndarray:
+    """Check the lengths of sequences (S,), which must sum to the number of rows where that is known.
+
+    Raises
+    ------
+    SourceError
+    """
+    array = np.asarray(lengths)
+    if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "iu" or array.min() < 1:
+        raise SourceError("lengths must be one positive integer for each sequence: the number of its rows.")
+    if n_rows is not None and array.sum() != n_rows:
+        raise SourceError(
+            f"lengths sum to {array.sum()}, but there are {n_rows} rows. Give the length of every sequence, in the "
+            "order of the rows."
+        )
+    return array.astype(np.int64)
 
 
 def _proper_weight(weight: Any) -> np.ndarray:
@@ -83,7 +132,7 @@ def _proper_weight(weight: Any) -> np.ndarray:
 def as_source(X: Any, weight: np.ndarray | str | None = None, columns: Columns = None) -> Source:
     """The source that reads `X`, as `open_source` describes it."""
     require_repeatable(X)
-    if isinstance(X, ArraySource | StreamedSource):
+    if isinstance(X, ArraySource | StreamedSource | SequenceSource):
         if weight is None and columns is None:
             return X
         raise TypeError("X is a source already: choose its columns and weights when it is opened, by open_source.")
@@ -102,7 +151,7 @@ def as_source(X: Any, weight: np.ndarray | str | None = None, columns: Columns =
 
 def is_streamed(X: Any) -> bool:
     """Whether X is a source, or something that is read piece by piece: no array, nested list or sparse matrix."""
-    return isinstance(X, ArraySource | StreamedSource) or _opener(X) is not None
+    return isinstance(X, ArraySource | StreamedSource | SequenceSource) or _opener(X) is not None
 
 
 def in_chunks_of(source: Source, n_rows: int | None) -> Source:

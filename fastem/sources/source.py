@@ -21,14 +21,23 @@ class Chunk:
         None stands for ones.
     first_row : int
         Index of the first row within the source.
+    lengths : (S,) int64 ndarray or None
+        Of the sequences that the rows make up, one after the other; None for rows that are independent.
     """
 
     X: np.ndarray
     weight: np.ndarray | None
     first_row: int
+    lengths: np.ndarray | None = None
 
     def __len__(self) -> int:
         return self.X.shape[0]
+
+    def after(self, n_rows: int) -> Chunk:
+        """The rows without the first `n_rows`, which are those of whole sequences."""
+        weight = None if self.weight is None else self.weight[n_rows:]
+        lengths = None if self.lengths is None else self.lengths[np.cumsum(self.lengths) > n_rows]
+        return Chunk(self.X[n_rows:], weight, self.first_row + n_rows, lengths)
 
 
 class Source(Protocol):

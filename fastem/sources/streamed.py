@@ -91,6 +91,19 @@ class StreamedSource:
         rows = chunk_rows(self, self._piece_bytes, max_rows)
         return read_ahead(self._chunks(rows))
 
+    def reader_rows(self) -> list[int]:
+        """Number of rows of each reader, after a pass over them where that takes one."""
+        if self.n_rows is None:
+            for _ in self.chunks():
+                pass
+        return [count or 0 for count in self._counts]
+
+    def other_columns(self, *columns: str | int) -> list[int]:
+        """Positions of the columns that the data have besides these."""
+        first = self._readers[0]
+        taken = [column_position(first, column) for column in columns]
+        return [index for index in range(first.n_columns) if index not in taken]
+
     def select(self, features: Sequence[int]) -> StreamedSource:
         """The same rows with some of the features, by their positions among these."""
         selected = copy(self)

@@ -1,0 +1,623 @@
+"""How every hidden Markov model is fitted and used, with hmmlearn's names. It knows no distribution."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from numbers import Integral, Real
+from typing import Any, ClassVar, NoReturn, Self
+
+import numpy as np
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from fastem.estimators._held import HeldModel, hold_family
+from fastem.estimators._learning import BatchLearning, IncrementalLearning, Learning
+from fastem.estimators._mixture import BaseMixture, Survey
+from fastem.estimators._problem import Problem
+from fastem.estimators._running import holding_libraries, running
+from fastem.estimators._validation import NO_WEIGHT, read_rows, require_finite, require_support, rows_per_chunk
+from fastem.init.chain import segments, start_of_chain
+from fastem.init.given import start_from
+from fastem.init.start import STARTS, sample_size, start_from_sample
+from fastem.latents.hmm import Hmm, stationary_distribution
+from fastem.latents.mixture import Mixture
+from fastem.model import Model, Params
+from fastem.schedules.batch import fit_batch
+from fastem.schedules.result import Reason
+from fastem.sources import Chunk, SequenceSource, Source, SourceError, in_chunks_of, proper_lengths
+from fastem.stats import Rescue
+
+# The mixture that a start grows from need not have converged.
+_START_TOL, _START_ITERATIONS = 1e-3, 30
+# Rows that the first transitions are counted on.
+_COUNTED_ROWS = 2**20
+
+
+class BaseHMM(BaseMixture):
+    """A hidden Markov model with `n_components` states, whose rows have distributions of one family.
+
+    A family's estimator says how to make the family (`_make_family`, `_scaled_family`), which letters stand for its
+    parameters (`_letters`), how the given ones replace those of a start (`_with_given`), and which fitted attributes
+    to show (`_show`).
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "startprob_prior": [Interval(Real, 1.0, None, closed="left"), "array-like"],
+        "transmat_prior": [Interval(Real, 1.0, None, closed="left"), "array-like"],
+        "transmat_allowed": [StrOptions({"left-right"}), "array-like", None],
+        "stationary_start": ["boolean"],
+        "algorithm": [StrOptions({"viterbi", "map"})],
+        "n_iter": [Interval(Integral, 1, None, closed="left")],
+        "params": [str, None],
+        "init_params": [str, None],
+        "init": [StrOptions(set(STARTS) - {"quantile"})],
+        "learning_method": [StrOptions({"batch", "incremental"})],
+        **{
+            name: BaseMixture._parameter_constraints[name]
+            for name in (
+                "tol", "n_init", "random_state", "acceleration", "chunk_rows", "memory_limit", "checkpoint",
+                "checkpoint_interval", "n_threads", "verbose", "verbose_interval", "progress",
+            )
+        },
+    }  # fmt: skip
+
+    startprob_prior: Any
+    transmat_prior: Any
+    transmat_allowed: Any
+    stationary_start: bool
+    algorithm: str
+    n_iter: int
+    params: str | None
+    init: str
+
+    startprob_: np.ndarray
+    transmat_: np.ndarray
+
+    _binding: ClassVar[tuple[str, ...]] = (
+        "n_components", "learning_method", "acceleration", "stationary_start", "params",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        startprob_prior: Any = 1.0,
+        transmat_prior: Any = 1.0,
+        transmat_allowed: Any = None,
+        stationary_start: bool = False,
+        algorithm: str = "viterbi",
+        n_iter: int = 1000,
+        tol: float = 1e-5,
+        params: str | None = None,
+        init_params: str | None = None,
+        init: str = "k-means++",
+        n_init: int = 1,
+        random_state: Any = None,
+        learning_method: str = "batch",
+        acceleration: str | None = None,
+        chunk_rows: int | None = None,
+        memory_limit: int | str | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_interval: float = 60.0,
+        n_threads: int | None = None,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        progress: bool = False,
+    ):
+        self.n_components = n_components
+        self.startprob_prior = startprob_prior
+        self.transmat_prior = transmat_prior
+        self.transmat_allowed = transmat_allowed
+        self.stationary_start = stationary_start
+        self.algorithm = algorithm
+        self.n_iter = n_iter
+        self.tol = tol
+        self.params = params
+        self.init_params = init_params
+        self.init = init
+        self.n_init = n_init
+        self.random_state = random_state
+        self.learning_method = learning_method
+        self.acceleration = acceleration
+        self.chunk_rows = chunk_rows
+        self.memory_limit = memory_limit
+        self.checkpoint = checkpoint
+        self.checkpoint_interval = checkpoint_interval
+        self.n_threads = n_threads
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
+        self.progress = progress
+
+    # A fit goes on from the attributes that `init_params` does not name.
+    warm_start = False
+    _iterations = "n_iter"
+    _letters: ClassVar[dict[str, str]] = {}
+    _hold: ClassVar[Callable[..., Any]] = staticmethod(hold_family)
+
+    @property
+    def _learnt(self) -> str:
+        """Letters of the parameters that are learnt."""
+        return "".join(("s", "t", *self._letters)) if self.params is None else self.params
+
+    @property
+    def _started(self) -> str:
+        """Letters of the parameters that get a start of their own."""
+        return "".join(("s", "t", *self._letters)) if self.init_params is None else self.init_params
+
+    @property
+    def max_iter(self) -> int:  # type: ignore[override]
+        """Largest number of iterations."""
+        return self.n_iter
+
+    # The family's part.
+
+    def _with_given(self, family: Any, params: Any, given: str) -> Any:
+        """Parameters of the family, in which the attributes that letters name take the place of those of `params`."""
+        raise NotImplementedError
+
+    # The chain.
+
+    def _make_latent(self) -> Hmm:
+        n_components = self.n_components
+        allowed = self._allowed(n_components)
+        allowed_start = np.ones(n_components, dtype=bool)
+        if "t" not in self._started and hasattr(self, "transmat_"):
+            allowed &= self._given("transmat_", (n_components, n_components)) > 0
+            if not allowed.any(axis=1).all():
+                raise ValueError("transmat_ is zero wherever transmat_allowed is true in some row. Change one of them.")
+        if "s" not in self._started and hasattr(self, "startprob_"):
+            allowed_start = self._given("startprob_", (n_components,)) > 0
+        elif isinstance(self.transmat_allowed, str):
+            allowed_start[1:] = False
+        return Hmm(
+            n_components,
+            None if allowed.all() else allowed,
+            None if allowed_start.all() else allowed_start,
+            self._prior("startprob_prior", "s", (n_components,)),
+            self._prior("transmat_prior", "t", (n_components, n_components)),
+            self.stationary_start,
+        )
+
+    def _latent_of(self, params: dict[str, np.ndarray]) -> Hmm:
+        return self._make_latent()
+
+    def _allowed(self, n_components: int) -> np.ndarray:
+        if self.transmat_allowed is None:
+            return np.ones((n_components, n_components), dtype=bool)
+        if isinstance(self.transmat_allowed, str):
+            return np.triu(np.ones((n_components, n_components), dtype=bool))
+        allowed = np.array(self.transmat_allowed, dtype=bool)
+        if allowed.shape != (n_components, n_components) or not allowed.any(axis=1).all():
+            raise ValueError(
+                f"transmat_allowed must be 'left-right', or have the shape {(n_components, n_components)} and a true "
+                f"value in every row; got the shape {allowed.shape}."
+            )
+        return allowed
+
+    def _prior(self, name: str, letter: str, shape: tuple[int, ...]) -> Any:
+        prior = np.asarray(getattr(self, name), dtype=np.float64)
+        if not np.all(prior >= 1.0) or prior.shape not in ((), shape):
+            raise ValueError(f"{name} must be a number, or of shape {shape}, and nowhere below 1.")
+        if letter not in self._learnt:
+            return 1.0
+        return float(prior) if prior.ndim == 0 else prior
+
+    def _given(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """Probabilities that the user set as an attribute, before the fit."""
+        given = np.array(getattr(self, name), dtype=np.float64)
+        if given.shape != shape or not np.all(given >= 0) or not np.allclose(given.sum(axis=-1), 1.0, atol=1e-6):
+            raise ValueError(f"{name} must have the shape {shape}, and rows of probabilities that sum to 1.")
+        return given
+
+    def _given_latent(self, latent: Hmm) -> Any:
+        """Parameters of the chain that the user set as attributes."""
+        k = latent.n_components
+        return latent.params(self._given("startprob_", (k,)), self._given("transmat_", (k, k)))
+
+    def _show_latent(self, params: Any) -> None:
+        self.startprob_, self.transmat_ = params.startprob, params.transmat
+
+    # Fitting.
+
+    def fit(self, X: Any, lengths: Any = None, sample_weight: Any = None, *, resume: bool = False) -> Self:
+        """Estimate the parameters by expectation-maximisation (Baum & Welch).
+
+        Parameters
+        ----------
+        X : array-like (N, D) or (N,), data frame, path, or whatever `fastem.open_source` reads
+            Rows of all sequences, one after the other.
+        lengths : array-like (S,) of int, optional
+            Number of rows of each sequence. By default those that X tells (see `fastem.open_source`), or a single
+            sequence.
+        sample_weight : array-like (S,), optional
+            Weights of the sequences; one of weight 2 counts as the sequence twice.
+        resume : bool, default False
+            Go on with the fit that `checkpoint` holds, to the same bits; where there is no such file yet, begin.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            For unusable data, lengths, weights or parameters, naming the problem and the remedy.
+        OSError
+            For files that cannot be opened.
+
+        Warns
+        -----
+        ConvergenceWarning
+            When fitting stopped for another reason than convergence.
+        """
+        self._validate_params()
+        self._require_sensible()
+        with running(self.n_threads, self.verbose, f"fits {self._distributions()}") as n, holding_libraries(n):
+            source = self._sequences(X, lengths, sample_weight, reset=True)
+            survey = self._survey(source.rows)
+            starts = self._starts(survey.model, source, survey.centre)
+            best = self._fit(survey, source, self._learning(survey), starts, resume)
+        self._warn_unless_converged(best)
+        return self
+
+    def _require_sensible(self) -> None:
+        letters = {"s", "t", *self._letters}
+        for name in ("params", "init_params"):
+            unknown = set(getattr(self, name) or "") - letters
+            if unknown:
+                raise ValueError(
+                    f"{name} has letters {sorted(unknown)} that stand for nothing. Choose among {sorted(letters)}."
+                )
+        attributes = {"s": "startprob_", "t": "transmat_", **self._letters}
+        missing = [attributes[x] for x in sorted(letters - set(self._started)) if not hasattr(self, attributes[x])]
+        if missing:
+            raise ValueError(
+                f"init_params={self.init_params!r} leaves {', '.join(missing)} to you. Set them before fit, or name "
+                "their letters in init_params."
+            )
+        if self.stationary_start and ("s" not in self._started or "t" not in self._learnt):
+            raise ValueError(
+                "stationary_start=True makes startprob_ of transmat_. Leave 's' in init_params and 't' in params."
+            )
+
+    def _learning(self, survey: Survey) -> Learning:
+        if self.learning_method == "incremental":
+            return IncrementalLearning(tol=self.tol, max_iter=self.n_iter)
+        return BatchLearning(tol=self.tol, max_iter=self.n_iter, acceleration=self.acceleration)
+
+    def _survey(self, source: Source, order: Any = None) -> Survey:
+        survey = super()._survey(source, order)
+        held = "".join(letter for letter in ("s", "t", *self._letters) if letter not in self._learnt)
+        if not held:
+            return survey
+        of_family = any(letter in self._letters for letter in held)
+        model = survey.model
+        return survey._replace(
+            model=HeldModel(model.latent, model.family, held, type(self)._hold if of_family else None)
+        )
+
+    def _start(
+        self, model: Model, source: Any, centre: np.ndarray, random: np.random.Generator
+    ) -> tuple[Params, list[Rescue]]:
+        """A mixture of the rows, whatever their order; then what its labels say of transitions."""
+        given = "".join(letter for letter in self._letters if letter not in self._started)
+        mixture = Model(Mixture(self.n_components), model.family)
+        rescues: list[Rescue] = []
+        if len(given) == len(self._letters):
+            start = Params(mixture.latent.uniform(), model.family.first_look(centre))
+        elif _is_left_right(model.latent):
+            # What follows each other in time need not lie apart.
+            start, rescues = start_from(mixture, source, segments(source.lengths, self.n_components), centre)
+        else:
+            sample = source.sample(sample_size(self.n_components, source.n_features), random)
+            start, rescues = start_from_sample(self.init, mixture, sample, random)
+            start = _improved(mixture, start, sample)
+        if given:
+            start = start._replace(family=self._with_given(model.family, start.family, given))
+        chain = start_of_chain(mixture, start, model.latent, source, _COUNTED_ROWS)
+        startprob = self.startprob_ if "s" not in self._started else chain.startprob
+        transmat = self.transmat_ if "t" not in self._started else chain.transmat
+        return Params(model.latent.params(startprob, transmat), start.family), rescues
+
+    def fit_predict(self, X: Any, lengths: Any = None, sample_weight: Any = None) -> np.ndarray:
+        """Fit the model, and return the state of each row, as `predict` does.
+
+        Parameters
+        ----------
+        X, lengths, sample_weight
+            As in `fit`.
+
+        Returns
+        -------
+        states : (N,) int64 ndarray
+        """
+        return self.fit(X, lengths, sample_weight).predict(X, lengths)
+
+    @property
+    def partial_fit(self) -> NoReturn:
+        """Not there: a chain learns from all sequences at each iteration."""
+        raise AttributeError(f"{type(self).__name__} has no partial_fit. Use fit, which reads files piece by piece.")
+
+    @property
+    def icl(self) -> NoReturn:
+        """Not there: it is a criterion for clusters of independent rows."""
+        raise AttributeError(f"{type(self).__name__} has no icl. Use bic.")
+
+    # Data.
+
+    def _sequences(self, X: Any, lengths: Any, sample_weight: Any = None, *, reset: bool) -> SequenceSource:
+        if isinstance(X, SequenceSource):
+            if lengths is not None:
+                raise ValueError("X tells the lengths of its sequences already. Leave out lengths.")
+            X, lengths = X.rows, X.lengths
+        rows = read_rows(self, X, None, reset=reset)
+        if rows.n_rows is None:
+            for _ in rows.chunks():
+                pass
+        n_rows = rows.n_rows or 0
+        lengths = np.array([n_rows]) if lengths is None else proper_lengths(lengths, n_rows)
+        if sample_weight is not None:
+            rows = rows.weighted(np.repeat(_weights(sample_weight, lengths.size), lengths))
+        rows = in_chunks_of(rows, rows_per_chunk(rows, self.chunk_rows, self.memory_limit))
+        return SequenceSource(rows, lengths)
+
+    def _scored(self, X: Any, lengths: Any, what: str) -> tuple[np.ndarray, np.ndarray, Any]:
+        """What a method of `Model` fills in for all rows, the lengths of the sequences, and what it returns."""
+        self._require_fitted()
+        source = self._sequences(X, lengths, reset=False)
+        shape = (source.n_rows, self.n_components) if what in ("posterior", "filtered") else (source.n_rows,)
+        out = np.empty(shape, dtype=np.int64 if what in ("label", "best_path") else np.float64)
+        results = []
+        for chunk in self._chunks_of_sequences(source):
+            rows = slice(chunk.first_row, chunk.first_row + len(chunk))
+            with self._scoring():
+                results.append(getattr(self._model, what)(self._params, chunk.X, out[rows], chunk.lengths))
+            del chunk
+        return out, source.lengths, results
+
+    def _chunks_of_sequences(self, source: SequenceSource) -> Iterator[Chunk]:
+        for chunk in source.chunks():
+            require_finite(chunk, source.labels)
+            require_support(chunk, self._model.family, source.labels)
+            yield chunk
+            del chunk
+
+    # Using.
+
+    def score(self, X: Any, lengths: Any = None) -> float:  # type: ignore[override]
+        """Log-likelihood of all sequences together, in nats (as hmmlearn's; not the mean).
+
+        Parameters
+        ----------
+        X : array-like (N, D)
+        lengths : array-like (S,) of int, optional
+
+        Returns
+        -------
+        loglik : float
+        """
+        return float(self._scored(X, lengths, "log_prob")[0].sum())
+
+    def score_samples(self, X: Any, lengths: Any = None) -> tuple[float, np.ndarray]:  # type: ignore[override]
+        """Log-likelihood of all sequences together, and the smoothed probabilities of the states.
+
+        Parameters
+        ----------
+        X : array-like (N, D)
+        lengths : array-like (S,) of int, optional
+
+        Returns
+        -------
+        loglik : float
+            In nats.
+        posteriors : (N, K) float64 ndarray
+            As of `predict_proba`.
+        """
+        return self.score(X, lengths), self.predict_proba(X, lengths)
+
+    def log_prob(self, X: Any, lengths: Any = None) -> np.ndarray:
+        """Log-likelihood of each row, given the rows of its sequence before it.
+
+        Parameters
+        ----------
+        X : array-like (N, D)
+        lengths : array-like (S,) of int, optional
+
+        Returns
+        -------
+        loglik : (N,) float64 ndarray
+            In nats.
+        """
+        return self._scored(X, lengths, "log_prob")[0]
+
+    def decode(self, X: Any, lengths: Any = None, algorithm: str | None = None) -> tuple[float, np.ndarray]:
+        """The most probable states.
+
+        Parameters
+        ----------
+        X : array-like (N, D)
+        lengths : array-like (S,) of int, optional
+        algorithm : {"viterbi", "map"}, optional
+            "viterbi": the most probable path of each sequence. "map": the most probable state at each row, which
+            together need not be a possible path. By default the `algorithm` of the constructor.
+
+        Returns
+        -------
+        log_prob : float
+            Log-density of rows and paths together, in nats; with "map", the sum of the states' probabilities.
+        states : (N,) int64 ndarray
+        """
+        algorithm = self.algorithm if algorithm is None else algorithm
+        if algorithm == "viterbi":
+            states, _, results = self._scored(X, lengths, "best_path")
+            return float(np.sum([part.sum() for part in results])), states
+        if algorithm == "map":
+            posterior = self.predict_proba(X, lengths)
+            return float(posterior.max(axis=1).sum()), posterior.argmax(axis=1)
+        raise ValueError(f"algorithm must be 'viterbi' or 'map', got {algorithm!r}.")
+
+    def predict(self, X: Any, lengths: Any = None) -> np.ndarray:
+        """The most probable states, by the `algorithm` of the constructor.
+
+        Parameters
+        ----------
+        X : array-like (N, D)
+        lengths : array-like (S,) of int, optional
+
+        Returns
+        -------
+        states : (N,) int64 ndarray
+        """
+        return self.decode(X, lengths)[1]
+
+    def predict_proba(self, X: Any, lengths: Any = None) -> np.ndarray:
+        """Smoothed probabilities of the states: given all rows of the sequence.
+
+        Parameters
+        ----------
+        X : array-like (N, D)
+        lengths : array-like (S,) of int, optional
+
+        Returns
+        -------
+        posteriors : (N, K) float64 ndarray
+        """
+        return self._scored(X, lengths, "posterior")[0]
+
+    def filter_proba(self, X: Any, lengths: Any = None) -> np.ndarray:
+        """Filtered probabilities of the states: given the row and those of the sequence before it.
+
+        Parameters
+        ----------
+        X : array-like (N, D)
+        lengths : array-like (S,) of int, optional
+
+        Returns
+        -------
+        probabilities : (N, K) float64 ndarray
+        """
+        return self._scored(X, lengths, "filtered")[0]
+
+    def predict_next_proba(self, X: Any, lengths: Any = None) -> np.ndarray:
+        """Probabilities of the state one step after the end of each sequence.
+
+        Parameters
+        ----------
+        X : array-like (N, D)
+        lengths : array-like (S,) of int, optional
+
+        Returns
+        -------
+        probabilities : (S, K) float64 ndarray
+        """
+        filtered, lengths, _ = self._scored(X, lengths, "filtered")
+        return filtered[np.cumsum(lengths) - 1] @ self.transmat_
+
+    def criteria(self, X: Any, lengths: Any = None) -> dict[str, float]:
+        """Log-likelihood and information criteria, in one pass over X.
+
+        Parameters
+        ----------
+        X : array-like (N, D)
+        lengths : array-like (S,) of int, optional
+
+        Returns
+        -------
+        criteria : dict
+            `weight` (the number of rows), `loglik`, `score` (its mean), `aic` and `bic`.
+        """
+        loglik = self._scored(X, lengths, "log_prob")[0]
+        return self._criteria(float(loglik.sum()), float(loglik.size))
+
+    def aic(self, X: Any, lengths: Any = None) -> float:
+        """Akaike's information criterion on X: -2 loglik + 2 parameters. Lower is better.
+
+        Parameters
+        ----------
+        X : array-like (N, D)
+        lengths : array-like (S,) of int, optional
+        """
+        return self.criteria(X, lengths)["aic"]
+
+    def bic(self, X: Any, lengths: Any = None) -> float:
+        """Bayesian information criterion on X: -2 loglik + parameters * log(N). Lower is better.
+
+        Parameters
+        ----------
+        X : array-like (N, D)
+        lengths : array-like (S,) of int, optional
+        """
+        return self.criteria(X, lengths)["bic"]
+
+    def sample(
+        self, n_samples: int = 1, random_state: Any = None, currstate: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Draw one sequence.
+
+        Parameters
+        ----------
+        n_samples : int, default 1
+            Number of its rows.
+        random_state : int, RandomState instance or None, optional
+            By default that of the constructor.
+        currstate : int, optional
+            The state of the first row; by default it is drawn.
+
+        Returns
+        -------
+        X : (n_samples, D) float64 ndarray
+        states : (n_samples,) int64 ndarray
+        """
+        self._require_fitted()
+        if not isinstance(n_samples, Integral) or n_samples < 1:
+            raise ValueError(f"n_samples must be a positive integer, got {n_samples!r}.")
+        if currstate is not None and not (isinstance(currstate, Integral) and 0 <= currstate < self.n_components):
+            raise ValueError(f"currstate must be a state from 0 to {self.n_components - 1}, got {currstate!r}.")
+        random = self._generator()
+        if random_state is not None:
+            random = np.random.default_rng(check_random_state(random_state).randint(2**32, dtype=np.uint64))
+        return self._model.sample(self._params, int(n_samples), random, first=currstate)
+
+    def get_stationary_distribution(self) -> np.ndarray:
+        """Share (K,) of the time that the chain spends in each state in the long run."""
+        self._require_fitted()
+        return stationary_distribution(self.transmat_)
+
+    # Pictures.
+
+    def plot_states(self, X: Any, lengths: Any = None, ax: Any = None, **options: Any) -> Any:
+        """Draw a series over its states; see `fastem.plotting.plot_states`."""
+        from fastem.plotting import plot_states
+
+        return plot_states(self, X, lengths, ax=ax, **options)
+
+    def plot_transitions(self, ax: Any = None) -> Any:
+        """Draw the transition matrix as a heat map; see `fastem.plotting.plot_transitions`."""
+        from fastem.plotting import plot_transitions
+
+        return plot_transitions(self, ax=ax)
+
+
+def _improved(mixture: Model, start: Params, sample: Source) -> Params:
+    """Parameters of a mixture after some iterations on a sample."""
+    result = fit_batch(Problem(mixture.cautious(), sample), start, tol=_START_TOL, max_iter=_START_ITERATIONS)
+    if result.reason is Reason.INTERRUPTED:
+        raise KeyboardInterrupt
+    return result.params
+
+
+def _weights(sample_weight: Any, n_sequences: int) -> np.ndarray:
+    weight = np.asarray(sample_weight, dtype=np.float64)
+    if weight.shape != (n_sequences,) or not (np.all(np.isfinite(weight)) and np.all(weight >= 0)):
+        raise SourceError(
+            f"sample_weight must be one finite number for each of the {n_sequences} sequences, and not negative."
+        )
+    if not weight.any():
+        raise SourceError(NO_WEIGHT)
+    return weight
+
+
+def _is_left_right(latent: Hmm) -> bool:
+    return latent.allowed is not None and latent.n_components > 1 and not np.tril(latent.allowed, -1).any()

@@ -1,0 +1,234 @@
+"""Hidden Markov models of counts and of symbols, with hmmlearn's names."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from sklearn.utils._param_validation import Interval
+
+from fastem.estimators._hmm import BaseHMM
+from fastem.estimators._validation import highest_codes, read_array
+from fastem.families._columns import Columns
+from fastem.families.categorical import Categorical
+from fastem.families.poisson import Poisson
+from fastem.model import Model, Params
+from fastem.sources import Source
+
+
+class ColumnHMM(BaseHMM):
+    """What these models share: one parameter of the family, an array with a number for each state and column."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseHMM._parameter_constraints,
+        "prior_weight": [Interval(Real, 0.0, None, closed="left")],
+    }
+    _binding = (*BaseHMM._binding, "prior_weight")
+    _words: ClassVar[str]
+
+    prior_weight: float
+
+    def __init__(self, n_components: int = 1, *, prior_weight: float = 0.0, **settings: Any):
+        super().__init__(n_components, **settings)
+        self.prior_weight = prior_weight
+
+    @property
+    def _attribute(self) -> str:
+        return next(iter(self._letters.values()))
+
+    def _distributions(self) -> str:
+        return f"chains of {self._words}"
+
+    def _scaled_family(self, family: Columns, stats: Any, n_rows: int) -> Columns:
+        return family.scaled_to(stats)
+
+    def _with_given(self, family: Columns, params: Any, given: str) -> Any:
+        values = read_array(self._attribute, getattr(self, self._attribute), family.values_shape())
+        if np.any(values < 0):
+            raise ValueError(f"{self._attribute} must not be negative, got {values.min():g}.")
+        return family.params(values)
+
+    def _show(self, params: Params) -> None:
+        setattr(self, self._attribute, self._model.family.values_of(params.family))
+
+    @classmethod
+    def _of_values(cls, startprob: Any, transmat: Any, values: Any, n_features: int, settings: dict[str, Any]) -> Self:
+        """A model with known parameters."""
+        hmm = cls(len(values), **settings)
+        hmm._validate_params()
+        hmm.startprob_, hmm.transmat_ = startprob, transmat
+        setattr(hmm, hmm._attribute, values)
+        family = hmm._make_family(n_features, len(values))
+        model = Model(hmm._make_latent(), family)
+        hmm._adopt(model, Params(hmm._given_latent(model.latent), hmm._with_given(family, None, "")))
+        return hmm
+
+
+class PoissonHMM(ColumnHMM):
+    """Hidden Markov model whose states have Poisson distributions of counts, independent across columns.
+
+    Parameters
+    ----------
+    n_components : int, default 1
+        Number of states.
+    prior_weight : float, default 0
+        Rows of the mean of the data that each state is given beforehand: a gamma prior of the rates.
+    **settings
+        Parameters that all hidden Markov models share: see `GaussianHMM`. The letters of `params` and `init_params`
+        are "s", "t" and "l" (lambdas).
+
+    Attributes
+    ----------
+    startprob_, transmat_ : as of `GaussianHMM`
+    lambdas_ : (K, D) ndarray
+        Expected counts in each state.
+
+    See Also
+    --------
+    hmmlearn.hmm.PoissonHMM
+
+    References
+    ----------
+    Zucchini & MacDonald (2009), *Hidden Markov Models for Time Series*.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastem import PoissonHMM
+    >>> truth = PoissonHMM.from_parameters([0.5, 0.5], [[0.9, 0.1], [0.2, 0.8]], [2.0, 9.0])
+    >>> x, _ = truth.sample(5000, random_state=0)
+    >>> np.sort(PoissonHMM(n_components=2, random_state=0).fit(x).lambdas_[:, 0]).round().tolist()
+    [2.0, 9.0]
+    """
+
+    _words = "Poisson counts"
+    _letters: ClassVar[dict[str, str]] = {"l": "lambdas_"}
+
+    lambdas_: np.ndarray
+
+    def _make_family(self, n_features: int, n_components: int) -> Poisson:
+        return Poisson(n_components, n_features, self.prior_weight)
+
+    @classmethod
+    def from_parameters(cls, startprob: Any, transmat: Any, lambdas: Any, **settings: Any) -> Self:
+        """A model with known parameters, that scores, predicts and samples without a fit.
+
+        Parameters
+        ----------
+        startprob : array-like (K,)
+        transmat : array-like (K, K)
+        lambdas : array-like (K, D), or (K,) for one column
+        **settings
+            Other parameters of the constructor.
+
+        Returns
+        -------
+        hmm : PoissonHMM
+
+        Raises
+        ------
+        ValueError
+            For parameters that are out of range, or shapes that do not match.
+        """
+        lambdas = np.asarray(lambdas, dtype=np.float64)
+        lambdas = lambdas.reshape(-1, 1) if lambdas.ndim == 1 else lambdas
+        return cls._of_values(startprob, transmat, lambdas, lambdas.shape[1], settings)
+
+
+class CategoricalHMM(ColumnHMM):
+    """Hidden Markov model of symbols: one column of codes 0, 1, 2, …
+
+    Parameters
+    ----------
+    n_components : int, default 1
+        Number of states.
+    n_categories : int or None, default None
+        Number of symbols. None: one more than the highest code that `fit` meets, which takes one more pass over files.
+    prior_weight : float, default 0
+        Rows of the shares of the data that each state is given beforehand: a Dirichlet prior of the probabilities.
+    **settings
+        Parameters that all hidden Markov models share: see `GaussianHMM`. The letters of `params` and `init_params`
+        are "s", "t" and "e" (emissionprob).
+
+    Attributes
+    ----------
+    startprob_, transmat_ : as of `GaussianHMM`
+    emissionprob_ : (K, C) ndarray
+        Probability of each symbol in each state.
+
+    See Also
+    --------
+    hmmlearn.hmm.CategoricalHMM
+
+    Examples
+    --------
+    >>> from fastem import CategoricalHMM
+    >>> emissionprob = [[0.1, 0.4, 0.5], [0.6, 0.3, 0.1]]
+    >>> weather = CategoricalHMM.from_parameters([0.6, 0.4], [[0.7, 0.3], [0.4, 0.6]], emissionprob)
+    >>> weather.decode([0, 1, 2])[1].tolist()
+    [1, 0, 0]
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **ColumnHMM._parameter_constraints,
+        "n_categories": [Interval(Integral, 1, None, closed="left"), None],
+    }
+    _binding = (*ColumnHMM._binding, "n_categories")
+    _words = "symbols"
+    _letters: ClassVar[dict[str, str]] = {"e": "emissionprob_"}
+
+    emissionprob_: np.ndarray
+
+    def __init__(self, n_components: int = 1, *, n_categories: int | None = None, **settings: Any):
+        super().__init__(n_components, **settings)
+        self.n_categories = n_categories
+
+    def _make_family(self, n_features: int, n_components: int) -> Categorical:
+        if n_features != 1:
+            raise ValueError(
+                f"X must have one column, of codes, but has {n_features}. Use HMM('categorical') for several."
+            )
+        return Categorical(n_components, 1, self.prior_weight, n_categories=self.n_categories or 1)
+
+    def _family_of(self, source: Source) -> Any:
+        family = super()._family_of(source)
+        if self.n_categories is not None:
+            return family
+        highest = highest_codes(source, np.ones(1, dtype=bool))
+        return Categorical(self.n_components, 1, self.prior_weight, n_categories=highest + 1)
+
+    def _with_given(self, family: Columns, params: Any, given: str) -> Any:
+        values = np.asarray(self.emissionprob_, dtype=np.float64)
+        if not np.allclose(values.sum(axis=-1), 1.0, atol=1e-6):
+            raise ValueError("The rows of emissionprob_ must sum to 1.")
+        return super()._with_given(family, params, given)
+
+    @classmethod
+    def from_parameters(cls, startprob: Any, transmat: Any, emissionprob: Any, **settings: Any) -> Self:
+        """A model with known parameters, that scores, predicts and samples without a fit.
+
+        Parameters
+        ----------
+        startprob : array-like (K,)
+        transmat : array-like (K, K)
+        emissionprob : array-like (K, C)
+        **settings
+            Other parameters of the constructor.
+
+        Returns
+        -------
+        hmm : CategoricalHMM
+
+        Raises
+        ------
+        ValueError
+            For parameters that are out of range, or shapes that do not match.
+        """
+        emissionprob = np.asarray(emissionprob, dtype=np.float64)
+        if emissionprob.ndim != 2:
+            raise ValueError(
+                f"emissionprob must have the shape (n_components, n_categories), got {emissionprob.shape}."
+            )
+        settings = {"n_categories": emissionprob.shape[1], **settings}
+        return cls._of_values(startprob, transmat, emissionprob, 1, settings)

@@ -1,0 +1,193 @@
+"""Hidden Markov models with Gaussian rows, with hmmlearn's names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from numbers import Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from fastem.estimators._held import hold_gaussian
+from fastem.estimators._hmm import BaseHMM
+from fastem.estimators._validation import read_array
+from fastem.estimators.gaussian_mixture import FAMILIES, _proper_params
+from fastem.families._gaussian import Gaussian
+from fastem.model import Model, Params
+
+
+class GaussianHMM(BaseHMM):
+    """Hidden Markov model whose states have Gaussian distributions, fitted by expectation-maximisation.
+
+    Parameters
+    ----------
+    n_components : int, default 1
+        Number of states.
+    covariance_type : {"full", "tied", "diag", "spherical"}, default "diag"
+        A covariance matrix for each state; one for all of them; a variance for each state and feature; one variance
+        for each state.
+    startprob_prior, transmat_prior : float or array-like, default 1
+        Parameters of Dirichlet priors of `startprob_` and of the rows of `transmat_`, at least 1, where there is no
+        prior. They count as so many less one sequences or transitions that were seen.
+    transmat_allowed : {"left-right"}, (K, K) array-like of bool, or None
+        Transitions that are possible; all others stay zero. In a "left-right" chain no state is followed by an earlier
+        one, and the first one comes first. Zeros in a `transmat_` of your own stay zero, too.
+    stationary_start : bool, default False
+        The first state of a sequence has the stationary distribution of the chain: sequences begin anywhere in time.
+    algorithm : {"viterbi", "map"}, default "viterbi"
+        How `predict` and `decode` choose states.
+    covariance_floor : float, default 1e-10
+        Least variance of a state in any direction, as a fraction of the variance of the data.
+    n_iter : int, default 1000
+        Largest number of iterations.
+    tol : float, default 1e-5
+        Fitting stops when what further iterations would still gain is estimated to be below `tol` nats per row.
+    params : str or None, default None
+        What is learnt, by default "stmc": startprob ("s"), transmat ("t"), means ("m"), covars ("c"). The others stay
+        as they start.
+    init_params : str or None, default None
+        What gets a start of its own. For the others set `startprob_`, `transmat_`, `means_` or `covars_` before `fit`.
+    init : {"k-means++", "kmeans", "random_from_data", "random"}, default "k-means++"
+        The start: a mixture of a sample of the rows, from seeds of this kind, whose labels give the first
+        transitions; in left-right chains sequences are cut into even stretches instead.
+    n_init : int, default 1
+        Number of starts; the fit with the highest objective is kept.
+    random_state : int, RandomState instance or None, default None
+        Source of all randomness.
+    learning_method : {"batch", "incremental"}, default "batch"
+        "batch": each iteration reads all sequences, and then moves the parameters. "incremental": they move after each
+        block of sequences, and the statistics of all blocks are kept.
+    acceleration : {"auto", "squarem", "anderson"} or None, default None
+        Extrapolate batch EM, as in `GaussianMixture`.
+    chunk_rows, memory_limit, checkpoint, checkpoint_interval, n_threads, verbose, verbose_interval, progress
+        As of `GaussianMixture`.
+
+    Attributes
+    ----------
+    startprob_ : (K,) ndarray
+    transmat_ : (K, K) ndarray
+        Probability of the state in the column after that in the row.
+    means_ : (K, D) ndarray
+    covars_ : ndarray
+        (K, D, D) for "full", (D, D) for "tied", (K, D) for "diag", (K,) for "spherical". (hmmlearn shows matrices
+        whatever the type, and takes these.)
+    converged_, stop_reason_, n_iter_, lower_bound_, lower_bounds_, fit_report_, n_features_in_, feature_names_in_
+        As of `GaussianMixture`: objectives are in nats per row.
+
+    See Also
+    --------
+    hmmlearn.hmm.GaussianHMM
+
+    Notes
+    -----
+    Probabilities are scaled at each row; where a chain with impossible transitions would leave the range of float64,
+    logarithms are taken. Sequences are worked on in parallel, and long ones in parallel parts.
+
+    References
+    ----------
+    Rabiner (1989), *A tutorial on hidden Markov models and selected applications in speech recognition*, Proc. IEEE
+    77, 257-286; Baum, Petrie, Soules & Weiss (1970), Ann. Math. Statist. 41, 164-171.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastem import GaussianHMM
+    >>> truth = GaussianHMM.from_parameters([0.5, 0.5], [[0.9, 0.1], [0.2, 0.8]], [1.0, 4.0], [1.0, 1.0])
+    >>> x, states = truth.sample(5000, random_state=0)
+    >>> hmm = GaussianHMM(n_components=2, random_state=0).fit(x)
+    >>> np.sort(hmm.means_[:, 0]).round().tolist()
+    [1.0, 4.0]
+    >>> np.sort(np.diag(hmm.transmat_)).round(1).tolist()
+    [0.8, 0.9]
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseHMM._parameter_constraints,
+        "covariance_type": [StrOptions(set(FAMILIES))],
+        "covariance_floor": [Interval(Real, 0.0, 1.0, closed="both")],
+    }
+    _binding = (*BaseHMM._binding, "covariance_type", "covariance_floor")
+    _letters: ClassVar[dict[str, str]] = {"m": "means_", "c": "covars_"}
+    _hold: ClassVar[Callable[..., Any]] = staticmethod(hold_gaussian)
+
+    means_: np.ndarray
+    covars_: np.ndarray
+
+    def __init__(
+        self, n_components: int = 1, covariance_type: str = "diag", *, covariance_floor: float = 1e-10, **settings: Any
+    ):
+        super().__init__(n_components, **settings)
+        self.covariance_type = covariance_type
+        self.covariance_floor = covariance_floor
+
+    def _distributions(self) -> str:
+        return f"chains of {self.covariance_type} Gaussians"
+
+    def _make_family(self, n_features: int, n_components: int) -> Gaussian:
+        return FAMILIES[self.covariance_type](n_components, n_features)
+
+    def _scaled_family(self, family: Gaussian, stats: Any, n_rows: int) -> Gaussian:
+        return family.scaled_to(stats, self.covariance_floor)
+
+    def _with_given(self, family: Gaussian, params: Any, given: str) -> Any:
+        means, covars = params.means, params.covariances
+        if "m" in given:
+            means = read_array("means_", self.means_, (self.n_components, family.n_features))
+        if "c" in given:
+            covars = read_array("covars_", self.covars_, family.covariance_shape())
+        return _proper_params(family, means, covars)
+
+    def _show(self, params: Params) -> None:
+        self.means_, self.covars_ = params.family.means, params.family.covariances
+
+    @classmethod
+    def from_parameters(
+        cls, startprob: Any, transmat: Any, means: Any, covars: Any, *, covariance_type: str = "diag", **settings: Any
+    ) -> Self:
+        """A model with known parameters, that scores, predicts and samples without a fit.
+
+        Parameters
+        ----------
+        startprob : array-like (K,)
+        transmat : array-like (K, K)
+        means : array-like (K, D), or (K,) for one feature
+        covars : array-like
+            In the shape of `covars_` for the `covariance_type`; with one feature, the variances (K,).
+        covariance_type : {"full", "tied", "diag", "spherical"}, default "diag"
+        **settings
+            Other parameters of the constructor.
+
+        Returns
+        -------
+        hmm : GaussianHMM
+
+        Raises
+        ------
+        ValueError
+            For probabilities that do not sum to one, shapes that do not match, or improper covariances.
+
+        Examples
+        --------
+        >>> from fastem import GaussianHMM
+        >>> hmm = GaussianHMM.from_parameters([1, 0], [[0.9, 0.1], [0.2, 0.8]], [0.0, 9.0], [1.0, 1.0])
+        >>> hmm.predict([0.1, 0.2, 8.9, 9.3, -0.4]).tolist()
+        [0, 0, 1, 1, 0]
+        """
+        means = np.asarray(means, dtype=np.float64)
+        means = means.reshape(-1, 1) if means.ndim == 1 else means
+        if means.ndim != 2 or means.size == 0:
+            raise ValueError(f"means must have the shape (n_components, n_features), got {means.shape}.")
+        n_components, n_features = means.shape
+        hmm = cls(n_components, covariance_type, **settings)
+        hmm._validate_params()
+        hmm.startprob_, hmm.transmat_, hmm.means_, hmm.covars_ = startprob, transmat, means, covars
+        family = hmm._make_family(n_features, n_components)
+        model = Model(hmm._make_latent(), family)
+        hmm._adopt(
+            model,
+            Params(
+                hmm._given_latent(model.latent), hmm._with_given(family, family.first_look(np.zeros(n_features)), "mc")
+            ),
+        )
+        return hmm

@@ -1,0 +1,51 @@
+"""Starts of hidden Markov chains: from a mixture of the rows, whatever their order, to first transitions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import numpy as np
+
+from fastem.init.given import one_hot
+from fastem.model import Model, Params
+
+
+class SequenceRows(Protocol):
+    """What a start asks of sequences: chunks that hold whole ones."""
+
+    def chunks(self, max_rows: int | None = None) -> Iterator[Any]: ...
+
+
+def segments(lengths: np.ndarray, n_components: int) -> Callable[[int, int], np.ndarray]:
+    """Responsibilities of a range of rows, when every sequence is cut into even stretches, one for each state."""
+    ends = np.cumsum(lengths)
+
+    def responsibilities(start: int, stop: int) -> np.ndarray:
+        rows = np.arange(start, stop)
+        sequence = np.searchsorted(ends, rows, side="right")
+        place = rows - (ends[sequence] - lengths[sequence])
+        return one_hot(place * n_components // lengths[sequence], n_components)
+
+    return responsibilities
+
+
+def start_of_chain(mixture: Model, params: Params, latent: Any, sequences: SequenceRows, n_rows: int) -> Any:
+    """First parameters of a chain: how often labels of the mixture follow each other in some `n_rows` rows.
+
+    One is added to each count, so that nothing that is allowed begins as impossible (Laplace).
+    """
+    k = latent.n_components
+    start, transitions = np.ones(k), np.ones((k, k))
+    n_seen = 0
+    for chunk in sequences.chunks(n_rows):
+        label = np.empty(len(chunk), dtype=np.int64)
+        mixture.label(params, chunk.X, label)
+        ends = np.cumsum(chunk.lengths)
+        start += np.bincount(label[ends - chunk.lengths], minlength=k)
+        pairs = np.delete(label[:-1] * k + label[1:], ends[:-1] - 1)
+        transitions += np.bincount(pairs, minlength=k * k).reshape(k, k)
+        n_seen += len(chunk)
+        if n_seen >= n_rows:
+            break
+    return latent.params(start, transitions)

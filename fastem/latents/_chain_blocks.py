@@ -1,0 +1,244 @@
+"""The block operations of a Markov chain: scaled forward-backward and Viterbi, and the same in logarithms.
+
+Probabilities are scaled at every row (Rabiner 1989). They leave the range of float64 only where a transition is
+impossible, or nearly so, and a state that nothing leads back to becomes improbable beyond 1e-200; then logarithms
+are taken, which cost several times as much.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastem._jit import block_function
+from fastem._vector_math import exp_nonpositive, log_positive
+
+# The logarithm of zero (see `fastem.blocks`); sums with it stay below the second one.
+LOG_ZERO = -1e300
+_LOG_LEAST = -1e299
+# A chain with no transition rarer than the first number keeps every state above the second one.
+RARE = 1e-100
+_LEAST = 1e-200
+
+
+@block_function
+def times_matrix(vector, matrix, out):
+    """Set ``out = vector @ matrix``."""
+    n = vector.shape[0]
+    whole = n - n % 4
+    for j in range(n):
+        out[j] = 0.0
+    for i in range(0, whole, 4):
+        a, b, c, d = vector[i], vector[i + 1], vector[i + 2], vector[i + 3]
+        of_a, of_b, of_c, of_d = matrix[i], matrix[i + 1], matrix[i + 2], matrix[i + 3]
+        for j in range(n):
+            out[j] += (a * of_a[j] + b * of_b[j]) + (c * of_c[j] + d * of_d[j])
+    for i in range(whole, n):
+        a, of_a = vector[i], matrix[i]
+        for j in range(n):
+            out[j] += a * of_a[j]
+
+
+@block_function
+def log_times_matrix(log_vector, log_matrix, out):
+    """Set ``out = log(exp(log_vector) @ exp(log_matrix))``; zeros are LOG_ZERO."""
+    n = log_vector.shape[0]
+    for j in range(n):
+        out[j] = LOG_ZERO
+    for j in range(n):
+        highest = LOG_ZERO
+        for i in range(n):
+            highest = max(highest, log_vector[i] + log_matrix[i, j])
+        if highest > _LOG_LEAST:
+            total = 0.0
+            for i in range(n):
+                total += exp_nonpositive(log_vector[i] + log_matrix[i, j] - highest)
+            out[j] = highest + log_positive(total)
+
+
+@block_function
+def log_sum(values):
+    """log(sum(exp(values))); LOG_ZERO where all are zeros."""
+    highest = LOG_ZERO
+    for k in range(values.shape[0]):
+        highest = max(highest, values[k])
+    if not highest > _LOG_LEAST:
+        return LOG_ZERO
+    total = 0.0
+    for k in range(values.shape[0]):
+        total += exp_nonpositive(values[k] - highest)
+    return highest + log_positive(total)
+
+
+@block_function
+def _lost(before, after):
+    """Whether a state has become so improbable that float64 may lose it."""
+    lost = False
+    for k in range(before.shape[0]):
+        lost = lost or (after[k] < _LEAST and (after[k] > 0.0 or before[k] > 0.0))
+    return lost
+
+
+@block_function
+def filter_rows(start, transitions, guarded, emission, begin, end, is_first, message, work, filtered, norm):
+    """Filter rows by scaled probabilities; False when they leave the range of float64."""
+    n = message.shape[0]
+    if is_first:
+        for k in range(n):
+            message[k] = start[k]
+    for i in range(begin, end):
+        total = 0.0
+        for k in range(n):
+            joint = message[k] * emission[k, i]
+            work[k] = joint
+            filtered[k, i] = joint
+            total += joint
+        if total <= _LEAST:
+            return False
+        norm[i] = total
+        previous = filtered[:, i]
+        if guarded:
+            for k in range(n):
+                previous[k] = message[k]
+        times_matrix(work, transitions, message)
+        scale = 1.0 / total
+        for k in range(n):
+            message[k] *= scale
+        if guarded:
+            if _lost(previous, message):
+                return False
+            for k in range(n):
+                previous[k] = work[k]
+    return True
+
+
+@block_function
+def filter_rows_carefully(
+    log_start, log_transitions, emission, begin, end, is_first, message, work, filtered, shift, norm
+):
+    """The same in logarithms, of any range. A row that is impossible is taken for one that tells nothing."""
+    n = message.shape[0]
+    if is_first:
+        for k in range(n):
+            message[k] = log_start[k]
+    for i in range(begin, end):
+        for k in range(n):
+            work[k] = message[k] + emission[k, i]
+        total = log_sum(work)
+        if total <= _LOG_LEAST:
+            for k in range(n):
+                emission[k, i] = 0.0
+                work[k] = message[k]
+            total = log_sum(work)
+            shift[i] = -np.inf
+        shift[i] += total
+        norm[i] = 1.0
+        for k in range(n):
+            work[k] -= total
+            filtered[k, i] = work[k]
+        log_times_matrix(work, log_transitions, message)
+    return True
+
+
+@block_function
+def smooth_rows(transposed, emission, begin, end, is_last, weight, message, work, filtered, left, right):
+    """Smooth rows by scaled probabilities.
+
+    The expected number of transitions from j to k is ``transitions[j, k] * sum_i left[j, i] * right[k, i]``.
+    """
+    n = message.shape[0]
+    for i in range(end - 1, begin - 1, -1):
+        if is_last and i == end - 1:
+            for k in range(n):
+                work[k] = 1.0
+                right[k, i] = 0.0
+        else:
+            for k in range(n):
+                right[k, i] = message[k]
+            times_matrix(message, transposed, work)
+        total = 0.0
+        for k in range(n):
+            total += filtered[k, i] * work[k]
+        scale = 1.0 / total
+        for k in range(n):
+            later = work[k] * scale
+            left[k, i] = filtered[k, i] * (scale * weight)
+            filtered[k, i] *= later * weight
+            message[k] = later * emission[k, i]
+
+
+@block_function
+def smooth_rows_carefully(
+    log_transitions, log_transposed, emission, begin, end, is_last, weight, message, work, filtered, counts
+):
+    """The same in logarithms; transitions are added to `counts` (K, K)."""
+    n = message.shape[0]
+    for i in range(end - 1, begin - 1, -1):
+        at_end = is_last and i == end - 1
+        if at_end:
+            for k in range(n):
+                work[k] = 0.0
+        else:
+            log_times_matrix(message, log_transposed, work)
+        highest = LOG_ZERO
+        for k in range(n):
+            highest = max(highest, filtered[k, i] + work[k])
+        total = 0.0
+        for k in range(n):
+            total += exp_nonpositive(filtered[k, i] + work[k] - highest)
+        total = highest + log_positive(total)
+        if not at_end:
+            for j in range(n):
+                for k in range(n):
+                    log_joint = filtered[j, i] + log_transitions[j, k] + message[k] - total
+                    counts[j, k] += weight * exp_nonpositive(min(0.0, log_joint))
+        for k in range(n):
+            filtered[k, i] = weight * exp_nonpositive(min(0.0, filtered[k, i] + work[k] - total))
+            message[k] = max(LOG_ZERO, work[k] - total + emission[k, i])
+
+
+@block_function
+def _products_of_four(left, right, j, k, begin, end):
+    """Sums over rows of right[k] times the lines j to j + 3 of left; any beyond are the last one."""
+    last = left.shape[0] - 1
+    a, b, c, d = left[j], left[min(j + 1, last)], left[min(j + 2, last)], left[min(j + 3, last)]
+    a, b, c, d, r = a[begin:end], b[begin:end], c[begin:end], d[begin:end], right[k][begin:end]
+    of_a, of_b, of_c, of_d = 0.0, 0.0, 0.0, 0.0
+    for i in range(r.shape[0]):
+        of_a += a[i] * r[i]
+        of_b += b[i] * r[i]
+        of_c += c[i] * r[i]
+        of_d += d[i] * r[i]
+    return of_a, of_b, of_c, of_d
+
+
+@block_function
+def add_transitions(transitions, left, right, begin, end, counts):
+    """Add what `smooth_rows` has left of the expected transitions to `counts` (K, K)."""
+    n = transitions.shape[0]
+    for j in range(0, n, 4):
+        for k in range(n):
+            sums = _products_of_four(left, right, j, k, begin, end)
+            for q in range(min(4, n - j)):
+                counts[j + q, k] += transitions[j + q, k] * sums[q]
+
+
+@block_function
+def best_paths(log_start, log_transposed, log_prob, begin, end, is_first, message, work, back):
+    """Extend the most probable path to each state, row by row (Viterbi 1967); the first of equals."""
+    n = message.shape[0]
+    for i in range(begin, end):
+        if is_first and i == begin:
+            for k in range(n):
+                message[k] = max(LOG_ZERO, log_start[k] + log_prob[k, i])
+            continue
+        for k in range(n):
+            into = log_transposed[k]
+            best, highest = 0, message[0] + into[0]
+            for j in range(1, n):
+                joint = message[j] + into[j]
+                if joint > highest:
+                    best, highest = j, joint
+            back[i, k] = best
+            work[k] = max(LOG_ZERO, highest + log_prob[k, i])
+        for k in range(n):
+            message[k] = work[k]

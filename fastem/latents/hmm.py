@@ -1,0 +1,290 @@
+"""A hidden Markov chain: the rows of a sequence come from states that follow each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from scipy.optimize import minimize
+
+from fastem.blocks import register_chain
+from fastem.latents._chain_blocks import (
+    LOG_ZERO,
+    RARE,
+    add_transitions,
+    best_paths,
+    filter_rows,
+    filter_rows_carefully,
+    smooth_rows,
+    smooth_rows_carefully,
+)
+from fastem.rows import plain
+from fastem.stats import Additive
+
+_TINY = float(np.finfo(np.float64).tiny)
+
+
+class HmmParams(NamedTuple):
+    """Probabilities of the first state and of transitions, in the forms that passes read.
+
+    Shapes: startprob, log_startprob (K,); transmat (from, to), transposed (to, from), and their logarithms (K, K);
+    rarest (1,), the smallest transition probability. The logarithm of zero is -1e300.
+    """
+
+    startprob: np.ndarray
+    transmat: np.ndarray
+    transposed: np.ndarray
+    log_startprob: np.ndarray
+    log_transmat: np.ndarray
+    log_transposed: np.ndarray
+    rarest: np.ndarray
+
+
+class _HmmFields(NamedTuple):
+    start: np.ndarray
+    transitions: np.ndarray
+
+
+class HmmStats(Additive, _HmmFields):
+    """Expected number of sequences that begin in each state, (K,), and of transitions, (K, K)."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Hmm:
+    """Sequences of rows whose states are a Markov chain.
+
+    Parameters
+    ----------
+    n_components : int
+        Number of states K.
+    allowed : (K, K) bool ndarray, optional
+        Transitions that may have a probability; the others are zero and stay so (left-right and banded chains).
+    allowed_start : (K,) bool ndarray, optional
+        States that a sequence may begin in.
+    start_prior : float or (K,) ndarray
+        Parameters of a Dirichlet prior of the first state, at least 1, where there is none.
+    transition_prior : float or (K, K) ndarray
+        Parameters of Dirichlet priors of the rows of the transition matrix, at least 1.
+    stationary : bool
+        The first state has the stationary distribution of the chain.
+
+    References
+    ----------
+    Rabiner (1989), *A tutorial on hidden Markov models*, Proc. IEEE 77, 257-286.
+    """
+
+    n_components: int
+    allowed: np.ndarray | None = None
+    allowed_start: np.ndarray | None = None
+    start_prior: float | np.ndarray = 1.0
+    transition_prior: float | np.ndarray = 1.0
+    stationary: bool = False
+
+    # Rows hang together in sequences (see `fastem.blocks`).
+    is_chain: ClassVar[bool] = True
+
+    def params(self, startprob: np.ndarray, transmat: np.ndarray) -> HmmParams:
+        """Parameters from probabilities (K,) and (K, K), each row in any scale."""
+        start = _distributions(np.where(self._may_start(), startprob, 0.0))
+        matrix = _distributions(np.where(self._may_follow(), transmat, 0.0))
+        if self.stationary:
+            start = stationary_distribution(matrix)
+        log_start, log_matrix = _log(start), _log(matrix)
+        rarest = np.array([matrix.min()])
+        return HmmParams(*map(plain, (start, matrix, matrix.T, log_start, log_matrix, log_matrix.T, rarest)))
+
+    def uniform(self) -> HmmParams:
+        """All that is allowed has the same probability."""
+        return self.params(np.ones(self.n_components), np.ones((self.n_components, self.n_components)))
+
+    def zero_stats(self) -> HmmStats:
+        k = self.n_components
+        return HmmStats(np.zeros(k), np.zeros((k, k)))
+
+    def stats_of(self, params: HmmParams) -> HmmStats:
+        """Statistics of which an M-step makes these parameters."""
+        return HmmStats(params.startprob, params.transmat * stationary_distribution(params.transmat)[:, None])
+
+    def occupancy(self, params: HmmParams) -> np.ndarray:
+        """Expected share (K,) that each state has of the rows of a long sequence."""
+        return stationary_distribution(params.transmat)
+
+    def m_step(self, stats: HmmStats) -> HmmParams:
+        """Maximum likelihood: shares of the expected counts. A state that is never left may go anywhere allowed."""
+        start = np.where(self._may_start(), stats.start, 0.0)
+        transitions = np.where(self._may_follow(), stats.transitions, 0.0)
+        start = start if start.sum() > 0.0 else self._may_start().astype(np.float64)
+        never_left = transitions.sum(axis=1) <= 0.0
+        transitions[never_left] = self._may_follow()[never_left]
+        if self.stationary:
+            transitions = _stationary_maximum(start, transitions)
+        return self.params(start, transitions)
+
+    def expected_log_prob(self, params: HmmParams, stats: HmmStats) -> float:
+        """Log-probability, in nats, of state sequences that have these statistics."""
+        start = np.where(stats.start > 0.0, stats.start * params.log_startprob, 0.0).sum()
+        transitions = np.where(stats.transitions > 0.0, stats.transitions * params.log_transmat, 0.0).sum()
+        return float(start + transitions)
+
+    def constraints(self) -> dict[str, np.ndarray]:
+        """What the model was told of its structure, by the name of the field."""
+        given = {"allowed": self.allowed, "allowed_start": self.allowed_start}
+        return {name: value for name, value in given.items() if value is not None}
+
+    def n_parameters(self) -> int:
+        free_rows = int((self._may_follow().sum(axis=1) - 1).sum())
+        return free_rows + (0 if self.stationary else int(self._may_start().sum()) - 1)
+
+    def prior_stats(self, weight: float) -> HmmStats | None:
+        """Pseudo-counts of the Dirichlet priors; None without any. They do not grow with the data."""
+        k = self.n_components
+        start = np.broadcast_to(np.asarray(self.start_prior, dtype=np.float64) - 1.0, (k,))
+        transitions = np.broadcast_to(np.asarray(self.transition_prior, dtype=np.float64) - 1.0, (k, k))
+        if not (start.any() or transitions.any()):
+            return None
+        return HmmStats(np.where(self._may_start(), start, 0.0), np.where(self._may_follow(), transitions, 0.0))
+
+    def log_prior(self, params: HmmParams, weight: float) -> float:
+        """Logarithm of the density of the priors, in nats, up to a constant; 0.0 without any."""
+        prior = self.prior_stats(weight)
+        return 0.0 if prior is None else self.expected_log_prob(params, prior)
+
+    def n_coordinates(self) -> int:
+        """Number of coordinates."""
+        return int(self._may_follow().sum()) + (0 if self.stationary else int(self._may_start().sum()))
+
+    def coordinates(self, params: HmmParams) -> np.ndarray:
+        """Unconstrained coordinates (P,): centred logarithms of the probabilities that are allowed."""
+        rows = [_centred_log(row[may]) for row, may in zip(params.transmat, self._may_follow(), strict=True)]
+        start = [] if self.stationary else [_centred_log(params.startprob[self._may_start()])]
+        return np.concatenate([*start, *rows])
+
+    def at_coordinates(self, vector: np.ndarray) -> HmmParams:
+        """Parameters at coordinates, of which any are valid."""
+        masks = [*([] if self.stationary else [self._may_start()]), *self._may_follow()]
+        rows = np.zeros((len(masks), self.n_components))
+        parts = np.split(vector, np.cumsum([mask.sum() for mask in masks])[:-1])
+        for row, mask, part in zip(rows, masks, parts, strict=True):
+            row[mask] = np.exp(part - part.max())
+        return self.params(np.ones(self.n_components) if self.stationary else rows[0], rows[-self.n_components :])
+
+    def sample(
+        self, params: HmmParams, n_rows: int, random: np.random.Generator, first: int | None = None
+    ) -> np.ndarray:
+        """States of the rows of one sequence, (n_rows,) integers; `first` is that of the first row, if given."""
+        states = np.empty(n_rows, dtype=np.int64)
+        uniform = random.random(n_rows)
+        cumulative = np.cumsum(params.transmat, axis=1)
+        row = np.cumsum(params.startprob)
+        for i in range(n_rows):
+            # The last sum may fall short of one by rounding.
+            drawn = int(np.searchsorted(row, uniform[i] * row[-1], side="right"))
+            states[i] = first if first is not None and i == 0 else drawn
+            row = cumulative[states[i]]
+        return states
+
+    def _may_start(self) -> np.ndarray:
+        return np.ones(self.n_components, dtype=bool) if self.allowed_start is None else self.allowed_start
+
+    def _may_follow(self) -> np.ndarray:
+        return np.ones((self.n_components,) * 2, dtype=bool) if self.allowed is None else self.allowed
+
+
+def stationary_distribution(transmat: np.ndarray) -> np.ndarray:
+    """Distribution (K,) that a step of the chain leaves as it is; of a chain with several, one that depends on all.
+
+    Solves ``p @ transmat = p`` with ``sum(p) = 1``, by least squares, since one equation is superfluous.
+    """
+    k = transmat.shape[0]
+    equations = np.vstack([transmat.T - np.eye(k), np.ones((1, k))])
+    solution = np.linalg.lstsq(equations, np.append(np.zeros(k), 1.0), rcond=None)[0]
+    solution = np.maximum(solution, 0.0)
+    return solution / solution.sum()
+
+
+def _distributions(rows: np.ndarray) -> np.ndarray:
+    return rows / rows.sum(axis=-1, keepdims=True)
+
+
+def _log(probabilities: np.ndarray) -> np.ndarray:
+    return np.where(probabilities > 0.0, np.log(np.maximum(probabilities, _TINY)), LOG_ZERO)
+
+
+def _centred_log(probabilities: np.ndarray) -> np.ndarray:
+    log = np.log(np.maximum(probabilities, _TINY))
+    return log - log.mean()
+
+
+def _stationary_maximum(start: np.ndarray, transitions: np.ndarray) -> np.ndarray:
+    """The transition matrix of highest expected likelihood when sequences begin in its stationary distribution.
+
+    There is no closed form. From the shares of the counts, which would be right without the first states, the
+    logarithms of the matrix climb by L-BFGS; a change dA moves the stationary distribution p by p dA Z, with
+    Z = (I - A + 1 p)^-1.
+    """
+    shares = _distributions(transitions)
+    free = shares > 0.0
+    total = transitions.sum() + start.sum()
+    n = shares.shape[0]
+
+    def matrix_at(logits: np.ndarray) -> np.ndarray:
+        rows = np.full((n, n), -np.inf)
+        rows[free] = logits
+        rows = np.exp(rows - rows.max(axis=1, keepdims=True))
+        return _distributions(rows)
+
+    def loss(logits: np.ndarray) -> tuple[float, np.ndarray]:
+        matrix = matrix_at(logits)
+        stationary = np.maximum(stationary_distribution(matrix), _TINY)
+        value = transitions[free] @ np.log(np.maximum(matrix[free], _TINY)) + start @ np.log(stationary)
+        later = np.linalg.lstsq(np.eye(n) - matrix + stationary, start / stationary, rcond=None)[0]
+        slope = transitions + matrix * (stationary[:, None] * later)
+        slope -= matrix * slope.sum(axis=1, keepdims=True)
+        return -value / total, -slope[free] / total
+
+    best = minimize(loss, np.log(shares[free]), jac=True, method="L-BFGS-B", options={"ftol": 1e-15, "gtol": 1e-12})
+    return matrix_at(best.x) if best.fun <= loss(np.log(shares[free]))[0] else shares
+
+
+def _forward_block(latent_params, emission, begin, end, is_first, careful, message, work, filtered, shift, norm):
+    if careful:
+        return filter_rows_carefully(
+            latent_params.log_startprob, latent_params.log_transmat, emission, begin, end, is_first, message, work,
+            filtered, shift, norm,
+        )  # fmt: skip
+    return filter_rows(
+        latent_params.startprob, latent_params.transmat, latent_params.rarest[0] < RARE, emission, begin, end,
+        is_first, message, work, filtered, norm,
+    )  # fmt: skip
+
+
+def _backward_block(
+    latent_params, emission, begin, end, is_first, is_last, careful, weight, message, work, filtered, left, right,
+    latent_stats, lane,
+):  # fmt: skip
+    counts = latent_stats.transitions[lane]
+    if careful:
+        smooth_rows_carefully(
+            latent_params.log_transmat, latent_params.log_transposed, emission, begin, end, is_last, weight, message,
+            work, filtered, counts,
+        )  # fmt: skip
+    else:
+        smooth_rows(
+            latent_params.transposed, emission, begin, end, is_last, weight, message, work, filtered, left, right
+        )
+        add_transitions(latent_params.transmat, left, right, begin, end, counts)
+    if is_first:
+        for k in range(filtered.shape[0]):
+            latent_stats.start[lane, k] += filtered[k, begin]
+
+
+def _path_block(latent_params, log_prob, begin, end, is_first, message, work, back):
+    best_paths(
+        latent_params.log_startprob, latent_params.log_transposed, log_prob, begin, end, is_first, message, work, back
+    )
+
+
+register_chain(HmmParams, forward_block=_forward_block, backward_block=_backward_block, path_block=_path_block)

@@ -1,0 +1,160 @@
+"""Rows that hang together in sequences: the rows of another source, and the lengths of the sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from fastem.sources.array import ArraySource
+from fastem.sources.reader import SourceError
+from fastem.sources.source import Chunk, Sample, Source, chunk_rows
+from fastem.units import unit_cuts
+
+# Chunks of an array are views, those of anything else copies.
+_CHUNK_BYTES = 8 * 2**20
+
+
+class SequenceSource:
+    """Sequences that follow each other in the rows of a source; no chunk cuts one.
+
+    Parameters
+    ----------
+    rows : Source
+    lengths : (S,) int64 ndarray
+        Positive. A sequence is held in memory as a whole while it is worked on.
+    """
+
+    def __init__(self, rows: Source, lengths: np.ndarray):
+        self.rows = rows
+        self.lengths = lengths
+        self.n_features = rows.n_features
+        self.names, self.labels = rows.names, rows.labels
+        self.row_bytes = rows.row_bytes
+        self.rows_per_chunk = rows.rows_per_chunk
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether the sequences have weights."""
+        return self.rows.is_weighted
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows of all sequences."""
+        return int(self.lengths.sum())
+
+    def chunks(self, max_rows: int | None = None) -> Iterator[Chunk]:
+        """Whole sequences in chunks of about `max_rows` rows, or of one sequence that is longer.
+
+        Raises
+        ------
+        SourceError
+            When there are fewer or more rows than the sequences have, and for rows of one sequence that have
+            different weights.
+        """
+        wanted = chunk_rows(self, _CHUNK_BYTES, max_rows)
+        edges = _edges(unit_cuts(self.lengths), wanted)
+        ends = np.cumsum(self.lengths)
+        first = 0
+        for chunk in _cut_at(self.rows.chunks(wanted), edges):
+            last = int(np.searchsorted(ends, chunk.first_row + len(chunk))) + 1
+            lengths = self.lengths[first:last]
+            _require_one_weight_each(chunk, lengths)
+            yield Chunk(chunk.X, chunk.weight, chunk.first_row, lengths)
+            first = last
+            del chunk
+
+    def sample(self, n_rows: int, random: np.random.Generator) -> Sample:
+        """At most `n_rows` rows of positive weight, from anywhere in the sequences."""
+        return self.rows.sample(n_rows, random)
+
+    def weighted(self, weight: np.ndarray | None) -> SequenceSource:
+        """The same sequences with other weights (N,) of the rows, the same for all of a sequence."""
+        return SequenceSource(self.rows.weighted(weight), self.lengths)
+
+    def parts(self) -> list[Any] | None:
+        """Sequences are read in order."""
+        return None
+
+    def chunks_of(self, part: Any) -> Iterator[Chunk]:
+        """The rows of one part, of which there are none."""
+        raise NotImplementedError("Sequences are read in order.")
+
+
+def run_lengths(ids: Source) -> np.ndarray:
+    """Lengths (S,) of the runs of equal numbers in the one column of a source."""
+    starts: list[np.ndarray] = []
+    n_rows, last = 0, np.nan
+    for chunk in ids.chunks():
+        column = chunk.X[:, 0]
+        changes = np.flatnonzero(column != np.concatenate([[last], column[:-1]]))
+        starts.append(changes + n_rows)
+        n_rows, last = n_rows + len(chunk), column[-1]
+    return np.diff(np.concatenate([*starts, [n_rows]])).astype(np.int64)
+
+
+def _edges(cuts: np.ndarray, wanted: int) -> np.ndarray:
+    """Rows at which chunks end: some of the cuts, about `wanted` rows apart."""
+    edges, start = [], 0
+    while start < cuts[-1]:
+        index = int(np.searchsorted(cuts, start + wanted, side="right")) - 1
+        if index < 0 or cuts[index] <= start:
+            index += 1
+        start = int(cuts[index])
+        edges.append(start)
+    return np.array(edges)
+
+
+def _cut_at(chunks: Iterator[Chunk], edges: np.ndarray) -> Iterator[Chunk]:
+    """The rows of all chunks, cut anew: where none of the old cuts lies between two edges, without a copy."""
+    parts: list[Chunk] = []
+    n_cut = n_rows = 0
+    for chunk in chunks:
+        n_rows = chunk.first_row + len(chunk)
+        begin = 0
+        while begin < len(chunk) and n_cut < len(edges):
+            end = min(len(chunk), int(edges[n_cut]) - chunk.first_row)
+            parts.append(_slice(chunk, begin, end))
+            begin = end
+            if chunk.first_row + end == edges[n_cut]:
+                whole, parts, n_cut = _joined(parts), [], n_cut + 1
+                yield whole
+                del whole
+        del chunk
+    if n_rows != edges[-1]:
+        raise SourceError(
+            f"The lengths of the sequences sum to {edges[-1]}, but there are {n_rows} rows. Give the length of every "
+            "sequence, in the order of the rows."
+        )
+
+
+def _slice(chunk: Chunk, begin: int, end: int) -> Chunk:
+    return Chunk(chunk.X[begin:end], None if chunk.weight is None else chunk.weight[begin:end], chunk.first_row + begin)
+
+
+def _joined(parts: list[Chunk]) -> Chunk:
+    if len(parts) == 1:
+        return parts[0]
+    weights = [part.weight for part in parts if part.weight is not None]
+    X = np.concatenate([part.X for part in parts])
+    return Chunk(X, np.concatenate(weights) if weights else None, parts[0].first_row)
+
+
+def _require_one_weight_each(chunk: Chunk, lengths: np.ndarray) -> None:
+    if chunk.weight is None:
+        return
+    starts = np.cumsum(lengths) - lengths
+    differs = chunk.weight != np.repeat(chunk.weight[starts], lengths)
+    if differs.any():
+        raise SourceError(
+            f"Rows of one sequence have different weights, at row {chunk.first_row + int(np.argmax(differs))}. A "
+            "sequence counts as a whole: give all its rows the same weight."
+        )
+
+
+def lengths_of_files(source: Source) -> np.ndarray:
+    """Rows of each file of a source that reads files, after a pass over them where that takes one."""
+    if isinstance(source, ArraySource) or not hasattr(source, "reader_rows"):
+        raise SourceError("lengths='files' takes each file for a sequence, but the rows do not come from files.")
+    return np.array(source.reader_rows(), dtype=np.int64)
