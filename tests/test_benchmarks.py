@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import functools
 import importlib
 import itertools
 import json
@@ -19,13 +18,15 @@ import scipy.stats
 from threadpoolctl import threadpool_limits
 
 from fastem import GaussianMixture
+from fastem.bench.peers import PEERS as PACKAGED
+from fastem.bench.peers import fit_ours
 
 pytestmark = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="interpreted kernels take minutes at toy size")
 
 ROOT = Path(__file__).parent.parent
 SUITE = ROOT / "benchmarks"
 KINDS = ("time_", "track_", "peakmem_")
-PEERS = ("scikit-learn", "oneDAL", "pomegranate", "Armadillo", "mlpack", "OpenCV")
+PEERS = ("scikit-learn", "oneDAL", "pomegranate", "mlpack", "OpenCV", "Armadillo")
 
 
 def benchmark_names(class_node):
@@ -139,10 +140,10 @@ def small_workload(toy, covariance_type, **changes):
 
 def log_likelihoods(toy, peer, workload, n_iter=6):
     """Of fastem and of a peer, per row, after some iterations from the same parameters."""
-    common, peers = toy("common"), toy("peers")
+    common, start = toy("common"), toy("bench_versus").start_of(workload)
     X = common.rows_of(workload)
-    fits = (functools.partial(peers.fit_estimator, GaussianMixture), peer.fit)
-    return [common.mean_log_likelihood(X, fit(X, workload, n_iter)) for fit in fits]
+    fits = (fit_ours, peer.fit)
+    return [common.mean_log_likelihood(X, common.Parameters.of_type(*fit(X, start, n_iter))) for fit in fits]
 
 
 def test_every_peer_is_tested(toy):
@@ -180,7 +181,8 @@ def test_mlpack_converges_to_the_same_log_likelihood(covariance_type, toy):
     X = common.rows_of(workload)
     with common.quiet():
         ours = GaussianMixture(**common.start_settings(workload), tol=1e-12).fit(X)
-    theirs = common.mean_log_likelihood(X, mlpack.fit(X, workload, 100))
+    fitted = mlpack.fit(X, toy("bench_versus").start_of(workload), 100)
+    theirs = common.mean_log_likelihood(X, common.Parameters.of_type(*fitted))
     assert theirs == pytest.approx(ours.lower_bound_, rel=1e-9)
 
 
@@ -199,10 +201,9 @@ def test_opencv_leaves_the_number_of_features_out_of_a_spherical_density(toy):
 
 
 def test_a_peer_that_is_slow_competes_on_fewer_rows(toy):
-    common, peers = toy("common"), toy("peers")
-    slow = dataclasses.replace(peers.PEERS["scikit-learn"], max_posteriors=900)
-    assert slow.n_rows(common.Workload(10_000, 2, 3)) == 300
-    assert peers.PEERS["scikit-learn"].n_rows(common.Workload(10_000, 2, 3)) == 10_000
+    slow = dataclasses.replace(PACKAGED["scikit-learn"], max_posteriors=900)
+    assert slow.most_rows(10_000, 3) == 300
+    assert PACKAGED["scikit-learn"].most_rows(10_000, 3) == 10_000
 
 
 def test_workloads_that_are_stated(toy):
