@@ -41,9 +41,14 @@ def git(*arguments: str, root: Path = ROOT) -> str:
 
 
 def checked_out(revision: str, trees: Path = TREES, root: Path = ROOT) -> Path:
-    """A directory with the package as of a revision. Its kernels are kept beside it, for the next time."""
-    tree = git("rev-parse", "--verify", "--quiet", f"{revision}:fastem", root=root) if revision else ""
-    home = trees / tree[:16]
+    """A directory with the package as of a revision; its kernels are kept beside it, for the next time.
+
+    Raises
+    ------
+    ValueError
+        When there is no such revision.
+    """
+    home = trees / git("rev-parse", f"{revision}:fastem", root=root)[:16]
     if not (home / "fastem").exists():
         home.mkdir(parents=True, exist_ok=True)
         archive = subprocess.run(["git", "archive", revision, "fastem"], cwd=root, check=True, stdout=subprocess.PIPE)
@@ -97,13 +102,11 @@ class Version:
 
     def seconds(self, name: str) -> float:
         """Time of one call."""
-        assert self.process.stdin is not None
         self.process.stdin.write(name + "\n")
         self.process.stdin.flush()
         return float(self._read())
 
     def _read(self) -> Any:
-        assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
             raise RuntimeError(f"The benchmarks of {self.home} ended with exit code {self.process.wait()}.")
@@ -115,6 +118,9 @@ def _started(home: Path, names: Sequence[str]) -> Version:
         "PYTHONPATH": str(home),
         "NUMBA_CACHE_DIR": str(home / "kernels"),
         "PYTHONHASHSEED": "0",
+        # Threads that wait for each other must not take processor time for it.
+        "OMP_WAIT_POLICY": "passive",
+        "OPENBLAS_NUM_THREADS": "1",
     }
     command = [sys.executable, "-P", str(SERVER), *names]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
@@ -123,7 +129,7 @@ def _started(home: Path, names: Sequence[str]) -> Version:
 
 @contextmanager
 def versions(homes: Iterable[Path], names: Sequence[str]) -> Iterator[list[Version]]:
-    """Processes for some directories, set up at the same time and ended in the end."""
+    """Processes for some directories, set up at the same time, and ended when the block is left."""
     started: list[Version] = []
     try:
         for home in homes:
