@@ -168,15 +168,19 @@ class Times(NamedTuple):
         return min(self.ratio, self.ratio_of_best)
 
 
-def measure(base: Version, head: Version, name: str, seconds: float) -> Times:
-    """Call both in turn for about so many seconds; who goes first alternates."""
+def measure(base: Version, head: Version, name: str, seconds: float, base_name: str | None = None) -> Times:
+    """Call both in turn for about so many seconds; who goes first alternates.
+
+    `base_name` is what the base is to run instead, where it has nothing of that name.
+    """
+    of_base = base_name or name
     pairs: list[tuple[float, float]] = []
     end = time.perf_counter() + seconds
     while len(pairs) < MIN_ROUNDS or time.perf_counter() < end:
         if len(pairs) % 2:
-            after, before = head.seconds(name), base.seconds(name)
+            after, before = head.seconds(name), base.seconds(of_base)
             pairs.append((before, after))
         else:
-            pairs.append((base.seconds(name), head.seconds(name)))
+            pairs.append((base.seconds(of_base), head.seconds(name)))
     times = np.array(pairs)
     return Times(times[:, 0], times[:, 1])

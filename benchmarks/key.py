@@ -145,41 +145,43 @@ KEY: dict[str, Callable[[], Prepared]] = {
 }
 
 
-def _peak_bytes(call: Callable[[], Any]) -> int:
-    call()
-    # What waits for the garbage collector would count or not, by chance.
+class Reads(NamedTuple):
+    """What a fit of `N_ITER` iterations has asked for."""
+
+    passes: int
+    bytes: int
+
+
+def reads() -> Reads:
+    """Passes over the rows, and the most bytes of arrays beside them that lived while one of them began."""
+    start = problem(50_000, 8, 16)
+    arrays = tracemalloc.DomainFilter(inclusive=True, domain=np.lib.tracemalloc_domain)
+    bytes_at: list[int] = []
+
+    def rows() -> Iterator[np.ndarray]:
+        if tracemalloc.is_tracing():
+            traces = tracemalloc.take_snapshot().filter_traces([arrays]).traces
+            bytes_at.append(sum(trace.size for trace in traces))
+        yield start.X
+
+    # What is made on first use would count, and by chance what waits for the garbage collector.
+    mixture(start).fit(rows)
     gc.collect()
     gc.disable()
     tracemalloc.start()
     try:
-        call()
-        return tracemalloc.get_traced_memory()[1]
+        mixture(start).fit(rows)
     finally:
         tracemalloc.stop()
         gc.enable()
+    return Reads(len(bytes_at), max(bytes_at))
 
 
-def _passes() -> int:
-    """How often a fit of `N_ITER` iterations reads its rows."""
-    start = problem(5_000, 8, 16)
-    n_passes = 0
-
-    def rows() -> Iterator[np.ndarray]:
-        nonlocal n_passes
-        n_passes += 1
-        yield start.X
-
-    mixture(start).fit(rows)
-    return n_passes
-
-
-def _fit_bytes() -> int:
-    start = problem(50_000, 8, 16)
-    return _peak_bytes(lambda: mixture(start).fit(start.X))
-
-
-# The twin of the times, without noise; bytes but for some thousand of the interpreter's own.
-COUNTS: dict[str, Callable[[], int]] = {"passes of a fit": _passes, "bytes of a fit": _fit_bytes}
+# The twin of the times, without noise.
+COUNTS: dict[str, Callable[[], int]] = {
+    "passes of a fit": lambda: reads().passes,
+    "bytes of a fit": lambda: reads().bytes,
+}
 
 
 def prepare(name: str) -> Prepared:
