@@ -8,6 +8,8 @@ import importlib
 import itertools
 import json
 import pickle
+import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import numba
 import numpy as np
 import pytest
 import scipy.stats
+from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from fastem import GaussianMixture
@@ -82,6 +85,33 @@ def test_benchmark_runs_and_checks_itself(path, toy, monkeypatch, tmp_path):
                 assert result <= bound, (benchmark, parameters)
 
 
+def test_counts_are_the_same_on_every_run(toy):
+    counts = toy("bench_counts")
+    group, workload = counts.Passes(), counts.WORKLOADS[2]
+    group.setup(workload)
+    first, again = group.count(), group.count()
+    assert vars(first) == vars(again)
+    # The survey, five E-steps and the one that values the last parameters, the prediction.
+    assert first.passes == 8
+    assert first.blocks == 8 * -(-workload.n_rows // counts.BLOCK)
+    assert first.bytes > 0
+
+
+def test_components_out_of_reach_are_counted(toy):
+    counts = toy("bench_counts")
+    near, apart = (counts.Evaluations().track_share(separation) for separation in counts.Evaluations.params[0])
+    assert near == 1.0
+    assert 0.0 < apart < 0.6
+
+
+def test_key_benchmarks_count_alike_on_every_run(toy):
+    key = toy("key")
+    with pytest.warns(ConvergenceWarning):
+        first, again = key.reads(), key.reads()
+    assert first == again
+    assert first.passes == key.N_ITER + 4
+
+
 @pytest.mark.parametrize("path", [path for path, names in CLASSES.items() if any("time_" in name for name in names)])
 def test_a_check_stands_beside_every_time(path, toy):
     module, name = path.split(".")
@@ -94,6 +124,17 @@ def test_settings_of_asv():
     assert (ROOT / settings["benchmark_dir"]).samefile(SUITE)
     assert settings["branches"] == ["main"]
     assert all(settings[f"{kind}_dir"].startswith(".asv/") for kind in ("env", "results", "html"))
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_commands_of_asv_in_the_documents_are_commands(name):
+    commands = pytest.importorskip("asv.commands", reason="asv is not installed")
+    parser, _ = commands.make_argparser()
+    text = re.sub(r"\$\([^)]*\)", "hash", (ROOT / name).read_text(encoding="utf-8"))
+    found = [shlex.split(command) for command in re.findall(r"bin/asv ([^&|#`\n]+)", text)]
+    for words in found:
+        assert callable(parser.parse_args(words).func)
+    assert {words[0] for words in found} == {"machine", "run", "continuous", "publish", "preview"}
 
 
 def test_asv_finds_every_benchmark(toy):
