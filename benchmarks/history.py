@@ -79,7 +79,7 @@ def measured(reference: Path, home: Path, seconds: float) -> dict[str, Any]:
             if name in head.answers:
                 times = interleaved.measure(base, head, name, seconds, STANDS_FOR.get(name, name))
                 ratios[name] = round(1.0 / times.ratio, 3)
-        return {"times_faster": ratios, "counts": head.counts}
+        return {"times_faster": ratios, "counts": head.counts | {"bytes of kernels": head.kernel_bytes()}}
 
 
 def with_new_commits(history: dict[str, Any], commits: list[Landed], seconds: float) -> Iterator[dict[str, Any]]:

@@ -80,7 +80,7 @@ class Version:
     answers : dict
         The log-likelihood, in nats per row, that each benchmark reaches.
     counts : dict
-        Counts that are exactly repeatable.
+        Counts that are the same on every run.
     missing : dict
         Why a benchmark cannot run in this version.
     """
@@ -97,8 +97,10 @@ class Version:
         if not Path(told["package"]).is_relative_to(self.home):
             raise RuntimeError(f"The package was to be that of {self.home}, and is {told['package']}.")
         self.answers, self.counts, self.missing = told["answers"], told["counts"], told["missing"]
-        kernels = (self.home / "kernels").rglob("*.nbc")
-        self.counts["bytes of kernels"] = sum(path.stat().st_size for path in kernels)
+
+    def kernel_bytes(self) -> int:
+        """Machine code on disk, of this process and of earlier ones with the same package."""
+        return sum(path.stat().st_size for path in (self.home / "kernels").rglob("*.nbc"))
 
     def seconds(self, name: str) -> float:
         """Time of one call."""

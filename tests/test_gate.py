@@ -25,9 +25,13 @@ class Noisy:
 
     def __init__(self, random, slowdown=1.0, **told):
         self.random, self.slowdown = random, slowdown
-        self.answers = dict.fromkeys(KEY, -2.0) | told.get("answers", {})
-        self.counts = dict.fromkeys(COUNTS, 9) | told.get("counts", {})
         self.missing = told.get("missing", {})
+        self.counts = dict.fromkeys(COUNTS, 9) | told.get("counts", {})
+        answers = dict.fromkeys(KEY, -2.0) | told.get("answers", {})
+        self.answers = {name: answer for name, answer in answers.items() if name not in self.missing}
+
+    def kernel_bytes(self):
+        return 10**6
 
     def seconds(self, name):
         busy = 3.0 if self.random.random() < 0.2 else 1.0
@@ -39,14 +43,13 @@ def judged(monkeypatch):
     """A function that lets the gate judge two noisy versions; it gives the names that failed, and the repetitions."""
     monkeypatch.setattr(interleaved, "MIN_ROUNDS", 60)
 
-    def judge(seed, *, names=tuple(KEY), **head):
+    def judge(seed, *, names=tuple(KEY), slowdown=(1.0,) * REPEATS, base=None, head=None):
         random, starts = np.random.default_rng(seed), []
 
         @contextmanager
         def versions(homes, names):
             starts.append(names)
-            slowdown = head.get("slowdown", [1.0] * REPEATS)[len(starts) - 1]
-            yield [Noisy(random), Noisy(random, slowdown, **{k: v for k, v in head.items() if k != "slowdown"})]
+            yield [Noisy(random, **base or {}), Noisy(random, slowdown[len(starts) - 1], **head or {})]
 
         monkeypatch.setattr(interleaved, "versions", versions)
         findings = Gate((), FACTOR, 0.0, lambda line: None).run(names)
@@ -61,11 +64,11 @@ def test_no_change_is_quiet_ten_times_of_ten(judged):
 
 def test_a_slowdown_is_caught_ten_times_of_ten(judged):
     names = ["fit D=8 K=16"]
-    assert [judged(seed, names=names, slowdown=[1.5] * REPEATS) for seed in range(10)] == [(names, REPEATS)] * 10
+    assert [judged(seed, names=names, slowdown=(1.5,) * REPEATS) for seed in range(10)] == [(names, REPEATS)] * 10
 
 
 def test_a_slowdown_that_does_not_repeat_is_no_regression(judged):
-    assert judged(0, names=["fit D=8 K=16"], slowdown=[2.0, 1.0, 1.0]) == ([], 2)
+    assert judged(0, names=["fit D=8 K=16"], slowdown=(2.0, 1.0, 1.0)) == ([], 2)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +82,14 @@ def test_a_slowdown_that_does_not_repeat_is_no_regression(judged):
     ],
 )
 def test_what_has_no_noise_is_compared_once(told, failed, judged):
-    assert judged(0, names=["fit D=8 K=16"], **told) == (failed, 1)
+    assert judged(0, names=["fit D=8 K=16"], head=told) == (failed, 1)
+
+
+def test_what_neither_version_runs_is_no_regression_unless_it_is_everything(judged):
+    neither = {"missing": {ONE: "TypeError: not yet"}}
+    assert judged(0, names=["fit D=8 K=16"], base=neither, head=neither) == ([], 1)
+    nothing = {"missing": dict.fromkeys(KEY, "ImportError: no numba")}
+    assert judged(0, base=nothing, head=nothing)[0] == ["nothing"]
 
 
 def test_slowdown_is_the_more_cautious_of_two_ratios():
