@@ -15,8 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import common
-from benchmarks.common import Parameters, Workload
+from fastem.bench.peers import Parameters
 
 _SOURCE = """
 #include <armadillo>
@@ -93,17 +92,13 @@ def _address(array: np.ndarray) -> ctypes.c_void_p:
     return ctypes.c_void_p(array.ctypes.data)
 
 
-def fit(X: np.ndarray, workload: Workload, n_iter: int) -> Parameters:
+def fit(X: np.ndarray, start: Parameters, n_iter: int) -> Parameters:
     """Fit Armadillo's model of full or diagonal covariances for `n_iter` iterations."""
     rows = np.ascontiguousarray(X, dtype=np.float64)
-    start = common.start_of(workload)
-    fitted = [
-        np.array(values, dtype=np.float64, order="C")
-        for values in (start.weights, start.means, start.covariances_as(workload.covariance_type))
-    ]
-    sizes = map(ctypes.c_long, (*rows.shape, workload.n_components))
-    full = workload.covariance_type == "full"
-    succeeded = library().fit(ctypes.c_int(full), _address(rows), *sizes, n_iter, *map(_address, fitted))
+    kind, *arrays = start
+    fitted = [np.array(values, dtype=np.float64, order="C") for values in arrays]
+    sizes = map(ctypes.c_long, (*rows.shape, len(start.weights)))
+    succeeded = library().fit(ctypes.c_int(kind == "full"), _address(rows), *sizes, n_iter, *map(_address, fitted))
     if not succeeded:
         raise RuntimeError("Armadillo reports that EM failed")
-    return Parameters.of_type(workload.covariance_type, *fitted)
+    return Parameters(kind, *fitted)

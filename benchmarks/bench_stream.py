@@ -128,6 +128,11 @@ class Epoch:
     def time_epoch(self, files: Files, kind: str, workload: Workload) -> None:
         self.epoch()
 
+    def track_rows_per_second(self, files: Files, kind: str, workload: Workload) -> float:
+        return workload.n_rows / common.seconds_per_call(self.epoch)
+
+    track_rows_per_second.unit = "rows/s"
+
     def track_ratio_to_memory(self, files: Files, kind: str, workload: Workload) -> float:
         return common.ratio_of_times(self.epoch, self.in_memory)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from fastem import GaussianMixture
+    from fastem.bench.contest import Result
     from fastem.sources import Source
 
 _REASONS = {
@@ -257,3 +258,26 @@ def print_shares(counts: np.ndarray, written: dict[str, Path | None]) -> None:
 def written_facts(written: dict[str, Path | None]) -> dict[str, str]:
     """Which files were written."""
     return {name: f"written to {path}" for name, path in written.items() if path is not None}
+
+
+def print_contest(results: Sequence[Result], machine: dict[str, Any]) -> None:
+    """fastem against its peers, a line for each problem and peer."""
+    from fastem.bench.versus import rounded
+
+    grid = _grid("problem", "peer", "fastem", "peer", "ratio", "difference")
+    grid.columns[1].justify = "left"
+    for result in results:
+        difference = "own start" if result.difference is None else f"{result.difference:.0e}"
+        numbers = [rounded(value) for value in (result.ours, result.theirs, result.ratio)]
+        grid.add_row(str(result.problem), result.peer, *numbers, difference)
+    peers = ", ".join(f"{name} {version}" for name, version in machine["peers"].items())
+    facts = {
+        "problem": "D features, N rows, K components, type of covariance",
+        "times": "ns per row and iteration; ratio: that of the peer / that of fastem",
+        "difference": "relative, of the log-likelihoods that both reach from one start",
+        "machine": f"{machine['processor']}, {count(machine['cores'], 'core')}, {machine['threads']} used by fastem",
+        "versions": f"fastem {machine['fastem']}, numba {machine['numba']}, {peers}",
+    }
+    if machine["not_installed"]:
+        facts["not installed"] = f"{', '.join(machine['not_installed'])} (pip install 'fastem[peers]')"
+    _print_parts(make_console(), grid, facts_table(facts))

@@ -1,4 +1,4 @@
-"""The command line: fit, predict, score, sample and info on files, and warmup.
+"""The command line: fit, predict, score, sample and info on files, warmup and bench.
 
 Numerical packages are imported inside commands.
 """
@@ -26,6 +26,7 @@ from fastem._terminal import (
     facts_table,
     feature_labels,
     make_console,
+    print_contest,
     print_json,
     print_model,
     print_shares,
@@ -479,6 +480,38 @@ def warmup_command(
         warmup([kind.value for kind in covariances or Covariance], verbose=True)
     for warning in caught:
         _tell("warning", str(warning.message))
+
+
+@app.command("bench")
+def bench_command(
+    seconds: Annotated[
+        float, typer.Option(min=0, metavar="S", help="About how long to measure, beside what compilation takes.")
+    ] = 60.0,
+    as_json: AsJson = False,
+) -> None:
+    """Measure fastem against scikit-learn, and whatever peers are installed, on this machine: two minutes.
+
+    The time of an iteration of EM from the same parameters, and the log-likelihood that is reached.
+
+    Example: [cyan]fastem bench --json > bench.json[/]
+    """
+    from fastem.bench.contest import PROBLEMS, contest
+    from fastem.bench.peers import PEERS
+    from fastem.bench.versus import machine
+    from fastem.estimators._running import telling_compilations_to
+
+    def tell(line: str) -> None:
+        typer.echo(line, err=True)
+
+    usable = {name: peer for name, peer in PEERS.items() if peer.is_usable()}
+    missing = [name for name in PEERS if name not in usable]
+    with telling_compilations_to(tell):
+        results = list(contest(PROBLEMS, usable, seconds, tell))
+    facts = machine() | {"peers": {name: peer.version() for name, peer in usable.items()}, "not_installed": missing}
+    if as_json:
+        print_json({"machine": facts, "results": [result.to_dict() for result in results]})
+    else:
+        print_contest(results, facts)
 
 
 # Work.

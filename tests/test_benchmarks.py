@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import functools
 import importlib
 import itertools
 import json
 import pickle
+import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -16,16 +17,19 @@ import numba
 import numpy as np
 import pytest
 import scipy.stats
+from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from fastem import GaussianMixture
+from fastem.bench.peers import PEERS as PACKAGED
+from fastem.bench.peers import fit_ours
 
 pytestmark = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="interpreted kernels take minutes at toy size")
 
 ROOT = Path(__file__).parent.parent
 SUITE = ROOT / "benchmarks"
 KINDS = ("time_", "track_", "peakmem_")
-PEERS = ("scikit-learn", "oneDAL", "pomegranate", "Armadillo", "mlpack", "OpenCV")
+PEERS = ("scikit-learn", "oneDAL", "pomegranate", "mlpack", "OpenCV", "Armadillo")
 
 
 def benchmark_names(class_node):
@@ -81,6 +85,33 @@ def test_benchmark_runs_and_checks_itself(path, toy, monkeypatch, tmp_path):
                 assert result <= bound, (benchmark, parameters)
 
 
+def test_counts_are_the_same_on_every_run(toy):
+    counts = toy("bench_counts")
+    group, workload = counts.Passes(), counts.WORKLOADS[2]
+    group.setup(workload)
+    first, again = group.count(), group.count()
+    assert vars(first) == vars(again)
+    # The survey, five E-steps and the one that values the last parameters, the prediction.
+    assert first.passes == 8
+    assert first.blocks == 8 * -(-workload.n_rows // counts.BLOCK)
+    assert first.bytes > 0
+
+
+def test_components_out_of_reach_are_counted(toy):
+    counts = toy("bench_counts")
+    near, apart = (counts.Evaluations().track_share(separation) for separation in counts.Evaluations.params[0])
+    assert near == 1.0
+    assert 0.0 < apart < 0.6
+
+
+def test_key_benchmarks_count_alike_on_every_run(toy):
+    key = toy("key")
+    with pytest.warns(ConvergenceWarning):
+        first, again = key.reads(), key.reads()
+    assert first == again
+    assert first.passes == key.N_ITER + 4
+
+
 @pytest.mark.parametrize("path", [path for path, names in CLASSES.items() if any("time_" in name for name in names)])
 def test_a_check_stands_beside_every_time(path, toy):
     module, name = path.split(".")
@@ -93,6 +124,17 @@ def test_settings_of_asv():
     assert (ROOT / settings["benchmark_dir"]).samefile(SUITE)
     assert settings["branches"] == ["main"]
     assert all(settings[f"{kind}_dir"].startswith(".asv/") for kind in ("env", "results", "html"))
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_commands_of_asv_in_the_documents_are_commands(name):
+    commands = pytest.importorskip("asv.commands", reason="asv is not installed")
+    parser, _ = commands.make_argparser()
+    text = re.sub(r"\$\([^)]*\)", "hash", (ROOT / name).read_text(encoding="utf-8"))
+    found = [shlex.split(command) for command in re.findall(r"bin/asv ([^&|#`\n]+)", text)]
+    for words in found:
+        assert callable(parser.parse_args(words).func)
+    assert {words[0] for words in found} == {"machine", "run", "continuous", "publish", "preview"}
 
 
 def test_asv_finds_every_benchmark(toy):
@@ -139,10 +181,10 @@ def small_workload(toy, covariance_type, **changes):
 
 def log_likelihoods(toy, peer, workload, n_iter=6):
     """Of fastem and of a peer, per row, after some iterations from the same parameters."""
-    common, peers = toy("common"), toy("peers")
+    common, start = toy("common"), toy("bench_versus").start_of(workload)
     X = common.rows_of(workload)
-    fits = (functools.partial(peers.fit_estimator, GaussianMixture), peer.fit)
-    return [common.mean_log_likelihood(X, fit(X, workload, n_iter)) for fit in fits]
+    fits = (fit_ours, peer.fit)
+    return [common.mean_log_likelihood(X, common.Parameters.of_type(*fit(X, start, n_iter))) for fit in fits]
 
 
 def test_every_peer_is_tested(toy):
@@ -180,7 +222,8 @@ def test_mlpack_converges_to_the_same_log_likelihood(covariance_type, toy):
     X = common.rows_of(workload)
     with common.quiet():
         ours = GaussianMixture(**common.start_settings(workload), tol=1e-12).fit(X)
-    theirs = common.mean_log_likelihood(X, mlpack.fit(X, workload, 100))
+    fitted = mlpack.fit(X, toy("bench_versus").start_of(workload), 100)
+    theirs = common.mean_log_likelihood(X, common.Parameters.of_type(*fitted))
     assert theirs == pytest.approx(ours.lower_bound_, rel=1e-9)
 
 
@@ -199,10 +242,9 @@ def test_opencv_leaves_the_number_of_features_out_of_a_spherical_density(toy):
 
 
 def test_a_peer_that_is_slow_competes_on_fewer_rows(toy):
-    common, peers = toy("common"), toy("peers")
-    slow = dataclasses.replace(peers.PEERS["scikit-learn"], max_posteriors=900)
-    assert slow.n_rows(common.Workload(10_000, 2, 3)) == 300
-    assert peers.PEERS["scikit-learn"].n_rows(common.Workload(10_000, 2, 3)) == 10_000
+    slow = dataclasses.replace(PACKAGED["scikit-learn"], max_posteriors=900)
+    assert slow.most_rows(10_000, 3) == 300
+    assert PACKAGED["scikit-learn"].most_rows(10_000, 3) == 10_000
 
 
 def test_workloads_that_are_stated(toy):

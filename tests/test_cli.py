@@ -708,9 +708,10 @@ def test_help_tells_files_exit_codes_and_an_example_of_each_command():
         "sample",
         "info",
         "warmup",
+        "bench",
     ):
         assert text in printed
-    for command in ("fit", "predict", "score", "sample", "info", "warmup"):
+    for command in ("fit", "predict", "score", "sample", "info", "warmup", "bench"):
         assert f"fastem {command} " in succeed(command, "--help").stdout
 
 
