@@ -45,10 +45,40 @@ class GaussianMixture(UncertainMixture, BaseMixture):
     covariance_type : {"full", "tied", "diag", "spherical"}, default "full"
         A covariance matrix for each component; one for all of them; a variance for each component and
         feature; one variance for each component.
+    acceleration : {"auto", "squarem", "anderson"} or None, default "auto"
+        How steps that are worth many iterations are found, once the first, quick gains are made: by squared
+        extrapolation, or by mixing the last ten iterations; "auto" mixes where there are no more than 32 free
+        parameters. A step that would lower the objective is undone. None: plain EM.
+    growth : {"auto", True, False}, default "auto"
+        Whether many rows (from 200 000 on, by the number of parameters) are fitted by way of samples: EM runs on samples
+        of growing size, and each pass over all rows then tells by how much their statistics differ from those of the
+        largest sample. Stopping rule and objective are those of all rows. "auto": unless `acceleration` is None.
+    regularization : {"vanishing"} or None, default "vanishing"
+        "vanishing": each covariance is fitted to 2 / n more rows, n being the number of rows, which have the covariance
+        of the data (the penalty of Chen & Tan, with a = 1 / n): enough to bound the likelihood, and far less than the
+        errors of estimates. The objective counts it. None: maximum likelihood. A prior of covariances takes its place.
+    weight_concentration_prior : float or None, default None
+        Concentration, at least 1, of a symmetric Dirichlet prior of the weights.
+    mean_prior : array-like (D,), optional
+        Mean of a normal prior of the means; by default that of the data, where the precision is given.
+    mean_precision_prior : float or None, default None
+        As many rows at `mean_prior` count for each mean; 1 where only that is given.
+    degrees_of_freedom_prior : float or None, default None
+        Of an inverse Wishart prior of the covariances, more than D - 1; D where only `covariance_prior` is given.
+    covariance_prior : array-like or float, optional
+        Scale matrix of that prior: (D, D) for "full" and "tied", (D,) for "diag", a number for "spherical"; by
+        default the covariance of the data, where the degrees of freedom are given. With priors, the mode of the
+        posterior density is found.
+    fix_weights : bool, array-like (K,) of bool, or "equal", default False
+        Weights that stay at `weights_init`, all or some; or equal ones.
+    fix_means : bool or array-like (K,) of bool, default False
+        Means that stay at `means_init`.
+    fix_covariances : bool or array-like (K,) of bool, default False
+        Covariances that stay the inverses of `precisions_init`. With `warm_start`, what is fixed stays as it was.
     tol : float, default 1e-5
-        Fitting stops when what further iterations would still gain, estimated from the last three
-        objectives, is below `tol` nats per row. (scikit-learn's `tol` bounds the gain of one iteration,
-        which says little about what is left.)
+        Fitting stops when what further iterations would still gain, estimated from how fast gains shrink,
+        is below `tol` nats per row. (scikit-learn's `tol` bounds the gain of one iteration, which says
+        little about what is left.)
     reg_covar : float, default 0
         Added to the diagonal of covariances in every M-step, in squared units of the data. Not needed
         to keep components proper (see `covariance_floor`); there for comparison with scikit-learn,
@@ -131,13 +161,14 @@ class GaussianMixture(UncertainMixture, BaseMixture):
         Whether nothing worth `tol` was left to gain; never True after the objective fell.
     stop_reason_ : {"converged", "max_iter", "objective_fell", "interrupted", "failed"}
     n_iter_ : int
-        Iterations that were run; with `compress`, those that read all rows.
+        Iterations that were run; with `compress` and `growth`, those that read all rows.
     lower_bound_ : float
-        Mean log-likelihood per row (per unit of weight) at the fitted parameters, in nats.
+        What was maximised, at the fitted parameters: mean log-likelihood per row (per unit of weight), and the
+        logarithm of priors or minus the penalty, in nats; `fit_report_.loglik` is the first alone.
     lower_bounds_ : list of float
-        The same at the start and after each iteration that was kept; it never falls. An iteration that
-        lowers it is undone, and is the last. With online and incremental learning: the mean over each epoch, of
-        rows before they were learnt from, and the exact value at the end.
+        The same at the start and after each iteration that was kept; it never falls. An accelerated step that
+        would lower it is undone; an iteration that lowers it, too, and is the last. With online and incremental
+        learning: the mean over each epoch, of rows before they were learnt from, and the exact value at the end.
     n_steps_ : int
         Number of times that the parameters were moved by online EM; otherwise `n_iter_`.
     fit_report_ : FitReport
@@ -158,7 +189,9 @@ class GaussianMixture(UncertainMixture, BaseMixture):
     References
     ----------
     Dempster, Laird & Rubin (1977), J. Roy. Statist. Soc. B 39, 1-38;
-    Bishop (2006), *Pattern Recognition and Machine Learning*, section 9.2.2.
+    Bishop (2006), *Pattern Recognition and Machine Learning*, section 9.2.2;
+    Varadhan & Roland (2008), Scand. J. Statist. 35, 335-353; Chen & Tan (2009), J. Multivariate Analysis 100,
+    1367-1383. See the documentation of `fastem.schedules.accelerate` and `fastem.schedules.grow`.
 
     Examples
     --------

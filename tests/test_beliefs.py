@@ -1,0 +1,228 @@
+"""Priors and fixed parameters: what is maximised, by an independent optimiser and by formulas of the posterior mode."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.stats
+from scipy.optimize import minimize
+from sklearn.exceptions import ConvergenceWarning
+
+import fastem
+from fastem import GaussianMixture
+from fastem.estimators._problem import Problem
+from fastem.model import Params
+from fastem.sources import ArraySource
+
+COVARIANCE_TYPES = ["full", "tied", "diag", "spherical"]
+
+
+@pytest.fixture
+def X():
+    random = np.random.default_rng(0)
+    return np.concatenate([random.normal([0, 0], [1, 2], (150, 2)), random.normal([4, 1], [0.5, 1], (100, 2))])
+
+
+# Priors.
+
+
+def test_the_mode_of_a_normal_inverse_wishart_posterior(X):
+    """One component, where the mode has a formula (Murphy 2012, eq. 4.213)."""
+    m0, kappa, nu, scale = np.array([1.0, -1.0]), 3.0, 7.0, np.array([[2.0, 0.3], [0.3, 1.0]])
+    mixture = GaussianMixture(
+        mean_prior=m0, mean_precision_prior=kappa, degrees_of_freedom_prior=nu, covariance_prior=scale
+    ).fit(X)
+    n, mean = len(X), X.mean(axis=0)
+    scatter = (X - mean).T @ (X - mean)
+    expected = (n * mean + kappa * m0) / (n + kappa)
+    shift = np.outer(mean - m0, mean - m0) * kappa * n / (kappa + n)
+    np.testing.assert_allclose(mixture.means_[0], expected, rtol=1e-12)
+    np.testing.assert_allclose(mixture.covariances_[0], (scale + scatter + shift) / (nu + n + 2 + 2), rtol=1e-12)
+
+
+def test_the_objective_is_the_posterior_density_up_to_a_constant(X):
+    """Differences between parameters, with the densities of SciPy."""
+    m0, kappa, nu, scale = np.array([1.0, -1.0]), 3.0, 7.0, np.array([[2.0, 0.3], [0.3, 1.0]])
+    mixture = GaussianMixture(
+        2, mean_prior=m0, mean_precision_prior=kappa, degrees_of_freedom_prior=nu, covariance_prior=scale,
+        weight_concentration_prior=3.0,
+    )  # fmt: skip
+    source = ArraySource(X, None)
+    model = mixture._survey(source).model
+
+    def ours(weights, means, covariances):
+        return Problem(model, source).e_step(
+            Params(model.latent.params(weights), model.family.params(means, covariances))
+        )
+
+    def theirs(weights, means, covariances):
+        prior = scipy.stats.dirichlet([3.0, 3.0]).logpdf(weights)
+        for mean, covariance in zip(means, covariances, strict=True):
+            prior += scipy.stats.invwishart(nu, scale).logpdf(covariance)
+            prior += scipy.stats.multivariate_normal(m0, covariance / kappa).logpdf(mean)
+        return prior
+
+    random = np.random.default_rng(1)
+    found = []
+    for _ in range(3):
+        weights = random.dirichlet([5.0, 5.0])
+        means = random.normal(size=(2, 2))
+        covariances = np.stack([scipy.stats.wishart(6, np.eye(2)).rvs(random_state=random) for _ in range(2)])
+        stats = ours(weights, means, covariances)
+        assert stats.objective == pytest.approx((stats.loglik + stats.log_prior) / len(X), rel=1e-14)
+        found.append((stats.log_prior, theirs(weights, means, covariances)))
+    ours_, theirs_ = np.array(found).T
+    np.testing.assert_allclose(np.diff(ours_), np.diff(theirs_), rtol=1e-10)
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_no_step_from_the_mode_raises_the_objective(covariance_type, X):
+    mixture = GaussianMixture(
+        2, covariance_type=covariance_type, mean_precision_prior=5.0, degrees_of_freedom_prior=6.0,
+        weight_concentration_prior=4.0, tol=1e-13, max_iter=20_000, random_state=0,
+    ).fit(X)  # fmt: skip
+    model, problem = mixture._model, Problem(mixture._model, ArraySource(X, None))
+    point = model.coordinates(mixture._params)
+    best = minimize(lambda p: -problem.e_step(model.at_coordinates(p)).objective, point, method="BFGS")
+    assert mixture.lower_bound_ == pytest.approx(-best.fun, abs=1e-8)
+    assert mixture.lower_bound_ == pytest.approx(problem.e_step(mixture._params).objective, abs=1e-13)
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_the_penalty_vanishes_and_follows_units(covariance_type, X):
+    settings = {"covariance_type": covariance_type, "random_state": 0, "tol": 1e-10, "max_iter": 5000}
+    penalised = GaussianMixture(2, **settings).fit(X)
+    plain = GaussianMixture(2, regularization=None, **settings).fit(X)
+    assert plain.lower_bound_ == pytest.approx(plain.score(X), abs=1e-12)
+    assert 0.0 < plain.score(X) - penalised.score(X) < 1e-5
+    assert penalised.lower_bound_ < penalised.fit_report_.loglik == pytest.approx(penalised.score(X), abs=1e-12)
+    assert "without prior or penalty" in str(penalised.fit_report_)
+    scaled = GaussianMixture(2, **settings).fit(1e6 * X - 1e7)
+    assert scaled.lower_bound_ + 2 * np.log(1e6) == pytest.approx(penalised.lower_bound_, abs=1e-9)
+    np.testing.assert_allclose(scaled.weights_, penalised.weights_, rtol=1e-5)
+
+
+def test_the_penalty_of_weights_of_any_scale(X):
+    """Weights that sum to one are no single row."""
+    settings = {"random_state": 0, "tol": 1e-9}
+    counted, shared = (GaussianMixture(2, **settings).fit(X, np.full(len(X), w)) for w in (1.0, 1.0 / len(X)))
+    np.testing.assert_allclose(shared.covariances_, counted.covariances_, rtol=1e-6)
+
+
+def test_the_penalty_bounds_the_likelihood_of_a_component_on_one_row():
+    random = np.random.default_rng(0)
+    x = np.concatenate([random.normal(size=60), [1.2345]])
+    labels = np.where(np.arange(61) == 60, 1, 0)
+    mixture = GaussianMixture(2, init_params=labels, covariance_floor=0.0, max_iter=1).fit
+    with pytest.warns(ConvergenceWarning, match="max_iter"):
+        report = mixture(x).fit_report_
+    assert np.isfinite(report.objective)
+    assert not report.rescues
+    assert report.objective - report.loglik > -1.0
+
+
+def test_an_empty_component_takes_the_covariance_of_its_prior(X):
+    labels = np.zeros(len(X), dtype=int)
+    with pytest.warns(ConvergenceWarning):
+        mixture = GaussianMixture(2, init_params=labels, max_iter=1).fit(X)
+    assert np.all(np.isfinite(mixture.covariances_))
+    np.testing.assert_allclose(mixture.covariances_[1], np.cov(X.T, bias=True), rtol=1e-6)
+
+
+def test_online_em_counts_a_prior_once_however_often_rows_are_read(X):
+    rows = np.repeat(X, 40, axis=0)
+    settings = {"random_state": 0, "mean_prior": [20.0, 20.0], "mean_precision_prior": 2000.0, "tol": 1e-4}
+    batch = GaussianMixture(**settings).fit(rows)
+    online = GaussianMixture(learning_method="online", max_iter=5, **settings).fit(rows)
+    incremental = GaussianMixture(learning_method="incremental", **settings).fit(rows)
+    assert abs(batch.means_ - rows.mean(axis=0)).min() > 1.0
+    np.testing.assert_allclose(online.means_, batch.means_, rtol=0.01)
+    np.testing.assert_allclose(incremental.means_, batch.means_, rtol=1e-10)
+
+
+# Fixed parameters.
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_what_is_fixed_stays_to_the_last_bit_and_the_rest_is_best(covariance_type, X):
+    means = np.array([[0.5, 0.5], [4.0, 1.0]])
+    mixture = GaussianMixture(
+        2, covariance_type=covariance_type, means_init=means, fix_means=[True, False], fix_weights="equal",
+        random_state=0, tol=1e-12, max_iter=5000, regularization=None,
+    ).fit(X)  # fmt: skip
+    np.testing.assert_array_equal(mixture.means_[0], means[0])
+    np.testing.assert_array_equal(mixture.weights_, [0.5, 0.5])
+    assert not np.array_equal(mixture.means_[1], means[1])
+    model, problem = mixture._model, Problem(mixture._model, ArraySource(X, None))
+    point = model.coordinates(mixture._params)
+    best = minimize(lambda p: -problem.e_step(model.at_coordinates(p)).objective, point, method="BFGS")
+    assert mixture.lower_bound_ == pytest.approx(-best.fun, abs=1e-8)
+    free = GaussianMixture(2, covariance_type=covariance_type)._survey(ArraySource(X, None)).model
+    assert model.n_parameters() == free.n_parameters() - 1 - 2
+    assert np.all(np.diff(mixture.lower_bounds_) >= 0)
+
+
+def test_fixed_covariances(X):
+    precisions = np.stack([np.diag([1.0, 0.25]), np.diag([4.0, 1.0])])
+    mixture = GaussianMixture(2, precisions_init=precisions, fix_covariances=True, random_state=0).fit(X)
+    np.testing.assert_allclose(mixture.covariances_, np.linalg.inv(precisions), rtol=1e-12)
+    one = GaussianMixture(2, precisions_init=precisions, fix_covariances=[False, True], random_state=0).fit(X)
+    np.testing.assert_allclose(one.covariances_[1], np.linalg.inv(precisions[1]), rtol=1e-12)
+    assert one.lower_bound_ > mixture.lower_bound_
+    assert mixture._model.n_parameters() == 1 + 4
+    assert one._model.n_parameters() == 1 + 4 + 3
+
+
+def test_some_weights_are_fixed(X):
+    mixture = GaussianMixture(
+        3, weights_init=[0.2, 0.5, 0.3], fix_weights=[True, False, False], random_state=0, max_iter=3000
+    ).fit(X)
+    assert mixture.weights_[0] == 0.2
+    assert mixture.weights_.sum() == pytest.approx(1.0, abs=1e-14)
+    assert mixture._model.n_parameters() == 3 * 5 + 1
+
+
+def test_known_components_and_one_unknown(X):
+    """The usual use: some components are known, a further one is looked for; a fitted model goes on with them."""
+    known = GaussianMixture.from_parameters(
+        [0.5, 0.5], [[0, 0], [4, 1]], [[1, 4], [0.25, 1]], covariance_type="diag", warm_start=True,
+        fix_means=[True, False], fix_covariances=[True, False],
+    )  # fmt: skip
+    known.fit(X)
+    np.testing.assert_array_equal(known.means_[0], [0, 0])
+    np.testing.assert_array_equal(known.covariances_[0], [1, 4])
+    assert not np.array_equal(known.means_[1], [4, 1])
+
+
+def test_priors_and_fixed_parameters_survive_a_file(tmp_path, X):
+    mixture = GaussianMixture(
+        2, means_init=[[0.0, 0.0], [4.0, 1.0]], fix_means=[True, False], fix_weights="equal", random_state=0,
+        mean_precision_prior=2.0, degrees_of_freedom_prior=9.0,
+    ).fit(X)  # fmt: skip
+    mixture.save(tmp_path / "model.npz")
+    again = fastem.load(tmp_path / "model.npz")
+    assert again._model.n_parameters() == mixture._model.n_parameters()
+    assert again._model.log_prior(again._params, 250.0) == mixture._model.log_prior(mixture._params, 250.0)
+    np.testing.assert_array_equal(again.partial_fit(X[:100]).means_[0], [0.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"fix_means": True}, "Give means_init"),
+        ({"fix_weights": True}, "Give weights_init"),
+        ({"fix_covariances": [True, False]}, "Give precisions_init"),
+        ({"fix_means": [True, False, True], "means_init": [[0, 0], [1, 1]]}, "one of these for each of 2"),
+        ({"fix_covariances": [True, False], "precisions_init": np.eye(2), "covariance_type": "tied"}, "only one"),
+        ({"degrees_of_freedom_prior": 0.5}, "more than the number of features less one"),
+        ({"covariance_prior": [[1.0, 2.0], [2.0, 1.0]]}, "positive definite"),
+        ({"covariance_prior": [1.0, 2.0]}, "must have the shape"),
+        ({"mean_prior": [1.0]}, "must have the shape"),
+        ({"weight_concentration_prior": 0.5}, "weight_concentration_prior"),
+        ({"regularization": "ridge"}, "regularization"),
+        ({"acceleration": "nesterov"}, "acceleration"),
+    ],
+)
+def test_unusable_beliefs_are_named(settings, message, X):
+    with pytest.raises(ValueError, match=message):
+        GaussianMixture(2, **settings).fit(X)
