@@ -11,7 +11,7 @@ import pytest
 
 from fastem import GaussianMixture
 from fastem.estimators._problem import Problem
-from fastem.schedules.accelerate import Anderson, Squarem, automatic
+from fastem.schedules.accelerate import Anderson, Automatic, Squarem
 from fastem.schedules.batch import fit_batch
 from fastem.schedules.result import Reason
 from fastem.sources import ArraySource
@@ -69,7 +69,7 @@ def passes_to(objective, target):
 
 
 @pytest.mark.parametrize(
-    ("kind", "most", "gap"), [(lambda space: automatic(space, 3), 60, 2e-9), (Anderson, 60, 2e-9), (Squarem, 300, 1e-7)]
+    ("kind", "most", "gap"), [(lambda space: Automatic(space, 3), 60, 2e-9), (Anderson, 60, 2e-9), (Squarem, 300, 1e-7)]
 )
 def test_hasselblad_in_few_passes(kind, most, gap):
     """Plain EM is not converged after 1500 passes; converged values are those of REFERENCE: LL -1989.945859883."""

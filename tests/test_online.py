@@ -77,6 +77,7 @@ class Counting:
 
     def __init__(self, model, at, event):
         self.model, self.at, self.event = model, at, event
+        self.with_prior = model.with_prior
         self.n = 0
 
     def e_step(self, params, part):

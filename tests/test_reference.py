@@ -10,7 +10,8 @@ from sklearn.exceptions import ConvergenceWarning
 from fastem import GaussianMixture, PoissonMixture
 from tests.conftest import ROOT
 
-TIGHT = {"tol": 1e-13, "max_iter": 20_000, "regularization": None}
+CLOSE = {"tol": 1e-13, "max_iter": 20_000}
+TIGHT = {**CLOSE, "regularization": None}
 
 
 def total_loglik(mixture, X):
@@ -121,8 +122,8 @@ def test_hasselblad_death_notices():
     """Hasselblad (1969), table 3: two Poisson processes, on which plain EM takes thousands of iterations."""
     counts = np.repeat(np.arange(10), [162, 267, 271, 185, 111, 61, 27, 8, 3, 1])
     start = {"weights_init": [0.5, 0.5], "rates_init": [1.0, 3.0]}
-    mixture = PoissonMixture(2, **start, **TIGHT).fit(counts)
-    assert mixture.n_iter_ < 500, "it is accelerated: plain EM takes more than two thousand iterations"
+    mixture = PoissonMixture(2, **start, **CLOSE).fit(counts)
+    assert mixture.n_iter_ <= 60, "it is accelerated: plain EM takes more than two thousand iterations"
     assert total_loglik(mixture, counts) == pytest.approx(-1989.945859883, abs=1e-8)
     assert mixture.weights_[0] == pytest.approx(0.3598853970, abs=2e-5)
     np.testing.assert_allclose(mixture.rates_.ravel(), [1.2560951012, 2.6634043566], atol=5e-5)
@@ -138,7 +139,7 @@ def test_hasselblad_death_notices():
 def test_earthquakes(n_components, loglik):
     """Zucchini & MacDonald (2009), table 1.2: mixtures of the numbers of earthquakes from 1900 to 2006."""
     counts = np.loadtxt(ROOT / "examples" / "earthquakes.csv", delimiter=",", skiprows=1)[:, 1]
-    mixture = PoissonMixture(n_components, random_state=0, n_init=2, **TIGHT).fit(counts)
+    mixture = PoissonMixture(n_components, random_state=0, n_init=2, **CLOSE).fit(counts)
     assert total_loglik(mixture, counts) == pytest.approx(loglik, abs=1e-6)
     if n_components == 2:
         order = np.argsort(mixture.rates_[:, 0])

@@ -15,7 +15,7 @@ from fastem.estimators._streaming import Stream
 from fastem.model import Model, Params, Partial
 from fastem.persistence import ModelFileError, pack, read_archive, unpack, write_archive
 from fastem.rows import plain
-from fastem.schedules.accelerate import AndersonState, Progress, SquaremState
+from fastem.schedules.accelerate import AndersonState, AutomaticState, Progress, SquaremState
 from fastem.schedules.drift import PageHinkley
 from fastem.schedules.grow import CorrectionState
 from fastem.schedules.incremental import IncrementalState
@@ -97,6 +97,7 @@ def record_classes(model: Model) -> list[type]:
         IncrementalState,
         OnlineState,
         AndersonState,
+        AutomaticState,
         CorrectionState,
         Progress,
         SquaremState,

@@ -17,7 +17,7 @@ from fastem.estimators._report import OnlineNote
 from fastem.executors.serial import sum_over
 from fastem.init.start import sample_size
 from fastem.model import Model, Params
-from fastem.schedules.accelerate import Accelerator, Anderson, Squarem, automatic
+from fastem.schedules.accelerate import Accelerator, Anderson, Automatic, Squarem
 from fastem.schedules.batch import fit_batch
 from fastem.schedules.grow import Correction, fit_samples
 from fastem.schedules.incremental import IncrementalState, fit_incremental
@@ -80,7 +80,7 @@ class Learning(Protocol):
 
 
 ACCELERATORS: dict[str, Callable[[Model], Accelerator]] = {
-    "auto": lambda model: automatic(model, model.n_parameters()),
+    "auto": lambda model: Automatic(model, model.n_parameters()),
     "squarem": Squarem,
     "anderson": Anderson,
 }

@@ -27,6 +27,8 @@ _GROWTH = 4.0
 _MEMORY = 10
 # Models of no more free parameters are few-dimensional.
 _FEW_PARAMETERS = 32
+# So many proposals in a row that are rejected tell that differences are no guide.
+_PATIENCE = 3
 
 
 class Accelerator(Protocol):
@@ -260,9 +262,59 @@ class Anderson:
         return state.progress.remaining(objective)
 
 
-def automatic(space: Space, n_parameters: int) -> Accelerator:
-    """What suits so many free parameters: the differences that Anderson's method mixes span few, but not many."""
-    return Anderson(space) if n_parameters <= _FEW_PARAMETERS else Squarem(space)
+@dataclass
+class AutomaticState:
+    """Where either method stands.
+
+    Attributes
+    ----------
+    mixing : AndersonState
+    squaring : SquaremState
+    n_rejected : int
+        Proposals in a row, of mixing, that were rejected.
+    """
+
+    mixing: AndersonState = field(default_factory=AndersonState)
+    squaring: SquaremState = field(default_factory=SquaremState)
+    n_rejected: int = 0
+
+
+@dataclass(frozen=True)
+class Automatic:
+    """Anderson's method where its differences span the space; SQUAREM for many parameters, or where that fails.
+
+    Parameters
+    ----------
+    space : Space
+    n_parameters : int
+        Free parameters.
+    """
+
+    space: Space
+    n_parameters: int
+
+    def begin(self) -> AutomaticState:
+        return AutomaticState()
+
+    def _chosen(self, state: AutomaticState) -> tuple[Accelerator, Any]:
+        if self.n_parameters <= _FEW_PARAMETERS and state.n_rejected < _PATIENCE:
+            return Anderson(self.space), state.mixing
+        return Squarem(self.space), state.squaring
+
+    def propose(self, state: AutomaticState, params: Any, image: Any, stats: ExpectedStats) -> Any | None:
+        if state.mixing.has_stepped and state.n_rejected < _PATIENCE:
+            state.n_rejected = 0
+        method, its_state = self._chosen(state)
+        return method.propose(its_state, params, image, stats)
+
+    def rejected(self, state: AutomaticState) -> None:
+        method, its_state = self._chosen(state)
+        method.rejected(its_state)
+        state.n_rejected += 1
+
+    def remaining(self, state: AutomaticState, objective: Sequence[float]) -> float | None:
+        method, its_state = self._chosen(state)
+        return method.remaining(its_state, objective)
 
 
 def _slowest_rate(moved: np.ndarray, changed: np.ndarray) -> float:
