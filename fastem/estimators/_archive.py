@@ -10,7 +10,7 @@ import numpy as np
 
 from fastem.estimators._beliefs import mixture_of
 from fastem.estimators._problem import EpochState
-from fastem.estimators._report import FitReport, RunNote
+from fastem.estimators._report import FitReport, MoveNote, RaceNote, RunNote
 from fastem.estimators._search import Search
 from fastem.estimators._streaming import Stream
 from fastem.model import Model, Params, Partial
@@ -87,6 +87,8 @@ def record_classes(model: Model) -> list[type]:
         EpochState,
         Partial,
         RunNote,
+        RaceNote,
+        MoveNote,
         FitResult,
         FitState,
         Trace,

@@ -19,7 +19,7 @@ from fastem.schedules.result import Reason
 # A fit that differs in one of these is another fit; the others only say how it is run.
 _BINDING = (
     "n_components", "covariance_type", "reg_covar", "covariance_floor", "learning_method", "batch_size", "acceleration",
-    "growth", "regularization", "weight_concentration_prior",
+    "growth", "regularization", "weight_concentration_prior", "search", "n_moves",
 )  # fmt: skip
 
 
