@@ -17,7 +17,7 @@ from benchmarks import common
 from benchmarks.common import PROFILE
 from fastem import GaussianMixture
 
-N_ROWS = 400 if PROFILE == "toy" else 4_000
+N_ROWS = {"toy": 400, "regular": 4_000, "large": 20_000}[PROFILE]
 N_DATA_SETS = 1 if PROFILE == "toy" else 5
 
 

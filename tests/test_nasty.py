@@ -55,7 +55,7 @@ WAYS = {
     "growing": {"growth": True},
     "online": {"learning_method": "online", "batch_size": 16},
     "incremental": {"learning_method": "incremental"},
-    "a race and moves": {"n_init": 3, "n_moves": 3},
+    "a race and moves": {"n_init": 2, "n_moves": 1},
     "priors": {"weight_concentration_prior": 2.0, "mean_precision_prior": 0.1, "degrees_of_freedom_prior": 25.0},
 }
 

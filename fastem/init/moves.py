@@ -82,16 +82,19 @@ class Look:
     rows, resp : list of ndarray
         For each component: which rows it takes part in, and their weighted responsibilities.
     weight : float
-        Of the rows.
+        Of all rows.
+    n_rows : int
     """
 
     losses: np.ndarray
     rows: list[np.ndarray]
     resp: list[np.ndarray]
     weight: float
+    n_rows: int
 
     def is_empty(self, component: int) -> bool:
-        return self.resp[component].sum() < 1.0
+        """Whether less than one row belongs to the component."""
+        return bool(self.resp[component].sum() < self.weight / self.n_rows)
 
 
 def moved(
@@ -158,7 +161,7 @@ def look_at(model: Model, params: Params, sample: Sample) -> Look:
             found[k].append((first + rows, resp[rows, k] * weight[rows]))
     all_rows = [np.concatenate([rows for rows, _ in pieces]) for pieces in found]
     all_resp = [np.concatenate([resp for _, resp in pieces]) for pieces in found]
-    return Look(losses, all_rows, all_resp, float(weights.sum()))
+    return Look(losses, all_rows, all_resp, float(weights.sum()), len(weights))
 
 
 def ranked(look: Look, splits: dict[int, Split]) -> list[Move]:
