@@ -122,7 +122,11 @@ class ExpectedStats(Additive, _ExpectedFields):
 
         Minus infinity when a row is impossible.
         """
-        return -np.inf if self.impossible > 0 else float((self.loglik + self.log_prior) / self.weight)
+        if self.impossible > 0:
+            return -np.inf
+        # A sample without any of the rows that have nearly all the weight may weigh next to nothing.
+        with np.errstate(over="ignore"):
+            return float((self.loglik + self.log_prior) / self.weight)
 
     @property
     def occupancy(self) -> np.ndarray:

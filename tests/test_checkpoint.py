@@ -70,8 +70,10 @@ def test_an_interrupted_fit_goes_on_to_the_same_bits(X, tmp_path, n_iter):
 @pytest.mark.parametrize("n_iter", [3, 14, 29])
 def test_an_interrupted_search_goes_on_with_the_start_it_was_at(X, tmp_path, n_iter):
     path = tmp_path / "fit.npz"
-    interrupted_after(n_iter, X, path, n_init=3)
-    assert_same_fit(fitted(X, resume=True, checkpoint=path, n_init=3), fitted(X, n_init=3))
+    interrupted_after(n_iter, X, path, n_init=3, search="restarts")
+    assert_same_fit(
+        fitted(X, resume=True, checkpoint=path, n_init=3, search="restarts"), fitted(X, n_init=3, search="restarts")
+    )
 
 
 @pytest.mark.parametrize("n_chunks", [1, 5, 11, 12, 13, 40, 77])
@@ -214,8 +216,8 @@ from fastem import GaussianMixture
 warnings.simplefilter("ignore")
 path, checkpoint = sys.argv[1:3]
 mixture = GaussianMixture(
-    4, random_state=0, max_iter=60, tol=0.0, init_params="random_from_data", n_init=2, checkpoint=checkpoint,
-    checkpoint_interval=0.0,
+    4, random_state=0, max_iter=60, tol=0.0, init_params="random_from_data", n_init=2, search="restarts",
+    checkpoint=checkpoint, checkpoint_interval=0.0,
 )
 mixture.fit(path, resume=True)
 mixture.save(sys.argv[3])

@@ -110,7 +110,13 @@ def test_too_few_bins_are_repaired_by_passes_over_all_rows():
 
 @pytest.mark.parametrize("covariance_type", ["tied", "diag", "spherical"])
 def test_every_covariance_type(covariance_type):
-    settings = {"n_components": 3, "covariance_type": covariance_type, "random_state": 0, "n_init": 2}
+    settings = {
+        "n_components": 3,
+        "covariance_type": covariance_type,
+        "random_state": 0,
+        "n_init": 2,
+        "search": "restarts",
+    }
     plain = GaussianMixture(**settings).fit(overlapping())
     quick = GaussianMixture(**settings, compress=512).fit(overlapping())
     assert quick.lower_bound_ == pytest.approx(plain.lower_bound_, abs=2e-5)
@@ -164,7 +170,7 @@ def test_interruption_of_the_stand_in_is_passed_on(monkeypatch):
 
 def test_a_compressed_fit_goes_on_from_its_checkpoint(tmp_path):
     """Bins are not fitted again once all rows are."""
-    settings = {"n_components": 3, "random_state": 0, "compress": 512, "n_init": 2}
+    settings = {"n_components": 3, "random_state": 0, "compress": 512, "n_init": 2, "search": "restarts"}
     whole = GaussianMixture(**settings).fit(overlapping())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -136,6 +136,13 @@ def test_the_page_on_families(tmp_path, monkeypatch):
     assert sorted(names["mixed"].means_[:, 2].round(-1)) == [90.0, 180.0]
 
 
+def test_the_page_on_local_optima():
+    page = (ROOT / "docs" / "local_optima.md").read_text()
+    names = {}
+    exec(compile(re.search(r"```python\n(.*?)```", page, re.DOTALL).group(1), "local_optima.md", "exec"), names)
+    assert names["freed"].lower_bound_ == pytest.approx(names["raced"].lower_bound_, abs=1e-3)
+
+
 def test_the_readme_has_two_commands_of_one_line():
     commands = [block.strip() for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)]
     assert len(commands) == 2

@@ -171,7 +171,8 @@ def test_more_starts_find_no_worse_an_optimum():
         GaussianMixture(12, init_params="random_from_data", random_state=seed, tol=1e-4).fit(X).lower_bound_
         for seed in range(3)
     ]
-    best = GaussianMixture(12, init_params="random_from_data", n_init=6, random_state=0, tol=1e-4).fit(X)
+    settings = {"init_params": "random_from_data", "n_init": 6, "search": "restarts", "random_state": 0, "tol": 1e-4}
+    best = GaussianMixture(12, **settings).fit(X)
     assert len(best.fit_report_.runs) == 6
     assert best.lower_bound_ == max(run.objective for run in best.fit_report_.runs)
     assert best.lower_bound_ == best.lower_bounds_[-1] == pytest.approx(best.score(X), abs=1e-12)
@@ -305,7 +306,7 @@ def test_a_singular_covariance_is_lifted_to_the_floor(n_features):
 
 def test_not_converging_warns_once_and_names_the_remedy():
     X = np.random.default_rng(0).normal(size=(500, 2))
-    mixture = GaussianMixture(5, max_iter=2, n_init=3, random_state=0)
+    mixture = GaussianMixture(5, max_iter=2, n_init=3, search="restarts", random_state=0)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         mixture.fit(X)
@@ -320,7 +321,7 @@ def test_not_converging_warns_once_and_names_the_remedy():
 
 def test_interrupting_a_fit_leaves_a_usable_model(monkeypatch):
     X = np.random.default_rng(0).normal(size=(500, 2))
-    mixture = GaussianMixture(5, random_state=0, n_init=4)
+    mixture = GaussianMixture(5, random_state=0, n_init=4, search="restarts")
     calls = []
 
     def interrupt(self, params):

@@ -60,6 +60,8 @@ CHANGES = {
     "acceleration": None,
     "max_iter": 2,
     "n_init": 4,
+    "search": "restarts",
+    "n_moves": 3,
     "init_params": "random",
     "weights_init": [0.9, 0.1],
     "means_init": [[4.0, 1.0], [0.0, 0.0]],
@@ -89,8 +91,10 @@ def test_every_parameter_changes_the_fit(name, X):
         base["tol"] = 1e-6
     if name == "init_params":
         base["max_iter"] = 3
-    if name == "n_init":
+    if name in ("n_init", "search", "n_moves"):
         base |= {"n_components": 6}
+    if name == "search":
+        base |= {"n_init": 4}
     if name in OF_ONLINE_EM:
         base |= {"learning_method": "online", "max_iter": 3}
     before = GaussianMixture(**base).fit(X)
@@ -122,7 +126,8 @@ def test_no_parameter_is_left_without_a_test():
 @pytest.mark.parametrize(
     ("name", "value"),
     [("n_components", 0), ("n_components", 1.5), ("covariance_type", "round"), ("tol", -1.0), ("reg_covar", -1.0),
-     ("covariance_floor", 2.0), ("max_iter", 0), ("n_init", 0), ("init_params", "nearest"), ("random_state", "a"),
+     ("covariance_floor", 2.0), ("max_iter", 0), ("n_init", 0),
+     ("search", "best"), ("n_moves", -1), ("init_params", "nearest"), ("random_state", "a"),
      ("warm_start", "yes"), ("compress", 0), ("n_threads", 0), ("learning_method", "fast"), ("batch_size", 0),
      ("learning_decay", 0.5), ("learning_decay", 1.1), ("learning_offset", 0.5), ("averaging_start", -1),
      ("forgetting_factor", 1.0), ("half_life", 0.0), ("on_drift", 1), ("chunk_rows", 0), ("memory_limit", 0),

@@ -112,7 +112,9 @@ def test_no_row_is_held_out_of_a_few():
 
 
 def test_the_best_of_several_online_starts_is_kept():
-    mixture = fitted(rows(), learning_method="online", n_init=3, tol=1e-3, init_params="random_from_data")
+    mixture = fitted(
+        rows(), learning_method="online", n_init=3, search="restarts", tol=1e-3, init_params="random_from_data"
+    )
     runs = mixture.fit_report_.runs
     assert len(runs) == 3
     assert mixture.lower_bound_ == max(run.objective for run in runs)
@@ -194,7 +196,14 @@ def interrupt():
 @pytest.mark.parametrize("n", [30, 300])
 def test_an_interrupted_fit_goes_on_to_the_same_bits(method, n, tmp_path, monkeypatch):
     X = rows(8000)
-    settings = {"learning_method": method, "tol": 0.0, "max_iter": 6, "batch_size": 100, "n_init": 2}
+    settings = {
+        "learning_method": method,
+        "tol": 0.0,
+        "max_iter": 6,
+        "batch_size": 100,
+        "n_init": 2,
+        "search": "restarts",
+    }
     whole = fitted(X, **settings)
     path = tmp_path / "fit.npz"
     with monkeypatch.context() as patch:
@@ -232,7 +241,7 @@ def test_an_online_fit_that_fails_keeps_what_it_learnt(monkeypatch):
 
 
 def test_a_checkpoint_does_not_end_a_search_with_warm_start(tmp_path):
-    settings = {"n_init": 3, "init_params": "random_from_data", "max_iter": 5}
+    settings = {"n_init": 3, "search": "restarts", "init_params": "random_from_data", "max_iter": 5}
     kept = fitted(rows(), warm_start=True, checkpoint=tmp_path / "fit.npz", checkpoint_interval=0.0, **settings)
     assert_same_model(kept, fitted(rows(), **settings))
     assert len(kept.fit_report_.runs) == 3

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastem.estimators._problem import EpochState
-from fastem.estimators._report import FitReport, RunNote
+from fastem.estimators._report import FitReport, MoveNote, RaceNote, RunNote
 from fastem.estimators._search import Search
 from fastem.estimators._streaming import Stream
 from fastem.model import Model, Params, Partial
@@ -88,6 +88,8 @@ def record_classes(model: Model) -> list[type]:
         EpochState,
         Partial,
         RunNote,
+        RaceNote,
+        MoveNote,
         FitResult,
         FitState,
         Trace,

@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from fastem.estimators._held import HeldModel, hold_family
 from fastem.estimators._learning import BatchLearning, IncrementalLearning, Learning
-from fastem.estimators._mixture import BaseMixture, Survey
+from fastem.estimators._mixture import BaseMixture, Start, Survey
 from fastem.estimators._problem import Problem
 from fastem.estimators._running import holding_libraries, running
 from fastem.estimators._validation import NO_WEIGHT, read_rows, require_finite, require_support, rows_per_chunk
@@ -74,6 +74,10 @@ class BaseHMM(BaseMixture):
 
     startprob_: np.ndarray
     transmat_: np.ndarray
+
+    # Every start is improved to its end, on all sequences: a sample of rows tells nothing of transitions.
+    search = "restarts"
+    n_moves = 0
 
     _binding: ClassVar[tuple[str, ...]] = (
         "n_components", "learning_method", "acceleration", "stationary_start", "params",
@@ -299,8 +303,8 @@ class BaseHMM(BaseMixture):
         )
 
     def _start(
-        self, model: Model, source: Any, centre: np.ndarray, random: np.random.Generator
-    ) -> tuple[Params, list[Rescue]]:
+        self, model: Model, source: Any, drawn_from: Source, centre: np.ndarray, random: np.random.Generator
+    ) -> Start:
         """A mixture of the rows, whatever their order; then what its labels say of transitions."""
         given = "".join(letter for letter in self._letters if letter not in self._started)
         mixture = Model(Mixture(self.n_components), model.family)
@@ -311,7 +315,7 @@ class BaseHMM(BaseMixture):
             # What follows each other in time need not lie apart.
             start, rescues = start_from(mixture, source, segments(source.lengths, self.n_components), centre)
         else:
-            sample = source.sample(sample_size(self.n_components, source.n_features), random)
+            sample = drawn_from.sample(sample_size(self.n_components, source.n_features), random)
             start, rescues = start_from_sample(self.init, mixture, sample, random)
             start = _improved(mixture, start, sample)
         if given:
@@ -319,7 +323,7 @@ class BaseHMM(BaseMixture):
         chain = start_of_chain(mixture, start, model.latent, source, _COUNTED_ROWS)
         startprob = self.startprob_ if "s" not in self._started else chain.startprob
         transmat = self.transmat_ if "t" not in self._started else chain.transmat
-        return Params(model.latent.params(startprob, transmat), start.family), rescues
+        return Start(Params(model.latent.params(startprob, transmat), start.family), rescues)
 
     def fit_predict(self, X: Any, lengths: Any = None, sample_weight: Any = None) -> np.ndarray:
         """Fit the model, and return the state of each row, as `predict` does.

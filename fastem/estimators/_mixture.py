@@ -32,7 +32,8 @@ from fastem.estimators._learning import (
     step_of,
 )
 from fastem.estimators._progress import following
-from fastem.estimators._report import report_on
+from fastem.estimators._racing import RaceTrack, race_sample
+from fastem.estimators._report import RaceNote, report_on
 from fastem.estimators._running import holding_libraries, running
 from fastem.estimators._search import Search
 from fastem.estimators._streaming import Stream, items_of, learn
@@ -70,11 +71,19 @@ class Survey(NamedTuple):
     weight: float
 
 
+class Start(NamedTuple):
+    """First parameters, what had to be rescued there, and how they were chosen."""
+
+    params: Params
+    rescues: list[Rescue]
+    chosen: RaceNote | None = None
+
+
 class Starts(NamedTuple):
     """How many starts there are, and what makes the next one."""
 
     n: int
-    make: Callable[[np.random.Generator], tuple[Params, list[Rescue]]]
+    make: Callable[[np.random.Generator], Start]
 
 
 class BaseMixture(FittedMixture):
@@ -93,6 +102,8 @@ class BaseMixture(FittedMixture):
         "tol": [Interval(Real, 0.0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
+        "search": [StrOptions({"race", "restarts"})],
+        "n_moves": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
         "init_params": [StrOptions(set(STARTS)), "array-like"],
         "weights_init": ["array-like", None],
         "random_state": ["random_state"],
@@ -117,7 +128,8 @@ class BaseMixture(FittedMixture):
 
     # A fit that differs in one of these is another fit; the others only say how it is run.
     _binding: ClassVar[tuple[str, ...]] = (
-        "n_components", "learning_method", "batch_size", "acceleration", "growth", "weight_concentration_prior",
+        "n_components", "learning_method", "batch_size", "acceleration", "growth", "weight_concentration_prior", "search",
+        "n_moves",
     )  # fmt: skip
 
     n_components: int
@@ -128,6 +140,8 @@ class BaseMixture(FittedMixture):
     tol: float
     max_iter: int
     n_init: int
+    search: str
+    n_moves: int | str
     init_params: Any
     weights_init: Any
     random_state: Any
@@ -166,6 +180,8 @@ class BaseMixture(FittedMixture):
         tol: float = 1e-5,
         max_iter: int = 1000,
         n_init: int = 1,
+        search: str = "race",
+        n_moves: int | str = "auto",
         init_params: Any = "k-means++",
         weights_init: Any = None,
         random_state: Any = None,
@@ -195,6 +211,8 @@ class BaseMixture(FittedMixture):
         self.tol = tol
         self.max_iter = max_iter
         self.n_init = n_init
+        self.search = search
+        self.n_moves = n_moves
         self.init_params = init_params
         self.weights_init = weights_init
         self.random_state = random_state
@@ -344,8 +362,8 @@ class BaseMixture(FittedMixture):
         while search.best is None or len(search.runs) < starts.n:
             if search.current is None:
                 generator = search.generator()
-                params, rescues = starts.make(generator)
-                search.begin(learning.begin(params), rescues, generator)
+                start = starts.make(generator)
+                search.begin(learning.begin(start.params), start.rescues, generator, start.chosen)
             result = self._run(survey.model, source, learning, search, checkpoint)
             unfinished, search = search, search.with_result(result)
             if result.reason in (Reason.INTERRUPTED, Reason.FAILED) or len(search.runs) == starts.n:
@@ -528,16 +546,39 @@ class BaseMixture(FittedMixture):
         """The parameters of the last fit, where this one goes on from them."""
         return self._params if self.warm_start and hasattr(self, "_params") else None
 
-    def _starts(self, model: Model, source: Source, centre: np.ndarray) -> Starts:
+    def _starts(self, model: Model, source: Source, centre: np.ndarray, may_race: bool = True) -> Starts:
         if self._last_start() is not None:
             # Taken now: a checkpoint publishes others.
             last = _feasible(model, self._last_params(model))
-            return Starts(1, lambda random: (last, []))
-        return Starts(self.n_init, lambda random: self._start(model, source, centre, random))
+            return Starts(1, lambda random: Start(last, []))
+        n_raced = self.n_init if may_race and self.search == "race" else 1
+        n_moves = self._most_moves(model, n_raced)
+
+        def make(random: np.random.Generator) -> Start:
+            if n_raced == 1 and n_moves == 0:
+                return self._start(model, source, source, centre, random)
+            sample = race_sample(source, model, random)
+            starts = [self._start(model, source, sample, centre, random) for _ in range(n_raced)]
+            params, chosen = RaceTrack(model, sample).run([start.params for start in starts], n_moves)
+            return Start(params, starts[chosen.winner].rescues, chosen)
+
+        return Starts(1 if n_raced > 1 else self.n_init, make)
+
+    def _most_moves(self, model: Model, n_raced: int) -> int:
+        """The most rounds of moves of a start."""
+        if self.n_moves == "auto":
+            return model.latent.n_components if n_raced > 1 and not _is_bound(model) else 0
+        if self.n_moves and _is_bound(model):
+            raise ValueError(
+                f"n_moves={self.n_moves} would move components whose parameters are fixed. "
+                "Use n_moves=0, or fix nothing."
+            )
+        return int(self.n_moves)
 
     def _start(
-        self, model: Model, source: Source, centre: np.ndarray, random: np.random.Generator
-    ) -> tuple[Params, list[Rescue]]:
+        self, model: Model, source: Source, drawn_from: Source, centre: np.ndarray, random: np.random.Generator
+    ) -> Start:
+        """One start, of all rows or of a sample of those that it is `drawn_from`."""
         rescues: list[Rescue] = []
 
         def from_init_params() -> Params:
@@ -547,7 +588,7 @@ class BaseMixture(FittedMixture):
                         f"init_params='quantile' is for one feature, but X has {source.n_features}. "
                         "Use 'k-means++', or pass labels."
                     )
-                sample = source.sample(sample_size(self.n_components, source.n_features), random)
+                sample = drawn_from.sample(sample_size(self.n_components, source.n_features), random)
                 params, found = start_from_sample(self.init_params, model, sample, random)
             else:
                 responsibilities = self._given_responsibilities(source.n_rows or 0)
@@ -555,7 +596,7 @@ class BaseMixture(FittedMixture):
             rescues.extend(found)
             return params
 
-        return _feasible(model, self._given_start(model, from_init_params)), rescues
+        return Start(_feasible(model, self._given_start(model, from_init_params)), rescues)
 
     def _last_params(self, model: Model) -> Params:
         kind, last = _kind(model), _kind(self._model)
@@ -668,8 +709,12 @@ class BaseMixture(FittedMixture):
 
 def _feasible(model: Model, params: Params) -> Params:
     """The parameters, with those that are fixed at their values."""
-    is_free = model.latent.fixed_weights is None and not any("fixed" in name for name in model.family.constraints())
-    return params if is_free else model.at_coordinates(model.coordinates(params))
+    return model.at_coordinates(model.coordinates(params)) if _is_bound(model) else params
+
+
+def _is_bound(model: Model) -> bool:
+    """Whether some parameters are fixed."""
+    return model.latent.fixed_weights is not None or any("fixed" in name for name in model.family.constraints())
 
 
 def _kind(model: Model) -> str:

@@ -54,6 +54,65 @@ class RunNote:
 
 
 @dataclass(frozen=True)
+class MoveNote:
+    """A component that was taken away where it was hardly missed, and put where it was needed.
+
+    Attributes
+    ----------
+    component : int
+    to : int
+        The component that it took one half of.
+    gain : float
+        Of the move, in nats per unit of weight of the sample; of moves that were made at once, the mean.
+    was_empty : bool
+        Whether less than one row of the sample belonged to it.
+    """
+
+    component: int
+    to: int
+    gain: float
+    was_empty: bool
+
+    def __str__(self) -> str:
+        state = ", which was empty," if self.was_empty else ""
+        return f"component {self.component}{state} took one half of component {self.to}: {self.gain:+.2g} nats per row"
+
+
+@dataclass(frozen=True)
+class RaceNote:
+    """How the start of a run was chosen, on a sample.
+
+    Attributes
+    ----------
+    n_rows : int
+        Of the sample.
+    heats : tuple of tuple of float
+        Objectives, in nats per unit of weight, of the starts that ran in each heat; the better half went on.
+    winner : int
+        Index of the start that won.
+    moves : tuple of MoveNote
+    """
+
+    n_rows: int
+    heats: tuple[tuple[float, ...], ...]
+    winner: int
+    moves: tuple[MoveNote, ...]
+
+    def __str__(self) -> str:
+        lines = []
+        if self.heats:
+            heats = " -> ".join(f"{len(heat)} from {min(heat):.6g} to {max(heat):.6g}" for heat in self.heats)
+            lines.append(f"raced on {_count(self.n_rows, 'row')}: {heats}; start {self.winner} won")
+        lines.extend(f"moved: {move}" for move in self.moves)
+        return "\n".join(lines)
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> RaceNote:
+        heats = tuple(tuple(heat) for heat in fields["heats"])
+        return cls(**{**fields, "heats": heats, "moves": tuple(MoveNote(**move) for move in fields["moves"])})
+
+
+@dataclass(frozen=True)
 class OnlineNote:
     """How online EM went.
 
@@ -125,6 +184,8 @@ class FitReport:
         Rows of the largest of these samples; zero when there were none.
     n_dropped : int
         Iterations whose parameters were not kept, because an accelerated step went too far.
+    races : tuple of RaceNote
+        How starts were chosen on a sample, in order; empty where they were not.
     """
 
     stop_reason: str
@@ -143,6 +204,7 @@ class FitReport:
     n_iter_ahead: int = 0
     n_rows_sampled: int = 0
     n_dropped: int = 0
+    races: tuple[RaceNote, ...] = ()
 
     def __str__(self) -> str:
         lines = [self._outcome(), *self._objective()]
@@ -158,6 +220,7 @@ class FitReport:
             lines.append(f"rows of total weight {self.impossible_weight:g} are impossible under every component")
         if len(self.runs) > 1:
             lines.append("starts: " + ", ".join(f"{run.objective:.8g} ({run.stop_reason})" for run in self.runs))
+        lines.extend(str(note) for note in self.races if str(note))
         if self.online is not None:
             updates = _count(self.online.n_updates, "update")
             lines.append(f"online: {updates}, by rows of total weight {self.online.weight:.10g}")
@@ -203,7 +266,8 @@ class FitReport:
         if online is not None:
             lists = {name: tuple(value) for name, value in online.items() if isinstance(value, list)}
             online = OnlineNote(**{**online, **lists})
-        return cls(**{**fields, "rescues": rescues, "runs": runs, "online": online})
+        races = tuple(RaceNote.from_dict(note) for note in fields.get("races", ()))
+        return cls(**{**fields, "rescues": rescues, "runs": runs, "online": online, "races": races})
 
 
 def report_on(search: Any, constraints: Mapping[str, Any], online: OnlineNote | None = None) -> FitReport:
@@ -230,6 +294,7 @@ def report_on(search: Any, constraints: Mapping[str, Any], online: OnlineNote | 
         n_iter_ahead=best.state.n_iter_ahead,
         n_rows_sampled=best.state.n_rows_ahead,
         n_dropped=best.trace.n_dropped - (best.trace.fall > 0.0),
+        races=tuple(search.races),
     )
 
 

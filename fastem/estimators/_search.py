@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from fastem.estimators._report import RunNote
+from fastem.estimators._report import RaceNote, RunNote
 from fastem.schedules.result import FitResult
 from fastem.stats import Rescue
 
@@ -36,6 +36,8 @@ class Search:
         The start under way.
     rescues : list of Rescue
         What had to be rescued at the start under way.
+    races : list of RaceNote
+        How starts were chosen on a sample.
     """
 
     n_rows: int
@@ -47,10 +49,15 @@ class Search:
     best_rescues: list[Rescue] = field(default_factory=list)
     current: Any = None
     rescues: list[Rescue] = field(default_factory=list)
+    races: list[RaceNote] = field(default_factory=list)
 
-    def begin(self, state: Any, rescues: list[Rescue], generator: np.random.Generator) -> None:
-        """Take up a new start."""
+    def begin(
+        self, state: Any, rescues: list[Rescue], generator: np.random.Generator, chosen: RaceNote | None = None
+    ) -> None:
+        """Take up a new start, chosen by a race where there was one."""
         self.current, self.rescues = state, rescues
+        if chosen is not None:
+            self.races.append(chosen)
         self.random = generator.bit_generator.state
 
     def generator(self) -> np.random.Generator:

@@ -121,7 +121,7 @@ def _n_missing(rows: ArraySource, needed: int) -> int:
 def _start(estimator: Any, stream: Stream, rows: ArraySource) -> None:
     """Start from the rows that were held back, and learn from them."""
     survey = estimator._survey(rows)
-    params, _ = estimator._start(survey.model, rows, survey.centre, estimator._generator())
+    params = estimator._start(survey.model, rows, rows, survey.centre, estimator._generator()).params
     estimator._model = survey.model
     stream.state, stream.held, stream.held_weight, stream.n_rows = OnlineState(params), [], [], 0
     for batch in rows.chunks(_batch_rows(estimator)):

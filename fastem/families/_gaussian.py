@@ -487,7 +487,8 @@ class Gaussian(GaussianMoves):
         Chen and Tan subtract a (tr(S V^-1) + log|V|) from the log-likelihood for each covariance V, S being that of the
         data: 2 a rows of covariance S. With a = 1 / n the estimates are consistent, and hardly moved.
         """
-        return replace(self, penalty=2.0 / rows_per_weight**2)
+        # Divided twice: the square of a weight below 1e-154 is not a number.
+        return replace(self, penalty=2.0 / rows_per_weight / rows_per_weight)
 
 
 def _rescues(empty: np.ndarray, lifted: np.ndarray) -> list[Rescue]:

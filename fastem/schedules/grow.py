@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from fastem.schedules.accelerate import Space, Squarem, SquaremState
 from fastem.schedules.batch import fit_batch
-from fastem.schedules.result import FitResult, Problem, Reason
+from fastem.schedules.result import FitResult, Problem, Reason, completed
 from fastem.stats import ExpectedStats, Rescue
 
 # What is left to gain on a sample of n rows need not be less than this part of p / 2n, by which the best parameters of
@@ -55,7 +55,7 @@ def fit_samples(
     params, n_iter = start, 0
     for problem, n_rows in problems:
         least = max(tol, _RESOLUTION * n_parameters / (2.0 * n_rows))
-        result = _fitted(fit_batch(problem, params, tol=least, max_iter=_MOST_ITERATIONS, accelerator=Squarem(space)))
+        result = completed(fit_batch(problem, params, tol=least, max_iter=_MOST_ITERATIONS, accelerator=Squarem(space)))
         params, n_iter = result.params, n_iter + result.n_iter
     return params, n_iter
 
@@ -174,7 +174,7 @@ class Correction:
         difference = difference._replace(loglik=0.0, weight=0.0, impossible=0.0, log_prior=0.0)
         problem = _Corrected(self.model, self.sample, float(stats.weight), difference)
         tol = _CLOSER * self.tol
-        return _fitted(fit_batch(problem, params, tol=tol, max_iter=max_iter, accelerator=self._after()))
+        return completed(fit_batch(problem, params, tol=tol, max_iter=max_iter, accelerator=self._after()))
 
     def _after(self) -> Squarem:
         return Squarem(self.model)
@@ -190,15 +190,6 @@ class Correction:
         if state.most_iterations >= _LEAST:
             return state.expected
         return self._after().remaining(state.after, objective)
-
-
-def _fitted(result: FitResult) -> FitResult:
-    """A fit of a sample; what would end it ends the fit of all rows."""
-    if result.reason is Reason.INTERRUPTED:
-        raise KeyboardInterrupt
-    if result.error is not None:
-        raise result.error
-    return result
 
 
 def _per_row(stats: ExpectedStats) -> ExpectedStats:

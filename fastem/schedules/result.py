@@ -129,6 +129,11 @@ class FitState:
             self.candidate = self.params
 
     @property
+    def objective(self) -> float:
+        """Of the parameters; NaN before the first E-step."""
+        return self.trace.objective[-1] if self.trace.objective else float("nan")
+
+    @property
     def n_iter(self) -> int:
         """Iterations that were run, each with an E-step over all data; the first E-step is not counted."""
         return max(0, len(self.trace.objective) + self.trace.n_dropped - 1)
@@ -165,6 +170,15 @@ class FitResult:
     @property
     def objective(self) -> float:
         return self.trace.objective[-1]
+
+
+def completed(result: FitResult) -> FitResult:
+    """The fit of a sample; what would end it ends the fit of all rows."""
+    if result.reason is Reason.INTERRUPTED:
+        raise KeyboardInterrupt
+    if result.error is not None:
+        raise result.error
+    return result
 
 
 Watch = Callable[[FitState], None]
