@@ -128,8 +128,8 @@ class BaseMixture(FittedMixture):
 
     # A fit that differs in one of these is another fit; the others only say how it is run.
     _binding: ClassVar[tuple[str, ...]] = (
-        "n_components", "learning_method", "batch_size", "acceleration", "growth", "weight_concentration_prior", "search",
-        "n_moves",
+        "n_components", "learning_method", "batch_size", "acceleration", "growth", "weight_concentration_prior",
+        "search", "n_moves",
     )  # fmt: skip
 
     n_components: int

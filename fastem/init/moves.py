@@ -239,6 +239,8 @@ def apply(model: Model, params: Params, sample: Sample, moves: list[Move], split
 class _Rows(RowSource):
     """Some rows and their weights, as a source and as its only chunk."""
 
+    lengths = None
+
     def __init__(self, X: np.ndarray, weight: np.ndarray | None, first_row: int = 0):
         self.X, self.weight, self.first_row = X, weight, first_row
 
@@ -248,7 +250,7 @@ class _Rows(RowSource):
 
 def _of_components(model: Model, n_components: int) -> Model:
     """A model of the same kind."""
-    return Model(replace(model.latent, n_components=n_components), replace(model.family, n_components=n_components))
+    return Model(replace(model.latent, n_components=n_components), model.family.with_components(n_components))
 
 
 def _sides(centred: np.ndarray, weight: np.ndarray) -> np.ndarray:
