@@ -14,7 +14,7 @@ from fastem.estimators._problem import Problem
 from fastem.schedules.accelerate import Anderson, Automatic, Squarem
 from fastem.schedules.batch import fit_batch
 from fastem.schedules.result import Reason
-from fastem.sources import ArraySource
+from fastem.sources import ArraySource, Chunk
 from fastem.stats import ExpectedStats
 from tests.cases import CASES, assert_close, assert_same_bits
 
@@ -86,24 +86,36 @@ def test_hasselblad_in_few_passes(kind, most, gap):
     np.testing.assert_allclose(result.params.rates, [1.2560951012, 2.6634043566], atol=1e-4)
 
 
+class Whole:
+    """A model of rows that are one chunk: independent ones, or one sequence."""
+
+    def __init__(self, model, rows):
+        self.model, self.chunk = model, Chunk(rows, None, 0)
+        self.m_step = model.m_step
+
+    def e_step(self, params):
+        return self.model.with_prior(self.model.e_step(params, self.chunk), params)
+
+
 def overlapping(case, model, n_rows, seed):
-    params = case.params(model, seed)
-    rows = case.rows(model, n_rows, seed)
-    start, _ = model.m_step(model.e_step(case.params(model, seed + 50), ArraySource(rows, None)))
-    return Problem(model, ArraySource(rows, None)), start, params
+    problem = Whole(model, case.rows(model, n_rows, seed))
+    start, _ = model.m_step(problem.e_step(case.params(model, seed + 50)))
+    return problem, start
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_never_behind_plain_em_after_as_many_passes(case, seed):
+    """A step that is undone has cost two passes at most; of mixtures, steps before have gained more than that."""
+    lag = 2 if case.name.startswith("chain") else 0
     model = case.model(3, 2)
-    problem, start, _ = overlapping(case, model, 1000, seed)
+    problem, start = overlapping(case, model, 1000, seed)
     plain, slow = counted(problem)
     fit_batch(plain, start, tol=0.0, max_iter=120)
     quick, fast = counted(problem)
     fit_batch(quick, start, tol=0.0, max_iter=120, accelerator=Squarem(model))
     n = min(len(slow), len(fast))
     best = np.maximum.accumulate(fast[:n])
-    assert np.min(best - np.array(slow[:n])) > -1e-9
+    assert np.min(best[lag:] - np.array(slow[: n - lag])) > -1e-9
     assert max(fast) >= max(slow) - 1e-10
 
 
@@ -151,7 +163,7 @@ def test_the_default_needs_fewer_iterations_than_plain_em():
 @pytest.mark.parametrize("kind", [Squarem, Anderson])
 def test_a_state_goes_on_to_the_same_bits(kind):
     model = CASES[0].model(3, 2)
-    problem, start, _ = overlapping(CASES[0], model, 1000, 0)
+    problem, start = overlapping(CASES[0], model, 1000, 0)
     kept = []
     options = {"tol": 0.0, "max_iter": 40, "accelerator": kind(model)}
     whole = fit_batch(problem, start, watch=lambda state: kept.append(pickle.dumps(state)), **options)
@@ -174,10 +186,10 @@ def test_every_point_is_valid(case):
     model = case.model(3, 2)
     random = np.random.default_rng(0)
     point = model.coordinates(case.params(model))
-    rows = ArraySource(case.rows(model, 200), None)
+    rows = case.rows(model, 200)
     for scale in (1.0, 30.0, 1000.0):
         params = model.at_coordinates(point + scale * random.normal(size=point.size))
-        stats = model.e_step(params, next(rows.chunks()))
+        stats = model.e_step(params, Chunk(rows, None, 0))
         again, _ = model.m_step(stats)
         assert all(np.all(np.isfinite(field)) for record in again for field in record)
 
