@@ -6,10 +6,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fastem.estimators import GaussianMixture, load, warmup
+    from fastem.estimators import GaussianMixture, Selection, load, select, warmup
     from fastem.sources import open_source
 
-__all__ = ["GaussianMixture", "load", "open_source", "warmup"]
+__all__ = ["GaussianMixture", "Selection", "load", "open_source", "select", "warmup"]
 
 
 def __getattr__(name: str) -> Any:

@@ -16,7 +16,7 @@ from rich.table import Table as Grid
 if TYPE_CHECKING:
     import numpy as np
 
-    from fastem import GaussianMixture
+    from fastem import GaussianMixture, Selection
     from fastem.sources import Source
 
 _REASONS = {
@@ -116,6 +116,17 @@ def print_model(mixture: GaussianMixture, labels: Sequence[str], facts: dict[str
     if len(labels) > _WIDE_FEATURES or width > console.width:
         table = _long_parameters(mixture, labels)
     _print_parts(console, table, facts_table(_story(mixture) | facts))
+
+
+def print_selection(selection: Selection, facts: dict[str, str]) -> None:
+    """The candidates of a selection, and which of them was chosen."""
+    console = make_console()
+    console.print(f"chosen by {selection.criterion}: {title(selection.best_estimator_)}", style="bold")
+    grid = _grid("", *(name.replace("_", " ") for name in selection.columns()))
+    for index, row in enumerate(selection.table):
+        cells = (f"{value:.8g}" if isinstance(value, float) else str(value) for value in row.values())
+        grid.add_row("*" if index == selection.best_index_ else "", *cells)
+    _print_parts(console, grid, facts_table(facts))
 
 
 def _print_parts(console: Console, *parts: Grid) -> None:

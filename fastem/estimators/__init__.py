@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from fastem.estimators import _archive
+from fastem.estimators._select import Selection, select
 from fastem.estimators._warmup import warmup
 from fastem.estimators.gaussian_mixture import GaussianMixture
 
-__all__ = ["GaussianMixture", "load", "warmup"]
+__all__ = ["GaussianMixture", "Selection", "load", "select", "warmup"]
 
 _CLASSES: dict[str, type] = {"GaussianMixture": GaussianMixture}
 

@@ -6,7 +6,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple, Self
@@ -64,6 +64,49 @@ class Survey(NamedTuple):
     centre: np.ndarray
     n_rows: int
     weight: float
+
+
+class Look(NamedTuple):
+    """What a pass over rows finds: statistics of one component about the first row (D,), and how many rows there are.
+
+    `n_positive` counts those of positive weight.
+    """
+
+    centre: np.ndarray
+    stats: Any
+    n_rows: int
+    n_positive: int
+    weight: float
+
+
+def look_over(source: Source, singles: Sequence[Model], order: RowOrder | None = None) -> list[Look]:
+    """Statistics of all rows under several models of one component, in one pass.
+
+    Raises
+    ------
+    ValueError
+        When there are no rows, or the first has an unusable value.
+    """
+    first = next(source.chunks(max_rows=1), None)
+    if first is None:
+        raise ValueError("There are no rows to read.")
+    require_finite(first, source.labels)
+    centre = first.X[0].astype(np.float64)
+    gatherings = [
+        single.gathering(Params(single.latent.params(np.ones(1)), single.family.first_look(centre)))
+        for single in singles
+    ]
+    n_rows = n_positive = 0
+    for chunk in source.chunks():
+        for gathering in gatherings:
+            gathering.add_given(chunk, np.broadcast_to(np.float64(1.0), (len(chunk), 1)))
+        if order is not None:
+            order.add(chunk)
+        n_rows += len(chunk)
+        n_positive += len(chunk) if chunk.weight is None else int(np.count_nonzero(chunk.weight))
+        del chunk
+    totals = [gathering.total() for gathering in gatherings]
+    return [Look(centre, total.family, n_rows, n_positive, float(total.weight)) for total in totals]
 
 
 class Starts(NamedTuple):
@@ -383,40 +426,31 @@ class BaseMixture(FittedMixture):
 
     def _survey(self, source: Source, order: RowOrder | None = None) -> Survey:
         """One pass that checks every value, and learns the scale of the data from one component, and their order."""
-        first = next(source.chunks(max_rows=1), None)
-        if first is None:
-            raise ValueError("There are no rows to read.")
-        require_finite(first, source.labels)
-        family = self._make_family(source.n_features, self.n_components)
-        single = Model(Mixture(1), self._make_family(source.n_features, 1))
-        centre = first.X[0].astype(np.float64)
-        gathering = single.gathering(Params(single.latent.params(np.ones(1)), single.family.first_look(centre)))
-        n_rows = n_positive = 0
-        for chunk in source.chunks():
-            gathering.add_given(chunk, np.broadcast_to(np.float64(1.0), (len(chunk), 1)))
-            if order is not None:
-                order.add(chunk)
-            n_rows += len(chunk)
-            n_positive += len(chunk) if chunk.weight is None else int(np.count_nonzero(chunk.weight))
-            del chunk
-        if n_positive == 0:
+        return self._surveyed(look_over(source, [self._single(source.n_features)], order)[0], source)
+
+    def _single(self, n_features: int) -> Model:
+        """One component of this family, that all rows belong to."""
+        return Model(Mixture(1), self._make_family(n_features, 1))
+
+    def _surveyed(self, look: Look, source: Source) -> Survey:
+        """The model for rows that were looked over."""
+        if look.n_positive == 0:
             raise ValueError(NO_WEIGHT)
-        if n_positive < self.n_components:
+        if look.n_positive < self.n_components:
             raise ValueError(
-                f"n_components={self.n_components} is larger than n_samples={n_positive}, the number of rows"
-                f"{' of positive weight' if n_positive < n_rows else ''}. Ask for fewer components."
+                f"n_components={self.n_components} is larger than n_samples={look.n_positive}, the number of rows"
+                f"{' of positive weight' if look.n_positive < look.n_rows else ''}. Ask for fewer components."
             )
-        total = gathering.total()
-        stats = total.family
+        stats = look.stats
         if not all(np.all(np.isfinite(field)) for field in stats):
             for chunk in source.chunks():
                 require_finite(chunk, source.labels)
             raise ValueError(
                 "X holds values so large that their squares overflow. Divide X by a constant; values up to 1e150 work."
             )
-        mean = centre + stats.sx[0] / stats.n[0]
-        model = Model(self._make_latent(), self._scaled_family(family, stats, n_positive))
-        return Survey(model, mean, n_rows, float(total.weight))
+        family = self._make_family(source.n_features, self.n_components)
+        model = Model(self._make_latent(), self._scaled_family(family, stats, look.n_positive))
+        return Survey(model, look.centre + stats.sx[0] / stats.n[0], look.n_rows, look.weight)
 
     def _make_latent(self) -> Mixture:
         weights = None if self.weights_init is None else read_weights(self.weights_init, self.n_components)

@@ -55,7 +55,8 @@ def fit_samples(
     params, n_iter = start, 0
     for problem, n_rows in problems:
         least = max(tol, _RESOLUTION * n_parameters / (2.0 * n_rows))
-        result = _fitted(fit_batch(problem, params, tol=least, max_iter=_MOST_ITERATIONS, accelerator=Squarem(space)))
+        # What would end the fit of a sample ends the fit of all rows.
+        result = fit_batch(problem, params, tol=least, max_iter=_MOST_ITERATIONS, accelerator=Squarem(space)).unbroken()
         params, n_iter = result.params, n_iter + result.n_iter
     return params, n_iter
 
@@ -174,7 +175,7 @@ class Correction:
         difference = difference._replace(loglik=0.0, weight=0.0, impossible=0.0, log_prior=0.0)
         problem = _Corrected(self.model, self.sample, float(stats.weight), difference)
         tol = _CLOSER * self.tol
-        return _fitted(fit_batch(problem, params, tol=tol, max_iter=max_iter, accelerator=self._after()))
+        return fit_batch(problem, params, tol=tol, max_iter=max_iter, accelerator=self._after()).unbroken()
 
     def _after(self) -> Squarem:
         return Squarem(self.model)
@@ -190,15 +191,6 @@ class Correction:
         if state.most_iterations >= _LEAST:
             return state.expected
         return self._after().remaining(state.after, objective)
-
-
-def _fitted(result: FitResult) -> FitResult:
-    """A fit of a sample; what would end it ends the fit of all rows."""
-    if result.reason is Reason.INTERRUPTED:
-        raise KeyboardInterrupt
-    if result.error is not None:
-        raise result.error
-    return result
 
 
 def _per_row(stats: ExpectedStats) -> ExpectedStats:
