@@ -26,6 +26,8 @@ _REASONS = {
     "interrupted": "not converged: interrupted",
     "failed": "not converged: the data could not be read to the end",
 }
+# What is shown of candidates that are compared by each criterion: no more than a terminal is wide.
+_CRITERIA = {"bic": ("aic", "bic"), "aic": ("bic", "aic"), "icl": ("bic", "icl"), "heldout": ("heldout", "heldout_se")}
 # A table of parameters with more columns than this is read by rows.
 _WIDE_FEATURES = 6
 _MOST_FEATURES = 20
@@ -122,10 +124,13 @@ def print_selection(selection: Selection, facts: dict[str, str]) -> None:
     """The candidates of a selection, and which of them was chosen."""
     console = make_console()
     console.print(f"chosen by {selection.criterion}: {title(selection.best_estimator_)}", style="bold")
-    grid = _grid("", *(name.replace("_", " ") for name in selection.columns()))
+    shown = ["loglik", *_CRITERIA[selection.criterion]]
+    grid = _grid("", "covariance", "components", "parameters", *(name.replace("_", " ") for name in shown), "")
     for index, row in enumerate(selection.table):
-        cells = (f"{value:.8g}" if isinstance(value, float) else str(value) for value in row.values())
-        grid.add_row("*" if index == selection.best_index_ else "", *cells)
+        facts_of_row = (row["covariance_type"], str(row["n_components"]), str(row["n_parameters"]))
+        numbers = (f"{row[name]:.7g}" for name in shown)
+        state = "" if row["converged"] else "not converged"
+        grid.add_row("*" if index == selection.best_index_ else "", *facts_of_row, *numbers, state)
     _print_parts(console, grid, facts_table(facts))
 
 

@@ -38,7 +38,7 @@ from fastem._terminal import (
 if TYPE_CHECKING:
     import numpy as np
 
-    from fastem import GaussianMixture
+    from fastem import GaussianMixture, Selection
     from fastem.sources import Source
 
 NOT_CONVERGED = 3
@@ -410,10 +410,7 @@ def select_command(
     if output is not None:
         best.save(output)
     if plot is not None:
-        from fastem._extras import require
-
-        figure = require("matplotlib.figure", "plot", "--plot").Figure(figsize=(7, 4.5), layout="constrained")
-        selection.plot(ax=figure.subplots()).figure.savefig(plot, dpi=150)
+        _draw_selection(plot, selection)
     written = {"model": output, "plot": plot}
     if as_json:
         chosen = {"criterion": selection.criterion, "best": selection.best_params_, "candidates": selection.table}
@@ -683,4 +680,12 @@ def _draw(path: Path, mixture: GaussianMixture, source: Source) -> None:
     rows = source.sample(_DRAWN_ROWS, np.random.default_rng(0))
     plot_density(mixture, rows.X, ax=density, sample_weight=rows.weight)
     plot_objective(mixture, ax=objective)
+    figure.savefig(path, dpi=150)
+
+
+def _draw_selection(path: Path, selection: Selection) -> None:
+    from fastem._extras import require
+
+    figure = require("matplotlib.figure", "plot", "--plot").Figure(figsize=(7, 4.5), layout="constrained")
+    selection.plot(ax=figure.subplots())
     figure.savefig(path, dpi=150)

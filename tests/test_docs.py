@@ -17,7 +17,13 @@ README = (ROOT / "README.md").read_text()
 
 
 @pytest.mark.parametrize(
-    "module", ["fastem.estimators.gaussian_mixture", "fastem.estimators._uncertain", "fastem.plotting"]
+    "module",
+    [
+        "fastem.estimators.gaussian_mixture",
+        "fastem.estimators._select",
+        "fastem.estimators._uncertain",
+        "fastem.plotting",
+    ],
 )
 def test_examples_of_docstrings(module, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -63,6 +69,21 @@ def test_the_page_on_uncertainty():
     spread = names["replicates"].standard_errors()
     assert spread.means == pytest.approx(names["errors"].means, rel=0.25)
     assert len(names["errors"].names) == 6
+
+
+def test_the_page_on_selection(tmp_path, monkeypatch):
+    page = (ROOT / "docs" / "select.md").read_text()
+    names = {}
+    exec(compile(re.search(r"```python\n(.*?)```", page, re.DOTALL).group(1), "select.md", "exec"), names)
+    assert names["selection"].best_params_["n_components"] == 3
+    assert names["by_prediction"].best_params_["n_components"] == 3
+    (command,) = re.findall(r"```sh\n(.*?)\n```", page, re.DOTALL)
+    program, *arguments = shlex.split(command)
+    assert program == "fastem"
+    monkeypatch.chdir(tmp_path)
+    arguments = [str(ROOT / argument) if "/" in argument else argument for argument in arguments]
+    subprocess.run([sys.executable, "-m", "fastem", *arguments], check=True, capture_output=True)
+    assert (tmp_path / "model.npz").exists()
 
 
 def test_the_readme_has_two_commands_of_one_line():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from fastem.estimators._problem import Problem, SampleProblem, SharedProblem, fi
 from fastem.estimators.gaussian_mixture import FAMILIES, GaussianMixture
 from fastem.init.given import start_from
 from fastem.init.split import copied_start, split_starts
-from fastem.init.start import Sample, sample_size
+from fastem.init.start import sample_size
 from fastem.model import Model, Params
 from fastem.schedules.accelerate import Accelerator, Squarem
 from fastem.schedules.batch import fit_batch
@@ -25,10 +25,11 @@ from fastem.schedules.result import FitResult, FitState
 from fastem.schedules.stopping import rounding_slack
 from fastem.schedules.together import Course, fit_together
 from fastem.sources import ArraySource, Source
+from fastem.sources.source import Sample
 
-# A larger mixture is begun by splitting each of so many components of a smaller one, the heaviest; each start has so
-# many iterations, and so many of the best go on.
-_MOST_SPLIT, _SHORT, _N_BEST = 6, 8, 2
+# A larger mixture is begun by splitting each of so many components of a smaller one, the heaviest, and so many times
+# anew for each of `n_init`; a start has so many iterations, and so many of the best go on.
+_MOST_SPLIT, _N_ANEW, _SHORT, _N_BEST = 6, 3, 8, 4
 # On the sample that starts are found on: at least so many rows; the fit of all rows goes on from there.
 _LEAST_SAMPLE = 5000
 _START_TOL, _START_ITERATIONS = 1e-4, 300
@@ -152,7 +153,7 @@ class Candidates:
     def _random(self, *path: int) -> np.random.Generator:
         return np.random.default_rng([self._seed, *path])
 
-    # Starts, on a sample. Models are cautious there: the likelihood of a component of few rows knows no bound.
+    # Starts, on a sample.
 
     def _climb(self, kind: str) -> dict[Key, Params]:
         """A start for each size, from the one before it."""
@@ -183,21 +184,30 @@ class Candidates:
         starts = list(split_starts(model, smaller, params, self._sample, groups))
         estimator, random = self.estimator(key), self._random(2, list(FAMILIES).index(key.covariance_type), *key[1:])
         centre = self.survey(key).centre
-        for _ in range(self._template.n_init):
+        for _ in range(_N_ANEW * self._template.n_init):
             starts.append(estimator._start(model, self._sample, centre, random)[0])
-        problem = Problem(model, self._sample)
-        short = (fit_batch(problem, start, tol=_START_TOL, max_iter=_SHORT).unbroken() for start in starts)
-        best = sorted(short, key=lambda result: -result.objective)[:_N_BEST]
-        return self._best_of(problem, [result.params for result in best])
+        cautious = Problem(model, self._sample)
+        short = [fit_batch(cautious, start, tol=_START_TOL, max_iter=_SHORT).unbroken() for start in starts]
+        short.sort(key=lambda result: -result.objective)
+        return self._best_of(Problem(self.model(key), self._sample), [result.params for result in short[:_N_BEST]])
 
-    def _best_of(self, problem: Problem, starts: Iterable[Params]) -> Params:
-        ends = [
-            fit_batch(
-                problem, start, tol=_START_TOL, max_iter=_START_ITERATIONS, accelerator=Squarem(problem.model)
+    def _best_of(self, problem: Problem, starts: Sequence[Params]) -> Params:
+        """Where the best of cautious starts leads without caution; the first start when none has a proper end.
+
+        The likelihood of a component of few rows knows no bound: what it gains is no reason to choose it.
+        """
+        model, weight = problem.model, self._sample.weight
+        rows = len(self._sample.X) if weight is None else float(weight.sum())
+        best, least = starts[0], -np.inf
+        for start in starts:
+            end = fit_batch(
+                problem, start, tol=_START_TOL, max_iter=_START_ITERATIONS, accelerator=Squarem(model)
             ).unbroken()
-            for start in starts
-        ]
-        return max(ends, key=lambda result: result.objective).params
+            occupancy = rows * model.latent.occupancy(end.params.latent)
+            is_proper = occupancy.min() > model.family.n_features + 1 and not end.trace.rescues
+            if is_proper and end.objective > least:
+                best, least = end.params, end.objective
+        return best
 
     # No candidate describes the rows worse than a smaller one, of which it is a generalisation.
 

@@ -340,7 +340,7 @@ def _fit_all(mixture: GaussianMixture, source: Source, result: FitResult) -> Non
     """Fit the chosen candidate to all rows, from where it stands."""
     survey = mixture._survey(source)
     final = mixture._fit(survey, source, mixture._learning(survey), Starts(1, lambda random: (result.params, [])))
-    final.unbroken()
+    mixture._warn_unless_converged(final.unbroken())
 
 
 def _warn_unless_converged(table: Sequence[Mapping[str, Any]], max_iter: int) -> None:

@@ -15,10 +15,10 @@ from fastem.model import Model, Params
 def split_starts(
     larger: Model, smaller: Model, params: Params, sample: Sample, groups: Sequence[Sequence[int]]
 ) -> Iterator[Params]:
-    """First parameters of a larger mixture, two for each group of components that are split.
+    """First parameters of a larger mixture, several for each group of components that are split.
 
-    The rows of a component are cut across their longest axis, or into an inner and an outer part: what lies side by
-    side, and what lies within something wider.
+    The rows of a component are cut across either of their longest axes, or into an inner and an outer part: what lies
+    side by side, and what lies within something wider.
 
     Parameters
     ----------
@@ -39,18 +39,18 @@ def split_starts(
     scaled = centred / np.where(sd > 0, sd, 1.0)
     cuts = {k: _cuts(scaled, resp[:, k] * weight) for k in {k for group in groups for k in group}}
     for group in groups:
-        for which in (0, 1):
-            beyond = np.stack([resp[:, k] * cuts[k][which] for k in group], axis=1)
+        for cut in zip(*(cuts[k] for k in group), strict=True):
+            beyond = np.stack([resp[:, k] * beyond for k, beyond in zip(group, cut, strict=True)], axis=1)
             divided = np.concatenate([resp, beyond], axis=1)
             divided[:, list(group)] -= beyond
             yield start_from(larger, sample, lambda a, b, divided=divided: divided[a:b], centre)[0]  # type: ignore[misc]
 
 
-def _cuts(X: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which rows (N,) lie beyond the mean on the longest axis, and which are farther from it than the mean row is."""
+def _cuts(X: np.ndarray, weight: np.ndarray) -> list[np.ndarray]:
+    """Which rows (N,) lie beyond the mean on each of the two longest axes, and which are farther than the mean row."""
     total = weight.sum()
     if total <= 0.0:
-        return np.zeros(len(X), dtype=bool), np.zeros(len(X), dtype=bool)
+        return [np.zeros(len(X), dtype=bool)]
     share = weight / total
     centred = X - share @ X
     values, axes = np.linalg.eigh((centred * share[:, None]).T @ centred)
@@ -59,7 +59,7 @@ def _cuts(X: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     # Rows of other components may be as far as squares overflow.
     with np.errstate(over="ignore"):
         distance = (np.square(along) / np.maximum(values, least)).sum(axis=1)
-    return along[:, -1] > 0, distance > X.shape[1]
+    return [*(along[:, -2:].T > 0), distance > X.shape[1]]
 
 
 def copied_start(larger: Model, smaller: Model, params: Params, rows: RowSource, centre: np.ndarray) -> Params:
