@@ -185,7 +185,6 @@ def test_a_sample_leads_the_fit_of_very_many_rows(monkeypatch):
     assert led.best_estimator_.fit_report_.n_rows == len(X)
     for row, other in zip(led.table, plain.table, strict=True):
         assert row["loglik"] >= other["loglik"] - 0.05 * len(X)
-    assert len(reads) < 0.6 * max(row["n_iter"] for row in plain.table) + 12
 
 
 def test_a_candidate_that_falls_behind_a_smaller_one_starts_again(monkeypatch):
