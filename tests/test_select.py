@@ -175,7 +175,7 @@ def test_all_candidates_share_each_read():
 
 def test_a_sample_leads_the_fit_of_very_many_rows(monkeypatch):
     X = np.random.default_rng(1).normal(size=(40_000, 2)) ** 3
-    pieces, reads = counting(X)
+    pieces, _ = counting(X)
     settings = {"n_components": range(1, 5), "tol": 1e-6, **QUICK}
     plain = select(X, growth=False, **settings)
     monkeypatch.setattr(_learning, "_MANY_ROWS", 30_000)
