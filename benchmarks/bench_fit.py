@@ -125,3 +125,39 @@ class FitCompressed:
 
     track_objective_gap.unit = "nats per row"
     track_objective_gap.bound = 1e-5
+
+
+class FitBlurred:
+    """Components that overlap: plain, accelerated, and led by samples, each to the same promise of what is left."""
+
+    params = (["plain", "accelerated", "growing"], [BLURRED, replace(WORKLOADS[2], separation=3.0)])
+    param_names = ("way", "workload")
+    ways: ClassVar = {
+        "plain": {"acceleration": None, "growth": False},
+        "accelerated": {"growth": False},
+        "growing": {"growth": True},
+    }
+
+    def setup(self, way: str, workload: Workload) -> None:
+        self.X = common.rows_of(workload)
+        self.settings = {**common.start_settings(workload), **self.ways[way], "tol": 1e-6, "max_iter": 3000}
+        with common.quiet():
+            GaussianMixture(**{**self.settings, "max_iter": 1}).fit(self.X[:CHECKED_ROWS])
+
+    def fit(self) -> GaussianMixture:
+        with common.quiet():
+            return GaussianMixture(**self.settings).fit(self.X)
+
+    def time_fit(self, way: str, workload: Workload) -> None:
+        self.fit()
+
+    def track_passes(self, way: str, workload: Workload) -> int:
+        """Passes over all rows."""
+        return self.fit().n_iter_ + 2
+
+    track_passes.unit = "passes"
+
+    def track_objective(self, way: str, workload: Workload) -> float:
+        return self.fit().lower_bound_
+
+    track_objective.unit = "nats per row"

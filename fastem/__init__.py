@@ -18,7 +18,9 @@ if TYPE_CHECKING:
         MultinomialMixture,
         PoissonHMM,
         PoissonMixture,
+        Selection,
         load,
+        select,
         warmup,
     )
     from fastem.sources import open_source
@@ -35,8 +37,10 @@ __all__ = [
     "MultinomialMixture",
     "PoissonHMM",
     "PoissonMixture",
+    "Selection",
     "load",
     "open_source",
+    "select",
     "warmup",
 ]
 

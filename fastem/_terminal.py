@@ -16,7 +16,7 @@ from rich.table import Table as Grid
 if TYPE_CHECKING:
     import numpy as np
 
-    from fastem import GaussianMixture
+    from fastem import GaussianMixture, Selection
     from fastem.bench.contest import Result
     from fastem.sources import Source
 
@@ -27,6 +27,8 @@ _REASONS = {
     "interrupted": "not converged: interrupted",
     "failed": "not converged: the data could not be read to the end",
 }
+# What is shown of candidates that are compared by each criterion: no more than a terminal is wide.
+_CRITERIA = {"bic": ("aic", "bic"), "aic": ("bic", "aic"), "icl": ("bic", "icl"), "heldout": ("heldout", "heldout_se")}
 # A table of parameters with more columns than this is read by rows.
 _WIDE_FEATURES = 6
 _MOST_FEATURES = 20
@@ -117,6 +119,20 @@ def print_model(mixture: GaussianMixture, labels: Sequence[str], facts: dict[str
     if len(labels) > _WIDE_FEATURES or width > console.width:
         table = _long_parameters(mixture, labels)
     _print_parts(console, table, facts_table(_story(mixture) | facts))
+
+
+def print_selection(selection: Selection, facts: dict[str, str]) -> None:
+    """The candidates of a selection, and which of them was chosen."""
+    console = make_console()
+    console.print(f"chosen by {selection.criterion}: {title(selection.best_estimator_)}", style="bold")
+    shown = ["loglik", *_CRITERIA[selection.criterion]]
+    grid = _grid("", "covariance", "components", "parameters", *(name.replace("_", " ") for name in shown), "")
+    for index, row in enumerate(selection.table):
+        facts_of_row = (row["covariance_type"], str(row["n_components"]), str(row["n_parameters"]))
+        numbers = (f"{row[name]:.7g}" for name in shown)
+        state = "" if row["converged"] else "not converged"
+        grid.add_row("*" if index == selection.best_index_ else "", *facts_of_row, *numbers, state)
+    _print_parts(console, grid, facts_table(facts))
 
 
 def _print_parts(console: Console, *parts: Grid) -> None:

@@ -1,4 +1,4 @@
-"""The command line: fit, predict, score, sample and info on files, warmup and bench.
+"""The command line: fit, select, predict, score, sample and info on files, warmup and bench.
 
 Numerical packages are imported inside commands.
 """
@@ -29,6 +29,7 @@ from fastem._terminal import (
     print_contest,
     print_json,
     print_model,
+    print_selection,
     print_shares,
     settings,
     title,
@@ -38,7 +39,7 @@ from fastem._terminal import (
 if TYPE_CHECKING:
     import numpy as np
 
-    from fastem import GaussianMixture
+    from fastem import GaussianMixture, Selection
     from fastem.sources import Source
 
 NOT_CONVERGED = 3
@@ -81,6 +82,15 @@ class Covariance(StrEnum):
     TIED = "tied"
     DIAG = "diag"
     SPHERICAL = "spherical"
+
+
+class Criterion(StrEnum):
+    """What candidates are compared by, as `fastem.select` names it."""
+
+    BIC = "bic"
+    AIC = "aic"
+    ICL = "icl"
+    HELDOUT = "heldout"
 
 
 class Init(StrEnum):
@@ -335,6 +345,85 @@ def fit_command(
         raise typer.Exit(NOT_CONVERGED)
 
 
+@app.command("select")
+def select_command(
+    files: DataFiles,
+    components: Annotated[
+        str, typer.Option("--components", "-k", metavar="A-B", help="Numbers of components: 1-9, or 2,4,8.")
+    ] = "1-9",
+    covariances: Annotated[
+        list[Covariance] | None,
+        typer.Option(
+            "--covariance", "-c", metavar="TYPE", show_default=False,
+            help=f"Covariances: {_choices(Covariance)}; may be given several times. By default all.",
+        ),
+    ] = None,
+    criterion: Annotated[
+        Criterion, typer.Option(metavar="NAME", help=f"What the candidates are compared by: {_choices(Criterion)}.")
+    ] = Criterion.BIC,
+    min_gain: Annotated[
+        float, typer.Option(min=0, metavar="NATS", help="With heldout: least gain per row of one more component.")
+    ] = 1e-3,
+    max_rows: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Compare on a sample of so many rows. By default on all.")
+    ] = None,
+    columns: Columns = None,
+    weight_column: WeightColumn = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="MODEL", readable=False, help="Write the chosen model."),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="PICTURE", readable=False, help="Draw the criterion: .png, .svg... Needs matplotlib."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**32 - 1, metavar="N", help="Make it repeatable.", show_default=False)
+    ] = None,
+    memory: Memory = None,
+    threads: Threads = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Tell every 10 reads how many fits go on.")] = False,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Choose the number of components and the type of covariances, and print what was compared.
+
+    All candidates are fitted in the same reads of the data.
+
+    Example: [cyan]fastem select faithful.csv --components 1-6 --seed 0 --output model.npz[/]
+    """
+    from fastem import select
+    from fastem._output import require_writable
+
+    for path in (output, plot):
+        if path is not None:
+            require_writable(path, files)
+    if plot is not None:
+        _require_picture(plot)
+    source = _open(files, columns, weight_column)
+    sizes = _sizes(components)
+    with _telling_warnings(files) as notices:
+        selection = select(
+            source, n_components=sizes, covariance_types=[kind.value for kind in covariances] if covariances else None,
+            criterion=criterion.value, min_gain=min_gain, max_rows=max_rows, random_state=seed, memory_limit=memory,
+            n_threads=threads, verbose=int(verbose),
+        )  # fmt: skip
+    best = selection.best_estimator_
+    if output is not None:
+        best.save(output)
+    if plot is not None:
+        _draw_selection(plot, selection)
+    written = {"model": output, "plot": plot}
+    if as_json:
+        chosen = {"criterion": selection.criterion, "best": selection.best_params_, "candidates": selection.table}
+        print_json(
+            {"file": _names(files), "n_rows": source.n_rows, **chosen, "model": describe(best), "written": written}
+        )
+    else:
+        print_selection(selection, data_facts(files, source, best.fit_report_.weight) | written_facts(written))
+    for notice in notices:
+        _tell("warning", notice)
+
+
 @app.command("predict")
 def predict_command(
     model: ModelFile,
@@ -572,11 +661,31 @@ def _load_both(
 
 def _fit(mixture: GaussianMixture, source: Source, files: Sequence[Path], resume: bool) -> list[str]:
     """Fit, and return what the estimator warned of."""
-    # What the fit prints while it runs is not its result.
+    with _telling_warnings(files) as notices:
+        mixture.fit(source, resume=resume)
+    return notices
+
+
+@contextmanager
+def _telling_warnings(files: Sequence[Path]) -> Iterator[list[str]]:
+    """A list that holds afterwards what was warned of, in a user's words."""
+    notices: list[str] = []
+    # What a fit prints while it runs is not its result.
     with warnings.catch_warnings(record=True) as caught, redirect_stdout(sys.stderr), _in_a_users_words(files):
         warnings.simplefilter("always")
-        mixture.fit(source, resume=resume)
-    return [_in_options(str(warning.message), files) for warning in caught]
+        yield notices
+    notices.extend(_in_options(str(warning.message), files) for warning in caught)
+
+
+def _sizes(components: str) -> list[int]:
+    """Numbers of components from a text such as 1-9, or 2,4,8."""
+    sizes: list[int] = []
+    for part in components.split(","):
+        match = re.fullmatch(r"\s*(\d+)(?:\s*-\s*(\d+))?\s*", part)
+        if match is None or int(match[1]) < 1 or int(match[2] or match[1]) < int(match[1]):
+            raise typer.BadParameter(f"--components {components!r} is neither a range, as 1-9, nor a list, as 2,4,8.")
+        sizes.extend(range(int(match[1]), int(match[2] or match[1]) + 1))
+    return sizes
 
 
 @contextmanager
@@ -618,4 +727,12 @@ def _draw(path: Path, mixture: GaussianMixture, source: Source) -> None:
     rows = source.sample(_DRAWN_ROWS, np.random.default_rng(0))
     plot_density(mixture, rows.X, ax=density, sample_weight=rows.weight)
     plot_objective(mixture, ax=objective)
+    figure.savefig(path, dpi=150)
+
+
+def _draw_selection(path: Path, selection: Selection) -> None:
+    from fastem._extras import require
+
+    figure = require("matplotlib.figure", "plot", "--plot").Figure(figsize=(7, 4.5), layout="constrained")
+    selection.plot(ax=figure.subplots())
     figure.savefig(path, dpi=150)

@@ -1,4 +1,4 @@
-"""Pictures of fitted Gaussian mixtures and hidden Markov models, by matplotlib (the extra `plot`).
+"""Pictures of fitted Gaussian mixtures, their selection and hidden Markov models, by matplotlib (the extra `plot`).
 
 Functions read the public attributes of an estimator, draw into given or new axes, and return the axes; none calls
 `matplotlib.pyplot.show`. Colours are those of Okabe & Ito, which differ for every kind of colour vision.
@@ -261,6 +261,62 @@ def plot_transitions(hmm: Any, ax: Axes | None = None) -> Axes:
         for (row, column), value in np.ndenumerate(matrix):
             colour = "white" if value > 0.6 else "black"
             ax.text(column, row, f"{value:.2g}", ha="center", va="center", color=colour, fontsize="small")
+    return ax
+
+
+def plot_selection(selection: Any, ax: Axes | None = None) -> Axes:
+    """Draw the criterion of a selection against the number of components, a line for each type of covariance.
+
+    Parameters
+    ----------
+    selection : fastem.Selection
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    ax : matplotlib.axes.Axes
+
+    Raises
+    ------
+    MissingExtraError
+        Without matplotlib.
+
+    Notes
+    -----
+    Of held-out log-likelihoods, bars show a standard error on either side.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastem import select
+    >>> X = np.random.default_rng(0).normal(size=(200, 2))
+    >>> ax = plot_selection(select(X, n_components=[1, 2], covariance_types=["diag", "tied"], random_state=0))
+    >>> ax.figure.savefig("selection.png")
+    """
+    ax = _axes_or_new(ax)
+    ticker = require("matplotlib.ticker", "plot", "plotting")
+    criterion = selection.criterion
+    kinds = list(dict.fromkeys(row["covariance_type"] for row in selection.table))
+    for index, kind in enumerate(kinds):
+        rows = [row for row in selection.table if row["covariance_type"] == kind]
+        sizes, values = ([row[name] for row in rows] for name in ("n_components", criterion))
+        style = _style(index)
+        ax.plot(sizes, values, "o", linestyle=style["linestyle"], color=style["color"], markersize=4, label=kind)
+        if criterion == "heldout":
+            errors = [row["heldout_se"] for row in rows]
+            ax.errorbar(sizes, values, yerr=errors, fmt="none", ecolor=style["color"], elinewidth=1)
+    best = selection.table[selection.best_index_]
+    chosen = f"chosen: {best['covariance_type']}, {best['n_components']}"
+    size = best["n_components"]
+    ax.plot(size, best[criterion], "o", color="black", markersize=10, markerfacecolor="none", label=chosen)
+    label = (
+        "held-out log-likelihood (nats per row)" if criterion == "heldout" else f"{criterion.upper()} (lower is better)"
+    )
+    ax.set(xlabel="number of components", ylabel=label)
+    ax.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+    ax.ticklabel_format(axis="y", useOffset=False)
+    _finish(ax)
     return ax
 
 

@@ -31,6 +31,7 @@ README = (ROOT / "README.md").read_text()
         "fastem.estimators.gaussian_hmm",
         "fastem.estimators.column_hmms",
         "fastem.estimators.hmm",
+        "fastem.estimators._select",
         "fastem.plotting",
     ],
 )
@@ -141,6 +142,21 @@ def test_the_page_on_local_optima():
     names = {}
     exec(compile(re.search(r"```python\n(.*?)```", page, re.DOTALL).group(1), "local_optima.md", "exec"), names)
     assert names["freed"].lower_bound_ == pytest.approx(names["raced"].lower_bound_, abs=1e-3)
+
+
+def test_the_page_on_selection(tmp_path, monkeypatch):
+    page = (ROOT / "docs" / "select.md").read_text()
+    names = {}
+    exec(compile(re.search(r"```python\n(.*?)```", page, re.DOTALL).group(1), "select.md", "exec"), names)
+    assert names["selection"].best_params_["n_components"] == 3
+    assert names["by_prediction"].best_params_["n_components"] == 3
+    (command,) = re.findall(r"```sh\n(.*?)\n```", page, re.DOTALL)
+    program, *arguments = shlex.split(command)
+    assert program == "fastem"
+    monkeypatch.chdir(tmp_path)
+    arguments = [str(ROOT / argument) if "/" in argument else argument for argument in arguments]
+    subprocess.run([sys.executable, "-m", "fastem", *arguments], check=True, capture_output=True)
+    assert (tmp_path / "model.npz").exists()
 
 
 def test_the_readme_has_two_commands_of_one_line():

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fastem.estimators import _archive
+from fastem.estimators._select import Selection, select
 from fastem.estimators._warmup import warmup
 from fastem.estimators.column_hmms import CategoricalHMM, PoissonHMM
 from fastem.estimators.column_mixtures import (
@@ -47,7 +48,9 @@ __all__ = [
     "MultinomialMixture",
     "PoissonHMM",
     "PoissonMixture",
+    "Selection",
     "load",
+    "select",
     "warmup",
 ]
 

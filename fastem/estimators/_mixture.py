@@ -7,7 +7,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
@@ -77,6 +77,51 @@ class Start(NamedTuple):
     params: Params
     rescues: list[Rescue]
     chosen: RaceNote | None = None
+
+
+class Look(NamedTuple):
+    """What a pass over rows finds: statistics of one component about the first row (D,), and how many rows there are.
+
+    `n_positive` counts those of positive weight.
+    """
+
+    centre: np.ndarray
+    stats: Any
+    n_rows: int
+    n_positive: int
+    weight: float
+
+
+def look_over(source: Source, singles: Sequence[Model], order: RowOrder | None = None) -> list[Look]:
+    """Statistics of all rows under several models of one component, in one pass.
+
+    Raises
+    ------
+    ValueError
+        When there are no rows, or the first has an unusable value.
+    """
+    first = next(source.chunks(max_rows=1), None)
+    if first is None:
+        raise ValueError("There are no rows to read.")
+    require_finite(first, source.labels)
+    centre = first.X[0].astype(np.float64)
+    gatherings = [
+        single.gathering(Params(single.latent.params(np.ones(1)), single.family.first_look(centre)))
+        for single in singles
+    ]
+    n_rows = n_positive = 0
+    for chunk in source.chunks():
+        for gathering in gatherings:
+            gathering.add_given(chunk, np.broadcast_to(np.float64(1.0), (len(chunk), 1)))
+        if order is not None:
+            order.add(chunk)
+        for single in singles:
+            require_support(chunk, single.family, source.labels)
+        n_rows += len(chunk)
+        n_positive += len(chunk) if chunk.weight is None else int(np.count_nonzero(chunk.weight))
+        del chunk
+    totals = [gathering.total() for gathering in gatherings]
+    return [Look(centre, total.family, n_rows, n_positive, float(total.weight)) for total in totals]
 
 
 class Starts(NamedTuple):
@@ -507,40 +552,28 @@ class BaseMixture(FittedMixture):
 
     def _survey(self, source: Source, order: RowOrder | None = None) -> Survey:
         """One pass that checks every value, and learns the scale of the data from one component, and their order."""
-        first = next(source.chunks(max_rows=1), None)
-        if first is None:
-            raise ValueError("There are no rows to read.")
-        require_finite(first, source.labels)
         family = self._family_of(source)
-        single = Model(Mixture(1), family.with_components(1))
-        centre = first.X[0].astype(np.float64)
-        gathering = single.gathering(Params(single.latent.params(np.ones(1)), single.family.first_look(centre)))
-        n_rows = n_positive = 0
-        for chunk in source.chunks():
-            gathering.add_given(chunk, np.broadcast_to(np.float64(1.0), (len(chunk), 1)))
-            if order is not None:
-                order.add(chunk)
-            require_support(chunk, family, source.labels)
-            n_rows += len(chunk)
-            n_positive += len(chunk) if chunk.weight is None else int(np.count_nonzero(chunk.weight))
-            del chunk
-        if n_positive == 0:
+        look = look_over(source, [single_of(family)], order)[0]
+        return self._surveyed(look, source, family)
+
+    def _surveyed(self, look: Look, source: Source, family: Any) -> Survey:
+        """The model for rows that were looked over."""
+        if look.n_positive == 0:
             raise ValueError(NO_WEIGHT)
-        if n_positive < self.n_components:
+        if look.n_positive < self.n_components:
             raise ValueError(
-                f"n_components={self.n_components} is larger than n_samples={n_positive}, the number of rows"
-                f"{' of positive weight' if n_positive < n_rows else ''}. Ask for fewer components."
+                f"n_components={self.n_components} is larger than n_samples={look.n_positive}, the number of rows"
+                f"{' of positive weight' if look.n_positive < look.n_rows else ''}. Ask for fewer components."
             )
-        total = gathering.total()
-        stats = total.family
+        stats = look.stats
         if not all(np.all(np.isfinite(field)) for field in stats):
             for chunk in source.chunks():
                 require_finite(chunk, source.labels)
             raise ValueError(
                 "X holds values so large that their squares overflow. Divide X by a constant; values up to 1e150 work."
             )
-        model = Model(self._make_latent(), self._scaled_family(family, stats, n_positive))
-        return Survey(model, single.family.centre_of(stats), n_rows, float(total.weight))
+        model = Model(self._make_latent(), self._scaled_family(family, stats, look.n_positive))
+        return Survey(model, family.centre_of(stats), look.n_rows, look.weight)
 
     def _last_start(self) -> Params | None:
         """The parameters of the last fit, where this one goes on from them."""
@@ -705,6 +738,11 @@ class BaseMixture(FittedMixture):
         from fastem.plotting import plot_objective
 
         return plot_objective(self, ax=ax)
+
+
+def single_of(family: Any) -> Model:
+    """One component of a family, that all rows belong to."""
+    return Model(Mixture(1), family.with_components(1))
 
 
 def _feasible(model: Model, params: Params) -> Params:

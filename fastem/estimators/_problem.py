@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastem.estimators._validation import require_finite
-from fastem.executors.serial import sum_over
+from fastem.executors.serial import sum_over, sums_over
 from fastem.model import Model, Params, Partial
 from fastem.sources import ArraySource, Chunk, Source
 from fastem.stats import ExpectedStats, Rescue
@@ -59,6 +59,30 @@ class Problem:
 
     def m_step(self, stats: ExpectedStats) -> tuple[Params, list[Rescue]]:
         return self.model.m_step(stats)
+
+
+@dataclass(frozen=True)
+class SharedProblem:
+    """Several models and the data that all of them see in the same read.
+
+    Attributes
+    ----------
+    models : mapping of name to Model
+    source : Source
+    """
+
+    models: Mapping[Any, Model]
+    source: Source
+
+    def e_steps(self, asked: Mapping[Any, Params]) -> dict[Any, ExpectedStats]:
+        """Statistics of all rows for each of the parameters, by the name of their model."""
+        gatherings = [self.models[name].gathering(params) for name, params in asked.items()]
+        totals = dict(zip(asked, sums_over(self.source.chunks(), gatherings), strict=True))
+        if any(np.isnan(stats.loglik) for stats in totals.values()):
+            # Every value was finite when the fits began.
+            for chunk in self.source.chunks():
+                require_finite(chunk, self.source.labels)
+        return {name: self.models[name].with_prior(stats, asked[name]) for name, stats in totals.items()}
 
 
 def _after(chunks: Iterator[Chunk], n_rows: int) -> Iterator[Chunk]:

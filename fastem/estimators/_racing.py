@@ -15,7 +15,7 @@ from fastem.init.start import sample_size
 from fastem.model import Model, Params
 from fastem.schedules.accelerate import Squarem
 from fastem.schedules.batch import fit_batch
-from fastem.schedules.result import FitState, completed
+from fastem.schedules.result import FitState
 from fastem.sources import Source
 from fastem.sources.source import Sample
 
@@ -62,7 +62,7 @@ class RaceTrack:
     def advance(self, state: FitState, n_iter: int) -> FitState:
         """Go on with a fit for at most so many iterations."""
         problem = Problem(self.model.cautious(), self.sample)
-        completed(fit_batch(problem, state, tol=_TOL, max_iter=state.n_iter + n_iter, accelerator=Squarem(self.model)))
+        fit_batch(problem, state, tol=_TOL, max_iter=state.n_iter + n_iter, accelerator=Squarem(self.model)).unbroken()
         return state
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from fastem.stats import ExpectedStats
@@ -21,11 +21,18 @@ def sum_over(
 
     `tell` is called with the number of rows of each chunk, after it was added.
     """
-    gathering = start()
+    return sums_over(chunks, [start()], tell)[0]
+
+
+def sums_over(
+    chunks: Iterable[Any], gatherings: Sequence[_Gathering], tell: Callable[[int], None] | None = None
+) -> list[ExpectedStats]:
+    """Several sums over the same chunks, each of which is read once."""
     for chunk in chunks:
-        gathering.add(chunk)
+        for gathering in gatherings:
+            gathering.add(chunk)
         if tell is not None:
             tell(len(chunk))
         # A source that reads ahead can then reuse its memory.
         del chunk
-    return gathering.total()
+    return [gathering.total() for gathering in gatherings]

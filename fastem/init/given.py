@@ -38,11 +38,21 @@ def start_from(
     -------
     Params, and what had to be rescued.
     """
+
+    def of_chunk(chunk: Any) -> np.ndarray:
+        return responsibilities(chunk.first_row, chunk.first_row + chunk.X.shape[0])
+
+    return start_from_chunks(model, rows, of_chunk, centre)
+
+
+def start_from_chunks(
+    model: Model, rows: RowSource, responsibilities: Callable[[Any], np.ndarray], centre: np.ndarray
+) -> tuple[Params, list[Rescue]]:
+    """As `start_from`, with responsibilities that follow from the rows of a chunk."""
     equal = model.latent.params(np.ones(model.latent.n_components))
     gathering = model.gathering(Params(equal, model.family.first_look(centre)))
     for chunk in rows.chunks(max_rows=_PIECE_ROWS):
-        stop = chunk.first_row + chunk.X.shape[0]
-        gathering.add_given(chunk, responsibilities(chunk.first_row, stop))
+        gathering.add_given(chunk, responsibilities(chunk))
     return model.m_step(gathering.total())
 
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from fastem.schedules.accelerate import Space, Squarem, SquaremState
 from fastem.schedules.batch import fit_batch
-from fastem.schedules.result import FitResult, Problem, Reason, completed
+from fastem.schedules.result import FitResult, Problem, Reason
 from fastem.stats import ExpectedStats, Rescue
 
 # What is left to gain on a sample of n rows need not be less than this part of p / 2n, by which the best parameters of
@@ -55,7 +55,7 @@ def fit_samples(
     params, n_iter = start, 0
     for problem, n_rows in problems:
         least = max(tol, _RESOLUTION * n_parameters / (2.0 * n_rows))
-        result = completed(fit_batch(problem, params, tol=least, max_iter=_MOST_ITERATIONS, accelerator=Squarem(space)))
+        result = fit_batch(problem, params, tol=least, max_iter=_MOST_ITERATIONS, accelerator=Squarem(space)).unbroken()
         params, n_iter = result.params, n_iter + result.n_iter
     return params, n_iter
 
@@ -174,7 +174,7 @@ class Correction:
         difference = difference._replace(loglik=0.0, weight=0.0, impossible=0.0, log_prior=0.0)
         problem = _Corrected(self.model, self.sample, float(stats.weight), difference)
         tol = _CLOSER * self.tol
-        return completed(fit_batch(problem, params, tol=tol, max_iter=max_iter, accelerator=self._after()))
+        return fit_batch(problem, params, tol=tol, max_iter=max_iter, accelerator=self._after()).unbroken()
 
     def _after(self) -> Squarem:
         return Squarem(self.model)

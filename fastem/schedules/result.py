@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from fastem.stats import ExpectedStats, Rescue
 
@@ -171,14 +171,13 @@ class FitResult:
     def objective(self) -> float:
         return self.trace.objective[-1]
 
-
-def completed(result: FitResult) -> FitResult:
-    """The fit of a sample; what would end it ends the fit of all rows."""
-    if result.reason is Reason.INTERRUPTED:
-        raise KeyboardInterrupt
-    if result.error is not None:
-        raise result.error
-    return result
+    def unbroken(self) -> Self:
+        """This result; what ended the fit from outside, where something did, is raised."""
+        if self.reason is Reason.INTERRUPTED:
+            raise KeyboardInterrupt
+        if self.error is not None:
+            raise self.error
+        return self
 
 
 Watch = Callable[[FitState], None]

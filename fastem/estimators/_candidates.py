@@ -1,0 +1,252 @@
+"""Candidates of a selection: each starts from a smaller one, and all are fitted in the same reads of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import clone
+
+from fastem.estimators._learning import ACCELERATORS, growing, sample_rows
+from fastem.estimators._mixture import Survey, look_over, single_of
+from fastem.estimators._problem import Problem, SampleProblem, SharedProblem, first_rows, shuffled_sample
+from fastem.estimators.gaussian_mixture import FAMILIES, GaussianMixture
+from fastem.init.given import start_from
+from fastem.init.split import copied_start, split_starts
+from fastem.init.start import sample_size
+from fastem.model import Model, Params
+from fastem.schedules.accelerate import Accelerator, Squarem
+from fastem.schedules.batch import fit_batch
+from fastem.schedules.grow import Correction, fit_samples
+from fastem.schedules.result import FitResult, FitState
+from fastem.schedules.stopping import rounding_slack
+from fastem.schedules.together import Course, fit_together
+from fastem.sources import ArraySource, Source
+from fastem.sources.source import Sample
+
+# A larger mixture is begun by splitting each of so many components of a smaller one, the heaviest, and so many times
+# anew for each of `n_init`; a start has so many iterations, and so many of the best go on.
+_MOST_SPLIT, _N_ANEW, _SHORT, _N_BEST = 6, 3, 8, 4
+# On the sample that starts are found on: at least so many rows; the fit of all rows goes on from there.
+_LEAST_SAMPLE = 5000
+_START_TOL, _START_ITERATIONS = 1e-4, 300
+
+
+class Key(NamedTuple):
+    """The name of a candidate."""
+
+    covariance_type: str
+    n_components: int
+
+
+class Candidates:
+    """Mixtures of several sizes and covariance types, and the rows that they are fitted to.
+
+    Parameters
+    ----------
+    template : GaussianMixture
+        Whose settings all of them have, and which knows the features.
+    source : Source
+    n_components : sequence of int
+        Increasing.
+    covariance_types : sequence of str
+    seed : int
+        Of all randomness.
+    """
+
+    def __init__(
+        self,
+        template: GaussianMixture,
+        source: Source,
+        n_components: Sequence[int],
+        covariance_types: Sequence[str],
+        seed: int,
+    ):
+        self._template, self._source, self._seed = template, source, seed
+        self._sizes, self._kinds = n_components, covariance_types
+        singles = [single_of(self.estimator(Key(kind, 1))._family_of(source)) for kind in covariance_types]
+        self._looks = dict(zip(covariance_types, look_over(source, singles), strict=True))
+        # The largest first: whatever is wrong with the data is told before any work.
+        self._surveys: dict[Key, Survey] = {}
+        for key in reversed(self.keys()):
+            self.survey(key)
+
+    def keys(self) -> list[Key]:
+        """The candidates: sizes within covariance types, in the order that was given."""
+        return [Key(kind, size) for kind in self._kinds for size in self._sizes]
+
+    def estimator(self, key: Key) -> GaussianMixture:
+        """A new estimator of one candidate, that knows the features."""
+        estimator = clone(self._template).set_params(n_components=key.n_components, covariance_type=key.covariance_type)
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(self._template, name):
+                setattr(estimator, name, getattr(self._template, name))
+        return estimator
+
+    def survey(self, key: Key) -> Survey:
+        """What is known of the rows before a candidate is fitted."""
+        if key not in self._surveys:
+            estimator, look = self.estimator(key), self._looks[key.covariance_type]
+            family = estimator._family_of(self._source)
+            self._surveys[key] = estimator._surveyed(look, self._source, family)
+        return self._surveys[key]
+
+    def model(self, key: Key) -> Model:
+        return self.survey(key).model
+
+    def loglik(self, key: Key, result: FitResult) -> float:
+        """Log-likelihood of all rows at the parameters of a result, in nats."""
+        return result.objective * self.survey(key).weight - result.state.log_prior
+
+    def fit(self, watch: Callable[[int], None]) -> dict[Key, FitResult]:
+        """Fit all candidates; `watch` is told after each read of the rows how many of them go on."""
+        starts = {key: params for kind in self._kinds for key, params in self._climb(kind).items()}
+        results = self._fitted(starts, watch, ahead=True)
+        mended: set[Key] = set()
+        while fallen := self._fallen(results, mended):
+            mended |= fallen.keys()
+            for key, result in self._from_below(fallen, results, watch).items():
+                if self.loglik(key, result) > self.loglik(key, results[key]):
+                    results[key] = result
+        return results
+
+    def _fitted(self, starts: Mapping[Any, Params], watch: Callable[[int], None], ahead: bool) -> dict[Any, FitResult]:
+        """Fit all rows from starts, whose names begin with those of candidates; `ahead`, on samples of them first."""
+        models = {name: self.model(Key(*name[:2])) for name in starts}
+        courses = {}
+        for name, params in starts.items():
+            state = FitState(params)
+            if ahead and self._lead is not None:
+                model = models[name]
+                state.candidate, state.n_iter_ahead = fit_samples(
+                    growing(model, self._lead), params, model.n_parameters(), model, tol=self._template.tol
+                )
+                state.n_rows_ahead = len(self._lead.X)
+            courses[name] = Course(models[name].m_step, state, self._accelerator(models[name]))
+        problem = SharedProblem(models, self._source)
+        template = self._template
+        return fit_together(courses, problem.e_steps, tol=template.tol, max_iter=template.max_iter, watch=watch)
+
+    def _accelerator(self, model: Model) -> Accelerator | None:
+        if self._lead is not None:
+            return Correction(model, SampleProblem(model, self._lead), self._template.tol)
+        name = self._template.acceleration
+        return None if name is None else ACCELERATORS[name](model)
+
+    @cached_property
+    def _lead(self) -> ArraySource | None:
+        """A sample that leads the fit of very many rows, the same for all candidates."""
+        if not self._template._may_grow():
+            return None
+        n_rows = sample_rows(self._source, max(self.model(key).n_parameters() for key in self.keys()))
+        return shuffled_sample(self._source, n_rows, self._random(0)) if n_rows else None
+
+    @cached_property
+    def _sample(self) -> Sample:
+        """The rows that starts are found on."""
+        n_rows = max(_LEAST_SAMPLE, sample_size(max(self._sizes), self._source.n_features))
+        if self._lead is not None:
+            return first_rows(self._lead, n_rows)
+        return self._source.sample(n_rows, self._random(1))
+
+    def _random(self, *path: int) -> np.random.Generator:
+        return np.random.default_rng([self._seed, *path])
+
+    # Starts, on a sample.
+
+    def _climb(self, kind: str) -> dict[Key, Params]:
+        """A start for each size, from the one before it."""
+        below = Key(kind, 1)
+        model = self.model(below).cautious()
+        params, _ = start_from(model, self._sample, lambda a, b: np.ones((b - a, 1)), self.survey(below).centre)
+        starts = {below: params}
+        for key in self._steps(below, self._sizes):
+            starts[key] = params = self._start_from_below(key, below, params)
+            below = key
+        return {key: params for key, params in starts.items() if key.n_components in self._sizes}
+
+    def _ascend(self, key: Key, below: Key, params: Params) -> Params:
+        """A start of one candidate, from a smaller one."""
+        for step in self._steps(below, [key.n_components]):
+            below, params = step, self._start_from_below(step, below, params)
+        return params
+
+    def _steps(self, below: Key, sizes: Sequence[int]) -> list[Key]:
+        return [Key(below.covariance_type, size) for size in stages(below.n_components, sizes)]
+
+    def _start_from_below(self, key: Key, below: Key, params: Params) -> Params:
+        """The best start of a candidate: components of a smaller one are split, or it begins anew."""
+        model, smaller = self.model(key).cautious(), self.model(below)
+        heaviest = np.argsort(-smaller.latent.occupancy(params.latent), kind="stable").tolist()
+        more = key.n_components - below.n_components
+        groups = [[k] for k in heaviest[:_MOST_SPLIT]] if more == 1 else [heaviest[:more]]
+        starts = list(split_starts(model, smaller, params, self._sample, groups))
+        estimator, random = self.estimator(key), self._random(2, list(FAMILIES).index(key.covariance_type), *key[1:])
+        centre = self.survey(key).centre
+        for _ in range(_N_ANEW * self._template.n_init):
+            starts.append(estimator._start(model, self._sample, self._sample, centre, random).params)
+        cautious = Problem(model, self._sample)
+        short = [fit_batch(cautious, start, tol=_START_TOL, max_iter=_SHORT).unbroken() for start in starts]
+        short.sort(key=lambda result: -result.objective)
+        return self._best_of(Problem(self.model(key), self._sample), [result.params for result in short[:_N_BEST]])
+
+    def _best_of(self, problem: Problem, starts: Sequence[Params]) -> Params:
+        """Where the best of cautious starts leads without caution; the first start when none has a proper end.
+
+        The likelihood of a component of few rows knows no bound: what it gains is no reason to choose it.
+        """
+        model, weight = problem.model, self._sample.weight
+        rows = len(self._sample.X) if weight is None else float(weight.sum())
+        best, least = starts[0], -np.inf
+        for start in starts:
+            end = fit_batch(
+                problem, start, tol=_START_TOL, max_iter=_START_ITERATIONS, accelerator=Squarem(model)
+            ).unbroken()
+            occupancy = rows * model.latent.occupancy(end.params.latent)
+            is_proper = occupancy.min() > model.family.n_features + 1 and not end.trace.rescues
+            if is_proper and end.objective > least:
+                best, least = end.params, end.objective
+        return best
+
+    # No candidate describes the rows worse than a smaller one, of which it is a generalisation.
+
+    def _fallen(self, results: Mapping[Key, FitResult], mended: set[Key]) -> dict[Key, Key]:
+        """Of each covariance type the smallest candidate that is worse than the one below it, and that one."""
+        fallen = {}
+        for kind in self._kinds:
+            for below, key in pairwise(Key(kind, size) for size in self._sizes):
+                least, found = self.loglik(below, results[below]), self.loglik(key, results[key])
+                weight = self.survey(key).weight
+                if key not in mended and found < least - weight * rounding_slack(least / weight):
+                    fallen[key] = below
+                    break
+        return fallen
+
+    def _from_below(
+        self, fallen: Mapping[Key, Key], results: Mapping[Key, FitResult], watch: Callable[[int], None]
+    ) -> dict[Key, FitResult]:
+        """Fit candidates again, from the smaller ones that turned out better."""
+        starts: dict[tuple[Any, ...], Params] = {}
+        for key, below in fallen.items():
+            params = results[below].params
+            starts[*key, "split"] = self._ascend(key, below, params)
+            model, smaller = self.model(key), self.model(below)
+            starts[*key, "copied"] = copied_start(model, smaller, params, self._source, self.survey(key).centre)
+        # A sample would lead away from a start that is as good as the smaller candidate.
+        ends = self._fitted(starts, watch, ahead=False)
+        return {
+            key: max((ends[*key, way] for way in ("split", "copied")), key=lambda result: self.loglik(key, result))
+            for key in fallen
+        }
+
+
+def stages(first: int, sizes: Sequence[int]) -> list[int]:
+    """The sizes (increasing) beyond `first`, and others between, so that none is more than twice the one before it."""
+    found = [first]
+    for size in sizes:
+        while size > found[-1]:
+            found.append(min(size, 2 * found[-1]))
+    return found[1:]

@@ -1,0 +1,414 @@
+"""How many components, and of which covariance: all candidates are fitted in the same reads of the data."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from fastem._extras import require
+from fastem.estimators._candidates import Candidates, Key
+from fastem.estimators._mixture import Start, Starts
+from fastem.estimators._running import holding_libraries, running
+from fastem.estimators._search import Search
+from fastem.estimators._validation import read_rows, require_finite, rows_per_chunk
+from fastem.estimators.gaussian_mixture import FAMILIES, GaussianMixture
+from fastem.schedules.result import FitResult, Reason
+from fastem.sources import ArraySource, Source, in_chunks_of
+from fastem.sources.holdout import WithoutRows
+from fastem.sources.shuffle import taken
+from fastem.sources.source import draw_rows
+
+CRITERIA = ("bic", "aic", "icl", "heldout")
+# Settings of a mixture that are of one size, of one fit, or of another way to learn.
+_REFUSED = {
+    "n_components", "covariance_type", "weights_init", "means_init", "precisions_init", "compress", "warm_start",
+    "learning_method", "batch_size", "learning_decay", "learning_offset", "averaging_start", "forgetting_factor",
+    "half_life", "on_drift", "checkpoint", "checkpoint_interval", "progress",
+}  # fmt: skip
+# Rows that candidates are compared on, and never learn from: at most so many, in at most so much memory.
+_MOST_HELD, _HELD_BYTES = 100_000, 64 * 2**20
+# A gain of less than so many standard errors may be chance.
+_ERRORS = 2.0
+# Rows whose labels are looked at together.
+_LABEL_ROWS = 2**18
+# Less than any log-density that a difference should be taken of.
+_LEAST_LOG_PROB = -1e100
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """What `select` found. Print it to see the table.
+
+    Attributes
+    ----------
+    criterion : {"bic", "aic", "icl", "heldout"}
+    table : tuple of dict
+        A row for each candidate: `covariance_type`, `n_components`, `n_parameters`; `loglik` of the rows that it was
+        fitted to, in nats, and `bic` and `aic` of it (lower is better); `icl`, or `heldout` and `heldout_se` (nats per
+        row, higher is better, and its standard error) where these were asked for; `n_iter`; `converged`.
+    best_index_ : int
+        The place of the chosen candidate in the table.
+    best_estimator_ : GaussianMixture
+        Fitted to all rows.
+    """
+
+    criterion: str
+    table: tuple[dict[str, Any], ...]
+    best_index_: int
+    best_estimator_: GaussianMixture
+
+    @property
+    def best_params_(self) -> dict[str, Any]:
+        """`n_components` and `covariance_type` of the chosen candidate."""
+        best = self.table[self.best_index_]
+        return {name: best[name] for name in ("n_components", "covariance_type")}
+
+    @property
+    def best_score_(self) -> float:
+        """The criterion of the chosen candidate."""
+        return self.table[self.best_index_][self.criterion]
+
+    def columns(self) -> dict[str, list[Any]]:
+        """The table by columns."""
+        return {name: [row[name] for row in self.table] for name in self.table[0]}
+
+    def to_pandas(self) -> Any:
+        """The table as a `pandas.DataFrame`.
+
+        Raises
+        ------
+        MissingExtraError
+            Without pandas.
+        """
+        return require("pandas", "pandas", "to_pandas()").DataFrame(self.columns())
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the criterion against the number of components; see `fastem.plotting.plot_selection`."""
+        from fastem.plotting import plot_selection
+
+        return plot_selection(self, ax=ax)
+
+    def __str__(self) -> str:
+        cells = [[_cell(value) for value in row.values()] for row in self.table]
+        table = [["", *self.columns()]]
+        table += [["*" if index == self.best_index_ else "", *row] for index, row in enumerate(cells)]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in table]
+        kind, size = self.best_params_["covariance_type"], self.best_params_["n_components"]
+        return "\n".join([*lines, f"chosen by {self.criterion}: n_components={size}, covariance_type={kind!r}"])
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.8g}" if isinstance(value, float) else str(value)
+
+
+def select(
+    X: Any,
+    *,
+    n_components: int | Iterable[int] = range(1, 10),
+    covariance_types: str | Sequence[str] | None = None,
+    criterion: str = "bic",
+    sample_weight: Any = None,
+    min_gain: float = 1e-3,
+    validation_fraction: float = 0.1,
+    max_rows: int | None = None,
+    **settings: Any,
+) -> Selection:
+    """Choose the number of components and the type of their covariances.
+
+    All candidates are fitted together: each read of the data makes an iteration of every one that still goes on. Each
+    starts from a smaller one, by splitting components, so that none describes the rows worse than a smaller one of its
+    type.
+
+    Parameters
+    ----------
+    X : array-like (N, D) or (N,), data frame, path, or whatever `fastem.open_source` reads
+    n_components : int or iterable of int, default range(1, 10)
+    covariance_types : str or sequence of str, optional
+        Of "full", "tied", "diag" and "spherical"; by default all, and for one feature the first two, which the others
+        repeat.
+    criterion : {"bic", "aic", "icl", "heldout"}, default "bic"
+        The first three as in `GaussianMixture`: lower is better. "heldout": mean log-likelihood, in nats per row, of
+        rows that no candidate has learnt from. The smallest candidate is chosen from which no larger one
+        gains enough (see `min_gain`).
+    sample_weight : array-like (N,) or str, optional
+        Weights, or the name of their column; a row of weight 2 counts as the row twice.
+    min_gain : float, default 1e-3
+        With "heldout", a larger candidate must gain more than this for each component that it has more, in nats per
+        row, and more than two standard errors of the gain, from the same rows.
+    validation_fraction : float, default 0.1
+        Part of the rows, drawn at random, that "heldout" looks at; at most 100 000 rows, or 64 MB.
+    max_rows : int, optional
+        Compare the candidates on a random sample of so many rows, and fit only the chosen one to all of them.
+        None: every row counts. BIC prefers ever larger mixtures as rows grow in number, because no data are
+        exactly a mixture of Gaussians; of a sample, it finds what so many rows can tell.
+    **settings
+        Of `GaussianMixture`: `random_state`, `tol`, `max_iter`, `n_init` (starts of each size besides those from the
+        smaller one, by `init_params`), `regularization`, `memory_limit`, `n_threads`, `verbose` and others.
+
+    Returns
+    -------
+    selection : Selection
+        The table, and the chosen mixture, fitted to all rows.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For unusable data or settings, naming the problem and the remedy.
+
+    Warns
+    -----
+    ConvergenceWarning
+        When some candidate stopped for another reason than convergence. (An interrupt ends the selection without a
+        result.)
+
+    References
+    ----------
+    Schwarz (1978), Ann. Statist. 6, 461-464; Akaike (1974), IEEE Trans. Automatic Control 19, 716-723; Biernacki,
+    Celeux & Govaert (2000), IEEE Trans. PAMI 22, 719-725; Smyth (2000), Statistics and Computing 10, 63-72.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastem import select
+    >>> random = np.random.default_rng(0)
+    >>> x = np.concatenate([random.normal(20, 5, 3000), random.normal(40, 5, 7000)])
+    >>> selection = select(x, n_components=range(1, 4), random_state=0)
+    >>> selection.best_params_
+    {'n_components': 2, 'covariance_type': 'tied'}
+    >>> np.sort(selection.best_estimator_.means_[:, 0]).round().tolist()
+    [20.0, 40.0]
+    """
+    _require_settings(settings)
+    sizes = _read_sizes(n_components)
+    _require_one_of("criterion", criterion, CRITERIA)
+    _require_number("min_gain", min_gain, min_gain >= 0.0 if isinstance(min_gain, Real) else False, "at least 0")
+    inside = 0.0 < validation_fraction < 1.0 if isinstance(validation_fraction, Real) else False
+    _require_number("validation_fraction", validation_fraction, inside, "between 0 and 1")
+    usable = max_rows is None or (isinstance(max_rows, Integral) and int(max_rows) >= 1)
+    _require_number("max_rows", max_rows, usable, "None or a positive integer")
+    template = GaussianMixture(**settings)
+    template._validate_params()
+    if not isinstance(template.init_params, str):
+        raise ValueError("init_params must be the name of a start: candidates differ in their number of components.")
+    work = "fits mixtures of Gaussians"
+    with running(template.n_threads, template.verbose, work) as n_threads, holding_libraries(n_threads):
+        source = read_rows(template, X, sample_weight, reset=True)
+        source = in_chunks_of(source, rows_per_chunk(source, template.chunk_rows, template.memory_limit))
+        kinds = _read_kinds(covariance_types, source.n_features)
+        return _select(template, source, sizes, kinds, criterion, min_gain, validation_fraction, max_rows)
+
+
+def _select(
+    template: GaussianMixture,
+    source: Source,
+    sizes: Sequence[int],
+    kinds: Sequence[str],
+    criterion: str,
+    min_gain: float,
+    validation_fraction: float,
+    max_rows: int | None,
+) -> Selection:
+    random = template._generator()
+    seed = int(random.integers(2**63))
+    compared, held = source, None
+    if max_rows is not None:
+        compared = source.sample(max_rows, np.random.default_rng([seed, 3]))
+    if criterion == "heldout":
+        compared, held = hold_out(compared, validation_fraction, np.random.default_rng([seed, 4]))
+    candidates = Candidates(template, compared, sizes, kinds, seed)
+    keys = candidates.keys()
+    results = candidates.fit(_teller(len(keys), template.verbose_interval) if template.verbose else lambda n_left: None)
+    mixtures = [candidates.estimator(key) for key in keys]
+    for key, mixture in zip(keys, mixtures, strict=True):
+        mixture._adopt(candidates.model(key), results[key].params)
+    table = [_row(candidates, key, results[key], mixture) for key, mixture in zip(keys, mixtures, strict=True)]
+    if criterion == "icl":
+        for row, doubt in zip(table, _label_doubts(compared, mixtures), strict=True):
+            row["icl"] = row["bic"] + 2.0 * doubt
+    if held is None:
+        best = min(range(len(table)), key=lambda index: table[index][criterion])
+    else:
+        best = _compare_held_out(held, mixtures, table, min_gain)
+    chosen, result = mixtures[best], results[keys[best]]
+    if compared is source:
+        _publish(chosen, candidates, keys[best], result)
+    else:
+        _fit_all(chosen, source, result)
+    _warn_unless_converged(table, template.max_iter)
+    order = ("covariance_type", "n_components", "n_parameters", "loglik", "aic", "bic", criterion, "heldout_se")
+    names = [*dict.fromkeys(name for name in order if name in table[0]), "n_iter", "converged"]
+    return Selection(criterion, tuple({name: row[name] for name in names} for row in table), best, chosen)
+
+
+def hold_out(source: Source, fraction: float, random: np.random.Generator) -> tuple[Source, ArraySource]:
+    """The source without a random part of its rows, and these rows.
+
+    Raises
+    ------
+    ValueError
+        When there are too few rows, or those that were drawn have no weight.
+    """
+    if source.n_rows is None:
+        for _ in source.chunks():
+            pass
+    n_rows = source.n_rows or 0
+    most = min(_MOST_HELD, max(1, _HELD_BYTES // (8 * source.n_features)))
+    rows = draw_rows(min(most, round(fraction * n_rows)), n_rows, None, random)
+    held = taken(source, rows) if rows.size else None
+    if held is None or len(rows) < 2 or (held.weight is not None and not held.weight.sum() > 0.0):
+        raise ValueError(
+            f"criterion='heldout' finds no two rows of positive weight to hold out of {n_rows} with "
+            f"validation_fraction={fraction:g}. Raise it, or use criterion='bic'."
+        )
+    require_finite(next(held.chunks()), source.labels)
+    return WithoutRows(source, rows), held
+
+
+def _row(candidates: Candidates, key: Key, result: FitResult, mixture: GaussianMixture) -> dict[str, Any]:
+    """What the table says of a candidate."""
+    criteria = mixture._criteria(candidates.loglik(key, result), candidates.survey(key).weight)
+    return {
+        **key._asdict(),
+        "n_parameters": mixture._model.n_parameters(),
+        **{name: criteria[name] for name in ("loglik", "aic", "bic")},
+        "n_iter": result.n_iter,
+        "converged": result.reason is Reason.CONVERGED,
+    }
+
+
+def _label_doubts(source: Source, mixtures: Sequence[GaussianMixture]) -> np.ndarray:
+    """Sum over rows of -log p(most probable component | row) under each mixture, in one pass."""
+    doubts = np.zeros(len(mixtures))
+    for chunk in source.chunks(_LABEL_ROWS):
+        values = np.empty(len(chunk))
+        for index, mixture in enumerate(mixtures):
+            mixture._label_doubt(chunk.X, values)
+            doubts[index] += values.sum() if chunk.weight is None else values @ chunk.weight
+        del chunk
+    return doubts
+
+
+def _compare_held_out(
+    held: ArraySource, mixtures: Sequence[GaussianMixture], table: Sequence[dict[str, Any]], min_gain: float
+) -> int:
+    """Score held-out rows under each mixture, and choose the smallest that no larger one beats by enough."""
+    scores = np.empty((len(mixtures), len(held.X)))
+    for mixture, row, out in zip(mixtures, table, scores, strict=True):
+        mixture._model.log_prob(mixture._params, held.X, out)
+        row["heldout"], row["heldout_se"] = _mean_and_error(out, held.weight)
+    best = None
+    # The sort is stable: of equally many parameters, the first is the one to beat.
+    for index in sorted(range(len(table)), key=lambda index: table[index]["n_parameters"]):
+        if best is None:
+            best = index
+            continue
+        gain, error = _mean_and_error(scores[index] - np.maximum(scores[best], _LEAST_LOG_PROB), held.weight)
+        more = max(1, table[index]["n_components"] - table[best]["n_components"])
+        if gain > more * min_gain and gain > _ERRORS * error:
+            best = index
+    return best or 0
+
+
+def _mean_and_error(values: np.ndarray, weight: np.ndarray | None) -> tuple[float, float]:
+    """Weighted mean and its standard error; weights count rows."""
+    values = np.maximum(values, _LEAST_LOG_PROB)
+    weight = np.ones(values.size) if weight is None else weight
+    total = weight.sum()
+    mean = weight @ values / total
+    # Of one row in all there is no telling.
+    return float(mean), float(np.sqrt(weight @ np.square(values - mean) / total / max(total - 1.0, 1e-300)))
+
+
+def _publish(mixture: GaussianMixture, candidates: Candidates, key: Key, result: FitResult) -> None:
+    """Make the chosen candidate a fitted estimator."""
+    survey = candidates.survey(key)
+    random = mixture._generator()
+    search = Search(survey.n_rows, survey.weight, random.bit_generator.state)
+    search.begin(result.state, [], random)
+    mixture._publish(survey.model, search.with_result(result))
+
+
+def _fit_all(mixture: GaussianMixture, source: Source, result: FitResult) -> None:
+    """Fit the chosen candidate to all rows, from where it stands."""
+    survey = mixture._survey(source)
+    final = mixture._fit(survey, source, mixture._learning(survey), Starts(1, lambda random: Start(result.params, [])))
+    mixture._warn_unless_converged(final.unbroken())
+
+
+def _warn_unless_converged(table: Sequence[Mapping[str, Any]], max_iter: int) -> None:
+    open_ends = [row for row in table if not row["converged"]]
+    if open_ends:
+        names = ", ".join(f"{row['covariance_type']} {row['n_components']}" for row in open_ends[:5])
+        warnings.warn(
+            f"{len(open_ends)} of {len(table)} candidates did not converge ({names}{'...' * (len(open_ends) > 5)}). "
+            f"Raise max_iter={max_iter} or tol.",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+
+
+def _teller(n: int, interval: int) -> Callable[[int], None]:
+    """Prints a line after every `interval` reads of the data."""
+    n_reads = 0
+
+    def tell(n_left: int) -> None:
+        nonlocal n_reads
+        n_reads += 1
+        if n_reads % interval == 0:
+            print(f"read {n_reads}: {n_left} of {n} fits go on", flush=True)
+
+    return tell
+
+
+# Reading.
+
+
+def _require_settings(settings: Mapping[str, Any]) -> None:
+    known = set(GaussianMixture().get_params()) - _REFUSED
+    ours = ("n_components", "covariance_types", "criterion", "sample_weight", "min_gain", "validation_fraction")
+    for name in settings:
+        if name == "covariance_type":
+            raise TypeError("select has no setting 'covariance_type'. Give covariance_types, one or several.")
+        if name in _REFUSED:
+            raise TypeError(f"select has no setting {name!r}, which is of a single fit. Leave it out.")
+        if name not in known:
+            close = get_close_matches(name, sorted({*known, *ours, "max_rows"}), n=1)
+            hint = f" Do you mean {close[0]!r}?" if close else " It takes those of GaussianMixture."
+            raise TypeError(f"select has no setting {name!r}.{hint}")
+
+
+def _read_sizes(n_components: Any) -> list[int]:
+    given = [n_components] if isinstance(n_components, Integral) else n_components
+    sizes = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else []
+    if not sizes or not all(isinstance(size, Integral) and int(size) >= 1 for size in sizes):
+        raise ValueError(f"n_components must be one or several positive integers, got {n_components!r}.")
+    return sorted({int(size) for size in sizes})
+
+
+def _read_kinds(covariance_types: Any, n_features: int) -> list[str]:
+    if covariance_types is None:
+        return ["full", "tied"] if n_features == 1 else list(FAMILIES)
+    kinds = [covariance_types] if isinstance(covariance_types, str) else list(covariance_types)
+    for kind in kinds:
+        _require_one_of("covariance_types", kind, tuple(FAMILIES))
+    if not kinds:
+        raise ValueError(f"covariance_types names none of {', '.join(FAMILIES)}.")
+    return list(dict.fromkeys(kinds))
+
+
+def _require_one_of(name: str, value: Any, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(f"{name} must be of {', '.join(map(repr, known))}, got {value!r}.")
+
+
+def _require_number(name: str, value: Any, is_usable: bool, wanted: str) -> None:
+    if not is_usable:
+        raise ValueError(f"{name} must be {wanted}, got {value!r}.")

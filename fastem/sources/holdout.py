@@ -1,0 +1,73 @@
+"""A source without some of its rows, which are held out of what is learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from fastem.sources.array import ArraySource
+from fastem.sources.source import Chunk, Source
+
+
+class WithoutRows:
+    """The rows of a source, some of which have weight zero: as if they were absent.
+
+    Parameters
+    ----------
+    source : Source
+    held : (M,) sorted integer ndarray
+        Indices of the rows to leave out.
+    """
+
+    def __init__(self, source: Source, held: np.ndarray):
+        self._source, self._held = source, held
+        self.n_features, self.names, self.labels = source.n_features, source.names, source.labels
+        self.row_bytes, self.rows_per_chunk = source.row_bytes, source.rows_per_chunk
+        self.is_weighted = True
+
+    @property
+    def n_rows(self) -> int | None:
+        """Of all rows: those that are held out keep their place."""
+        return self._source.n_rows
+
+    def chunks(self, max_rows: int | None = None) -> Iterator[Chunk]:
+        yield from map(self._without, self._source.chunks(max_rows))
+
+    def sample(self, n_rows: int, random: np.random.Generator) -> ArraySource:
+        """At most `n_rows` rows of positive weight, drawn without replacement, in one pass."""
+        keys, kept = np.empty(0), ArraySource(np.empty((0, self.n_features)), np.empty(0), self.names)
+        for chunk in self.chunks():
+            drawn = random.random(len(chunk))
+            weight = np.ones(len(chunk)) if chunk.weight is None else chunk.weight
+            # A row stays as long as its key is among the least.
+            least = np.inf if keys.size < n_rows else keys.max()
+            rows = np.flatnonzero((weight > 0) & (drawn < least))
+            keys = np.concatenate([keys, drawn[rows]])
+            X = np.concatenate([kept.X, chunk.X[rows].astype(np.float64)])
+            stay = np.sort(np.argsort(keys)[:n_rows])
+            keys, weight = keys[stay], np.concatenate([kept.weight, weight[rows]])[stay]
+            kept = ArraySource(X[stay], weight, self.names)
+            del chunk
+        return kept
+
+    def weighted(self, weight: np.ndarray | None) -> WithoutRows:
+        """The same rows with other weights (N,)."""
+        return WithoutRows(self._source.weighted(weight), self._held)
+
+    def parts(self) -> list[Any] | None:
+        """Parts of the rows that may be read in any order; None when rows come from the start only."""
+        return self._source.parts()
+
+    def chunks_of(self, part: Any) -> Iterator[Chunk]:
+        """The rows of one part."""
+        yield from map(self._without, self._source.chunks_of(part))
+
+    def _without(self, chunk: Chunk) -> Chunk:
+        first, last = np.searchsorted(self._held, (chunk.first_row, chunk.first_row + len(chunk)))
+        if first == last:
+            return chunk
+        weight = np.ones(len(chunk)) if chunk.weight is None else chunk.weight.copy()
+        weight[self._held[first:last] - chunk.first_row] = 0.0
+        return Chunk(chunk.X, weight, chunk.first_row)
