@@ -52,9 +52,7 @@ class Mixture:
 
     def params(self, weights: np.ndarray) -> MixtureParams:
         """Parameters from mixing weights in any scale."""
-        # A floor far below any meaningful weight keeps the logarithm finite.
-        weights = np.maximum(np.asarray(weights, dtype=np.float64) / np.sum(weights), np.finfo(np.float64).tiny)
-        return MixtureParams(weights, np.log(weights))
+        return _proper(np.asarray(weights, dtype=np.float64) / np.sum(weights))
 
     def uniform(self) -> MixtureParams:
         """All components have the same weight."""
@@ -81,12 +79,14 @@ class Mixture:
 
     def m_step(self, stats: MixtureStats) -> MixtureParams:
         """Maximum likelihood: weights are mean responsibilities; the free ones share what fixed ones leave."""
-        return self.params(self._with_fixed(stats.n))
+        return self._params_of_shares(stats.n)
+
+    def _params_of_shares(self, shares: np.ndarray) -> MixtureParams:
+        # What is fixed is no share of a sum, which rounding may leave a little beside one.
+        return self.params(shares) if self.fixed_weights is None else _proper(self._with_fixed(shares))
 
     def _with_fixed(self, shares: np.ndarray) -> np.ndarray:
         """Weights in proportion to shares (K,), but for those that are fixed."""
-        if self.fixed_weights is None:
-            return shares
         free = np.isnan(self.fixed_weights)
         weights = np.where(free, 0.0, self.fixed_weights)
         if free.any():
@@ -120,7 +120,7 @@ class Mixture:
 
     def at_coordinates(self, point: np.ndarray) -> MixtureParams:
         """The parameters at any point (K,)."""
-        return self.params(self._with_fixed(np.exp(point - point.max())))
+        return self._params_of_shares(np.exp(point - point.max()))
 
     def constraints(self) -> dict[str, np.ndarray]:
         """What the structure was told, by the name of the field: nothing."""
@@ -162,6 +162,12 @@ class Mixture:
     def sample(self, params: MixtureParams, n_rows: int, random: np.random.Generator) -> np.ndarray:
         """Component of each of `n_rows` rows, (n_rows,) integers."""
         return random.choice(self.n_components, size=n_rows, p=params.weights / params.weights.sum())
+
+
+def _proper(weights: np.ndarray) -> MixtureParams:
+    # A floor far below any meaningful weight keeps the logarithm finite.
+    weights = np.maximum(weights, np.finfo(np.float64).tiny)
+    return MixtureParams(weights, np.log(weights))
 
 
 # Less than the log-density of any row that is possible at all.
