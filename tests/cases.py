@@ -215,7 +215,8 @@ CASES = [
     for name, latent, latent_params in (("mixture", Mixture, _mixture_params), ("chain", Hmm, _hmm_params))
     for observed in FAMILIES
 ]
-GAUSSIAN_CASES = [case for case in CASES if case.latent is Mixture and case.observed.moves == "affine"]
+MIXTURE_CASES = [case for case in CASES if case.latent is Mixture]
+GAUSSIAN_CASES = [case for case in MIXTURE_CASES if case.observed.moves == "affine"]
 
 # Of the sequences of a chain, in turn: some are single rows, some are longer than a block.
 _LENGTHS = (1, 7, 40, 2, 150, 13, 1, 600, 60)

@@ -89,7 +89,7 @@ def test_every_parameter_changes_the_fit(name, X):
     base = {"n_components": 2, "random_state": 0, "tol": 1e-3, "init_params": "random_from_data"}
     if name == "acceleration":
         base["tol"] = 1e-6
-    if name == "init_params":
+    if name in ("init_params", "weights_init"):
         base["max_iter"] = 3
     if name in ("n_init", "search", "n_moves"):
         base |= {"n_components": 6}
@@ -381,8 +381,8 @@ def test_a_partly_given_start_keeps_the_rest(given, X):
 
         source = read_rows(mixture, X, None, reset=True)
         survey = mixture._survey(source)
-        start, _ = mixture._start(survey.model, source, survey.centre, np.random.default_rng(0))
-        mixture._adopt(survey.model, start)
+        start = mixture._start(survey.model, source, source, survey.centre, np.random.default_rng(0))
+        mixture._adopt(survey.model, start.params)
         shown[bool(parameters)] = {name: getattr(mixture, name) for name in attributes.values()}
     for parameter, attribute in attributes.items():
         if parameter == given:

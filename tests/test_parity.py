@@ -12,11 +12,10 @@ from sklearn.datasets import load_iris
 
 from fastem import GaussianMixture
 from tests import naive
-from tests.cases import CASES as ALL_CASES
-from tests.cases import PLAIN, e_step
+from tests.cases import MIXTURE_CASES, PLAIN, e_step
 
 # Chains have a twin of their own, in test_chain.py.
-CASES = [case for case in ALL_CASES if case.name.startswith("mixture")]
+CASES = MIXTURE_CASES
 
 COVARIANCE_TYPES = ["full", "tied", "diag", "spherical"]
 SIZES = [(1, 1), (3, 1), (2, 2), (3, 3), (2, 4), (2, 5), (3, 6), (2, 8), (2, 11)]

@@ -16,8 +16,10 @@ from fastem.init.race import race
 from fastem.latents.mixture import Mixture
 from fastem.model import Model
 from fastem.sources import ArraySource
-from tests.cases import e_step
+from tests.cases import GAUSSIAN_CASES, MIXTURE_CASES, e_step
 
+# Components of chains stay where they are.
+CASES = MIXTURE_CASES
 SETTINGS = {"random_state": 0, "n_threads": 1}
 
 
@@ -89,8 +91,9 @@ def posterior(model, params, X):
     return out
 
 
-def test_a_split_of_two_clusters_gains_and_weights_are_repeated_rows(case):
-    model = case.model(n_components=3)
+@pytest.mark.parametrize("gaussian", GAUSSIAN_CASES, ids=lambda case: case.name)
+def test_a_split_of_two_clusters_gains_and_weights_are_repeated_rows(gaussian):
+    model = gaussian.model(n_components=3)
     random = np.random.default_rng(0)
     X = random.normal(size=(300, 2)) + np.where(np.arange(300) < 100, 0.0, 8.0)[:, None]
     weight = random.integers(1, 4, size=300).astype(float)
@@ -119,7 +122,7 @@ def test_a_move_gains_at_least_what_was_foretold(covariance_type):
     splits = {k: split(model, X[rows], resp) for k, (rows, resp) in enumerate(zip(look.rows, look.resp, strict=True))}
     best = ranked(look, splits)[0]
     assert best.split == 2
-    assert best.gain > 0.2
+    assert best.gain > 0.1
     moved = apply(model, params, sample, [best], splits)
     # One M-step cannot lose what the responsibilities have gained.
     gained = e_step(model, moved, X).objective - e_step(model, params, X).objective

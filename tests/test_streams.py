@@ -107,7 +107,7 @@ def test_memory_limit_decides_the_size_of_chunks():
     assert max(sizes) * 16 * 3 <= 10**6
     assert max(sizes) % ROWS_PER_RUN == 0
     assert len(next(fitted([X], memory_limit=16 * 3 * 1000)._rows([X]).chunks())) == 528
-    with pytest.raises(ValueError, match="does not hold 3 chunks of one row of 16 bytes"):
+    with pytest.raises(ValueError, match="does not hold 4 chunks of one row of 16 bytes"):
         fitted([X], memory_limit=40)
     with pytest.raises(ValueError, match="'much' is no size of memory"):
         fitted(X, memory_limit="much")

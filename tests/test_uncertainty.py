@@ -23,7 +23,7 @@ from fastem.uncertainty import (
     total_gradient,
 )
 from tests import naive
-from tests.cases import GAUSSIAN_CASES, e_step
+from tests.cases import GAUSSIAN_CASES, PLAIN, e_step
 
 # Other families have no gradients yet.
 CASES = GAUSSIAN_CASES
@@ -51,7 +51,7 @@ def two_processes(n_rows, seed=0):
 
 
 def fitted(X, n_components=2, sample_weight=None, **settings):
-    settings = {"tol": 1e-10, "random_state": 0, "max_iter": 5000, **settings}
+    settings = {**PLAIN, "tol": 1e-10, "random_state": 0, "max_iter": 5000, **settings}
     return GaussianMixture(n_components, **settings).fit(X, sample_weight=sample_weight)
 
 

@@ -13,6 +13,7 @@ from sklearn.base import clone
 from fastem.estimators._learning import ACCELERATORS, growing, sample_rows
 from fastem.estimators._mixture import Survey, look_over, single_of
 from fastem.estimators._problem import Problem, SampleProblem, SharedProblem, first_rows, shuffled_sample
+from fastem.estimators._validation import sample_bytes
 from fastem.estimators.gaussian_mixture import FAMILIES, GaussianMixture
 from fastem.init.given import start_from
 from fastem.init.split import copied_start, split_starts
@@ -134,14 +135,15 @@ class Candidates:
         if self._lead is not None:
             return Correction(model, SampleProblem(model, self._lead), self._template.tol)
         name = self._template.acceleration
-        return None if name is None else ACCELERATORS[name](model)
+        return None if name is None else ACCELERATORS[name](model, self._template.tol)
 
     @cached_property
     def _lead(self) -> ArraySource | None:
         """A sample that leads the fit of very many rows, the same for all candidates."""
         if not self._template._may_grow():
             return None
-        n_rows = sample_rows(self._source, max(self.model(key).n_parameters() for key in self.keys()))
+        n_parameters = max(self.model(key).n_parameters() for key in self.keys())
+        n_rows = sample_rows(self._source, n_parameters, sample_bytes(self._template.memory_limit))
         return shuffled_sample(self._source, n_rows, self._random(0)) if n_rows else None
 
     @cached_property

@@ -43,7 +43,6 @@ _GROWTH = 4
 _MANY_ROWS = 200_000
 _LEAST_SAMPLE = 100_000
 _ROWS_PER_PARAMETER, _LEAST_ROWS_PER_PARAMETER = 1000, 50
-_SAMPLE_BYTES = 64 * 2**20
 _CHUNK_BYTES = 8 * 2**20
 
 
@@ -79,9 +78,9 @@ class Learning(Protocol):
         ...
 
 
-ACCELERATORS: dict[str, Callable[[Model], Accelerator]] = {
-    "auto": lambda model: Automatic(model, model.n_parameters()),
-    "squarem": Squarem,
+ACCELERATORS: dict[str, Callable[[Model, float], Accelerator]] = {
+    "auto": lambda model, tol: Automatic(model, model.n_parameters(), tol),
+    "squarem": lambda model, tol: Squarem(model),
     "anderson": Anderson,
 }
 
@@ -114,7 +113,7 @@ class BatchLearning:
         return self._improve(problem, state, follower, accelerator)
 
     def _accelerator(self, model: Model, source: Source, state: FitState, seed: int) -> Accelerator | None:
-        return None if self.acceleration is None else ACCELERATORS[self.acceleration](model)
+        return None if self.acceleration is None else ACCELERATORS[self.acceleration](model, self.tol)
 
     def _improve(self, problem: Any, state: FitState, follower: Follower, accelerator: Accelerator | None) -> FitResult:
         def watch(state: FitState) -> None:
@@ -136,10 +135,17 @@ class GrowingLearning(BatchLearning):
 
     The samples decide where the fit of all rows goes, and nothing else: its stopping rule and its objective are those
     of all rows.
+
+    Parameters
+    ----------
+    sample_bytes : int
+        The largest sample takes no more memory.
     """
 
+    sample_bytes: int
+
     def _accelerator(self, model: Model, source: Source, state: FitState, seed: int) -> Accelerator | None:
-        n_rows = sample_rows(source, model.n_parameters())
+        n_rows = sample_rows(source, model.n_parameters(), self.sample_bytes)
         if n_rows == 0:
             return super()._accelerator(model, source, state, seed)
         # Drawn by the seed: a fit that is gone on with finds the same rows.
@@ -153,10 +159,10 @@ class GrowingLearning(BatchLearning):
         return Correction(model, SampleProblem(model, rows), self.tol)
 
 
-def sample_rows(source: Source, n_parameters: int) -> int:
+def sample_rows(source: Source, n_parameters: int, most_bytes: int) -> int:
     """Rows of the sample that leads the fit of all rows; zero when there are too few rows for it to pay."""
     n_rows = source.n_rows or 0
-    most = _SAMPLE_BYTES // (8 * source.n_features)
+    most = most_bytes // (8 * source.n_features)
     rows = min(n_rows // _GROWTH, max(_ROWS_PER_PARAMETER * n_parameters, _LEAST_SAMPLE), most)
     return rows if n_rows >= _MANY_ROWS and rows >= _LEAST_ROWS_PER_PARAMETER * n_parameters else 0
 

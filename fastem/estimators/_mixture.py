@@ -45,6 +45,7 @@ from fastem.estimators._validation import (
     require_finite,
     require_support,
     rows_per_chunk,
+    sample_bytes,
 )
 from fastem.init.given import one_hot, start_from
 from fastem.init.start import STARTS, sample_size, start_from_sample
@@ -461,8 +462,10 @@ class BaseMixture(FittedMixture):
         if self.learning_method == "incremental":
             return IncrementalLearning(tol=self.tol, max_iter=self.max_iter)
         if self.learning_method == "batch":
-            kind = GrowingLearning if self._may_grow() else BatchLearning
-            return kind(tol=self.tol, max_iter=self.max_iter, acceleration=self.acceleration)
+            settings: dict[str, Any] = {"tol": self.tol, "max_iter": self.max_iter, "acceleration": self.acceleration}
+            if self._may_grow():
+                return GrowingLearning(**settings, sample_bytes=sample_bytes(self.memory_limit))
+            return BatchLearning(**settings)
         return OnlineLearning(
             tol=self.tol, max_iter=self.max_iter, settings=self._online_settings(survey.model), weight=survey.weight,
             batch_size=self.batch_size,

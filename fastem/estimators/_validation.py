@@ -17,8 +17,11 @@ from fastem.sources.source import whole_runs
 
 NO_WEIGHT = "All sample weights are zero: no row is left to learn from. Give some row a positive weight."
 
-# Chunks of a stream that are in memory at a time: one is worked on, and one is read, of two pieces at worst.
+# Chunks of a stream that are in memory at a time: one is worked on, and one is read, of two pieces at worst. A sample
+# that leads a fit is as large as one of them at most, where memory is limited.
 _CHUNKS_HELD = 3
+_PARTS_HELD = _CHUNKS_HELD + 1
+_SAMPLE_BYTES = 64 * 2**20
 # More are hardly codes: each takes a probability for each component.
 _MOST_CATEGORIES = 1_000_000
 # Values are compared in pieces that stay in the cache.
@@ -110,13 +113,18 @@ def rows_per_chunk(source: Source, chunk_rows: int | None, memory_limit: int | s
         return whole_runs(int(chunk_rows))
     if memory_limit is None:
         return None
-    rows = parse_bytes(memory_limit) // (_CHUNKS_HELD * source.row_bytes)
+    rows = parse_bytes(memory_limit) // (_PARTS_HELD * source.row_bytes)
     if rows == 0:
         raise ValueError(
-            f"memory_limit={memory_limit!r} does not hold {_CHUNKS_HELD} chunks of one row of {source.row_bytes} "
+            f"memory_limit={memory_limit!r} does not hold {_PARTS_HELD} chunks of one row of {source.row_bytes} "
             "bytes. Raise it."
         )
     return whole_runs(rows)
+
+
+def sample_bytes(memory_limit: int | str | None) -> int:
+    """How much memory a sample may take that leads a fit."""
+    return _SAMPLE_BYTES if memory_limit is None else min(_SAMPLE_BYTES, parse_bytes(memory_limit) // _PARTS_HELD)
 
 
 def parse_bytes(size: int | str) -> int:

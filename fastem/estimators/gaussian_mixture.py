@@ -142,7 +142,8 @@ class GaussianMixture(UncertainMixture, BaseMixture):
         are more; None leaves it to the kind of data.
     memory_limit : int, str or None, default None
         Most memory that rows being read and worked on may take together, in bytes or as a text such as
-        "512MB"; it decides the rows of a chunk where `chunk_rows` does not.
+        "512MB"; it decides the rows of a chunk where `chunk_rows` does not, and bounds the sample of `growth`
+        (64 MiB otherwise).
     checkpoint : path or None, default None
         File that keeps the state of a fit, for `fit(..., resume=True)`, and the model so far, for
         `fastem.load`. Replaced as a whole, so that it is there at any moment.

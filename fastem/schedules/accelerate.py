@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fastem.schedules.stopping import gain_of_rate, remaining_gain
+from fastem.schedules.stopping import gain_of_rate, remaining_gain, rounding_slack
 from fastem.stats import ExpectedStats
 
 # Far from an optimum a long step may lead to another one than EM goes to: steps begin when an iteration gains less
@@ -215,9 +215,11 @@ class Anderson:
     Parameters
     ----------
     space : Space
+    tol : float
+        A proposal that gains less than this, in nats per unit of weight, is followed by a plain iteration, which tells
+        what is left to gain.
     memory : int
-        Differences between iterations that are mixed. After as many proposals comes a plain iteration, which tells what
-        is left to gain.
+        Differences between iterations that are mixed. After as many proposals comes a plain iteration, too.
 
     References
     ----------
@@ -227,12 +229,15 @@ class Anderson:
     """
 
     space: Space
+    tol: float = 0.0
     memory: int = 10
 
     def begin(self) -> AndersonState:
         return AndersonState()
 
     def propose(self, state: AndersonState, params: Any, image: Any, stats: ExpectedStats) -> Any | None:
+        gain = stats.objective - state.progress.objective
+        has_ended = state.n_steps == self.memory or (state.has_stepped and gain < self.tol)
         state.progress.observe(stats.objective, state.has_stepped)
         state.has_stepped = False
         if not state.progress.is_settled():
@@ -240,13 +245,14 @@ class Anderson:
         here = self.space.coordinates(params)
         state.points = [*state.points[-self.memory :], here]
         state.changes = [*state.changes[-self.memory :], self.space.coordinates(image) - here]
-        if len(state.points) < 2 or state.n_steps == self.memory:
+        if len(state.points) < 2 or has_ended:
             state.n_steps = 0
             return None
         moved, changed = np.diff(state.points, axis=0).T, np.diff(state.changes, axis=0).T
         rate = _slowest_rate(moved, changed)
-        # Of noisy differences it may be anything; unless changes do grow, one above 1 is none.
-        if rate < 1.0 or np.linalg.norm(state.changes[-1]) > np.linalg.norm(state.changes[-2]):
+        # Of noisy differences it may be anything: unless changes do grow, and gains are no rounding, one above 1 is none.
+        grows = np.linalg.norm(state.changes[-1]) > np.linalg.norm(state.changes[-2])
+        if rate < 1.0 or (grows and state.progress.gain > rounding_slack(stats.objective)):
             state.progress.add_rate(rate)
         share = np.linalg.lstsq(changed, state.changes[-1], rcond=1e-10)[0]
         point = here + state.changes[-1] - (moved + changed) @ share
@@ -288,17 +294,20 @@ class Automatic:
     space : Space
     n_parameters : int
         Free parameters.
+    tol : float
+        Of the fit.
     """
 
     space: Space
     n_parameters: int
+    tol: float = 0.0
 
     def begin(self) -> AutomaticState:
         return AutomaticState()
 
     def _chosen(self, state: AutomaticState) -> tuple[Accelerator, Any]:
         if self.n_parameters <= _FEW_PARAMETERS and state.n_rejected < _PATIENCE:
-            return Anderson(self.space), state.mixing
+            return Anderson(self.space, self.tol), state.mixing
         return Squarem(self.space), state.squaring
 
     def propose(self, state: AutomaticState, params: Any, image: Any, stats: ExpectedStats) -> Any | None:
