@@ -76,7 +76,7 @@ class Passes:
 
     def setup(self, workload: Workload) -> None:
         self.X = common.rows_of(workload)
-        self.settings = {**common.start_settings(workload), "max_iter": 5, "tol": 0.0}
+        self.settings = {**common.start_settings(workload), **common.PLAIN, "max_iter": 5, "tol": 0.0}
         # Whatever is imported, compiled or kept on first use belongs to no count.
         self.count()
 

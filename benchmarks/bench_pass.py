@@ -177,7 +177,7 @@ class PeakMemory:
 
     def setup(self, files: dict[Workload, Path], workload: Workload) -> None:
         self.X = np.load(files[workload])
-        self.settings = {**common.start_settings(workload), "tol": 0.0, "max_iter": 2}
+        self.settings = {**common.start_settings(workload), **common.PLAIN, "tol": 0.0, "max_iter": 2}
         self.mixture = common.mixture_of(workload)
         self.mixture.predict(self.X[:CHECKED_ROWS])
         self.fit(self.X[:CHECKED_ROWS])

@@ -114,6 +114,10 @@ def workloads(profile: str = PROFILE) -> list[Workload]:
 WORKLOADS = workloads()
 
 
+# Settings of fastem that leave plain EM, for the maximum of the likelihood.
+PLAIN: dict[str, Any] = {"acceleration": None, "growth": False, "regularization": None}
+
+
 class Parameters(NamedTuple):
     """Parameters of a mixture: (K,), (K, D), and covariance matrices (K, D, D) whatever the covariance type."""
 
@@ -236,6 +240,11 @@ def mean_log_likelihood(X: np.ndarray, parameters: Parameters) -> float:
     """Log-likelihood per row, in nats."""
     pieces = [X[start : start + _PIECE_ROWS] for start in range(0, X.shape[0], _PIECE_ROWS)]
     return float(sum(logsumexp(log_joint(piece, parameters), axis=1).sum() for piece in pieces) / X.shape[0])
+
+
+def log_likelihood_error(X: np.ndarray, mixture: GaussianMixture) -> float:
+    """Error of the log-likelihood that a fit claims for its parameters, relative to the slow value."""
+    return relative_error(mixture.fit_report_.loglik, mean_log_likelihood(X, parameters_of(mixture)))
 
 
 def em_step(X: np.ndarray, parameters: Parameters, covariance_type: str) -> Parameters:

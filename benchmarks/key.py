@@ -68,6 +68,7 @@ def mixture(start: Problem, **settings: Any) -> Any:
     """An estimator that iterates a fixed number of times from fixed parameters."""
     from fastem import GaussianMixture
 
+    known = GaussianMixture().get_params()
     k, d = start.means.shape
     unit = {"full": np.broadcast_to(np.eye(d), (k, d, d)), "diag": np.ones((k, d))}
     defaults = {
@@ -78,6 +79,9 @@ def mixture(start: Problem, **settings: Any) -> Any:
         "tol": 0.0,
         "random_state": 0,
     }
+    plain = {"acceleration": None, "growth": False, "regularization": None}
+    # An older version knows plain EM only.
+    defaults |= {name: value for name, value in plain.items() if name in known}
     return GaussianMixture(k, **{**defaults, **settings})
 
 

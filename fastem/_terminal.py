@@ -210,8 +210,9 @@ def _story(mixture: GaussianMixture) -> dict[str, str]:
         facts["fit"] += f", and {report.n_iter_ahead} before them on {what}"
     if report.online is not None:
         facts["fit"] += f", {count(report.online.n_updates, 'update')}"
-    if len(report.runs) > 1:
-        facts["fit"] += f"; best of {len(report.runs)} starts"
+    n_raced = max((len(heat) for race in report.races for heat in race.heats), default=1)
+    if max(len(report.runs), n_raced) > 1:
+        facts["fit"] += f"; best of {max(len(report.runs), n_raced)} starts"
     left = "" if math.isnan(report.remaining) else f"; about {report.remaining:.1g} left to gain"
     if not math.isnan(report.objective):
         facts["objective"] = f"{report.objective:.9g} nats per row{left}"

@@ -329,7 +329,7 @@ def fit_command(
     written = {"model": output, "plot": plot}
     weight = mixture.fit_report_.weight
     is_exact = learning_method == "batch" or mixture.stop_reason_ != "interrupted"
-    criteria = mixture._criteria(mixture.lower_bound_ * weight, weight) if is_exact else {"weight": weight}
+    criteria = mixture._criteria(mixture.fit_report_.loglik * weight, weight) if is_exact else {"weight": weight}
     if as_json:
         print_json(
             {"file": _names(files), "n_rows": source.n_rows, **criteria, **describe(mixture), "written": written}

@@ -82,7 +82,7 @@ def test_fewer_rows_for_a_slow_peer_and_no_line_for_what_it_cannot():
     assert result.difference is None
 
 
-def test_a_wrong_peer_cannot_look_good():
+def test_a_wrong_peer_cannot_look_good(small):
     def stay(X, start, n_iter):
         return start
 

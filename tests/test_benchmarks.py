@@ -188,7 +188,7 @@ def log_likelihoods(toy, peer, workload, n_iter=6):
 
 
 def test_every_peer_is_tested(toy):
-    assert tuple(toy("peers").PEERS) == PEERS
+    assert set(toy("peers").PEERS) == set(PEERS)
 
 
 @pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
@@ -221,7 +221,7 @@ def test_mlpack_converges_to_the_same_log_likelihood(covariance_type, toy):
     workload = small_workload(toy, covariance_type, n_components=2, separation=common.SEPARATED)
     X = common.rows_of(workload)
     with common.quiet():
-        ours = GaussianMixture(**common.start_settings(workload), tol=1e-12).fit(X)
+        ours = GaussianMixture(**common.start_settings(workload), regularization=None, tol=1e-12).fit(X)
     fitted = mlpack.fit(X, toy("bench_versus").start_of(workload), 100)
     theirs = common.mean_log_likelihood(X, common.Parameters.of_type(*fitted))
     assert theirs == pytest.approx(ours.lower_bound_, rel=1e-9)

@@ -282,7 +282,7 @@ def test_warmup_refuses_what_it_does_not_know():
 
 
 def test_warmup_warns_when_nothing_is_kept(monkeypatch):
-    monkeypatch.setattr(_warmup, "_warm", lambda name, verbose: [None])
+    monkeypatch.setattr(_warmup, "_warm", lambda name, hmm, verbose: [None])
     with pytest.warns(RuntimeWarning, match="serve this process only.*NUMBA_CACHE_DIR"):
         fastem.warmup("full")
 
