@@ -96,9 +96,9 @@ class OnlineWorth:
     def fit(self, method: str, max_iter: int) -> GaussianMixture:
         settings: dict[str, Any] = {"max_iter": max_iter, "tol": 0.0, "random_state": 0}
         with common.quiet():
-            return GaussianMixture(
-                self.workload.n_components, learning_method=method, **common.PLAIN, **settings
-            ).fit(self.X)
+            return GaussianMixture(self.workload.n_components, learning_method=method, **common.PLAIN, **settings).fit(
+                self.X
+            )
 
     def track_worth_in_iterations(self) -> int:
         """Iterations that batch EM needs to come as far; the most that are tried, where it does not."""

@@ -1,8 +1,8 @@
 """A fit of a file that is larger than the memory it may take.
 
 Makes a file of rows of eight features from sixteen clusters, piece by piece, fits a mixture to it with a stated limit
-of memory, and tells what that took: the time of every iteration and of a pass alone, and the peak of memory above that of an interpreter with
-all its libraries.
+of memory, and tells what that took: the time of every iteration and of a pass alone, and the peak of memory above that
+of an interpreter with all its libraries.
 
     python examples/larger_than_memory.py [--gigabytes 4] [--memory 64MB] [--iterations 10] [--directory .] [--keep]
 """

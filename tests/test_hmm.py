@@ -73,7 +73,7 @@ def given(model, covariance_type):
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_hmmlearn_agrees_after_the_same_iterations(covariance_type, params, X):
     settings = {"n_components": 3, "covariance_type": covariance_type, "init_params": "", "params": params, "n_iter": 5}
-    ours = given(GaussianHMM(**settings, tol=0.0), covariance_type)
+    ours = given(GaussianHMM(**settings, tol=0.0, acceleration=None), covariance_type)
     # Without its priors; the weights are such that it divides by counts.
     weight = 1 if covariance_type in ("diag", "spherical") else 0
     theirs = given(
@@ -253,7 +253,7 @@ def test_small_chunks_of_many_sequences_give_the_same_bits(truth):
 
 def test_an_interrupted_fit_goes_on_to_the_same_bits(X, tmp_path):
     settings = {"checkpoint": tmp_path / "fit.ckpt", "checkpoint_interval": 0.0, "chunk_rows": 500}
-    expected = quietly(fitted, X, n_iter=8)
+    expected = quietly(fitted, X, n_iter=8, chunk_rows=500)
     quietly(fitted, X, n_iter=3, **settings)
     resumed = quietly(GaussianHMM(3, random_state=0, n_iter=8, **settings).fit, X, LENGTHS, resume=True)
     assert_same_model(resumed, expected)
@@ -277,10 +277,10 @@ def test_acceleration_reaches_the_same_optimum_in_fewer_iterations(acceleration)
     """States that overlap, so that EM is slow."""
     truth = GaussianHMM.from_parameters([0.5, 0.5], [[0.8, 0.2], [0.3, 0.7]], [0.0, 1.5], [1.0, 1.0])
     X = truth.sample(3000, random_state=0)[0]
-    plain = GaussianHMM(2, random_state=0, tol=1e-8, n_iter=5000).fit(X)
+    plain = GaussianHMM(2, random_state=0, tol=1e-8, n_iter=5000, acceleration=None).fit(X)
     quick = GaussianHMM(2, random_state=0, tol=1e-8, n_iter=5000, acceleration=acceleration).fit(X)
     assert quick.lower_bound_ == pytest.approx(plain.lower_bound_, abs=1e-6)
-    assert quick.n_iter_ < 0.6 * plain.n_iter_
+    assert quick.n_iter_ < 0.3 * plain.n_iter_
 
 
 def test_incremental_learning_reaches_the_same_optimum(truth):

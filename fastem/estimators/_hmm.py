@@ -100,7 +100,7 @@ class BaseHMM(BaseMixture):
         n_init: int = 1,
         random_state: Any = None,
         learning_method: str = "batch",
-        acceleration: str | None = None,
+        acceleration: str | None = "auto",
         chunk_rows: int | None = None,
         memory_limit: int | str | None = None,
         checkpoint: str | os.PathLike[str] | None = None,

@@ -58,7 +58,7 @@ class GaussianHMM(BaseHMM):
     learning_method : {"batch", "incremental"}, default "batch"
         "batch": each iteration reads all sequences, and then moves the parameters. "incremental": they move after each
         block of sequences, and the statistics of all blocks are kept.
-    acceleration : {"auto", "squarem", "anderson"} or None, default None
+    acceleration : {"auto", "squarem", "anderson"} or None, default "auto"
         Extrapolate batch EM, as in `GaussianMixture`.
     chunk_rows, memory_limit, checkpoint, checkpoint_interval, n_threads, verbose, verbose_interval, progress
         As of `GaussianMixture`.

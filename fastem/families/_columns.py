@@ -212,13 +212,13 @@ class Columns:
         """The family's own parameters of highest likelihood; every component has rows."""
         raise NotImplementedError
 
-    def log_values(self, values: np.ndarray) -> np.ndarray:
-        """Unconstrained coordinates of the family's own parameters."""
-        return np.log(values)
+    def to_coordinates(self, values: np.ndarray) -> np.ndarray:
+        """Unconstrained coordinates of the family's own parameters, in which the likelihood bends about alike."""
+        return np.sqrt(values)
 
-    def exp_values(self, coordinates: np.ndarray) -> np.ndarray:
+    def from_coordinates(self, coordinates: np.ndarray) -> np.ndarray:
         """The family's own parameters from coordinates of any size."""
-        return np.exp(np.clip(coordinates, np.log(TINY), np.log(HUGE)))
+        return np.clip(np.abs(coordinates), np.sqrt(TINY), np.sqrt(HUGE)) ** 2
 
     def moments(self, params: ColumnParams) -> tuple[np.ndarray, np.ndarray]:
         """Means and variances (K, D) of each column under each component; NaN for categories."""
@@ -319,11 +319,11 @@ class Columns:
 
     def coordinates(self, params: ColumnParams) -> np.ndarray:
         """Unconstrained coordinates (P,) of the parameters: any such vector gives parameters."""
-        return self.log_values(self.values_of(params)).ravel()
+        return self.to_coordinates(self.values_of(params)).ravel()
 
     def at_coordinates(self, vector: np.ndarray) -> ColumnParams:
         """Parameters from coordinates (P,)."""
-        return self.params(self.exp_values(vector.reshape(self.values_shape())))
+        return self.params(self.from_coordinates(vector.reshape(self.values_shape())))
 
 
 def _log_prob_block(family_params, components, x, log_prob, scratch):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit, logit
+from scipy.special import logit
 
 from fastem.families._columns import ColumnParams, Columns, ColumnStats, column_params
 
@@ -31,11 +31,11 @@ class Bernoulli(Columns):
         """Shares of ones."""
         return stats.sums / stats.rows[:, None]
 
-    def log_values(self, values: np.ndarray) -> np.ndarray:
-        return logit(values)
+    def to_coordinates(self, values: np.ndarray) -> np.ndarray:
+        return np.arcsin(np.sqrt(values))
 
-    def exp_values(self, coordinates: np.ndarray) -> np.ndarray:
-        return expit(coordinates)
+    def from_coordinates(self, coordinates: np.ndarray) -> np.ndarray:
+        return np.sin(coordinates) ** 2
 
     def moments(self, params: ColumnParams) -> tuple[np.ndarray, np.ndarray]:
         return params.means, params.means * (1.0 - params.means)

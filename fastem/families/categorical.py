@@ -56,11 +56,6 @@ class Categorical(Columns):
         """Shares of the categories."""
         return stats.codes / stats.rows[:, None]
 
-    def exp_values(self, coordinates: np.ndarray) -> np.ndarray:
-        first = self.first_code
-        highest = np.maximum.reduceat(coordinates, first[:-1], axis=1)
-        return np.exp(coordinates - np.repeat(highest, np.diff(first), axis=1))
-
     def features(self, X: np.ndarray) -> np.ndarray:
         """An indicator of each category."""
         first = self.first_code

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from fastem.families._columns import TINY, ColumnParams, Columns, ColumnStats, column_params
+from fastem.families._columns import HUGE, TINY, ColumnParams, Columns, ColumnStats, column_params
 from fastem.stats import Rescue
 
 _LEAST = 4.0 * TINY
@@ -39,6 +39,12 @@ class Exponential(Columns):
         return column_params(
             means, base=-np.log(means).sum(axis=1), linear=np.arange(self.n_features), slope=-1.0 / means
         )
+
+    def to_coordinates(self, values: np.ndarray) -> np.ndarray:
+        return np.log(values)
+
+    def from_coordinates(self, coordinates: np.ndarray) -> np.ndarray:
+        return np.exp(np.clip(coordinates, np.log(TINY), np.log(HUGE)))
 
     def estimate(self, stats: ColumnStats) -> np.ndarray:
         """Means, at least the floor."""

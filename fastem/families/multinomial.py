@@ -48,9 +48,6 @@ class Multinomial(Columns):
         """Shares of the columns; equal ones for a component whose rows are all empty."""
         return np.where(stats.exposure[:, None] > 0, stats.sums, 1.0)
 
-    def exp_values(self, coordinates: np.ndarray) -> np.ndarray:
-        return np.exp(coordinates - coordinates.max(axis=1, keepdims=True))
-
     def features(self, X: np.ndarray) -> np.ndarray:
         """Square roots of shares, whose variances are about equal."""
         return np.sqrt(X / np.maximum(X.sum(axis=1, keepdims=True), 1.0))

@@ -157,10 +157,9 @@ class Hmm:
         return int(self._may_follow().sum()) + (0 if self.stationary else int(self._may_start().sum()))
 
     def coordinates(self, params: HmmParams) -> np.ndarray:
-        """Unconstrained coordinates (P,): centred logarithms of the probabilities that are allowed."""
-        rows = [_centred_log(row[may]) for row, may in zip(params.transmat, self._may_follow(), strict=True)]
-        start = [] if self.stationary else [_centred_log(params.startprob[self._may_start()])]
-        return np.concatenate([*start, *rows])
+        """Unconstrained coordinates (P,): square roots of the probabilities that are allowed, as of mixing weights."""
+        start = [] if self.stationary else [params.startprob[self._may_start()]]
+        return np.sqrt(np.concatenate([*start, params.transmat[self._may_follow()]]))
 
     def at_coordinates(self, vector: np.ndarray) -> HmmParams:
         """Parameters at coordinates, of which any are valid."""
@@ -168,7 +167,7 @@ class Hmm:
         rows = np.zeros((len(masks), self.n_components))
         parts = np.split(vector, np.cumsum([mask.sum() for mask in masks])[:-1])
         for row, mask, part in zip(rows, masks, parts, strict=True):
-            row[mask] = np.exp(part - part.max())
+            row[mask] = part**2
         return self.params(np.ones(self.n_components) if self.stationary else rows[0], rows[-self.n_components :])
 
     def sample(
@@ -211,11 +210,6 @@ def _distributions(rows: np.ndarray) -> np.ndarray:
 
 def _log(probabilities: np.ndarray) -> np.ndarray:
     return np.where(probabilities > 0.0, np.log(np.maximum(probabilities, _TINY)), LOG_ZERO)
-
-
-def _centred_log(probabilities: np.ndarray) -> np.ndarray:
-    log = np.log(np.maximum(probabilities, _TINY))
-    return log - log.mean()
 
 
 def _stationary_maximum(start: np.ndarray, transitions: np.ndarray) -> np.ndarray:

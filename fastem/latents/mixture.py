@@ -83,16 +83,7 @@ class Mixture:
 
     def _params_of_shares(self, shares: np.ndarray) -> MixtureParams:
         # What is fixed is no share of a sum, which rounding may leave a little beside one.
-        return self.params(shares) if self.fixed_weights is None else _proper(self._with_fixed(shares))
-
-    def _with_fixed(self, shares: np.ndarray) -> np.ndarray:
-        """Weights in proportion to shares (K,), but for those that are fixed."""
-        free = np.isnan(self.fixed_weights)
-        weights = np.where(free, 0.0, self.fixed_weights)
-        if free.any():
-            total = shares[free].sum()
-            weights[free] = (1.0 - weights.sum()) * (shares[free] / total if total > 0 else 1.0 / free.sum())
-        return weights
+        return self.params(shares) if self.fixed_weights is None else _proper(_completed(self.fixed_weights, shares))
 
     def prior_stats(self, weight: float) -> MixtureStats | None:
         """The rows that the prior stands for; None when it says nothing."""
@@ -115,12 +106,15 @@ class Mixture:
         return self.n_components
 
     def coordinates(self, params: MixtureParams) -> np.ndarray:
-        """Logarithms of the weights (K,): any numbers are, up to a constant, logarithms of weights."""
-        return params.log_weights
+        """Square roots of the weights (K,), in which the likelihood bends about as much everywhere.
+
+        The logarithm of a weight that dies would run away for ever, though nothing depends on it any more.
+        """
+        return np.sqrt(params.weights)
 
     def at_coordinates(self, point: np.ndarray) -> MixtureParams:
         """The parameters at any point (K,)."""
-        return self._params_of_shares(np.exp(point - point.max()))
+        return self._params_of_shares(point**2)
 
     def constraints(self) -> dict[str, np.ndarray]:
         """What the structure was told, by the name of the field: nothing."""
@@ -162,6 +156,16 @@ class Mixture:
     def sample(self, params: MixtureParams, n_rows: int, random: np.random.Generator) -> np.ndarray:
         """Component of each of `n_rows` rows, (n_rows,) integers."""
         return random.choice(self.n_components, size=n_rows, p=params.weights / params.weights.sum())
+
+
+def _completed(fixed: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Fixed weights (K,), in which what they leave takes the place of NaN, in proportion to shares (K,)."""
+    free = np.isnan(fixed)
+    weights = np.where(free, 0.0, fixed)
+    if free.any():
+        total = shares[free].sum()
+        weights[free] = (1.0 - weights.sum()) * (shares[free] / total if total > 0 else 1.0 / free.sum())
+    return weights
 
 
 def _proper(weights: np.ndarray) -> MixtureParams:

@@ -250,7 +250,8 @@ class Anderson:
             return None
         moved, changed = np.diff(state.points, axis=0).T, np.diff(state.changes, axis=0).T
         rate = _slowest_rate(moved, changed)
-        # Of noisy differences it may be anything: unless changes do grow, and gains are no rounding, one above 1 is none.
+        # Of noisy differences it may be anything: unless changes do grow, and gains are no rounding, one above 1 is
+        # none.
         grows = np.linalg.norm(state.changes[-1]) > np.linalg.norm(state.changes[-2])
         if rate < 1.0 or (grows and state.progress.gain > rounding_slack(stats.objective)):
             state.progress.add_rate(rate)
