@@ -35,7 +35,7 @@ def peak_of(call):
 def methods(mixture, n):
     rows = X[:n]
     yield "fit", lambda: mixture.fit(rows)
-    yield "fit led by a sample", lambda: GaussianMixture(4, max_iter=1, random_state=0).fit(rows)
+    yield "fit led by a sample", lambda: GaussianMixture(2, max_iter=1, random_state=0).fit(rows)
     yield "weighted fit", lambda: mixture.fit(rows, sample_weight=weight[:n])
     yield "fit from labels", lambda: GaussianMixture(
         16, max_iter=2, growth=False, init_params=labels[:n]
@@ -68,7 +68,7 @@ def peaks(kind, n_rows, script=PEAK):
 @pytest.mark.parametrize("kind", ["float64", "float32", "int32"])
 def test_peak_memory_does_not_grow_with_the_rows(kind):
     # More than four times the sample that leads a fit.
-    few, many = 800_000, 2_000_000
+    few, many = 400_000, 1_200_000
     small, large = peaks(kind, few), peaks(kind, many)
     assert len(small) == 10
     for name in small:
@@ -114,7 +114,7 @@ def peak_of(call):
 
 def calls(mixture, path, n):
     yield "fit", lambda: mixture.fit(path)
-    yield "fit led by a sample", lambda: GaussianMixture(4, max_iter=1, random_state=0).fit(path)
+    yield "fit led by a sample", lambda: GaussianMixture(2, max_iter=1, random_state=0).fit(path)
     yield "predict", lambda: mixture.predict(path)
     if path.endswith(".csv"):
         return
@@ -139,7 +139,7 @@ for name, call in calls(mixture, path, n_rows):
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the high-water mark of memory is Linux's")
 @pytest.mark.parametrize("suffix", [".npy", ".parquet", ".csv"])
 def test_peak_memory_of_a_stream_does_not_grow_with_the_file(tmp_path, suffix):
-    few, many = (600_000, 1_200_000) if suffix == ".csv" else (1_500_000, 3_000_000)
+    few, many = (500_000, 1_000_000) if suffix == ".csv" else (1_000_000, 2_000_000)
     small = peaks(str(tmp_path / f"few{suffix}"), few, STREAM)
     large = peaks(str(tmp_path / f"many{suffix}"), many, STREAM)
     for name in small:
