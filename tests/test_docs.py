@@ -42,6 +42,19 @@ def test_examples_of_docstrings(module, tmp_path, monkeypatch):
     assert result.failed == 0
 
 
+def read_page(name):
+    return (ROOT / "docs" / name).read_text()
+
+
+def run_page(name):
+    """The names that the Python blocks of a page leave behind."""
+    page = read_page(name)
+    names = {"__name__": "page"}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(block, name, "exec"), names)
+    return names
+
+
 def test_python_of_the_readme(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     block = re.search(r"```python\n(.*?)```", README, re.DOTALL).group(1)
@@ -54,31 +67,19 @@ def test_python_of_the_readme(tmp_path, monkeypatch):
 def test_the_page_on_streaming(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    page = (ROOT / "docs" / "streaming.md").read_text()
-    names = {}
-    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
-        exec(compile(block, "streaming.md", "exec"), names)
+    names = run_page("streaming.md")
     for model in ("quick", "steady", "last", "stream"):
         assert names[model].score(names["X"]) == pytest.approx(names["exact"].score(names["X"]), abs=0.01), model
     assert names["last"].n_iter_ < names["exact"].n_iter_
     assert len(names["alarms"]) == 1
     assert names["compressed"].means_ == pytest.approx(names["binned"].means_, abs=0.1)
-    commands = "".join(re.findall(r"```sh\n(.*?)```", page, re.DOTALL)).splitlines()
+    commands = "".join(re.findall(r"```sh\n(.*?)```", read_page("streaming.md"), re.DOTALL)).splitlines()
     assert len(commands) == 5
     for command in commands:
         program, *arguments = shlex.split(command)
         assert program == "fastem"
         subprocess.run([sys.executable, "-m", "fastem", *arguments], check=True, capture_output=True)
     assert (tmp_path / "labels.parquet").exists()
-
-
-def run_page(name):
-    """The names that the Python blocks of a page leave behind."""
-    page = (ROOT / "docs" / name).read_text()
-    names = {"__name__": "page"}
-    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
-        exec(compile(block, name, "exec"), names)
-    return names
 
 
 def test_the_page_on_sequences(tmp_path, monkeypatch):
@@ -118,9 +119,7 @@ def test_the_page_on_a_family_of_ones_own(monkeypatch):
 
 
 def test_the_page_on_uncertainty():
-    page = (ROOT / "docs" / "uncertainty.md").read_text()
-    names = {}
-    exec(compile(re.search(r"```python\n(.*?)```", page, re.DOTALL).group(1), "uncertainty.md", "exec"), names)
+    names = run_page("uncertainty.md")
     spread = names["replicates"].standard_errors()
     assert spread.means == pytest.approx(names["errors"].means, rel=0.25)
     assert len(names["errors"].names) == 6
@@ -128,29 +127,28 @@ def test_the_page_on_uncertainty():
 
 def test_the_page_on_families(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    page = (ROOT / "docs" / "families.md").read_text()
-    names = {}
-    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
-        exec(compile(block, "families.md", "exec"), names)
+    names = run_page("families.md")
     assert sorted(names["shifts"].rates_[:, 0].round()) == [2.0, 9.0]
     assert sorted(names["mixed"].means_[:, 0].round()) == [2.0, 9.0]
     assert sorted(names["mixed"].means_[:, 2].round(-1)) == [90.0, 180.0]
 
 
 def test_the_page_on_local_optima():
-    page = (ROOT / "docs" / "local_optima.md").read_text()
-    names = {}
-    exec(compile(re.search(r"```python\n(.*?)```", page, re.DOTALL).group(1), "local_optima.md", "exec"), names)
+    names = run_page("local_optima.md")
     assert names["freed"].lower_bound_ == pytest.approx(names["raced"].lower_bound_, abs=1e-3)
 
 
+def test_the_page_on_convergence():
+    mixture = run_page("convergence.md")["mixture"]
+    assert mixture.means_[0, 0] == 20.0
+    assert mixture.means_[1, 0] == pytest.approx(40.0, abs=0.3)
+
+
 def test_the_page_on_selection(tmp_path, monkeypatch):
-    page = (ROOT / "docs" / "select.md").read_text()
-    names = {}
-    exec(compile(re.search(r"```python\n(.*?)```", page, re.DOTALL).group(1), "select.md", "exec"), names)
+    names = run_page("select.md")
     assert names["selection"].best_params_["n_components"] == 3
     assert names["by_prediction"].best_params_["n_components"] == 3
-    (command,) = re.findall(r"```sh\n(.*?)\n```", page, re.DOTALL)
+    (command,) = re.findall(r"```sh\n(.*?)\n```", read_page("select.md"), re.DOTALL)
     program, *arguments = shlex.split(command)
     assert program == "fastem"
     monkeypatch.chdir(tmp_path)
@@ -164,7 +162,7 @@ def test_the_readme_has_two_commands_of_one_line():
     assert len(commands) == 2
     assert all("\n" not in command and command.startswith("python3 -m venv .venv && ") for command in commands)
     assert "fastem fit examples/faithful.csv" in commands[0]
-    assert commands[1].endswith("-m pytest -q")
+    assert commands[1].endswith("-m pytest -q -n 2 --dist worksteal")
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTING.md"])

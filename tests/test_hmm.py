@@ -18,7 +18,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 import fastem
 from fastem import HMM, CategoricalHMM, GaussianHMM, PoissonHMM, open_source
-from fastem.sources import SequenceSource, SourceError
+from fastem.sources import ArraySource, SequenceSource, SourceError
 from fastem.units import UNIT_ROWS
 from tests.conftest import ROOT
 
@@ -116,10 +116,67 @@ def test_a_fit_without_thought_finds_the_truth(truth, X):
 
 
 def test_more_starts_are_no_worse(X):
-    single, several = (quietly(fitted, X, init="random", n_init=n, n_iter=15) for n in (1, 4))
+    settings = {"init": "random", "search": "restarts", "n_iter": 15}
+    single, several = (quietly(fitted, X, n_init=n, **settings) for n in (1, 4))
     assert len(several.fit_report_.runs) == 4
     assert several.lower_bound_ >= single.lower_bound_
     assert several.lower_bound_ == max(run.objective for run in several.fit_report_.runs)
+
+
+def rings(lengths, seed=0):
+    """Six states that follow each other around two rings, whose observations hardly tell them apart."""
+    transmat = 0.85 * np.eye(6) + 0.15 * np.array([np.roll(np.eye(6)[k // 3 * 3], k % 3 + 1) for k in range(6)])
+    transmat = 0.98 * transmat + 0.02 / 6
+    means = np.array([[0.0], [4.0], [8.0], [2.0], [6.0], [10.0]])
+    truth = GaussianHMM.from_parameters(
+        np.full(6, 1 / 6), transmat / transmat.sum(1, keepdims=True), means, np.ones((6, 1))
+    )
+    return np.concatenate([truth.sample(n, random_state=seed + i)[0] for i, n in enumerate(lengths)])
+
+
+@pytest.mark.parametrize("lengths", [[3000], [100] * 30])
+def test_a_race_makes_one_start_of_several(lengths, tmp_path):
+    X = rings(lengths)
+    settings = {"n_components": 6, "init": "random_from_data", "random_state": 2, "n_iter": 3000}
+    single, raced, restarted = (
+        GaussianHMM(**settings, **more).fit(X, lengths)
+        for more in ({}, {"n_init": 4}, {"n_init": 4, "search": "restarts"})
+    )
+    assert len(raced.fit_report_.runs) == 1
+    (note,) = raced.fit_report_.races
+    assert [len(heat) for heat in note.heats] == [4, 2]
+    assert note.n_rows == 3000
+    assert raced.lower_bound_ > single.lower_bound_ + 0.05
+    assert raced.lower_bound_ > restarted.lower_bound_ - 1e-3
+    np.save(tmp_path / "rows.npy", X)
+    from_file = GaussianHMM(**settings, n_init=4).fit(tmp_path / "rows.npy", lengths)
+    assert from_file.fit_report_.races == raced.fit_report_.races
+    np.testing.assert_array_equal(from_file.means_, raced.means_)
+
+
+def test_an_excerpt_has_whole_sequences_or_pieces_of_long_ones():
+    lengths = np.array([5, 2500, 1, 40, 1000])
+    X = np.arange(lengths.sum(), dtype=float)[:, None]
+    source = SequenceSource(ArraySource(X), lengths)
+    for longest, expected in ((None, {5, 2500, 1, 40, 1000}), (1000, {5, 1000, 500, 1, 40})):
+        excerpt = source.excerpt(1600, longest, np.random.default_rng(0))
+        assert set(excerpt.lengths.tolist()) <= expected
+        assert excerpt.n_rows <= 1600 or excerpt.lengths.size == 1
+        begins = np.cumsum(excerpt.lengths) - excerpt.lengths
+        allowed = np.cumsum(lengths) - lengths if longest is None else [0, 5, 1005, 2005, 2505, 2506, 2546]
+        rows = next(excerpt.chunks()).X[:, 0]
+        assert set(rows[begins].astype(int).tolist()) <= set(np.asarray(allowed).tolist())
+        for begin, n in zip(begins, excerpt.lengths, strict=True):
+            np.testing.assert_array_equal(np.diff(rows[begin : begin + n]), 1.0)
+    assert source.excerpt(10**6, 1000, np.random.default_rng(0)).n_rows == len(X)
+    assert source.excerpt(1, None, np.random.default_rng(0)).lengths.size == 1
+
+
+def test_left_right_chains_race_on_whole_sequences(X):
+    hmm = quietly(fitted, X, transmat_allowed="left-right", n_init=3, n_iter=200)
+    assert hmm.fit_report_.races[0].n_rows == len(X)
+    assert np.all(np.tril(hmm.transmat_, -1) == 0)
+    assert np.isfinite(hmm.lower_bound_)
 
 
 def test_filtered_probabilities_and_the_next_state(truth, X):

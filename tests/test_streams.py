@@ -101,12 +101,12 @@ def test_chunk_rows_decides_the_size_of_chunks_and_nothing_else(chunk_rows):
 
 def test_memory_limit_decides_the_size_of_chunks():
     X = rows()
-    mixture = fitted([X], memory_limit="1MB")
+    mixture = fitted([X], memory_limit="1.5MB")
     assert_same_model(mixture, fitted(X))
     sizes = [len(chunk) for chunk in mixture._rows([X]).chunks()]
-    assert max(sizes) * 16 * 3 <= 10**6
+    assert max(sizes) * 16 * 4 <= 1.5e6
     assert max(sizes) % ROWS_PER_RUN == 0
-    assert len(next(fitted([X], memory_limit=16 * 3 * 1000)._rows([X]).chunks())) == 528
+    assert len(next(fitted([X], memory_limit=16 * 4 * 1000)._rows([X]).chunks())) == 528
     with pytest.raises(ValueError, match="does not hold 4 chunks of one row of 16 bytes"):
         fitted([X], memory_limit=40)
     with pytest.raises(ValueError, match="'much' is no size of memory"):

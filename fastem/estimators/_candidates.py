@@ -132,10 +132,11 @@ class Candidates:
         return fit_together(courses, problem.e_steps, tol=template.tol, max_iter=template.max_iter, watch=watch)
 
     def _accelerator(self, model: Model) -> Accelerator | None:
+        name, tol = self._template.acceleration, self._template.tol
+        after = None if name is None else ACCELERATORS[name](model, tol)
         if self._lead is not None:
-            return Correction(model, SampleProblem(model, self._lead), self._template.tol)
-        name = self._template.acceleration
-        return None if name is None else ACCELERATORS[name](model, self._template.tol)
+            return Correction(model, SampleProblem(model, self._lead), tol, after or Squarem(model))
+        return after
 
     @cached_property
     def _lead(self) -> ArraySource | None:

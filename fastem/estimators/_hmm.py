@@ -57,7 +57,7 @@ class BaseHMM(BaseMixture):
         **{
             name: BaseMixture._parameter_constraints[name]
             for name in (
-                "tol", "n_init", "random_state", "acceleration", "chunk_rows", "memory_limit", "checkpoint",
+                "tol", "n_init", "search", "random_state", "acceleration", "chunk_rows", "memory_limit", "checkpoint",
                 "checkpoint_interval", "n_threads", "verbose", "verbose_interval", "progress",
             )
         },
@@ -75,12 +75,11 @@ class BaseHMM(BaseMixture):
     startprob_: np.ndarray
     transmat_: np.ndarray
 
-    # Every start is improved to its end, on all sequences: a sample of rows tells nothing of transitions.
-    search = "restarts"
+    # Moves are scored by rows that are independent.
     n_moves = 0
 
     _binding: ClassVar[tuple[str, ...]] = (
-        "n_components", "learning_method", "acceleration", "stationary_start", "params",
+        "n_components", "learning_method", "acceleration", "search", "stationary_start", "params",
     )  # fmt: skip
 
     def __init__(
@@ -98,6 +97,7 @@ class BaseHMM(BaseMixture):
         init_params: str | None = None,
         init: str = "k-means++",
         n_init: int = 1,
+        search: str = "race",
         random_state: Any = None,
         learning_method: str = "batch",
         acceleration: str | None = "auto",
@@ -122,6 +122,7 @@ class BaseHMM(BaseMixture):
         self.init_params = init_params
         self.init = init
         self.n_init = n_init
+        self.search = search
         self.random_state = random_state
         self.learning_method = learning_method
         self.acceleration = acceleration

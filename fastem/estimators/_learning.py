@@ -38,9 +38,10 @@ _GRID_ROWS = 4096
 _CLOSER = 0.1
 # Blocks of incremental EM: statistics are kept of each.
 _MOST_BLOCKS = 256
-# Samples that lead the fit of all rows: each is so many times larger than the one before, and all rows than the last.
-_GROWTH = 4
-_MANY_ROWS = 200_000
+# Samples that lead the fit of all rows: each is so many times larger than the one before, and all rows at least so
+# many times than the last.
+_GROWTH, _PART_LEADING = 4, 8
+_MANY_ROWS = 1_000_000
 _LEAST_SAMPLE = 100_000
 _ROWS_PER_PARAMETER, _LEAST_ROWS_PER_PARAMETER = 1000, 50
 _CHUNK_BYTES = 8 * 2**20
@@ -145,9 +146,10 @@ class GrowingLearning(BatchLearning):
     sample_bytes: int
 
     def _accelerator(self, model: Model, source: Source, state: FitState, seed: int) -> Accelerator | None:
+        after = super()._accelerator(model, source, state, seed)
         n_rows = sample_rows(source, model.n_parameters(), self.sample_bytes)
         if n_rows == 0:
-            return super()._accelerator(model, source, state, seed)
+            return after
         # Drawn by the seed: a fit that is gone on with finds the same rows.
         rows = shuffled_sample(source, n_rows, np.random.default_rng([seed, 0]))
         if not state.trace.objective and state.n_iter_ahead == 0:
@@ -156,14 +158,14 @@ class GrowingLearning(BatchLearning):
                 problems, state.candidate, model.n_parameters(), model, tol=self.tol
             )
             state.n_rows_ahead = n_rows
-        return Correction(model, SampleProblem(model, rows), self.tol)
+        return Correction(model, SampleProblem(model, rows), self.tol, after or Squarem(model))
 
 
 def sample_rows(source: Source, n_parameters: int, most_bytes: int) -> int:
     """Rows of the sample that leads the fit of all rows; zero when there are too few rows for it to pay."""
     n_rows = source.n_rows or 0
     most = most_bytes // (8 * source.n_features)
-    rows = min(n_rows // _GROWTH, max(_ROWS_PER_PARAMETER * n_parameters, _LEAST_SAMPLE), most)
+    rows = min(n_rows // _PART_LEADING, max(_ROWS_PER_PARAMETER * n_parameters, _LEAST_SAMPLE), most)
     return rows if n_rows >= _MANY_ROWS and rows >= _LEAST_ROWS_PER_PARAMETER * n_parameters else 0
 
 

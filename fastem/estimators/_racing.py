@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from fastem.schedules.accelerate import Squarem
 from fastem.schedules.batch import fit_batch
 from fastem.schedules.result import FitState
 from fastem.sources import Source
+from fastem.sources.sequences import SequenceSource
 from fastem.sources.source import Sample
 
 # Rows of the sample that starts race on, at least and for each free parameter; and no more numbers than these. Of
@@ -24,15 +26,21 @@ from fastem.sources.source import Sample
 _LEAST_ROWS = 20_000
 _ROWS_PER_PARAMETER = 50
 _MOST_NUMBERS = 2**22
+# Long sequences are cut into pieces of so many rows, which come from anywhere in time.
+_PIECE_ROWS = 1000
 # The sample cannot tell optima apart that are nearer than this, in nats per unit of weight.
 _TOL = 1e-6
 
 
-def race_sample(source: Source, model: Model, random: np.random.Generator) -> Sample:
-    """The rows that starts race on."""
+def race_sample(source: Source, model: Model, random: np.random.Generator) -> Source:
+    """The rows, or the sequences, that starts race on."""
     least = sample_size(model.latent.n_components, source.n_features)
     wanted = max(_LEAST_ROWS, _ROWS_PER_PARAMETER * model.n_parameters())
-    return source.sample(max(least, min(wanted, _MOST_NUMBERS // source.n_features)), random)
+    n_rows = max(least, min(wanted, _MOST_NUMBERS // source.n_features))
+    if isinstance(source, SequenceSource):
+        # A piece may begin in any state, which a chain need not allow.
+        return source.excerpt(n_rows, None if model.latent.allowed_start is not None else _PIECE_ROWS, random)
+    return source.sample(n_rows, random)
 
 
 @dataclass(frozen=True)
@@ -42,11 +50,11 @@ class RaceTrack:
     Parameters
     ----------
     model : Model
-    sample : Sample
+    sample : Source
     """
 
     model: Model
-    sample: Sample
+    sample: Source
 
     def run(self, starts: Sequence[Params], n_moves: int) -> tuple[Params, RaceNote]:
         """Race the starts; the winner is moved in at most so many rounds."""
@@ -54,10 +62,12 @@ class RaceTrack:
         state = winner.contestant
         kept: list[Kept] = []
         if n_moves > 0:
-            state, kept = moved(self.model.cautious(), self.sample, state, FitState, self.advance, n_moves)
+            # Only components of independent rows are moved.
+            rows = cast(Sample, self.sample)
+            state, kept = moved(self.model.cautious(), rows, state, FitState, self.advance, n_moves)
         heats = tuple(tuple(heat) for heat in winner.heats)
         moves = tuple(note for step in kept for note in _notes(step))
-        return state.params, RaceNote(len(self.sample.X), heats, winner.index, moves)
+        return state.params, RaceNote(self.sample.n_rows or 0, heats, winner.index, moves)
 
     def advance(self, state: FitState, n_iter: int) -> FitState:
         """Go on with a fit for at most so many iterations."""

@@ -52,7 +52,10 @@ class GaussianHMM(BaseHMM):
         The start: a mixture of a sample of the rows, from seeds of this kind, whose labels give the first
         transitions; in left-right chains sequences are cut into even stretches instead.
     n_init : int, default 1
-        Number of starts; the fit with the highest objective is kept.
+        Number of starts; the best is kept.
+    search : {"race", "restarts"}, default "race"
+        "race": starts run on some sequences (on pieces of long ones), and the one that leads is fitted to all; see
+        `fit_report_.races`. "restarts": each is fitted to all, and the one with the highest objective is kept.
     random_state : int, RandomState instance or None, default None
         Source of all randomness.
     learning_method : {"batch", "incremental"}, default "batch"

@@ -50,7 +50,7 @@ class GaussianMixture(UncertainMixture, BaseMixture):
         extrapolation, or by mixing the last ten iterations; "auto" mixes where there are no more than 32 free
         parameters. A step that would lower the objective is undone. None: plain EM.
     growth : {"auto", True, False}, default "auto"
-        Whether many rows (from 200 000 on, more for many parameters) are fitted by way of samples: EM runs on
+        Whether many rows (from a million on, more for many parameters) are fitted by way of samples: EM runs on
         samples of growing size, and each pass over all rows then tells by how much their statistics differ from those
         of the largest sample. Stopping rule and objective are those of all rows. "auto": unless `acceleration` is None.
     regularization : {"vanishing"} or None, default "vanishing"

@@ -25,6 +25,7 @@ WORTHWHILE = 1.5
 _GROWTH = 4.0
 # Rates of convergence are remembered for so many steps: the slowest of them bounds what is left to gain.
 _MEMORY = 10
+_SLOW = 0.9
 # Models of no more free parameters are few-dimensional.
 _FEW_PARAMETERS = 32
 # So many proposals in a row that are rejected tell that differences are no guide.
@@ -101,7 +102,11 @@ class Progress:
         if not self.rates:
             return remaining_gain(objective)
         # The objective is nearly quadratic: its gains shrink by the square.
-        return gain_of_rate(self.gain, max(self.rates) ** 2)
+        left = gain_of_rate(self.gain, max(self.rates) ** 2)
+        if max(self.rates) < _SLOW:
+            return left
+        # Of slow directions differences show little; that the last steps hardly gained, with proposals, shows more.
+        return max(left, objective[-1] - objective[max(0, len(objective) - 1 - _MEMORY)])
 
 
 @dataclass
@@ -248,15 +253,12 @@ class Anderson:
         if len(state.points) < 2 or has_ended:
             state.n_steps = 0
             return None
-        moved, changed = np.diff(state.points, axis=0).T, np.diff(state.changes, axis=0).T
-        rate = _slowest_rate(moved, changed)
+        rate, point = _slowest_rate(state.points, state.changes), _mixed(state.points, state.changes)
         # Of noisy differences it may be anything: unless changes do grow, and gains are no rounding, one above 1 is
         # none.
         grows = np.linalg.norm(state.changes[-1]) > np.linalg.norm(state.changes[-2])
         if rate < 1.0 or (grows and state.progress.gain > rounding_slack(stats.objective)):
             state.progress.add_rate(rate)
-        share = np.linalg.lstsq(changed, state.changes[-1], rcond=1e-10)[0]
-        point = here + state.changes[-1] - (moved + changed) @ share
         if not np.all(np.isfinite(point)):
             return None
         state.n_steps, state.has_stepped = state.n_steps + 1, True
@@ -327,7 +329,15 @@ class Automatic:
         return method.remaining(its_state, objective)
 
 
-def _slowest_rate(moved: np.ndarray, changed: np.ndarray) -> float:
+def _mixed(points: Sequence[np.ndarray], changes: Sequence[np.ndarray]) -> np.ndarray:
+    """Where nothing would change any more, if a map that changes points (P,) by `changes` were linear."""
+    moved, changed = np.diff(points, axis=0).T, np.diff(changes, axis=0).T
+    share = np.linalg.lstsq(changed, changes[-1], rcond=1e-10)[0]
+    return points[-1] + changes[-1] - (moved + changed) @ share
+
+
+def _slowest_rate(points: Sequence[np.ndarray], changes: Sequence[np.ndarray]) -> float:
     """The largest rate at which errors shrink, of the directions that were moved in (Ritz values)."""
+    moved, changed = np.diff(points, axis=0).T, np.diff(changes, axis=0).T
     projected = np.linalg.lstsq(moved, changed, rcond=1e-8)[0]
     return float(1.0 + np.linalg.eigvals(projected).real.max())

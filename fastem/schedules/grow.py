@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from fastem.schedules.accelerate import Space, Squarem, SquaremState
+from fastem.schedules.accelerate import Accelerator, Space, Squarem
 from fastem.schedules.batch import fit_batch
 from fastem.schedules.result import FitResult, Problem, Reason
 from fastem.stats import ExpectedStats, Rescue
@@ -20,6 +20,8 @@ _MOST_ITERATIONS = 500
 # Iterations on a corrected sample, between two passes over all rows: so many at first, at least so many, and so many
 # times more or less after a success or a failure.
 _FIRST, _LEAST, _FACTOR = 128, 16, 4
+# And no more than take as long as so many passes.
+_PASSES = 4
 
 
 class Sampled(Space, Protocol):
@@ -106,15 +108,15 @@ class CorrectionState:
         Whether the last proposal is still in use.
     expected : float or None
         What is left to gain, as far as the sample can tell, in nats per unit of weight.
-    after : SquaremState
+    after : state of an Accelerator
         Of what follows when the sample leads no further.
     """
 
+    after: Any
     most_iterations: int = _FIRST
     limit: int = _MOST_ITERATIONS
     has_proposed: bool = False
     expected: float | None = None
-    after: SquaremState = field(default_factory=SquaremState)
 
     def fail(self, n_iter: int) -> None:
         """After so many iterations the sample was no guide any more."""
@@ -128,7 +130,8 @@ class Correction:
     One pass measures by how much the statistics of all rows differ from those of the sample, at the same parameters.
     EM on the sample plus that difference ends where EM on all rows would, but for how the difference changes on the
     way: a large sample contracts the error manifold at each pass, however slow EM itself is. Where the sample is too
-    small for some component, fewer iterations are taken on it; where it misleads, SQUAREM goes on without it.
+    small for some component, fewer iterations are taken on it; where it misleads, another accelerator goes on without
+    it.
 
     Parameters
     ----------
@@ -137,6 +140,8 @@ class Correction:
         Without a prior of its own.
     tol : float
         Of the fit of all rows.
+    after : Accelerator
+        What goes on where the sample misleads.
 
     References
     ----------
@@ -148,16 +153,19 @@ class Correction:
     model: Sampled
     sample: Problem
     tol: float
+    after: Accelerator
 
     def begin(self) -> CorrectionState:
-        return CorrectionState()
+        return CorrectionState(self.after.begin())
 
     def propose(self, state: CorrectionState, params: Any, image: Any, stats: ExpectedStats) -> Any | None:
         if state.has_proposed:
             state.most_iterations = min(state.limit, _FACTOR * state.most_iterations)
         state.has_proposed, state.expected = False, None
-        while state.most_iterations >= _LEAST:
-            result = self._fit(params, stats, state.most_iterations)
+        sample_stats = self.sample.e_step(params)
+        affordable = int(_PASSES * float(stats.weight / sample_stats.weight))
+        while min(state.most_iterations, affordable) >= _LEAST:
+            result = self._fit(params, stats, sample_stats, min(state.most_iterations, affordable))
             trace = result.trace
             # A component that collapses, or a fall, tells that the corrected statistics are of no rows at all.
             if result.reason in (Reason.CONVERGED, Reason.MAX_ITER) and not trace.rescues and trace.fall == 0.0:
@@ -166,22 +174,19 @@ class Correction:
                 state.has_proposed = result.n_iter > 0
                 return result.params if state.has_proposed else None
             state.fail(result.n_iter)
-        return self._after().propose(state.after, params, image, stats)
+        return self.after.propose(state.after, params, image, stats)
 
-    def _fit(self, params: Any, stats: ExpectedStats, max_iter: int) -> FitResult:
+    def _fit(self, params: Any, stats: ExpectedStats, sample_stats: ExpectedStats, max_iter: int) -> FitResult:
         """EM on the sample, corrected by what one pass over all rows at `params` has told."""
-        difference = _per_row(stats) - _per_row(self.sample.e_step(params))
+        difference = _per_row(stats) - _per_row(sample_stats)
         difference = difference._replace(loglik=0.0, weight=0.0, impossible=0.0, log_prior=0.0)
         problem = _Corrected(self.model, self.sample, float(stats.weight), difference)
         tol = _CLOSER * self.tol
-        return fit_batch(problem, params, tol=tol, max_iter=max_iter, accelerator=self._after()).unbroken()
-
-    def _after(self) -> Squarem:
-        return Squarem(self.model)
+        return fit_batch(problem, params, tol=tol, max_iter=max_iter, accelerator=Squarem(self.model)).unbroken()
 
     def rejected(self, state: CorrectionState) -> None:
         if not state.has_proposed:
-            self._after().rejected(state.after)
+            self.after.rejected(state.after)
             return
         state.has_proposed = False
         state.fail(state.most_iterations // _FACTOR)
@@ -189,7 +194,7 @@ class Correction:
     def remaining(self, state: CorrectionState, objective: Sequence[float]) -> float | None:
         if state.most_iterations >= _LEAST:
             return state.expected
-        return self._after().remaining(state.after, objective)
+        return self.after.remaining(state.after, objective)
 
 
 def _per_row(stats: ExpectedStats) -> ExpectedStats:

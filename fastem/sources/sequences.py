@@ -9,6 +9,7 @@ import numpy as np
 
 from fastem.sources.array import ArraySource
 from fastem.sources.reader import SourceError
+from fastem.sources.shuffle import taken
 from fastem.sources.source import Chunk, Sample, Source, chunk_rows
 from fastem.units import unit_cuts
 
@@ -69,6 +70,27 @@ class SequenceSource:
         """At most `n_rows` rows of positive weight, from anywhere in the sequences."""
         return self.rows.sample(n_rows, random)
 
+    def excerpt(self, n_rows: int, longest: int | None, random: np.random.Generator) -> SequenceSource:
+        """Some of the sequences, of at most `n_rows` rows together, but at least one; in memory.
+
+        Parameters
+        ----------
+        n_rows : int
+        longest : int or None
+            A longer sequence is cut into pieces of so many rows, which count as sequences; None cuts none.
+        random : Generator
+            Chooses.
+        """
+        lengths = self.lengths if longest is None else _pieces(self.lengths, longest)
+        order = random.permutation(lengths.size)
+        n_taken = max(1, int(np.searchsorted(np.cumsum(lengths[order]), n_rows, side="right")))
+        chosen = np.sort(order[:n_taken])
+        begins = np.cumsum(lengths) - lengths
+        rows = np.concatenate(
+            [np.arange(begin, begin + n) for begin, n in zip(begins[chosen], lengths[chosen], strict=True)]
+        )
+        return SequenceSource(taken(self.rows, rows), lengths[chosen])
+
     def weighted(self, weight: np.ndarray | None) -> SequenceSource:
         """The same sequences with other weights (N,) of the rows, the same for all of a sequence."""
         return SequenceSource(self.rows.weighted(weight), self.lengths)
@@ -80,6 +102,13 @@ class SequenceSource:
     def chunks_of(self, part: Any) -> Iterator[Chunk]:
         """The rows of one part, of which there are none."""
         raise NotImplementedError("Sequences are read in order.")
+
+
+def _pieces(lengths: np.ndarray, longest: int) -> np.ndarray:
+    """Lengths of the pieces of sequences, all of `longest` rows but for the last of each."""
+    n_whole, rest = np.divmod(lengths, longest)
+    pieces = [np.append(np.full(n, longest), last) for n, last in zip(n_whole, rest, strict=True)]
+    return np.concatenate([one[one > 0] for one in pieces]).astype(np.int64)
 
 
 def run_lengths(ids: Source) -> np.ndarray:
