@@ -16,8 +16,9 @@ from rich.table import Table as Grid
 if TYPE_CHECKING:
     import numpy as np
 
-    from fastem import GaussianMixture, Selection
+    from fastem import Selection
     from fastem.bench.contest import Result
+    from fastem.estimators._mixture import BaseMixture
     from fastem.sources import Source
 
 _REASONS = {
@@ -34,30 +35,39 @@ _WIDE_FEATURES = 6
 _MOST_FEATURES = 20
 
 
-def _standard_deviations(mixture: GaussianMixture) -> np.ndarray:
-    """Of each component and feature (K, D)."""
+def _moments(mixture: BaseMixture) -> tuple[np.ndarray, np.ndarray]:
+    """Means and standard deviations of each component and feature (K, D); NaN for categories."""
     import numpy as np
 
+    if not hasattr(mixture, "covariance_type"):
+        means, variances = mixture._model.family.moments(mixture._params.family)
+        return means, np.sqrt(variances)
     variances = mixture.covariances_
     if mixture.covariance_type in ("full", "tied"):
         variances = np.diagonal(variances, axis1=-2, axis2=-1)
     elif mixture.covariance_type == "spherical":
         variances = variances[:, None]
-    return np.broadcast_to(np.sqrt(variances), mixture.means_.shape)
+    return mixture.means_, np.broadcast_to(np.sqrt(variances), mixture.means_.shape)
 
 
-def feature_names(mixture: GaussianMixture) -> list[str] | None:
+def _parameters(mixture: BaseMixture) -> dict[str, Any]:
+    """Fitted parameters of the components, by name."""
+    names = ("means_", "variances_", "covariances_", "rates_", "probabilities_")
+    return {name.removesuffix("_"): getattr(mixture, name) for name in names if hasattr(mixture, name)}
+
+
+def feature_names(mixture: BaseMixture) -> list[str] | None:
     """Names of the features that the model was fitted to."""
     names = getattr(mixture, "feature_names_in_", None)
     return None if names is None else [str(name) for name in names]
 
 
-def feature_labels(mixture: GaussianMixture) -> list[str]:
+def feature_labels(mixture: BaseMixture) -> list[str]:
     """Names of the features, made up where the model knows none."""
     return feature_names(mixture) or [f"feature {index}" for index in range(mixture.n_features_in_)]
 
 
-def describe(mixture: GaussianMixture) -> dict[str, Any]:
+def describe(mixture: BaseMixture) -> dict[str, Any]:
     """Everything about a model."""
     story = ("converged_", "stop_reason_", "n_iter_", "n_steps_", "lower_bound_", "lower_bounds_")
     return {
@@ -65,10 +75,9 @@ def describe(mixture: GaussianMixture) -> dict[str, Any]:
         "n_components": mixture.n_components,
         "n_features": mixture.n_features_in_,
         "feature_names": feature_names(mixture),
-        "covariance_type": mixture.covariance_type,
+        "covariance_type": getattr(mixture, "covariance_type", None),
         "weights": mixture.weights_,
-        "means": mixture.means_,
-        "covariances": mixture.covariances_,
+        **_parameters(mixture),
         **{name.removesuffix("_"): getattr(mixture, name) for name in story if hasattr(mixture, name)},
         "report": mixture.fit_report_.to_dict() if hasattr(mixture, "fit_report_") else None,
         "settings": mixture.get_params(),
@@ -99,9 +108,12 @@ def make_console() -> Console:
     return Console(markup=False, emoji=False, highlight=False)
 
 
-def title(mixture: GaussianMixture) -> str:
+def title(mixture: BaseMixture) -> str:
     """What kind of model it is."""
-    return f"Gaussian mixture, {count(mixture.n_components, 'component')}, {mixture.covariance_type} covariance"
+    components = count(mixture.n_components, "component")
+    if hasattr(mixture, "covariance_type"):
+        return f"Gaussian mixture, {components}, {mixture.covariance_type} covariance"
+    return f"mixture of {mixture._distributions()}, {components}"
 
 
 def count(n: int, noun: str) -> str:
@@ -109,7 +121,7 @@ def count(n: int, noun: str) -> str:
     return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
-def print_model(mixture: GaussianMixture, labels: Sequence[str], facts: dict[str, str]) -> None:
+def print_model(mixture: BaseMixture, labels: Sequence[str], facts: dict[str, str]) -> None:
     """Parameters and the story of a model."""
     console = make_console()
     console.print(title(mixture), style="bold")
@@ -126,9 +138,11 @@ def print_selection(selection: Selection, facts: dict[str, str]) -> None:
     console = make_console()
     console.print(f"chosen by {selection.criterion}: {title(selection.best_estimator_)}", style="bold")
     shown = ["loglik", *_CRITERIA[selection.criterion]]
-    grid = _grid("", "covariance", "components", "parameters", *(name.replace("_", " ") for name in shown), "")
+    about = {"covariance_type": "covariance", "n_components": "components", "n_parameters": "parameters"}
+    names = [name for name in about if name in selection.table[0]]
+    grid = _grid("", *(about[name] for name in names), *(name.replace("_", " ") for name in shown), "")
     for index, row in enumerate(selection.table):
-        facts_of_row = (row["covariance_type"], str(row["n_components"]), str(row["n_parameters"]))
+        facts_of_row = (str(row[name]) for name in names)
         numbers = (f"{row[name]:.7g}" for name in shown)
         state = "" if row["converged"] else "not converged"
         grid.add_row("*" if index == selection.best_index_ else "", *facts_of_row, *numbers, state)
@@ -149,20 +163,27 @@ def _grid(*columns: str) -> Grid:
     return grid
 
 
-def _wide_parameters(mixture: GaussianMixture, labels: Sequence[str]) -> Grid:
-    grid = _grid("component", "weight", *(f"{_heading(name)}\nmean ± sd" for name in labels))
-    cells = _mean_cells(mixture)
+def _wide_parameters(mixture: BaseMixture, labels: Sequence[str]) -> Grid:
+    grid = _grid(
+        "component", "weight", *(f"{_heading(name)}\n{what}" for name, what in zip(labels, _told(mixture), strict=True))
+    )
+    cells = _cells(mixture)
+    signs = ["±" if what == "mean ± sd" else ":" for what in _told(mixture)]
     for k, weight in enumerate(mixture.weights_):
-        grid.add_row(str(k), _share(weight), *(f"{mean} ± {sd}" for mean, sd in cells[k]))
+        grid.add_row(
+            str(k),
+            _share(weight),
+            *(f"{value} {sign} {spread}" for (value, spread), sign in zip(cells[k], signs, strict=True)),
+        )
     return grid
 
 
-def _long_parameters(mixture: GaussianMixture, labels: Sequence[str]) -> Grid:
+def _long_parameters(mixture: BaseMixture, labels: Sequence[str]) -> Grid:
     grid = _grid("component", "weight", "column", "mean", "sd")
     names = grid.columns[2]
     names.justify, names.no_wrap, names.overflow = "left", False, "fold"
     shown = labels[:_MOST_FEATURES]
-    for k, (weight, cells) in enumerate(zip(mixture.weights_, _mean_cells(mixture), strict=True)):
+    for k, (weight, cells) in enumerate(zip(mixture.weights_, _cells(mixture), strict=True)):
         for index, (name, (mean, sd)) in enumerate(zip(shown, cells, strict=False)):
             grid.add_row(*((str(k), _share(weight)) if index == 0 else ("", "")), name, mean, sd)
         if len(labels) > len(shown):
@@ -171,23 +192,39 @@ def _long_parameters(mixture: GaussianMixture, labels: Sequence[str]) -> Grid:
     return grid
 
 
+def _told(mixture: BaseMixture) -> list[str]:
+    """What is told of each column."""
+    means, _ = _moments(mixture)
+    return ["most probable" if math.isnan(mean) else "mean ± sd" for mean in means[0]]
+
+
 def _heading(label: str) -> str:
     return f"column {label}" if label.isdecimal() else label
 
 
-def _mean_cells(mixture: GaussianMixture) -> list[list[tuple[str, str]]]:
-    """Mean and standard deviation of each component and feature, with the same decimals all down a feature."""
-    sds = _standard_deviations(mixture)
-    formats = [_number_format(mixture.means_[:, j], sds[:, j]) for j in range(mixture.n_features_in_)]
-    return [
-        [(format(mean, form), format(sd, form)) for mean, sd, form in zip(means, row, formats, strict=True)]
-        for means, row in zip(mixture.means_, sds, strict=True)
-    ]
+def _cells(mixture: BaseMixture) -> list[list[tuple[str, str]]]:
+    """Mean and standard deviation of each component and feature, with the same decimals all down a feature.
+
+    Of categories, the most probable one and its probability.
+    """
+    means, sds = _moments(mixture)
+    tables: Any = getattr(mixture, "probabilities_", None)
+    columns = []
+    for j in range(mixture.n_features_in_):
+        if math.isnan(means[0, j]):
+            columns.append([(f"category {table.argmax()}", f"{table.max():.4f}") for table in tables[j]])
+            continue
+        form = _number_format(means[:, j], sds[:, j])
+        columns.append(
+            [(format(mean, form), format(sd, form)) for mean, sd in zip(means[:, j], sds[:, j], strict=True)]
+        )
+    return [list(row) for row in zip(*columns, strict=True)]
 
 
 def _number_format(means: np.ndarray, sds: np.ndarray) -> str:
     """Decimals that show four digits of the smallest standard deviation, or powers of ten for extreme numbers."""
-    decimals = max(0, 3 - math.floor(math.log10(sds.min())))
+    least = sds.min()
+    decimals = max(0, 3 - math.floor(math.log10(least))) if least > 0.0 else 4
     return f".{decimals}f" if decimals <= 9 and abs(means).max() < 1e12 and sds.max() < 1e12 else ".4e"
 
 
@@ -195,7 +232,7 @@ def _share(weight: float) -> str:
     return f"{weight:.1e}" if 0 < weight < 1e-3 else f"{weight:.4f}"
 
 
-def _story(mixture: GaussianMixture) -> dict[str, str]:
+def _story(mixture: BaseMixture) -> dict[str, str]:
     """What happened during the fit, for those models that were fitted."""
     if not hasattr(mixture, "fit_report_"):
         return {"fit": "none: the parameters were given"}
@@ -226,7 +263,7 @@ def _story(mixture: GaussianMixture) -> dict[str, str]:
     return facts
 
 
-def settings(mixture: GaussianMixture) -> str:
+def settings(mixture: BaseMixture) -> str:
     """Constructor parameters, on one line."""
     settings = mixture.get_params().items()
     return ", ".join(f"{name}={_one_line(value)}" for name, value in settings if value is not None)

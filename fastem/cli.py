@@ -39,7 +39,8 @@ from fastem._terminal import (
 if TYPE_CHECKING:
     import numpy as np
 
-    from fastem import GaussianMixture, Selection
+    from fastem import Selection
+    from fastem.estimators._mixture import BaseMixture
     from fastem.sources import Source
 
 NOT_CONVERGED = 3
@@ -48,6 +49,7 @@ INTERRUPTED = 130
 _DRAWN_ROWS = 200_000
 _OPTIONS = {
     "n_components": "--components",
+    "family": "--family",
     "init_params": "--init",
     "n_init": "--n-init",
     "n_threads": "--threads",
@@ -182,6 +184,16 @@ RowsOutput = Annotated[
         help="Write .csv, .csv.gz, .npy or .parquet. By default CSV on stdout.",
     ),
 ]  # fmt: skip
+Family = Annotated[
+    str | None,
+    typer.Option(
+        "--family",
+        metavar="KINDS",
+        show_default=False,
+        help="Independent columns instead: normal, poisson, bernoulli, categorical, exponential or multinomial; one "
+        "kind for all, or by commas one for each ('exposure' multiplies the rates of counts).",
+    ),
+]
 Memory = Annotated[
     str | None,
     typer.Option("--memory", metavar="SIZE", help="Most memory that rows may take at a time, such as 512MB."),
@@ -211,7 +223,7 @@ def main(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Gaussian mixtures fitted by expectation-maximisation at the speed of the hardware.
+    """Mixtures fitted by expectation-maximisation at the speed of the hardware.
 
     A FILE holds rows of numbers, maybe more than memory holds: [bold].csv[/] (also [bold].csv.gz[/]; separated by
     commas, with a header or without), [bold].npy[/], [bold].parquet[/], [bold].arrow[/], [bold].h5[/] or
@@ -232,6 +244,7 @@ def fit_command(
     covariance: Annotated[
         Covariance, typer.Option("--covariance", "-c", metavar="TYPE", help=f"Covariances: {_choices(Covariance)}.")
     ] = Covariance.FULL,
+    family: Family = None,
     columns: Columns = None,
     weight_column: WeightColumn = None,
     output: Annotated[
@@ -247,7 +260,9 @@ def fit_command(
     init: Annotated[
         Init, typer.Option(metavar="START", help=f"The start: {_choices(Init)} (of one column).")
     ] = Init.KMEANS_PLUS_PLUS,
-    n_init: Annotated[int, typer.Option(min=1, metavar="N", help="Number of starts; the best fit is kept.")] = 1,
+    n_init: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Number of starts, which race on a sample; the best is kept.")
+    ] = 1,
     tol: Annotated[
         float, typer.Option(min=0, metavar="NATS", help="Stop when less than this is left to gain per row.")
     ] = 1e-5,
@@ -303,9 +318,11 @@ def fit_command(
 
     [cyan]fastem fit column.npy -k 4 --compress 4096[/]
 
+    [cyan]fastem fit visits.csv -k 3 --family poisson,categorical,normal --seed 0[/]
+
     Ctrl-C ends the fit with the best model so far, which is printed and written; the exit code is 130.
     """
-    from fastem import GaussianMixture
+    from fastem import GaussianMixture, Mixture
     from fastem._output import require_writable
 
     learning_method = _learning_method(online, incremental, batch_size, half_life, compress)
@@ -314,13 +331,26 @@ def fit_command(
             require_writable(path, files)
     if plot is not None:
         _require_picture(plot)
+    given = [name for name, is_given in (
+        ("--covariance", covariance is not Covariance.FULL), ("--reg-covar", reg_covar > 0.0),
+        ("--compress", compress is not None), ("--plot", plot is not None),
+    ) if is_given]  # fmt: skip
+    if family is not None and given:
+        raise typer.BadParameter(f"{' and '.join(given)}: for Gaussian mixtures only. Leave out --family, or these.")
     source = _open(files, columns, weight_column)
-    mixture = GaussianMixture(
-        components, covariance_type=covariance.value, init_params=init.value, n_init=n_init, tol=tol,
-        max_iter=max_iter, reg_covar=reg_covar, random_state=seed, learning_method=learning_method,
-        batch_size=batch_size, half_life=half_life, compress=compress, memory_limit=memory, checkpoint=checkpoint,
-        checkpoint_interval=checkpoint_interval, n_threads=threads, verbose=int(verbose), progress=progress,
-    )  # fmt: skip
+    shared: dict[str, Any] = {
+        "init_params": init.value, "n_init": n_init, "tol": tol, "max_iter": max_iter, "random_state": seed,
+        "learning_method": learning_method, "batch_size": batch_size, "half_life": half_life, "memory_limit": memory,
+        "checkpoint": checkpoint, "checkpoint_interval": checkpoint_interval, "n_threads": threads,
+        "verbose": int(verbose), "progress": progress,
+    }  # fmt: skip
+    mixture: BaseMixture
+    if family is None:
+        mixture = GaussianMixture(
+            components, covariance_type=covariance.value, reg_covar=reg_covar, compress=compress, **shared
+        )
+    else:
+        mixture = Mixture(_kinds(family), components, **shared)
     notices = _fit(mixture, source, files, resume)
     if output is not None:
         mixture.save(output)
@@ -358,6 +388,7 @@ def select_command(
             help=f"Covariances: {_choices(Covariance)}; may be given several times. By default all.",
         ),
     ] = None,
+    family: Family = None,
     criterion: Annotated[
         Criterion, typer.Option(metavar="NAME", help=f"What the candidates are compared by: {_choices(Criterion)}.")
     ] = Criterion.BIC,
@@ -389,9 +420,13 @@ def select_command(
 
     All candidates are fitted in the same reads of the data.
 
-    Example: [cyan]fastem select faithful.csv --components 1-6 --seed 0 --output model.npz[/]
+    Examples:
+
+    [cyan]fastem select faithful.csv --components 1-6 --seed 0 --output model.npz[/]
+
+    [cyan]fastem select visits.csv --family poisson,categorical,normal --components 1-6[/]
     """
-    from fastem import select
+    from fastem import Mixture, select
     from fastem._output import require_writable
 
     for path in (output, plot):
@@ -399,11 +434,15 @@ def select_command(
             require_writable(path, files)
     if plot is not None:
         _require_picture(plot)
+    if family is not None and covariances:
+        raise typer.BadParameter("--covariance: for Gaussian mixtures only. Leave out --family, or this.")
     source = _open(files, columns, weight_column)
     sizes = _sizes(components)
+    estimator = None if family is None else Mixture(_kinds(family))
     with _telling_warnings(files) as notices:
         selection = select(
-            source, n_components=sizes, covariance_types=[kind.value for kind in covariances] if covariances else None,
+            source, estimator, n_components=sizes,
+            covariance_types=[kind.value for kind in covariances] if covariances else None,
             criterion=criterion.value, min_gain=min_gain, max_rows=max_rows, random_state=seed, memory_limit=memory,
             n_threads=threads, verbose=int(verbose),
         )  # fmt: skip
@@ -634,7 +673,7 @@ def _names(files: Sequence[Path]) -> Any:
     return list(files) if len(files) > 1 else files[0]
 
 
-def _load(model: Path) -> GaussianMixture:
+def _load(model: Path) -> BaseMixture:
     """A mixture; the command line has no words for sequences.
 
     Raises
@@ -642,24 +681,24 @@ def _load(model: Path) -> GaussianMixture:
     TypeError
         For another model.
     """
-    from fastem import GaussianMixture, load
+    from fastem import load
 
-    estimator = load(model)
-    if not isinstance(estimator, GaussianMixture):
+    estimator: BaseMixture = load(model)
+    if estimator._model.latent.is_chain:
         raise TypeError(
-            f"{model} holds a {type(estimator).__name__}, but the command line knows Gaussian mixtures only. Load it "
-            "in Python by fastem.load."
+            f"{model} holds a {type(estimator).__name__}, but the command line knows mixtures only. Load it in Python "
+            "by fastem.load."
         )
     return estimator
 
 
 def _load_both(
     model: Path, files: Sequence[Path], columns: str | None, weight_column: str | None = None
-) -> tuple[GaussianMixture, Source]:
+) -> tuple[BaseMixture, Source]:
     return _load(model), _open(files, columns, weight_column)
 
 
-def _fit(mixture: GaussianMixture, source: Source, files: Sequence[Path], resume: bool) -> list[str]:
+def _fit(mixture: BaseMixture, source: Source, files: Sequence[Path], resume: bool) -> list[str]:
     """Fit, and return what the estimator warned of."""
     with _telling_warnings(files) as notices:
         mixture.fit(source, resume=resume)
@@ -675,6 +714,12 @@ def _telling_warnings(files: Sequence[Path]) -> Iterator[list[str]]:
         warnings.simplefilter("always")
         yield notices
     notices.extend(_in_options(str(warning.message), files) for warning in caught)
+
+
+def _kinds(family: str) -> str | list[str]:
+    """One kind for all columns, or one for each, from a text such as poisson,normal."""
+    kinds = [kind.strip() for kind in family.split(",")]
+    return kinds[0] if len(kinds) == 1 else kinds
 
 
 def _sizes(components: str) -> list[int]:
@@ -715,7 +760,7 @@ def _require_picture(path: Path) -> None:
         raise ValueError(f"Cannot draw {path}: its name must end in one of {', '.join(f'.{kind}' for kind in kinds)}.")
 
 
-def _draw(path: Path, mixture: GaussianMixture, source: Source) -> None:
+def _draw(path: Path, mixture: BaseMixture, source: Source) -> None:
     import numpy as np
 
     from fastem._extras import require

@@ -297,9 +297,9 @@ def plot_selection(selection: Any, ax: Axes | None = None) -> Axes:
     ax = _axes_or_new(ax)
     ticker = require("matplotlib.ticker", "plot", "plotting")
     criterion = selection.criterion
-    kinds = list(dict.fromkeys(row["covariance_type"] for row in selection.table))
+    kinds = list(dict.fromkeys(row.get("covariance_type") for row in selection.table))
     for index, kind in enumerate(kinds):
-        rows = [row for row in selection.table if row["covariance_type"] == kind]
+        rows = [row for row in selection.table if row.get("covariance_type") == kind]
         sizes, values = ([row[name] for row in rows] for name in ("n_components", criterion))
         style = _style(index)
         ax.plot(sizes, values, "o", linestyle=style["linestyle"], color=style["color"], markersize=4, label=kind)
@@ -307,7 +307,7 @@ def plot_selection(selection: Any, ax: Axes | None = None) -> Axes:
             errors = [row["heldout_se"] for row in rows]
             ax.errorbar(sizes, values, yerr=errors, fmt="none", ecolor=style["color"], elinewidth=1)
     best = selection.table[selection.best_index_]
-    chosen = f"chosen: {best['covariance_type']}, {best['n_components']}"
+    chosen = f"chosen: {', '.join(str(best[name]) for name in ('covariance_type', 'n_components') if name in best)}"
     size = best["n_components"]
     ax.plot(size, best[criterion], "o", color="black", markersize=10, markerfacecolor="none", label=chosen)
     label = (

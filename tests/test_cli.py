@@ -20,7 +20,7 @@ import pytest
 from typer.testing import CliRunner
 
 import fastem
-from fastem import GaussianHMM, GaussianMixture, _jit, kernel
+from fastem import GaussianHMM, GaussianMixture, Mixture, _jit, kernel
 from fastem.cli import app, fit_command
 from fastem.estimators import _running
 
@@ -139,6 +139,73 @@ def test_fit_tells_rescues_in_words(write):
 
 def test_fit_tells_of_several_starts():
     assert "best of 3 starts" in succeed("fit", FAITHFUL, "-k", 2, "--seed", 0, "--n-init", 3).stdout
+
+
+@pytest.fixture(scope="module")
+def visits(tmp_path_factory):
+    """Counts, codes and numbers of three groups."""
+    random = np.random.default_rng(0)
+    group = np.arange(600) % 3
+    columns = (
+        random.poisson(np.array([2, 9, 20])[group]),
+        (group + random.integers(0, 2, 600)) % 4,
+        random.normal(5.0 * group),
+    )
+    path = tmp_path_factory.mktemp("visits") / "visits.csv"
+    np.savetxt(path, np.column_stack(columns), delimiter=",", header="visits,region,spend", comments="", fmt="%g")
+    return path
+
+
+def test_columns_of_other_kinds(visits, tmp_path):
+    model = tmp_path / "model.npz"
+    command = ("fit", visits, "-k", 3, "--family", "poisson,categorical,normal", "--seed", 0)
+    printed = succeed(*command, "--output", model).stdout
+    assert "mixture of poisson, categorical, normal columns, 3 components" in printed
+    assert "most probable" in printed
+    assert re.search(r"category \d : 0\.\d+", printed)
+    found = succeed_json(*command)
+    mixture = Mixture(["poisson", "categorical", "normal"], 3, random_state=0).fit(visits)
+    assert [row[0] for row in found["means"]] == mixture.means_[:, 0].tolist()
+    assert found["probabilities"][1] == mixture.probabilities_[1].tolist()
+    assert [row[1] for row in found["means"]] == [None] * 3
+    assert found["bic"] == pytest.approx(mixture.bic(visits), rel=1e-12)
+    assert succeed_json("score", model, visits)["loglik"] == pytest.approx(found["loglik"], rel=1e-12)
+    assert succeed_json("predict", model, visits)["labels"] == mixture.predict(visits).tolist()
+    assert "category" in succeed("info", model).stdout
+    assert succeed("sample", model, "-n", 2, "--seed", 1).stdout.startswith("visits,region,spend")
+
+
+def test_a_selection_of_other_kinds(visits, tmp_path):
+    command = ("select", visits, "-k", "1-4", "--family", "poisson,categorical,normal", "--seed", 0)
+    printed = succeed(*command, "--output", tmp_path / "model.npz").stdout
+    assert "chosen by bic: mixture of poisson, categorical, normal columns, 3 components" in printed
+    assert "covariance" not in printed
+    assert fastem.load(tmp_path / "model.npz").n_components == 3
+
+
+def test_one_kind_for_all_columns(visits):
+    found = succeed_json("fit", visits, "-k", 2, "--family", "poisson", "--columns", "visits,region", "--seed", 0)
+    assert np.shape(found["means"]) == (2, 2)
+    assert found["means"] == found["variances"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--family", "poison"), ["'poisson'", "Got 'poison' instead"]),
+        (("--family", "poisson,normal"), ["--family has 2 kinds", "has 3 columns"]),
+        (("--family", "poisson"), ["must be a count", "column 'spend'"]),
+        (("--family", "normal", "--compress", 400), ["--compress: for Gaussian mixtures only"]),
+        (("--family", "normal", "-c", "diag", "--plot", "a.png"), ["--covariance and --plot: for Gaussian"]),
+    ],
+)
+def test_kinds_that_do_not_suit_are_named(visits, arguments, words):
+    result = run("fit", visits, "-k", 2, *arguments)
+    assert result.exit_code in (1, 2)
+    # Of a usage that is wrong, the words stand in a box.
+    message = " ".join(re.sub("[│╭╮╰╯─]", " ", result.stderr).split())
+    for word in words:
+        assert word in message
 
 
 def test_options_have_the_defaults_of_the_estimator():
@@ -696,7 +763,7 @@ def test_a_model_of_sequences_is_refused_by_name(tmp_path):
     path = tmp_path / "hmm.npz"
     GaussianHMM.from_parameters([1, 0], [[0.9, 0.1], [0.2, 0.8]], [0.0, 9.0], [1.0, 1.0]).save(path)
     for command in (("info", path), ("predict", path, FAITHFUL), ("sample", path, "-n", 3)):
-        assert "holds a GaussianHMM, but the command line knows Gaussian mixtures only" in fail(*command)
+        assert "holds a GaussianHMM, but the command line knows mixtures only" in fail(*command)
 
 
 def test_help_tells_files_exit_codes_and_an_example_of_each_command():

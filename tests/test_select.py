@@ -6,13 +6,14 @@ import json
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from typer.testing import CliRunner
 
 import fastem
-from fastem import GaussianMixture, select
+from fastem import GaussianHMM, GaussianMixture, Mixture, PoissonMixture, select
 from fastem.cli import app
 from fastem.estimators import _candidates, _learning, _select
 from fastem.executors.serial import sums_over
@@ -422,3 +423,50 @@ def test_values_that_are_missing_are_told(criterion):
 def test_candidates_that_have_not_converged_are_told():
     with pytest.warns(ConvergenceWarning, match="2 of 2 candidates did not converge"):
         select(clusters(500), n_components=[1, 2], covariance_types="full", max_iter=1, tol=0, random_state=0)
+
+
+def counts(n_rows=900, seed=0):
+    """Rows of three groups: a count, a code and a number."""
+    random = np.random.default_rng(seed)
+    group = np.arange(n_rows) % 3
+    codes = (group + (random.uniform(size=n_rows) < 0.2)) % 3
+    return np.column_stack([random.poisson(np.array([2, 9, 25])[group]), codes, random.normal(5.0 * group)])
+
+
+@pytest.mark.parametrize("criterion", ["bic", "heldout"])
+@pytest.mark.parametrize(
+    ("estimator", "columns", "kind"),
+    [
+        (PoissonMixture(), [0], "counts"),
+        (Mixture(["poisson", "categorical", "normal"]), [0, 1, 2], "mixed"),
+        (Mixture("normal"), [2], "normal"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_other_families(estimator, columns, kind, criterion):
+    X = counts()[:, columns]
+    selection = select(X, estimator, n_components=range(1, 6), criterion=criterion, random_state=0)
+    assert selection.best_params_ == {"n_components": 3}
+    assert "covariance_type" not in selection.columns()
+    assert f"chosen by {criterion}: n_components=3" in str(selection)
+    assert type(selection.best_estimator_) is type(estimator)
+    np.testing.assert_allclose(selection.best_estimator_.weights_, 1 / 3, atol=0.03)
+    assert not hasattr(estimator, "weights_")
+    logliks = selection.columns()["loglik"]
+    assert np.all(np.diff(logliks) > -1e-6 * abs(logliks[0])), "no candidate is worse than a smaller one"
+    alone = clone(estimator).set_params(n_components=3, random_state=0, n_init=4).fit(X)
+    if criterion == "bic":
+        assert selection.best_score_ == pytest.approx(alone.bic(X), abs=0.5)
+    assert selection.plot().get_xlabel() == "number of components"
+
+
+def test_what_is_no_mixture_is_named():
+    X = counts()
+    with pytest.raises(TypeError, match=r"select compares mixtures, such as PoissonMixture\(\), and GaussianHMM"):
+        select(X, GaussianHMM())
+    with pytest.raises(ValueError, match="covariance_types are of GaussianMixture; PoissonMixture has none"):
+        select(X[:, :1], PoissonMixture(), covariance_types="full")
+    with pytest.raises(TypeError, match=r"select has no setting 'regularization'\. It takes those of PoissonMixture"):
+        select(X[:, :1], PoissonMixture(), regularization=None)
+    with pytest.raises(TypeError, match="'rates_init', which is of a single fit"):
+        select(X[:, :1], PoissonMixture(), rates_init=[[1.0]])

@@ -11,10 +11,9 @@ import numpy as np
 from sklearn.base import clone
 
 from fastem.estimators._learning import ACCELERATORS, growing, sample_rows
-from fastem.estimators._mixture import Survey, look_over, single_of
+from fastem.estimators._mixture import BaseMixture, Survey, look_over, single_of
 from fastem.estimators._problem import Problem, SampleProblem, SharedProblem, first_rows, shuffled_sample
 from fastem.estimators._validation import sample_bytes
-from fastem.estimators.gaussian_mixture import FAMILIES, GaussianMixture
 from fastem.init.given import start_from
 from fastem.init.split import copied_start, split_starts
 from fastem.init.start import sample_size
@@ -37,7 +36,7 @@ _START_TOL, _START_ITERATIONS = 1e-4, 300
 
 
 class Key(NamedTuple):
-    """The name of a candidate."""
+    """The name of a candidate; the type of its covariances is empty where components have none to choose."""
 
     covariance_type: str
     n_components: int
@@ -48,7 +47,7 @@ class Candidates:
 
     Parameters
     ----------
-    template : GaussianMixture
+    template : BaseMixture
         Whose settings all of them have, and which knows the features.
     source : Source
     n_components : sequence of int
@@ -60,7 +59,7 @@ class Candidates:
 
     def __init__(
         self,
-        template: GaussianMixture,
+        template: BaseMixture,
         source: Source,
         n_components: Sequence[int],
         covariance_types: Sequence[str],
@@ -68,7 +67,8 @@ class Candidates:
     ):
         self._template, self._source, self._seed = template, source, seed
         self._sizes, self._kinds = n_components, covariance_types
-        singles = [single_of(self.estimator(Key(kind, 1))._family_of(source)) for kind in covariance_types]
+        self._families = {kind: self.estimator(Key(kind, 1))._family_of(source) for kind in covariance_types}
+        singles = [single_of(family) for family in self._families.values()]
         self._looks = dict(zip(covariance_types, look_over(source, singles), strict=True))
         # The largest first: whatever is wrong with the data is told before any work.
         self._surveys: dict[Key, Survey] = {}
@@ -79,9 +79,11 @@ class Candidates:
         """The candidates: sizes within covariance types, in the order that was given."""
         return [Key(kind, size) for kind in self._kinds for size in self._sizes]
 
-    def estimator(self, key: Key) -> GaussianMixture:
+    def estimator(self, key: Key) -> BaseMixture:
         """A new estimator of one candidate, that knows the features."""
-        estimator = clone(self._template).set_params(n_components=key.n_components, covariance_type=key.covariance_type)
+        estimator = clone(self._template).set_params(n_components=key.n_components)
+        if key.covariance_type:
+            estimator.set_params(covariance_type=key.covariance_type)
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self._template, name):
                 setattr(estimator, name, getattr(self._template, name))
@@ -90,9 +92,9 @@ class Candidates:
     def survey(self, key: Key) -> Survey:
         """What is known of the rows before a candidate is fitted."""
         if key not in self._surveys:
-            estimator, look = self.estimator(key), self._looks[key.covariance_type]
-            family = estimator._family_of(self._source)
-            self._surveys[key] = estimator._surveyed(look, self._source, family)
+            look = self._looks[key.covariance_type]
+            family = self._families[key.covariance_type].with_components(key.n_components)
+            self._surveys[key] = self.estimator(key)._surveyed(look, self._source, family)
         return self._surveys[key]
 
     def model(self, key: Key) -> Model:
@@ -187,7 +189,7 @@ class Candidates:
         more = key.n_components - below.n_components
         groups = [[k] for k in heaviest[:_MOST_SPLIT]] if more == 1 else [heaviest[:more]]
         starts = list(split_starts(model, smaller, params, self._sample, groups))
-        estimator, random = self.estimator(key), self._random(2, list(FAMILIES).index(key.covariance_type), *key[1:])
+        estimator, random = self.estimator(key), self._random(2, self._kinds.index(key.covariance_type), *key[1:])
         centre = self.survey(key).centre
         for _ in range(_N_ANEW * self._template.n_init):
             starts.append(estimator._start(model, self._sample, self._sample, centre, random).params)

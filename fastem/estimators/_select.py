@@ -10,11 +10,12 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from fastem._extras import require
 from fastem.estimators._candidates import Candidates, Key
-from fastem.estimators._mixture import Start, Starts
+from fastem.estimators._mixture import BaseMixture, Start, Starts
 from fastem.estimators._running import holding_libraries, running
 from fastem.estimators._search import Search
 from fastem.estimators._validation import read_rows, require_finite, rows_per_chunk
@@ -28,7 +29,8 @@ from fastem.sources.source import draw_rows
 CRITERIA = ("bic", "aic", "icl", "heldout")
 # Settings of a mixture that are of one size, of one fit, or of another way to learn.
 _REFUSED = {
-    "n_components", "covariance_type", "weights_init", "means_init", "precisions_init", "compress", "warm_start",
+    "n_components", "covariance_type", "weights_init", "means_init", "precisions_init", "rates_init",
+    "probabilities_init", "compress", "warm_start",
     "learning_method", "batch_size", "learning_decay", "learning_offset", "averaging_start", "forgetting_factor",
     "half_life", "on_drift", "checkpoint", "checkpoint_interval", "progress",
 }  # fmt: skip
@@ -50,25 +52,26 @@ class Selection:
     ----------
     criterion : {"bic", "aic", "icl", "heldout"}
     table : tuple of dict
-        A row for each candidate: `covariance_type`, `n_components`, `n_parameters`; `loglik` of the rows that it was
-        fitted to, in nats, and `bic` and `aic` of it (lower is better); `icl`, or `heldout` and `heldout_se` (nats per
-        row, higher is better, and its standard error) where these were asked for; `n_iter`; `converged`.
+        A row for each candidate: `covariance_type` of a Gaussian one, `n_components`, `n_parameters`; `loglik` of the
+        rows that it was fitted to, in nats, and `bic` and `aic` of it (lower is better); `icl`, or `heldout` and
+        `heldout_se` (nats per row, higher is better, and its standard error) where these were asked for; `n_iter`;
+        `converged`.
     best_index_ : int
         The place of the chosen candidate in the table.
-    best_estimator_ : GaussianMixture
+    best_estimator_ : GaussianMixture, or the mixture that was asked for
         Fitted to all rows.
     """
 
     criterion: str
     table: tuple[dict[str, Any], ...]
     best_index_: int
-    best_estimator_: GaussianMixture
+    best_estimator_: BaseMixture
 
     @property
     def best_params_(self) -> dict[str, Any]:
-        """`n_components` and `covariance_type` of the chosen candidate."""
+        """`n_components` of the chosen candidate, and `covariance_type` of a Gaussian one."""
         best = self.table[self.best_index_]
-        return {name: best[name] for name in ("n_components", "covariance_type")}
+        return {name: best[name] for name in ("n_components", "covariance_type") if name in best}
 
     @property
     def best_score_(self) -> float:
@@ -101,8 +104,8 @@ class Selection:
         table += [["*" if index == self.best_index_ else "", *row] for index, row in enumerate(cells)]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in table]
-        kind, size = self.best_params_["covariance_type"], self.best_params_["n_components"]
-        return "\n".join([*lines, f"chosen by {self.criterion}: n_components={size}, covariance_type={kind!r}"])
+        chosen = ", ".join(f"{name}={value!r}" for name, value in self.best_params_.items())
+        return "\n".join([*lines, f"chosen by {self.criterion}: {chosen}"])
 
 
 def _cell(value: Any) -> str:
@@ -111,6 +114,7 @@ def _cell(value: Any) -> str:
 
 def select(
     X: Any,
+    estimator: BaseMixture | None = None,
     *,
     n_components: int | Iterable[int] = range(1, 10),
     covariance_types: str | Sequence[str] | None = None,
@@ -121,7 +125,7 @@ def select(
     max_rows: int | None = None,
     **settings: Any,
 ) -> Selection:
-    """Choose the number of components and the type of their covariances.
+    """Choose the number of components, and the type of Gaussian ones' covariances.
 
     All candidates are fitted together: each read of the data makes an iteration of every one that still goes on. Each
     starts from a smaller one, by splitting components, so that none describes the rows worse than a smaller one of its
@@ -130,10 +134,13 @@ def select(
     Parameters
     ----------
     X : array-like (N, D) or (N,), data frame, path, or whatever `fastem.open_source` reads
+    estimator : mixture, optional
+        Not fitted; its settings are those of all candidates: `PoissonMixture()`, or `Mixture(["normal", "poisson"])`.
+        By default `GaussianMixture()`.
     n_components : int or iterable of int, default range(1, 10)
     covariance_types : str or sequence of str, optional
-        Of "full", "tied", "diag" and "spherical"; by default all, and for one feature the first two, which the others
-        repeat.
+        Of Gaussian components: "full", "tied", "diag" and "spherical"; by default all, and for one feature the first
+        two, which the others repeat.
     criterion : {"bic", "aic", "icl", "heldout"}, default "bic"
         The first three as in `GaussianMixture`: lower is better. "heldout": mean log-likelihood, in nats per row, of
         rows that no candidate has learnt from. The smallest candidate is chosen from which no larger one
@@ -150,8 +157,9 @@ def select(
         None: every row counts. BIC prefers ever larger mixtures as rows grow in number, because no data are
         exactly a mixture of Gaussians; of a sample, it finds what so many rows can tell.
     **settings
-        Of `GaussianMixture`: `random_state`, `tol`, `max_iter`, `n_init` (starts of each size besides those from the
-        smaller one, by `init_params`), `regularization`, `memory_limit`, `n_threads`, `verbose` and others.
+        Of the estimator, in place of those that it has: `random_state`, `tol`, `max_iter`, `n_init` (starts of each
+        size besides those from the smaller one, by `init_params`), `regularization`, `memory_limit`, `n_threads`,
+        `verbose` and others.
 
     Returns
     -------
@@ -186,7 +194,8 @@ def select(
     >>> np.sort(selection.best_estimator_.means_[:, 0]).round().tolist()
     [20.0, 40.0]
     """
-    _require_settings(settings)
+    template = GaussianMixture() if estimator is None else clone(_mixture_only(estimator))
+    _require_settings(template, settings)
     sizes = _read_sizes(n_components)
     _require_one_of("criterion", criterion, CRITERIA)
     _require_number("min_gain", min_gain, min_gain >= 0.0 if isinstance(min_gain, Real) else False, "at least 0")
@@ -194,20 +203,19 @@ def select(
     _require_number("validation_fraction", validation_fraction, inside, "between 0 and 1")
     usable = max_rows is None or (isinstance(max_rows, Integral) and int(max_rows) >= 1)
     _require_number("max_rows", max_rows, usable, "None or a positive integer")
-    template = GaussianMixture(**settings)
-    template._validate_params()
+    template.set_params(**settings)._validate_params()
     if not isinstance(template.init_params, str):
         raise ValueError("init_params must be the name of a start: candidates differ in their number of components.")
-    work = "fits mixtures of Gaussians"
+    work = f"fits mixtures of {template._distributions()}"
     with running(template.n_threads, template.verbose, work) as n_threads, holding_libraries(n_threads):
         source = read_rows(template, X, sample_weight, reset=True)
         source = in_chunks_of(source, rows_per_chunk(source, template.chunk_rows, template.memory_limit))
-        kinds = _read_kinds(covariance_types, source.n_features)
+        kinds = _read_kinds(covariance_types, source.n_features, template)
         return _select(template, source, sizes, kinds, criterion, min_gain, validation_fraction, max_rows)
 
 
 def _select(
-    template: GaussianMixture,
+    template: BaseMixture,
     source: Source,
     sizes: Sequence[int],
     kinds: Sequence[str],
@@ -243,7 +251,8 @@ def _select(
     else:
         _fit_all(chosen, source, result)
     _warn_unless_converged(table, template.max_iter)
-    order = ("covariance_type", "n_components", "n_parameters", "loglik", "aic", "bic", criterion, "heldout_se")
+    given = ["covariance_type"] if kinds[0] else []
+    order = (*given, "n_components", "n_parameters", "loglik", "aic", "bic", criterion, "heldout_se")
     names = [*dict.fromkeys(name for name in order if name in table[0]), "n_iter", "converged"]
     return Selection(criterion, tuple({name: row[name] for name in names} for row in table), best, chosen)
 
@@ -272,7 +281,7 @@ def hold_out(source: Source, fraction: float, random: np.random.Generator) -> tu
     return WithoutRows(source, rows), held
 
 
-def _row(candidates: Candidates, key: Key, result: FitResult, mixture: GaussianMixture) -> dict[str, Any]:
+def _row(candidates: Candidates, key: Key, result: FitResult, mixture: BaseMixture) -> dict[str, Any]:
     """What the table says of a candidate."""
     criteria = mixture._criteria(candidates.loglik(key, result), candidates.survey(key).weight)
     return {
@@ -284,7 +293,7 @@ def _row(candidates: Candidates, key: Key, result: FitResult, mixture: GaussianM
     }
 
 
-def _label_doubts(source: Source, mixtures: Sequence[GaussianMixture]) -> np.ndarray:
+def _label_doubts(source: Source, mixtures: Sequence[BaseMixture]) -> np.ndarray:
     """Sum over rows of -log p(most probable component | row) under each mixture, in one pass."""
     doubts = np.zeros(len(mixtures))
     for chunk in source.chunks(_LABEL_ROWS):
@@ -297,7 +306,7 @@ def _label_doubts(source: Source, mixtures: Sequence[GaussianMixture]) -> np.nda
 
 
 def _compare_held_out(
-    held: ArraySource, mixtures: Sequence[GaussianMixture], table: Sequence[dict[str, Any]], min_gain: float
+    held: ArraySource, mixtures: Sequence[BaseMixture], table: Sequence[dict[str, Any]], min_gain: float
 ) -> int:
     """Score held-out rows under each mixture, and choose the smallest that no larger one beats by enough."""
     scores = np.empty((len(mixtures), len(held.X)))
@@ -327,7 +336,7 @@ def _mean_and_error(values: np.ndarray, weight: np.ndarray | None) -> tuple[floa
     return float(mean), float(np.sqrt(weight @ np.square(values - mean) / total / max(total - 1.0, 1e-300)))
 
 
-def _publish(mixture: GaussianMixture, candidates: Candidates, key: Key, result: FitResult) -> None:
+def _publish(mixture: BaseMixture, candidates: Candidates, key: Key, result: FitResult) -> None:
     """Make the chosen candidate a fitted estimator."""
     survey = candidates.survey(key)
     random = mixture._generator()
@@ -336,7 +345,7 @@ def _publish(mixture: GaussianMixture, candidates: Candidates, key: Key, result:
     mixture._publish(survey.model, search.with_result(result))
 
 
-def _fit_all(mixture: GaussianMixture, source: Source, result: FitResult) -> None:
+def _fit_all(mixture: BaseMixture, source: Source, result: FitResult) -> None:
     """Fit the chosen candidate to all rows, from where it stands."""
     survey = mixture._survey(source)
     final = mixture._fit(survey, source, mixture._learning(survey), Starts(1, lambda random: Start(result.params, [])))
@@ -346,7 +355,7 @@ def _fit_all(mixture: GaussianMixture, source: Source, result: FitResult) -> Non
 def _warn_unless_converged(table: Sequence[Mapping[str, Any]], max_iter: int) -> None:
     open_ends = [row for row in table if not row["converged"]]
     if open_ends:
-        names = ", ".join(f"{row['covariance_type']} {row['n_components']}" for row in open_ends[:5])
+        names = ", ".join(f"{row['covariance_type']} {row['n_components']}".lstrip() for row in open_ends[:5])
         warnings.warn(
             f"{len(open_ends)} of {len(table)} candidates did not converge ({names}{'...' * (len(open_ends) > 5)}). "
             f"Raise max_iter={max_iter} or tol.",
@@ -371,8 +380,15 @@ def _teller(n: int, interval: int) -> Callable[[int], None]:
 # Reading.
 
 
-def _require_settings(settings: Mapping[str, Any]) -> None:
-    known = set(GaussianMixture().get_params()) - _REFUSED
+def _mixture_only(estimator: Any) -> BaseMixture:
+    # Chains are mixtures to Python, but not to the rows.
+    if not isinstance(estimator, BaseMixture) or hasattr(estimator, "decode"):
+        raise TypeError(f"select compares mixtures, such as PoissonMixture(), and {estimator!r} is none.")
+    return estimator
+
+
+def _require_settings(template: BaseMixture, settings: Mapping[str, Any]) -> None:
+    known = set(template.get_params()) - _REFUSED
     ours = ("n_components", "covariance_types", "criterion", "sample_weight", "min_gain", "validation_fraction")
     for name in settings:
         if name == "covariance_type":
@@ -381,7 +397,7 @@ def _require_settings(settings: Mapping[str, Any]) -> None:
             raise TypeError(f"select has no setting {name!r}, which is of a single fit. Leave it out.")
         if name not in known:
             close = get_close_matches(name, sorted({*known, *ours, "max_rows"}), n=1)
-            hint = f" Do you mean {close[0]!r}?" if close else " It takes those of GaussianMixture."
+            hint = f" Do you mean {close[0]!r}?" if close else f" It takes those of {type(template).__name__}."
             raise TypeError(f"select has no setting {name!r}.{hint}")
 
 
@@ -393,7 +409,13 @@ def _read_sizes(n_components: Any) -> list[int]:
     return sorted({int(size) for size in sizes})
 
 
-def _read_kinds(covariance_types: Any, n_features: int) -> list[str]:
+def _read_kinds(covariance_types: Any, n_features: int, template: BaseMixture) -> list[str]:
+    if not isinstance(template, GaussianMixture):
+        if covariance_types is not None:
+            raise ValueError(
+                f"covariance_types are of GaussianMixture; {type(template).__name__} has none. Leave it out."
+            )
+        return [""]
     if covariance_types is None:
         return ["full", "tied"] if n_features == 1 else list(FAMILIES)
     kinds = [covariance_types] if isinstance(covariance_types, str) else list(covariance_types)
