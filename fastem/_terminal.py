@@ -42,17 +42,20 @@ def _moments(mixture: BaseMixture) -> tuple[np.ndarray, np.ndarray]:
     if not hasattr(mixture, "covariance_type"):
         means, variances = mixture._model.family.moments(mixture._params.family)
         return means, np.sqrt(variances)
-    variances = mixture.covariances_
+    means, variances = mixture._params.family.means, mixture._params.family.covariances
     if mixture.covariance_type in ("full", "tied"):
         variances = np.diagonal(variances, axis1=-2, axis2=-1)
     elif mixture.covariance_type == "spherical":
         variances = variances[:, None]
-    return mixture.means_, np.broadcast_to(np.sqrt(variances), mixture.means_.shape)
+    return means, np.broadcast_to(np.sqrt(variances), means.shape)
 
 
 def _parameters(mixture: BaseMixture) -> dict[str, Any]:
-    """Fitted parameters of the components, by name."""
-    names = ("means_", "variances_", "covariances_", "rates_", "probabilities_")
+    """Fitted parameters, by name."""
+    names = (
+        "weights_", "startprob_", "transmat_", "means_", "variances_", "covariances_", "covars_", "rates_", "lambdas_",
+        "probabilities_", "emissionprob_",
+    )  # fmt: skip
     return {name.removesuffix("_"): getattr(mixture, name) for name in names if hasattr(mixture, name)}
 
 
@@ -76,7 +79,6 @@ def describe(mixture: BaseMixture) -> dict[str, Any]:
         "n_features": mixture.n_features_in_,
         "feature_names": feature_names(mixture),
         "covariance_type": getattr(mixture, "covariance_type", None),
-        "weights": mixture.weights_,
         **_parameters(mixture),
         **{name.removesuffix("_"): getattr(mixture, name) for name in story if hasattr(mixture, name)},
         "report": mixture.fit_report_.to_dict() if hasattr(mixture, "fit_report_") else None,
@@ -110,10 +112,23 @@ def make_console() -> Console:
 
 def title(mixture: BaseMixture) -> str:
     """What kind of model it is."""
-    components = count(mixture.n_components, "component")
+    is_chain = mixture._model.latent.is_chain
+    kind = "hidden Markov model" if is_chain else "mixture"
+    components = count(mixture.n_components, noun(mixture))
     if hasattr(mixture, "covariance_type"):
-        return f"Gaussian mixture, {components}, {mixture.covariance_type} covariance"
-    return f"mixture of {mixture._distributions()}, {components}"
+        return f"Gaussian {kind}, {components}, {mixture.covariance_type} covariance"
+    words = mixture._distributions().removeprefix("chains of ")
+    return f"{kind} of {words}, {components}"
+
+
+def noun(mixture: BaseMixture) -> str:
+    """What its parts are called."""
+    return "state" if mixture._model.latent.is_chain else "component"
+
+
+def _shares(mixture: BaseMixture) -> np.ndarray:
+    """Of the components; of the states of a chain, in the long run."""
+    return mixture.get_stationary_distribution() if mixture._model.latent.is_chain else mixture.weights_
 
 
 def count(n: int, noun: str) -> str:
@@ -130,7 +145,13 @@ def print_model(mixture: BaseMixture, labels: Sequence[str], facts: dict[str, st
     width = console.measure(table, options=console.options.update(width=10_000)).maximum
     if len(labels) > _WIDE_FEATURES or width > console.width:
         table = _long_parameters(mixture, labels)
-    _print_parts(console, table, facts_table(_story(mixture) | facts))
+    parts = [table]
+    if mixture._model.latent.is_chain:
+        transitions = _grid("from state", *(f"to {k}" for k in range(mixture.n_components)))
+        for k, row in enumerate(mixture.transmat_):
+            transitions.add_row(str(k), *map(_share, row))
+        parts.append(transitions)
+    _print_parts(console, *parts, facts_table(_story(mixture) | facts))
 
 
 def print_selection(selection: Selection, facts: dict[str, str]) -> None:
@@ -165,11 +186,13 @@ def _grid(*columns: str) -> Grid:
 
 def _wide_parameters(mixture: BaseMixture, labels: Sequence[str]) -> Grid:
     grid = _grid(
-        "component", "weight", *(f"{_heading(name)}\n{what}" for name, what in zip(labels, _told(mixture), strict=True))
+        noun(mixture),
+        "share" if mixture._model.latent.is_chain else "weight",
+        *(f"{_heading(name)}\n{what}" for name, what in zip(labels, _told(mixture), strict=True)),
     )
     cells = _cells(mixture)
     signs = ["±" if what == "mean ± sd" else ":" for what in _told(mixture)]
-    for k, weight in enumerate(mixture.weights_):
+    for k, weight in enumerate(_shares(mixture)):
         grid.add_row(
             str(k),
             _share(weight),
@@ -179,11 +202,11 @@ def _wide_parameters(mixture: BaseMixture, labels: Sequence[str]) -> Grid:
 
 
 def _long_parameters(mixture: BaseMixture, labels: Sequence[str]) -> Grid:
-    grid = _grid("component", "weight", "column", "mean", "sd")
+    grid = _grid(noun(mixture), "share", "column", *_told_by_rows(mixture))
     names = grid.columns[2]
     names.justify, names.no_wrap, names.overflow = "left", False, "fold"
     shown = labels[:_MOST_FEATURES]
-    for k, (weight, cells) in enumerate(zip(mixture.weights_, _cells(mixture), strict=True)):
+    for k, (weight, cells) in enumerate(zip(_shares(mixture), _cells(mixture), strict=True)):
         for index, (name, (mean, sd)) in enumerate(zip(shown, cells, strict=False)):
             grid.add_row(*((str(k), _share(weight)) if index == 0 else ("", "")), name, mean, sd)
         if len(labels) > len(shown):
@@ -198,6 +221,11 @@ def _told(mixture: BaseMixture) -> list[str]:
     return ["most probable" if math.isnan(mean) else "mean ± sd" for mean in means[0]]
 
 
+def _told_by_rows(mixture: BaseMixture) -> tuple[str, str]:
+    has_categories = "most probable" in _told(mixture)
+    return ("mean, or category", "sd, or probability") if has_categories else ("mean", "sd")
+
+
 def _heading(label: str) -> str:
     return f"column {label}" if label.isdecimal() else label
 
@@ -208,7 +236,9 @@ def _cells(mixture: BaseMixture) -> list[list[tuple[str, str]]]:
     Of categories, the most probable one and its probability.
     """
     means, sds = _moments(mixture)
-    tables: Any = getattr(mixture, "probabilities_", None)
+    tables: Any = getattr(mixture, "probabilities_", getattr(mixture, "emissionprob_", None))
+    if tables is not None and mixture.n_features_in_ == 1 and not isinstance(tables, list):
+        tables = [tables]
     columns = []
     for j in range(mixture.n_features_in_):
         if math.isnan(means[0, j]):
@@ -301,9 +331,9 @@ def facts_table(facts: dict[str, str]) -> Grid:
     return grid
 
 
-def print_shares(counts: np.ndarray, written: dict[str, Path | None]) -> None:
-    """Rows by component; expected numbers of rows when they are not whole."""
-    grid = _grid("component", "rows", "share")
+def print_shares(mixture: BaseMixture, counts: np.ndarray, written: dict[str, Path | None]) -> None:
+    """Rows by component or state; expected numbers of rows when they are not whole."""
+    grid = _grid(noun(mixture), "rows", "share")
     for k, count in enumerate(counts.tolist()):
         grid.add_row(str(k), str(count) if isinstance(count, int) else f"{count:.1f}", _share(count / counts.sum()))
     _print_parts(make_console(), grid, facts_table(written_facts(written)))

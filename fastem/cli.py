@@ -26,6 +26,7 @@ from fastem._terminal import (
     facts_table,
     feature_labels,
     make_console,
+    noun,
     print_contest,
     print_json,
     print_model,
@@ -177,6 +178,10 @@ Columns = Annotated[
 WeightColumn = Annotated[
     str | None, typer.Option(metavar="A", help="Column of non-negative row weights; 2 counts a row twice.")
 ]
+SequenceColumn = Annotated[
+    str | None,
+    typer.Option(metavar="A", help="Of hidden Markov models: column whose number changes where a sequence begins."),
+]
 RowsOutput = Annotated[
     Path | None,
     typer.Option(
@@ -245,7 +250,11 @@ def fit_command(
         Covariance, typer.Option("--covariance", "-c", metavar="TYPE", help=f"Covariances: {_choices(Covariance)}.")
     ] = Covariance.FULL,
     family: Family = None,
+    hmm: Annotated[
+        bool, typer.Option("--hmm", help="Rows follow each other: a hidden Markov model of K states.")
+    ] = False,
     columns: Columns = None,
+    sequence_column: SequenceColumn = None,
     weight_column: WeightColumn = None,
     output: Annotated[
         Path | None,
@@ -320,9 +329,11 @@ def fit_command(
 
     [cyan]fastem fit visits.csv -k 3 --family poisson,categorical,normal --seed 0[/]
 
+    [cyan]fastem fit days.csv -k 2 --hmm --columns return --sequence-column market --seed 0[/]
+
     Ctrl-C ends the fit with the best model so far, which is printed and written; the exit code is 130.
     """
-    from fastem import GaussianMixture, Mixture
+    from fastem import HMM, GaussianHMM, GaussianMixture, Mixture
     from fastem._output import require_writable
 
     learning_method = _learning_method(online, incremental, batch_size, half_life, compress)
@@ -331,26 +342,36 @@ def fit_command(
             require_writable(path, files)
     if plot is not None:
         _require_picture(plot)
-    given = [name for name, is_given in (
-        ("--covariance", covariance is not Covariance.FULL), ("--reg-covar", reg_covar > 0.0),
-        ("--compress", compress is not None), ("--plot", plot is not None),
-    ) if is_given]  # fmt: skip
-    if family is not None and given:
-        raise typer.BadParameter(f"{' and '.join(given)}: for Gaussian mixtures only. Leave out --family, or these.")
-    source = _open(files, columns, weight_column)
+    given = {
+        "--covariance": covariance is not Covariance.FULL, "--reg-covar": reg_covar > 0.0,
+        "--compress": compress is not None, "--plot": plot is not None,
+    }  # fmt: skip
+    if family is not None:
+        _refuse(given, "for Gaussian mixtures only. Leave out --family, or this")
+    if hmm:
+        others = {"--online": online, "--init": init is not Init.KMEANS_PLUS_PLUS}
+        _refuse({**given, **others, "--covariance": False}, "for mixtures only. Leave out --hmm, or this")
+    else:
+        _refuse({"--sequence-column": sequence_column is not None}, "for hidden Markov models. Give --hmm, too")
+    source = _open(files, columns, weight_column, sequence_column)
     shared: dict[str, Any] = {
-        "init_params": init.value, "n_init": n_init, "tol": tol, "max_iter": max_iter, "random_state": seed,
-        "learning_method": learning_method, "batch_size": batch_size, "half_life": half_life, "memory_limit": memory,
+        "n_init": n_init, "tol": tol, "random_state": seed, "learning_method": learning_method, "memory_limit": memory,
         "checkpoint": checkpoint, "checkpoint_interval": checkpoint_interval, "n_threads": threads,
         "verbose": int(verbose), "progress": progress,
     }  # fmt: skip
+    if hmm:
+        shared["n_iter"] = max_iter
+    else:
+        shared |= {"init_params": init.value, "max_iter": max_iter, "batch_size": batch_size, "half_life": half_life}
     mixture: BaseMixture
-    if family is None:
+    if family is not None:
+        mixture = (HMM if hmm else Mixture)(_kinds(family), components, **shared)
+    elif hmm:
+        mixture = GaussianHMM(components, covariance_type=covariance.value, **shared)
+    else:
         mixture = GaussianMixture(
             components, covariance_type=covariance.value, reg_covar=reg_covar, compress=compress, **shared
         )
-    else:
-        mixture = Mixture(_kinds(family), components, **shared)
     notices = _fit(mixture, source, files, resume)
     if output is not None:
         mixture.save(output)
@@ -470,14 +491,16 @@ def predict_command(
     output: RowsOutput = None,
     proba: Annotated[bool, typer.Option("--proba", help="The probability of every component, not a label.")] = False,
     columns: Columns = None,
+    sequence_column: SequenceColumn = None,
     memory: Memory = None,
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
-    """Assign each row of a file to its most probable component.
+    """Assign each row of a file to its most probable component, or to its state on the most probable path.
 
     Columns are found by the names that the model was fitted to, where the file has a header. With --output, the
-    number of rows of each component is printed. Rows are read and written piece by piece.
+    number of rows of each component is printed. Rows are read and written piece by piece; of a hidden Markov model, by
+    whole sequences.
 
     Example: [cyan]fastem predict model.npz faithful.csv --output labels.csv[/]
     """
@@ -487,16 +510,16 @@ def predict_command(
 
     if output is not None:
         require_writable(output, [model, *files])
-    mixture, source = _load_both(model, files, columns)
+    mixture, source = _load_both(model, files, columns, sequence_column=sequence_column)
     mixture.set_params(n_threads=threads, memory_limit=memory)
-    names = [f"component {k}" for k in range(mixture.n_components)] if proba else ["label"]
+    names = [f"{noun(mixture)} {k}" for k in range(mixture.n_components)] if proba else ["label"]
     counts = np.zeros(mixture.n_components)
     kept: list[np.ndarray] = []
     with (
         nullcontext() if as_json and output is None else open_output(output, names) as writer,
         _in_a_users_words(files),
     ):
-        for _, values in mixture._scores(mixture._rows(source), "posterior" if proba else "label"):
+        for values in _predicted(mixture, source, proba):
             counts += values.sum(axis=0) if proba else np.bincount(values, minlength=counts.size)
             if writer is None:
                 kept.append(values)
@@ -507,7 +530,7 @@ def predict_command(
         written = {} if output is None else {"written": {"output": output}}
         print_json({"file": _names(files), "model": model, "n_rows": source.n_rows, **result, **written})
     elif output is not None:
-        print_shares(counts if proba else counts.astype(np.int64), {"output": output})
+        print_shares(mixture, counts if proba else counts.astype(np.int64), {"output": output})
 
 
 @app.command("score")
@@ -515,6 +538,7 @@ def score_command(
     model: ModelFile,
     files: DataFiles,
     columns: Columns = None,
+    sequence_column: SequenceColumn = None,
     weight_column: WeightColumn = None,
     memory: Memory = None,
     threads: Threads = None,
@@ -524,7 +548,7 @@ def score_command(
 
     Example: [cyan]fastem score model.npz faithful.csv[/]
     """
-    mixture, source = _load_both(model, files, columns, weight_column)
+    mixture, source = _load_both(model, files, columns, weight_column, sequence_column)
     mixture.set_params(n_threads=threads, memory_limit=memory)
     with _in_a_users_words(files):
         criteria = mixture.criteria(source)
@@ -569,7 +593,7 @@ def sample_command(
         result = {"rows": X, "labels": labels} if output is None else {"written": {"output": output}}
         print_json({"model": model, "n_rows": n, "columns": names, **result})
     elif output is not None:
-        print_shares(_counts(labels, mixture.n_components), {"output": output})
+        print_shares(mixture, _counts(labels, mixture.n_components), {"output": output})
 
 
 @app.command("info")
@@ -660,13 +684,23 @@ def _learning_method(
     return "online" if online else "incremental" if incremental else "batch"
 
 
-def _open(files: Sequence[Path], columns: str | None, weight_column: str | None) -> Source:
+def _refuse(given: dict[str, bool], why: str) -> None:
+    """A wrong usage when options are given that do not go with others."""
+    names = [name for name, is_given in given.items() if is_given]
+    if names:
+        raise typer.BadParameter(f"{' and '.join(names)}: {why}.")
+
+
+def _open(
+    files: Sequence[Path], columns: str | None, weight_column: str | None, sequence_column: str | None = None
+) -> Source:
     """The columns asked for, or all."""
     from fastem import open_source
 
     # A line of CSV, so that a name with a comma can be quoted.
     chosen = None if columns is None else [name.strip() for name in next(csv.reader([columns]), [])]
-    return open_source(list(files) if len(files) > 1 else files[0], chosen, weight_column)
+    data = list(files) if len(files) > 1 else files[0]
+    return open_source(data, chosen, weight_column, sequence_column=sequence_column)
 
 
 def _names(files: Sequence[Path]) -> Any:
@@ -674,28 +708,31 @@ def _names(files: Sequence[Path]) -> Any:
 
 
 def _load(model: Path) -> BaseMixture:
-    """A mixture; the command line has no words for sequences.
-
-    Raises
-    ------
-    TypeError
-        For another model.
-    """
     from fastem import load
 
-    estimator: BaseMixture = load(model)
-    if estimator._model.latent.is_chain:
-        raise TypeError(
-            f"{model} holds a {type(estimator).__name__}, but the command line knows mixtures only. Load it in Python "
-            "by fastem.load."
-        )
-    return estimator
+    return load(model)
 
 
 def _load_both(
-    model: Path, files: Sequence[Path], columns: str | None, weight_column: str | None = None
+    model: Path,
+    files: Sequence[Path],
+    columns: str | None,
+    weight_column: str | None = None,
+    sequence_column: str | None = None,
 ) -> tuple[BaseMixture, Source]:
-    return _load(model), _open(files, columns, weight_column)
+    mixture = _load(model)
+    if not mixture._model.latent.is_chain:
+        _refuse({"--sequence-column": sequence_column is not None}, f"for hidden Markov models, and {model} is none")
+    return mixture, _open(files, columns, weight_column, sequence_column)
+
+
+def _predicted(mixture: BaseMixture, source: Source, proba: bool) -> Iterator[np.ndarray]:
+    """Labels or probabilities of all rows, piece by piece."""
+    if not mixture._model.latent.is_chain:
+        for _, values in mixture._scores(mixture._rows(source), "posterior" if proba else "label"):
+            yield values
+        return
+    yield mixture.predict_proba(source) if proba else mixture.predict(source)
 
 
 def _fit(mixture: BaseMixture, source: Source, files: Sequence[Path], resume: bool) -> list[str]:

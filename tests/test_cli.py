@@ -208,6 +208,71 @@ def test_kinds_that_do_not_suit_are_named(visits, arguments, words):
         assert word in message
 
 
+# Hidden Markov models.
+
+
+@pytest.fixture(scope="module")
+def days(tmp_path_factory):
+    """Three sequences of a number and a count."""
+    truth = GaussianHMM.from_parameters([0.5, 0.5], [[0.95, 0.05], [0.1, 0.9]], [[0.0], [4.0]], [[1.0], [1.0]])
+    path = tmp_path_factory.mktemp("days") / "days.csv"
+    lines = ["market,change,trades"]
+    for market in range(3):
+        X, states = truth.sample(200, random_state=market)
+        lines += [f"{market},{x:.6f},{3 + 20 * state}" for x, state in zip(X[:, 0], states, strict=True)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+SEQUENCES = ("--columns", "change", "--sequence-column", "market")
+
+
+def test_sequences_are_fitted_scored_and_decoded(days, tmp_path):
+    model = tmp_path / "hmm.npz"
+    command = ("fit", days, "-k", 2, "--hmm", *SEQUENCES, "--seed", 0)
+    printed = succeed(*command, "--output", model).stdout
+    for text in ("Gaussian hidden Markov model, 2 states, full covariance", "from state", "to 1", "share", "600 rows"):
+        assert text in printed
+    found = succeed_json(*command)
+    source = fastem.open_source(days, ["change"], sequence_column="market")
+    hmm = GaussianHMM(2, covariance_type="full", random_state=0).fit(source)
+    assert found["transmat"] == hmm.transmat_.tolist()
+    assert found["covars"] == hmm.covars_.tolist()
+    assert found["bic"] == pytest.approx(hmm.bic(source), rel=1e-12)
+    assert succeed_json("score", model, days, *SEQUENCES)["loglik"] == pytest.approx(found["loglik"], rel=1e-12)
+    assert succeed_json("predict", model, days, *SEQUENCES)["labels"] == hmm.predict(source).tolist()
+    probabilities = np.array(succeed_json("predict", model, days, "--proba", *SEQUENCES)["proba"])
+    np.testing.assert_array_equal(probabilities, hmm.predict_proba(source))
+    told = succeed("predict", model, days, *SEQUENCES, "--output", tmp_path / "states.csv").stdout
+    assert told.splitlines()[1].startswith("state ")
+    assert len((tmp_path / "states.csv").read_text().splitlines()) == 1 + 600
+    assert "from state" in succeed("info", model).stdout
+    assert len(succeed_json("sample", model, "-n", 5)["rows"]) == 5
+
+
+def test_sequences_of_columns_of_other_kinds(days):
+    found = succeed_json(
+        "fit", days, "-k", 2, "--hmm", "--family", "normal,poisson", "--columns", "change,trades",
+        "--sequence-column", "market", "--seed", 0,
+    )  # fmt: skip
+    np.testing.assert_allclose(np.sort(np.array(found["means"])[:, 1]), [3.0, 23.0], atol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("fit", "-k", 2, "--sequence-column", "market"), "--sequence-column: for hidden Markov models. Give --hmm"),
+        (("fit", "-k", 2, "--hmm", "--online"), "--online: for mixtures only. Leave out --hmm"),
+        (("fit", "-k", 2, "--hmm", "--compress", 512), "--compress: for mixtures only"),
+        (("fit", "-k", 2, "--hmm", "--sequence-column", "shop"), "shop"),
+    ],
+)
+def test_what_does_not_go_with_sequences_is_named(days, arguments, words):
+    result = run(*arguments, days)
+    assert result.exit_code in (1, 2)
+    assert words in " ".join(re.sub("[│╭╮╰╯─]", " ", result.stderr).split())
+
+
 def test_options_have_the_defaults_of_the_estimator():
     estimator = inspect.signature(GaussianMixture).parameters
     options = inspect.signature(fit_command).parameters
@@ -757,13 +822,6 @@ def test_wrong_usage(arguments):
 
 
 # The command itself.
-
-
-def test_a_model_of_sequences_is_refused_by_name(tmp_path):
-    path = tmp_path / "hmm.npz"
-    GaussianHMM.from_parameters([1, 0], [[0.9, 0.1], [0.2, 0.8]], [0.0, 9.0], [1.0, 1.0]).save(path)
-    for command in (("info", path), ("predict", path, FAITHFUL), ("sample", path, "-n", 3)):
-        assert "holds a GaussianHMM, but the command line knows mixtures only" in fail(*command)
 
 
 def test_help_tells_files_exit_codes_and_an_example_of_each_command():
