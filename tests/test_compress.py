@@ -93,8 +93,7 @@ def test_the_optimum_is_that_of_the_plain_fit(data, weight):
     assert quick.lower_bound_ >= plain.lower_bound_ - 1e-6
     assert quick.lower_bound_ <= plain.lower_bound_ + 2e-5
     assert np.all(np.diff(quick.lower_bounds_) >= 0)
-    # Where EM is slow, ten iterations in a row have to gain little.
-    assert quick.n_iter_ <= (16 if data == "mostly one value" else 5)
+    assert quick.n_iter_ <= 5
     assert quick.n_iter_ < plain.n_iter_ or plain.n_iter_ <= 3
 
 
@@ -132,7 +131,8 @@ def test_the_report_tells(tmp_path):
     assert f"rows were compressed: {report.n_iter_ahead} iterations" in str(report)
     quick.save(tmp_path / "model.npz")
     loaded = fastem.load(tmp_path / "model.npz")
-    assert loaded.fit_report_ == report
+    # What is left to gain may be unknown, and NaN is not equal to itself.
+    assert str(loaded.fit_report_) == str(report)
     assert loaded.compress == 512
     assert "compressed" not in str(GaussianMixture().fit(overlapping()).fit_report_)
 

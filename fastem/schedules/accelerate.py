@@ -25,7 +25,6 @@ WORTHWHILE = 1.5
 _GROWTH = 4.0
 # Rates of convergence are remembered for so many steps: the slowest of them bounds what is left to gain.
 _MEMORY = 10
-_SLOW = 0.9
 # Models of no more free parameters are few-dimensional.
 _FEW_PARAMETERS = 32
 # So many proposals in a row that are rejected tell that differences are no guide.
@@ -102,11 +101,7 @@ class Progress:
         if not self.rates:
             return remaining_gain(objective)
         # The objective is nearly quadratic: its gains shrink by the square.
-        left = gain_of_rate(self.gain, max(self.rates) ** 2)
-        if max(self.rates) < _SLOW:
-            return left
-        # Of slow directions differences show little; that the last steps hardly gained, with proposals, shows more.
-        return max(left, objective[-1] - objective[max(0, len(objective) - 1 - _MEMORY)])
+        return gain_of_rate(self.gain, max(self.rates) ** 2)
 
 
 @dataclass

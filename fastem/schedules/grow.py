@@ -162,9 +162,11 @@ class Correction:
         if state.has_proposed:
             state.most_iterations = min(state.limit, _FACTOR * state.most_iterations)
         state.has_proposed, state.expected = False, None
+        if state.most_iterations < _LEAST:
+            return self.after.propose(state.after, params, image, stats)
         sample_stats = self.sample.e_step(params)
-        affordable = int(_PASSES * float(stats.weight / sample_stats.weight))
-        while min(state.most_iterations, affordable) >= _LEAST:
+        affordable = max(_LEAST, int(_PASSES * float(stats.weight / sample_stats.weight)))
+        while state.most_iterations >= _LEAST:
             result = self._fit(params, stats, sample_stats, min(state.most_iterations, affordable))
             trace = result.trace
             # A component that collapses, or a fall, tells that the corrected statistics are of no rows at all.
