@@ -43,7 +43,7 @@ def X(truth):
 
 
 def fitted(X, lengths=LENGTHS, **settings):
-    return GaussianHMM(3, **{"random_state": 0, **settings}).fit(X, lengths)
+    return GaussianHMM(**{"n_components": 3, "random_state": 0, **settings}).fit(X, lengths)
 
 
 def quietly(fit, *arguments, **options):
@@ -172,9 +172,26 @@ def test_an_excerpt_has_whole_sequences_or_pieces_of_long_ones():
     assert source.excerpt(1, None, np.random.default_rng(0)).lengths.size == 1
 
 
+def test_a_race_leaves_out_sequences_without_weight():
+    X = rings([50] * 40)
+    weight = np.zeros(40)
+    weight[[3, 17, 31]] = 1.0
+    settings = {"n_components": 2, "random_state": 0, "n_init": 4}
+    weighted = GaussianHMM(**settings).fit(X, [50] * 40, sample_weight=weight)
+    assert weighted.fit_report_.races[0].n_rows == 150
+    rows = np.repeat(weight > 0, 50)
+    alone = GaussianHMM(**settings).fit(X[rows], [50] * 3)
+    assert weighted.score(X[rows], [50] * 3) == pytest.approx(alone.score(X[rows], [50] * 3), abs=1e-3)
+    pieces = SequenceSource(ArraySource(X, rows.astype(float)), np.array([50] * 40)).excerpt(
+        70, 20, np.random.default_rng(0)
+    )
+    assert next(pieces.chunks()).weight.min() == 1.0
+
+
 def test_left_right_chains_race_on_whole_sequences(X):
     hmm = quietly(fitted, X, transmat_allowed="left-right", n_init=3, n_iter=200)
     assert hmm.fit_report_.races[0].n_rows == len(X)
+    assert len(set(hmm.fit_report_.races[0].heats[0])) == 3, "starts differ"
     assert np.all(np.tril(hmm.transmat_, -1) == 0)
     assert np.isfinite(hmm.lower_bound_)
 
@@ -378,21 +395,44 @@ def test_every_parameter_is_stored_and_cloned():
     assert clone(hmm).get_params() == hmm.get_params()
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"startprob_prior": 5.0}, {"transmat_prior": 50.0}, {"covariance_floor": 0.5}, {"n_iter": 1}, {"tol": 0.1},
-        {"params": "mc"}, {"init": "random"}, {"random_state": 7, "init": "random"}, {"stationary_start": True},
-        {"transmat_allowed": "left-right"}, {"covariance_type": "full"}, {"learning_method": "incremental"},
-    ],
-    ids=str,
-)  # fmt: skip
+CHANGES = [
+    {"startprob_prior": 5.0}, {"transmat_prior": 50.0}, {"covariance_floor": 0.5}, {"n_iter": 1}, {"tol": 0.1},
+    {"params": "mc"}, {"init": "random"}, {"random_state": 7, "init": "random"}, {"stationary_start": True},
+    {"transmat_allowed": "left-right"}, {"covariance_type": "full"}, {"learning_method": "incremental"},
+    {"n_components": 4}, {"n_init": 3, "init": "random"}, {"acceleration": None, "n_iter": 30},
+    {"search": "restarts", "n_init": 3, "init": "random"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=str)
 def test_every_parameter_changes_the_fit(change, X):
-    base = quietly(fitted, X, n_iter=8, tol=0.0)
-    other = quietly(fitted, X, **{"n_iter": 8, "tol": 0.0, **change})
+    # Each change against the same fit without its first entry.
+    name, *others = change
+    common = {"n_iter": 8, "tol": 0.0, **{other: change[other] for other in others}}
+    base = quietly(fitted, X, **common)
+    other = quietly(fitted, X, **{**common, name: change[name]})
     names = ("startprob_", "transmat_", "means_", "covars_")
     same = all(np.array_equal(getattr(base, name), getattr(other, name)) for name in names)
     assert not same
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("search", "best"), ("acceleration", "fast"), ("n_init", 0), ("n_iter", 0), ("tol", -1.0), ("init", "quantile"),
+     ("learning_method", "online"), ("covariance_floor", 2.0), ("chunk_rows", 0), ("n_components", 0)],
+)  # fmt: skip
+def test_invalid_parameters_are_named(name, value, X):
+    with pytest.raises(ValueError, match=f"'{name}' parameter"):
+        GaussianHMM(**{name: value}).fit(X)
+
+
+def test_no_parameter_is_left_without_a_test():
+    elsewhere = {
+        "algorithm", "init_params", "chunk_rows", "memory_limit", "checkpoint", "checkpoint_interval", "n_threads",
+        "verbose", "verbose_interval", "progress",
+    }  # fmt: skip
+    changed = {next(iter(change)) for change in CHANGES}
+    assert set(inspect.signature(GaussianHMM).parameters) == changed | elsewhere
 
 
 def test_algorithm_decides_how_states_are_predicted(truth, X):

@@ -32,6 +32,8 @@ from fastem.stats import Rescue
 _START_TOL, _START_ITERATIONS = 1e-3, 30
 # Rows that the first transitions are counted on.
 _COUNTED_ROWS = 2**20
+# Several starts of a left-right chain begin with stretches whose shares have a Dirichlet distribution of so much weight.
+_EVENNESS = 10.0
 
 
 class BaseHMM(BaseMixture):
@@ -304,7 +306,7 @@ class BaseHMM(BaseMixture):
         )
 
     def _start(
-        self, model: Model, source: Any, drawn_from: Source, centre: np.ndarray, random: np.random.Generator
+        self, model: Model, source: Any, drawn_from: Any, centre: np.ndarray, random: np.random.Generator
     ) -> Start:
         """A mixture of the rows, whatever their order; then what its labels say of transitions."""
         given = "".join(letter for letter in self._letters if letter not in self._started)
@@ -314,17 +316,22 @@ class BaseHMM(BaseMixture):
             start = Params(mixture.latent.uniform(), model.family.first_look(centre))
         elif _is_left_right(model.latent):
             # What follows each other in time need not lie apart.
-            start, rescues = start_from(mixture, source, segments(source.lengths, self.n_components), centre)
+            start, rescues = start_from(mixture, drawn_from, segments(drawn_from.lengths, self._shares(random)), centre)
         else:
             sample = drawn_from.sample(sample_size(self.n_components, source.n_features), random)
             start, rescues = start_from_sample(self.init, mixture, sample, random)
             start = _improved(mixture, start, sample)
         if given:
             start = start._replace(family=self._with_given(model.family, start.family, given))
-        chain = start_of_chain(mixture, start, model.latent, source, _COUNTED_ROWS)
+        chain = start_of_chain(mixture, start, model.latent, drawn_from, _COUNTED_ROWS)
         startprob = self.startprob_ if "s" not in self._started else chain.startprob
         transmat = self.transmat_ if "t" not in self._started else chain.transmat
         return Start(Params(model.latent.params(startprob, transmat), start.family), rescues)
+
+    def _shares(self, random: np.random.Generator) -> np.ndarray:
+        """Of the states of a left-right chain in each sequence: even for one start, and several are to differ."""
+        k = self.n_components
+        return np.full(k, 1.0 / k) if self.n_init == 1 else random.dirichlet(np.full(k, _EVENNESS))
 
     def fit_predict(self, X: Any, lengths: Any = None, sample_weight: Any = None) -> np.ndarray:
         """Fit the model, and return the state of each row, as `predict` does.

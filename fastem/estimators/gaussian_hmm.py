@@ -50,7 +50,7 @@ class GaussianHMM(BaseHMM):
         What gets a start of its own. For the others set `startprob_`, `transmat_`, `means_` or `covars_` before `fit`.
     init : {"k-means++", "kmeans", "random_from_data", "random"}, default "k-means++"
         The start: a mixture of a sample of the rows, from seeds of this kind, whose labels give the first
-        transitions; in left-right chains sequences are cut into even stretches instead.
+        transitions; in left-right chains sequences are cut into stretches instead, even ones when `n_init` is 1.
     n_init : int, default 1
         Number of starts; the best is kept.
     search : {"race", "restarts"}, default "race"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from numbers import Integral, Real
@@ -243,91 +242,34 @@ class GaussianMixture(UncertainMixture, BaseMixture):
         n_components: int = 1,
         *,
         covariance_type: str = "full",
-        acceleration: str | None = "auto",
-        growth: str | bool = "auto",
         regularization: str | None = "vanishing",
-        weight_concentration_prior: float | None = None,
         mean_prior: Any = None,
         mean_precision_prior: float | None = None,
         degrees_of_freedom_prior: float | None = None,
         covariance_prior: Any = None,
-        fix_weights: Any = False,
         fix_means: Any = False,
         fix_covariances: Any = False,
-        tol: float = 1e-5,
         reg_covar: float = 0.0,
         covariance_floor: float = 1e-10,
-        max_iter: int = 1000,
-        n_init: int = 1,
-        search: str = "race",
-        n_moves: int | str = "auto",
-        init_params: Any = "k-means++",
-        weights_init: Any = None,
         means_init: Any = None,
         precisions_init: Any = None,
         compress: int | None = None,
-        random_state: Any = None,
-        warm_start: bool = False,
-        learning_method: str = "batch",
-        batch_size: int | None = None,
-        learning_decay: float = 0.6,
-        learning_offset: float = 2.0,
-        averaging_start: int | None = None,
-        forgetting_factor: float | None = None,
-        half_life: float | None = None,
-        on_drift: Callable[[Any], Any] | None = None,
-        chunk_rows: int | None = None,
-        memory_limit: int | str | None = None,
-        checkpoint: str | os.PathLike[str] | None = None,
-        checkpoint_interval: float = 60.0,
-        n_threads: int | None = None,
-        verbose: int = 0,
-        verbose_interval: int = 10,
-        progress: bool = False,
+        **settings: Any,
     ):
-        self.n_components = n_components
+        super().__init__(n_components, **settings)
         self.covariance_type = covariance_type
-        self.acceleration = acceleration
-        self.growth = growth
         self.regularization = regularization
-        self.weight_concentration_prior = weight_concentration_prior
         self.mean_prior = mean_prior
         self.mean_precision_prior = mean_precision_prior
         self.degrees_of_freedom_prior = degrees_of_freedom_prior
         self.covariance_prior = covariance_prior
-        self.fix_weights = fix_weights
         self.fix_means = fix_means
         self.fix_covariances = fix_covariances
-        self.tol = tol
         self.reg_covar = reg_covar
         self.covariance_floor = covariance_floor
-        self.max_iter = max_iter
-        self.n_init = n_init
-        self.search = search
-        self.n_moves = n_moves
-        self.init_params = init_params
-        self.weights_init = weights_init
         self.means_init = means_init
         self.precisions_init = precisions_init
         self.compress = compress
-        self.random_state = random_state
-        self.warm_start = warm_start
-        self.learning_method = learning_method
-        self.batch_size = batch_size
-        self.learning_decay = learning_decay
-        self.learning_offset = learning_offset
-        self.averaging_start = averaging_start
-        self.forgetting_factor = forgetting_factor
-        self.half_life = half_life
-        self.on_drift = on_drift
-        self.chunk_rows = chunk_rows
-        self.memory_limit = memory_limit
-        self.checkpoint = checkpoint
-        self.checkpoint_interval = checkpoint_interval
-        self.n_threads = n_threads
-        self.verbose = verbose
-        self.verbose_interval = verbose_interval
-        self.progress = progress
 
     def _distributions(self) -> str:
         return f"{self.covariance_type} Gaussians"

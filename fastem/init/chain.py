@@ -17,15 +17,16 @@ class SequenceRows(Protocol):
     def chunks(self, max_rows: int | None = None) -> Iterator[Any]: ...
 
 
-def segments(lengths: np.ndarray, n_components: int) -> Callable[[int, int], np.ndarray]:
-    """Responsibilities of a range of rows, when every sequence is cut into even stretches, one for each state."""
-    ends = np.cumsum(lengths)
+def segments(lengths: np.ndarray, shares: np.ndarray) -> Callable[[int, int], np.ndarray]:
+    """Responsibilities of a range of rows, when every sequence is cut into stretches of these shares (K,), in order."""
+    ends, inner = np.cumsum(lengths), np.cumsum(shares)[:-1]
 
     def responsibilities(start: int, stop: int) -> np.ndarray:
         rows = np.arange(start, stop)
         sequence = np.searchsorted(ends, rows, side="right")
         place = rows - (ends[sequence] - lengths[sequence])
-        return one_hot(place * n_components // lengths[sequence], n_components)
+        # The middle of a row decides: no edge falls on it by rounding.
+        return one_hot(np.searchsorted(inner, (place + 0.5) / lengths[sequence]), shares.size)
 
     return responsibilities
 

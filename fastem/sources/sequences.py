@@ -71,7 +71,7 @@ class SequenceSource:
         return self.rows.sample(n_rows, random)
 
     def excerpt(self, n_rows: int, longest: int | None, random: np.random.Generator) -> SequenceSource:
-        """Some of the sequences, of at most `n_rows` rows together, but at least one; in memory.
+        """Some of the sequences of positive weight, of at most `n_rows` rows together, but at least one; in memory.
 
         Parameters
         ----------
@@ -81,8 +81,11 @@ class SequenceSource:
         random : Generator
             Chooses.
         """
-        lengths = self.lengths if longest is None else _pieces(self.lengths, longest)
-        order = random.permutation(lengths.size)
+        lengths, weighs = self.lengths, self._weighs()
+        if longest is not None:
+            lengths = _pieces(self.lengths, longest)
+            weighs = np.repeat(weighs, -(-self.lengths // longest))
+        order = random.permutation(np.flatnonzero(weighs))
         n_taken = max(1, int(np.searchsorted(np.cumsum(lengths[order]), n_rows, side="right")))
         chosen = np.sort(order[:n_taken])
         begins = np.cumsum(lengths) - lengths
@@ -90,6 +93,18 @@ class SequenceSource:
             [np.arange(begin, begin + n) for begin, n in zip(begins[chosen], lengths[chosen], strict=True)]
         )
         return SequenceSource(taken(self.rows, rows), lengths[chosen])
+
+    def _weighs(self) -> np.ndarray:
+        """Which sequences (S,) have a positive weight."""
+        if not self.is_weighted:
+            return np.ones(self.lengths.size, dtype=bool)
+        begins = np.cumsum(self.lengths) - self.lengths
+        found = []
+        for chunk in self.rows.chunks():
+            first, last = np.searchsorted(begins, (chunk.first_row, chunk.first_row + len(chunk)))
+            found.append(np.asarray(chunk.weight)[begins[first:last] - chunk.first_row] > 0)
+            del chunk
+        return np.concatenate(found)
 
     def weighted(self, weight: np.ndarray | None) -> SequenceSource:
         """The same sequences with other weights (N,) of the rows, the same for all of a sequence."""
