@@ -32,7 +32,7 @@ from fastem.stats import Rescue
 _START_TOL, _START_ITERATIONS = 1e-3, 30
 # Rows that the first transitions are counted on.
 _COUNTED_ROWS = 2**20
-# Several starts of a left-right chain begin with stretches whose shares have a Dirichlet distribution of so much weight.
+# Shares of the stretches that several starts of a left-right chain begin with: parameter of a Dirichlet distribution.
 _EVENNESS = 10.0
 
 
