@@ -232,10 +232,10 @@ def status(name):
         return next(int(line.split()[1]) for line in lines if line.startswith(name)) * 1024
 
 def fit(X):
-    GaussianMixture(16, max_iter=2, tol=0.0, random_state=0, growth=False).fit(X)
+    GaussianMixture(16, max_iter=2, tol=0.0, random_state=0, growth=growth == "led").fit(X)
 
 warnings.simplefilter("ignore")
-few, rows = sys.argv[1:]
+few, rows, growth = sys.argv[1:]
 fit(few)  # imports what it takes to read such a file, and compiles
 with open("/proc/self/clear_refs", "w") as file:
     file.write("5")  # the high-water mark starts again
@@ -245,11 +245,14 @@ print(status("VmHWM") - before)
 """
 
 
-def peak_bytes(few: Path, rows: Path) -> int:
-    """Memory that a fit of a file takes at most, above what its process had after a fit of a few rows."""
+def peak_bytes(few: Path, rows: Path, growth: str = "alone") -> int:
+    """Memory that a fit of a file takes at most, above what its process had after a fit of a few rows.
+
+    With `growth="led"` a sample leads it, where the file has rows enough.
+    """
     # Freed arrays go back to the system at once, or the fit could hide in memory that the process kept.
     environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "PYTHONPATH": str(Path(fastem.__file__).parents[1])}
-    command = [sys.executable, "-c", _PEAK, str(few), str(rows)]
+    command = [sys.executable, "-c", _PEAK, str(few), str(rows), growth]
     return int(subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
@@ -302,6 +305,13 @@ class Memory:
     track_peak.unit = "bytes"
     # Parts of a file that is mapped, and row groups of Parquet, count.
     track_peak.bound = 2**28
+
+    def track_peak_led(self, files: dict[tuple[str, str], Path], kind: str) -> int:
+        """Of a fit that a sample leads, which takes 64 MiB, and as much again while it is drawn."""
+        return peak_bytes(files[kind, "few"], files[kind, "double"], "led")
+
+    track_peak_led.unit = "bytes"
+    track_peak_led.bound = 2**28 + 2**27
 
     def track_growth(self, files: dict[tuple[str, str], Path], kind: str) -> int:
         single, double = (peak_bytes(files[kind, "few"], files[kind, size]) for size in ("single", "double"))

@@ -11,7 +11,6 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +18,22 @@ import typer
 from typer.core import TyperGroup
 
 from fastem._extras import MissingExtraError
+from fastem._options import (
+    AsJson,
+    Columns,
+    Covariance,
+    Criterion,
+    DataFiles,
+    Family,
+    Init,
+    Memory,
+    ModelFile,
+    RowsOutput,
+    SequenceColumn,
+    Threads,
+    WeightColumn,
+    choices,
+)
 from fastem._terminal import (
     criteria_facts,
     data_facts,
@@ -78,39 +93,6 @@ _PHRASES = {
 }
 
 
-class Covariance(StrEnum):
-    """Shapes of covariances, as the estimator names them."""
-
-    FULL = "full"
-    TIED = "tied"
-    DIAG = "diag"
-    SPHERICAL = "spherical"
-
-
-class Criterion(StrEnum):
-    """What candidates are compared by, as `fastem.select` names it."""
-
-    BIC = "bic"
-    AIC = "aic"
-    ICL = "icl"
-    HELDOUT = "heldout"
-
-
-class Init(StrEnum):
-    """Starts that need no arrays, as the estimator names them."""
-
-    KMEANS_PLUS_PLUS = "k-means++"
-    KMEANS = "kmeans"
-    RANDOM_FROM_DATA = "random_from_data"
-    RANDOM = "random"
-    QUANTILE = "quantile"
-
-
-def _choices(options: type[StrEnum]) -> str:
-    *others, last = options
-    return f"{', '.join(others)} or {last}"
-
-
 class _Commands(TyperGroup):
     """Commands whose expected errors are one line on stderr, and exit code 1."""
 
@@ -158,57 +140,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-# Whether a file can be read is seen when it is opened: an error of the data (code 1), not of usage.
-DataFiles = Annotated[
-    list[Path],
-    typer.Argument(
-        metavar="FILE...",
-        help="Rows: .csv, .csv.gz, .npy, .parquet, .arrow, .h5, .zarr; a folder; or a quoted pattern, 'a/*.csv'.",
-        show_default=False,
-        readable=False,
-    ),
-]
-ModelFile = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="A model written by fit.", show_default=False, readable=False)
-]
-Columns = Annotated[
-    str | None,
-    typer.Option(metavar="A,B,...", help="Columns to use, by name or by position from 0. By default all."),
-]
-WeightColumn = Annotated[
-    str | None, typer.Option(metavar="A", help="Column of non-negative row weights; 2 counts a row twice.")
-]
-SequenceColumn = Annotated[
-    str | None,
-    typer.Option(metavar="A", help="Of hidden Markov models: column whose number changes where a sequence begins."),
-]
-RowsOutput = Annotated[
-    Path | None,
-    typer.Option(
-        "--output", "-o", metavar="FILE", readable=False,
-        help="Write .csv, .csv.gz, .npy or .parquet. By default CSV on stdout.",
-    ),
-]  # fmt: skip
-Family = Annotated[
-    str | None,
-    typer.Option(
-        "--family",
-        metavar="KINDS",
-        show_default=False,
-        help="Independent columns instead: normal, poisson, bernoulli, categorical, exponential or multinomial; one "
-        "kind for all, or by commas one for each ('exposure' multiplies the rates of counts).",
-    ),
-]
-Memory = Annotated[
-    str | None,
-    typer.Option("--memory", metavar="SIZE", help="Most memory that rows may take at a time, such as 512MB."),
-]
-Threads = Annotated[
-    int | None,
-    typer.Option("--threads", min=1, metavar="N", help="Most threads; as many as numba may use by default."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
-
 
 def _print_version(wanted: bool) -> None:
     if wanted:
@@ -247,7 +178,7 @@ def fit_command(
         int, typer.Option("--components", "-k", min=1, metavar="K", help="Number of components.", show_default=False)
     ],
     covariance: Annotated[
-        Covariance, typer.Option("--covariance", "-c", metavar="TYPE", help=f"Covariances: {_choices(Covariance)}.")
+        Covariance, typer.Option("--covariance", "-c", metavar="TYPE", help=f"Covariances: {choices(Covariance)}.")
     ] = Covariance.FULL,
     family: Family = None,
     hmm: Annotated[
@@ -267,7 +198,7 @@ def fit_command(
         ),
     ] = None,
     init: Annotated[
-        Init, typer.Option(metavar="START", help=f"The start: {_choices(Init)} (of one column).")
+        Init, typer.Option(metavar="START", help=f"The start: {choices(Init)} (of one column).")
     ] = Init.KMEANS_PLUS_PLUS,
     n_init: Annotated[
         int, typer.Option(min=1, metavar="N", help="Number of starts, which race on a sample; the best is kept.")
@@ -406,12 +337,12 @@ def select_command(
         list[Covariance] | None,
         typer.Option(
             "--covariance", "-c", metavar="TYPE", show_default=False,
-            help=f"Covariances: {_choices(Covariance)}; may be given several times. By default all.",
+            help=f"Covariances: {choices(Covariance)}; may be given several times. By default all.",
         ),
     ] = None,
     family: Family = None,
     criterion: Annotated[
-        Criterion, typer.Option(metavar="NAME", help=f"What the candidates are compared by: {_choices(Criterion)}.")
+        Criterion, typer.Option(metavar="NAME", help=f"What the candidates are compared by: {choices(Criterion)}.")
     ] = Criterion.BIC,
     min_gain: Annotated[
         float, typer.Option(min=0, metavar="NATS", help="With heldout: least gain per row of one more component.")
@@ -615,7 +546,7 @@ def warmup_command(
         list[Covariance] | None,
         typer.Option(
             "--covariance", "--covariance-type", "-c", metavar="TYPE", show_default=False,
-            help=f"Covariances: {_choices(Covariance)}; may be given several times. By default all.",
+            help=f"Covariances: {choices(Covariance)}; may be given several times. By default all.",
         ),
     ] = None,
 ) -> None:  # fmt: skip

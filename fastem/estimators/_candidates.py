@@ -11,8 +11,9 @@ import numpy as np
 from sklearn.base import clone
 
 from fastem.estimators._learning import ACCELERATORS, growing, sample_rows
-from fastem.estimators._mixture import BaseMixture, Survey, look_over, single_of
+from fastem.estimators._mixture import BaseMixture
 from fastem.estimators._problem import Problem, SampleProblem, SharedProblem, first_rows, shuffled_sample
+from fastem.estimators._survey import Survey, look_over, single_of
 from fastem.estimators._validation import sample_bytes
 from fastem.init.given import start_from
 from fastem.init.split import copied_start, split_starts

@@ -13,9 +13,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from fastem.estimators._held import HeldModel, hold_family
 from fastem.estimators._learning import BatchLearning, IncrementalLearning, Learning
-from fastem.estimators._mixture import BaseMixture, Start, Survey
+from fastem.estimators._mixture import BaseMixture, Start
 from fastem.estimators._problem import Problem
 from fastem.estimators._running import holding_libraries, running
+from fastem.estimators._survey import Survey
 from fastem.estimators._validation import NO_WEIGHT, read_rows, require_finite, require_support, rows_per_chunk
 from fastem.init.chain import segments, start_of_chain
 from fastem.init.given import start_from

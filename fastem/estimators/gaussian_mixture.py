@@ -14,8 +14,9 @@ from sklearn.utils.validation import check_is_fitted
 from fastem.estimators._beliefs import with_fixed, with_priors
 from fastem.estimators._histogram import read_histogram
 from fastem.estimators._learning import CompressedLearning, HistogramLearning, Learning
-from fastem.estimators._mixture import BaseMixture, Survey
+from fastem.estimators._mixture import BaseMixture
 from fastem.estimators._running import holding_libraries, running
+from fastem.estimators._survey import Survey
 from fastem.estimators._uncertain import UncertainMixture
 from fastem.estimators._validation import read_array, read_weights
 from fastem.families._gaussian import Gaussian
