@@ -127,9 +127,8 @@ class Race:
         self.X, self.lengths = rows_of(RACED)
 
     def fit(self, search: str) -> GaussianHMM:
-        settings = {"init": "random_from_data", "n_init": 4, "search": search, "random_state": 0}
         with common.quiet():
-            return GaussianHMM(RACED.n_states, **settings).fit(self.X, self.lengths)
+            return GaussianHMM(RACED.n_states, n_init=4, search=search, random_state=0).fit(self.X, self.lengths)
 
     def track_ratio(self) -> float:
         return common.ratio_of_times(lambda: self.fit("restarts"), lambda: self.fit("race"))
