@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from fastem import Mixture, select
+from fastem.estimators import _learning
 from fastem.sources import Chunk
 from tests import naive
 from tests.conftest import ROOT
@@ -103,6 +105,15 @@ def test_the_page_on_a_family_of_ones_own(monkeypatch):
     assert hmm.transmat_[order][:, order] == pytest.approx(truth.latent.transmat, abs=0.015)
     assert (order[names["states"]] == names["path"]).mean() > 0.9
     assert hmm.bic(X) < names["mixture"].bic(X)
+    # Very many rows, which a sample would lead if the family told enough; races and selections.
+    monkeypatch.setattr(_learning, "_MANY_ROWS", 1000)
+    monkeypatch.setattr(_learning, "_LEAST_SAMPLE", 500)
+    many = Mixture(names["Geometric"], 2, random_state=0, n_init=3).fit(X)
+    assert many.converged_
+    assert many.fit_report_.n_rows_sampled == 0
+    assert many.bic(X) == pytest.approx(names["mixture"].bic(X), abs=0.1)
+    selection = select(X, Mixture(names["Geometric"]), n_components=[1, 2], random_state=0)
+    assert selection.best_params_ == {"n_components": 2}
     # Against SciPy and the naive twin of chains.
     X, model = X[:300], names["chain"]
     emission = scipy.stats.geom.logpmf(X + 1, truth.family.success)

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import clone
 
-from fastem.estimators._learning import ACCELERATORS, growing, sample_rows
+from fastem.estimators._learning import accelerator_of, growing, led_by, sample_rows
 from fastem.estimators._mixture import BaseMixture
-from fastem.estimators._problem import Problem, SampleProblem, SharedProblem, first_rows, shuffled_sample
+from fastem.estimators._problem import Problem, SharedProblem, first_rows, shuffled_sample
 from fastem.estimators._survey import Survey, look_over, single_of
 from fastem.estimators._validation import sample_bytes
 from fastem.init.given import start_from
@@ -21,7 +21,7 @@ from fastem.init.start import sample_size
 from fastem.model import Model, Params
 from fastem.schedules.accelerate import Accelerator, Squarem
 from fastem.schedules.batch import fit_batch
-from fastem.schedules.grow import Correction, fit_samples
+from fastem.schedules.grow import fit_samples
 from fastem.schedules.result import FitResult, FitState
 from fastem.schedules.stopping import rounding_slack
 from fastem.schedules.together import Course, fit_together
@@ -135,19 +135,17 @@ class Candidates:
         return fit_together(courses, problem.e_steps, tol=template.tol, max_iter=template.max_iter, watch=watch)
 
     def _accelerator(self, model: Model) -> Accelerator | None:
-        name, tol = self._template.acceleration, self._template.tol
-        after = None if name is None else ACCELERATORS[name](model, tol)
-        if self._lead is not None:
-            return Correction(model, SampleProblem(model, self._lead), tol, after or Squarem(model))
-        return after
+        tol = self._template.tol
+        alone = accelerator_of(self._template.acceleration, model, tol)
+        return alone if self._lead is None else led_by(self._lead, model, tol, alone)
 
     @cached_property
     def _lead(self) -> ArraySource | None:
         """A sample that leads the fit of very many rows, the same for all candidates."""
         if not self._template._may_grow():
             return None
-        n_parameters = max(self.model(key).n_parameters() for key in self.keys())
-        n_rows = sample_rows(self._source, n_parameters, sample_bytes(self._template.memory_limit))
+        models = [self.model(key) for key in self.keys()]
+        n_rows = sample_rows(self._source, models, sample_bytes(self._template.memory_limit))
         return shuffled_sample(self._source, n_rows, self._random(0)) if n_rows else None
 
     @cached_property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Any, Protocol
@@ -86,6 +86,16 @@ ACCELERATORS: dict[str, Callable[[Model, float], Accelerator]] = {
 }
 
 
+def accelerator_of(name: str | None, model: Model, tol: float) -> Accelerator | None:
+    """The accelerator of a name of `ACCELERATORS`; None stands for plain EM."""
+    return None if name is None else ACCELERATORS[name](model, tol)
+
+
+def led_by(sample: ArraySource, model: Model, tol: float, after: Accelerator | None) -> Accelerator:
+    """The accelerator that a sample of all rows is; `after` goes on where it misleads."""
+    return Correction(model, SampleProblem(model, sample), tol, after or Squarem(model))
+
+
 @dataclass(kw_only=True)
 class BatchLearning:
     """EM over all rows.
@@ -114,7 +124,7 @@ class BatchLearning:
         return self._improve(problem, state, follower, accelerator)
 
     def _accelerator(self, model: Model, source: Source, state: FitState, seed: int) -> Accelerator | None:
-        return None if self.acceleration is None else ACCELERATORS[self.acceleration](model, self.tol)
+        return accelerator_of(self.acceleration, model, self.tol)
 
     def _improve(self, problem: Any, state: FitState, follower: Follower, accelerator: Accelerator | None) -> FitResult:
         def watch(state: FitState) -> None:
@@ -147,7 +157,7 @@ class GrowingLearning(BatchLearning):
 
     def _accelerator(self, model: Model, source: Source, state: FitState, seed: int) -> Accelerator | None:
         after = super()._accelerator(model, source, state, seed)
-        n_rows = sample_rows(source, model.n_parameters(), self.sample_bytes)
+        n_rows = sample_rows(source, [model], self.sample_bytes)
         if n_rows == 0:
             return after
         # Drawn by the seed: a fit that is gone on with finds the same rows.
@@ -158,12 +168,17 @@ class GrowingLearning(BatchLearning):
                 problems, state.candidate, model.n_parameters(), model, tol=self.tol
             )
             state.n_rows_ahead = n_rows
-        return Correction(model, SampleProblem(model, rows), self.tol, after or Squarem(model))
+        return led_by(rows, model, self.tol, after)
 
 
-def sample_rows(source: Source, n_parameters: int, most_bytes: int) -> int:
-    """Rows of the sample that leads the fit of all rows; zero when there are too few rows for it to pay."""
-    n_rows = source.n_rows or 0
+def sample_rows(source: Source, models: Sequence[Model], most_bytes: int) -> int:
+    """Rows of the sample that leads the fits of all rows; zero when there are too few rows for it to pay.
+
+    A family from outside may do without the log-density of statistics, by which a sample is corrected.
+    """
+    if not all(hasattr(model.family, "expected_log_prob") for model in models):
+        return 0
+    n_rows, n_parameters = source.n_rows or 0, max(model.n_parameters() for model in models)
     most = most_bytes // (8 * source.n_features)
     rows = min(n_rows // _PART_LEADING, max(_ROWS_PER_PARAMETER * n_parameters, _LEAST_SAMPLE), most)
     return rows if n_rows >= _MANY_ROWS and rows >= _LEAST_ROWS_PER_PARAMETER * n_parameters else 0
