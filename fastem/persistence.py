@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import tempfile
+import threading
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -36,8 +38,26 @@ class ModelFileError(ValueError):
 def write_archive(path: str | Path, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
     """Write a header and arrays, as a whole or not at all."""
     text = json.dumps({"format": FORMAT, "version": VERSION, **header})
-    with replacing(path) as file:
+    # A zip file that is interrupted raises a ValueError about its handles instead, which would look like a failed fit.
+    with _interrupts_waiting(), replacing(path) as file:
         np.savez(file, allow_pickle=False, header=np.array(text), **arrays)
+
+
+@contextmanager
+def _interrupts_waiting() -> Iterator[None]:
+    """Let a keyboard interrupt wait for the end of the block, where it would end it."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    waiting: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: waiting.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if waiting:
+        raise KeyboardInterrupt
 
 
 @contextmanager

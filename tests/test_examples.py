@@ -93,7 +93,7 @@ def test_market_regimes(run):
 
 
 def test_larger_than_memory(tmp_path):
-    output = run_plain(tmp_path, "larger_than_memory", "--gigabytes", "0.02", "--memory", "8MB", "--iterations", "40")
+    output = run_plain(tmp_path, "larger_than_memory", "--gigabytes", "0.05", "--memory", "8MB", "--iterations", "40")
     assert list(tmp_path.iterdir()) == []
     truth = number_after("of the true parameters:", output)
     assert number_after("log-likelihood a row:", output) == pytest.approx(truth, abs=0.3)
@@ -102,7 +102,7 @@ def test_larger_than_memory(tmp_path):
     assert len(re.findall(r"s, iteration \d+: .* nats", output)) == n_iter + 1
     assert re.search(r"a pass: .* s, \d\S* rows/s", output)
     if Path("/proc/self/clear_refs").exists():
-        assert number_after("peak memory:", output) < 20
+        assert number_after("peak memory:", output) < 40
     kept = run_plain(tmp_path, "larger_than_memory", "--gigabytes", "0.001", "--iterations", "1", "--keep")
     assert re.search("stopped: .*after 1 iteration", kept)
     assert np.load(tmp_path / "larger_than_memory.npy", mmap_mode="r").shape[1] == 8

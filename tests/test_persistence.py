@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 import zipfile
 
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
 import fastem
 from fastem import GaussianMixture
@@ -80,6 +82,40 @@ def test_a_failed_save_leaves_the_old_file(X, tmp_path, monkeypatch):
         mixture.save(path)
     assert path.read_bytes() == before
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_an_interrupt_waits_until_a_file_is_written(X, tmp_path, monkeypatch):
+    path = tmp_path / "fit.ckpt"
+    settings = {"n_components": 2, "random_state": 0, "tol": 0.0, "checkpoint": path, "checkpoint_interval": 0.0}
+    with pytest.warns(ConvergenceWarning):
+        whole = GaussianMixture(**settings, max_iter=3).fit(X)
+    path.unlink()
+    before, opened, n_opened = signal.getsignal(signal.SIGINT), zipfile.ZipFile._open_to_write, 0
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def interrupted(archive, entry, **options):
+        nonlocal n_opened
+        handle = opened(archive, entry, **options)
+        n_opened += 1
+        # By then there is a model.
+        if n_opened == 200:
+            signal.raise_signal(signal.SIGINT)
+        return handle
+
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(zipfile.ZipFile, "_open_to_write", interrupted)
+            with pytest.warns(ConvergenceWarning, match="interrupted"):
+                stopped = GaussianMixture(**settings, max_iter=3).fit(X)
+            assert stopped.stop_reason_ == "interrupted"
+            assert n_opened > 200
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert [file.name for file in tmp_path.iterdir()] == ["fit.ckpt"]
+    with pytest.warns(ConvergenceWarning):
+        resumed = GaussianMixture(**settings, max_iter=3).fit(X, resume=True)
+    np.testing.assert_array_equal(resumed.means_, whole.means_)
 
 
 def rewrite(path, **changes):
