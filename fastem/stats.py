@@ -20,7 +20,7 @@ class Additive(_Fields):
     """Mix-in for a NamedTuple of arrays that is added field by field.
 
     A record may carry *lanes*: a leading axis of private accumulators, one for each independent strand
-    of a parallel pass. `collapse` sums them in index order, so that the result has the same bits
+    of a parallel pass. `collapse` sums them in one fixed order, so that the result has the same bits
     whatever number of threads filled them.
 
     Attributes
@@ -74,17 +74,14 @@ class Additive(_Fields):
         return self._map(lambda a: np.zeros((n_lanes, *np.shape(a))))
 
     def collapse(self, n_filled: int | None = None) -> Self:
-        """Sum the lanes, or the first `n_filled` of them, in index order."""
-        return self._map(lambda lanes: _sum_in_order(lanes, n_filled))
+        """Sum the lanes, or the first `n_filled` of them, in an order that depends on their number alone."""
+        return self._map(lambda lanes: _sum_of_lanes(lanes, n_filled))
 
 
-def _sum_in_order(lanes: np.ndarray | Additive, n_filled: int | None) -> Any:
+def _sum_of_lanes(lanes: np.ndarray | Additive, n_filled: int | None) -> Any:
     if isinstance(lanes, Additive):
         return lanes.collapse(n_filled)
-    total = np.array(lanes[0])
-    for lane in lanes[1:n_filled]:
-        total += lane
-    return total
+    return np.add.reduce(lanes[:n_filled], axis=0)
 
 
 class _ExpectedFields(NamedTuple):

@@ -137,8 +137,8 @@ def tiles_of(factors: np.ndarray) -> np.ndarray:
     """
     n_features = factors.shape[-1]
     n_lines = -(-n_features // TILE)
-    rest = n_lines * TILE - n_features
-    filled = np.pad(factors, [(0, 0)] * (factors.ndim - 2) + [(0, rest), (0, rest)])
+    filled = np.zeros((*factors.shape[:-2], n_lines * TILE, n_lines * TILE))
+    filled[..., :n_features, :n_features] = factors
     lines = [
         filled[..., TILE * a : TILE * (a + 1), TILE * b : TILE * (b + 1)]
         for a in range(n_lines)
