@@ -63,6 +63,7 @@ Columns = Annotated[
 WeightColumn = Annotated[
     str | None, typer.Option(metavar="A", help="Column of non-negative row weights; 2 counts a row twice.")
 ]
+Hmm = Annotated[bool, typer.Option("--hmm", help="Rows follow each other: a hidden Markov model, of K states.")]
 SequenceColumn = Annotated[
     str | None,
     typer.Option(metavar="A", help="Of hidden Markov models: column whose number changes where a sequence begins."),

@@ -25,6 +25,7 @@ from fastem._options import (
     Criterion,
     DataFiles,
     Family,
+    Hmm,
     Init,
     Memory,
     ModelFile,
@@ -63,6 +64,7 @@ NOT_CONVERGED = 3
 # What shells give to a process that an interrupt has ended; loops of a script stop at it.
 INTERRUPTED = 130
 _DRAWN_ROWS = 200_000
+_CHAINS_ONLY = "for hidden Markov models. Give --hmm, too"
 _OPTIONS = {
     "n_components": "--components",
     "family": "--family",
@@ -181,9 +183,7 @@ def fit_command(
         Covariance, typer.Option("--covariance", "-c", metavar="TYPE", help=f"Covariances: {choices(Covariance)}.")
     ] = Covariance.FULL,
     family: Family = None,
-    hmm: Annotated[
-        bool, typer.Option("--hmm", help="Rows follow each other: a hidden Markov model of K states.")
-    ] = False,
+    hmm: Hmm = False,
     columns: Columns = None,
     sequence_column: SequenceColumn = None,
     weight_column: WeightColumn = None,
@@ -283,7 +283,7 @@ def fit_command(
         others = {"--online": online, "--init": init is not Init.KMEANS_PLUS_PLUS}
         _refuse({**given, **others, "--covariance": False}, "for mixtures only. Leave out --hmm, or this")
     else:
-        _refuse({"--sequence-column": sequence_column is not None}, "for hidden Markov models. Give --hmm, too")
+        _refuse({"--sequence-column": sequence_column is not None}, _CHAINS_ONLY)
     source = _open(files, columns, weight_column, sequence_column)
     shared: dict[str, Any] = {
         "n_init": n_init, "tol": tol, "random_state": seed, "learning_method": learning_method, "memory_limit": memory,
@@ -341,6 +341,7 @@ def select_command(
         ),
     ] = None,
     family: Family = None,
+    hmm: Hmm = False,
     criterion: Annotated[
         Criterion, typer.Option(metavar="NAME", help=f"What the candidates are compared by: {choices(Criterion)}.")
     ] = Criterion.BIC,
@@ -351,6 +352,7 @@ def select_command(
         int | None, typer.Option(min=1, metavar="N", help="Compare on a sample of so many rows. By default on all.")
     ] = None,
     columns: Columns = None,
+    sequence_column: SequenceColumn = None,
     weight_column: WeightColumn = None,
     output: Annotated[
         Path | None,
@@ -368,7 +370,7 @@ def select_command(
     verbose: Annotated[bool, typer.Option("--verbose", help="Tell every 10 reads how many fits go on.")] = False,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    """Choose the number of components and the type of covariances, and print what was compared.
+    """Choose the number of components (states) and the type of covariances, and print what was compared.
 
     All candidates are fitted in the same reads of the data.
 
@@ -377,8 +379,10 @@ def select_command(
     [cyan]fastem select faithful.csv --components 1-6 --seed 0 --output model.npz[/]
 
     [cyan]fastem select visits.csv --family poisson,categorical,normal --components 1-6[/]
+
+    [cyan]fastem select days.csv --hmm --columns return --sequence-column market --components 1-5[/]
     """
-    from fastem import Mixture, select
+    from fastem import HMM, GaussianHMM, Mixture, select
     from fastem._output import require_writable
 
     for path in (output, plot):
@@ -386,11 +390,15 @@ def select_command(
             require_writable(path, files)
     if plot is not None:
         _require_picture(plot)
-    if family is not None and covariances:
-        raise typer.BadParameter("--covariance: for Gaussian mixtures only. Leave out --family, or this.")
-    source = _open(files, columns, weight_column)
+    if family is not None:
+        _refuse({"--covariance": bool(covariances)}, "for Gaussian components only. Leave out --family, or this")
+    if not hmm:
+        _refuse({"--sequence-column": sequence_column is not None}, _CHAINS_ONLY)
+    source = _open(files, columns, weight_column, sequence_column)
     sizes = _sizes(components)
-    estimator = None if family is None else Mixture(_kinds(family))
+    estimator: BaseMixture | None = GaussianHMM() if hmm else None
+    if family is not None:
+        estimator = (HMM if hmm else Mixture)(_kinds(family))
     with _telling_warnings(files) as notices:
         selection = select(
             source, estimator, n_components=sizes,

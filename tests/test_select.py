@@ -7,15 +7,17 @@ import json
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from typer.testing import CliRunner
 
 import fastem
-from fastem import GaussianHMM, GaussianMixture, Mixture, PoissonMixture, select
+from fastem import GaussianMixture, Mixture, PoissonMixture, select
 from fastem.cli import app
-from fastem.estimators import _candidates, _learning, _select
+from fastem.estimators import _candidates, _learning
+from fastem.estimators._heldout import hold_out
 from fastem.executors.serial import sums_over
 from fastem.init.start import start_from_sample
 from fastem.schedules.accelerate import Squarem
@@ -286,11 +288,11 @@ def test_rows_that_are_held_out_teach_nothing(case):
 def test_held_out_scores_are_of_a_fit_without_them():
     X = clusters()
     selection = select(X, n_components=[3], criterion="heldout", tol=1e-9, **QUICK)
-    source, held = _select.hold_out(as_source(X), 0.1, np.random.default_rng([_seed(), 4]))
-    assert len(held.X) == 200
+    source, held = hold_out(as_source(X), 0.1, np.random.default_rng([_seed(), 4]))
+    assert len(held.rows.X) == 200
     rest = source.sample(len(X), np.random.default_rng(0)).X
     alone = GaussianMixture(3, random_state=0, tol=1e-9).fit(rest)
-    scores = alone.score_samples(held.X)
+    scores = alone.score_samples(held.rows.X)
     row = selection.table[0]
     assert row["heldout"] == pytest.approx(scores.mean(), abs=1e-4)
     assert row["heldout_se"] == pytest.approx(scores.std(ddof=1) / np.sqrt(200), rel=1e-3)
@@ -460,11 +462,11 @@ def test_other_families(estimator, columns, kind, criterion):
     assert selection.plot().get_xlabel() == "number of components"
 
 
-def test_what_is_no_mixture_is_named():
+def test_what_is_no_model_is_named():
     X = counts()
-    with pytest.raises(TypeError, match=r"select compares mixtures, such as PoissonMixture\(\), and GaussianHMM"):
-        select(X, GaussianHMM())
-    with pytest.raises(ValueError, match="covariance_types are of GaussianMixture; PoissonMixture has none"):
+    with pytest.raises(TypeError, match=r"select compares mixtures and hidden Markov models, .* and KMeans"):
+        select(X, KMeans())
+    with pytest.raises(ValueError, match="covariance_types are of Gaussian components; PoissonMixture has none"):
         select(X[:, :1], PoissonMixture(), covariance_types="full")
     with pytest.raises(TypeError, match=r"select has no setting 'regularization'\. It takes those of PoissonMixture"):
         select(X[:, :1], PoissonMixture(), regularization=None)

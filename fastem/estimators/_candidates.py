@@ -13,10 +13,10 @@ from sklearn.base import clone
 from fastem.estimators._learning import accelerator_of, growing, led_by, sample_rows
 from fastem.estimators._mixture import BaseMixture
 from fastem.estimators._problem import Problem, SharedProblem, first_rows, shuffled_sample
+from fastem.estimators._racing import race_sample
 from fastem.estimators._survey import Survey, look_over, single_of
 from fastem.estimators._validation import sample_bytes
-from fastem.init.given import start_from
-from fastem.init.split import copied_start, split_starts
+from fastem.init.split import copied_start, rows_and_posterior, split_starts, whole_start
 from fastem.init.start import sample_size
 from fastem.model import Model, Params
 from fastem.schedules.accelerate import Accelerator, Squarem
@@ -25,8 +25,7 @@ from fastem.schedules.grow import fit_samples
 from fastem.schedules.result import FitResult, FitState
 from fastem.schedules.stopping import rounding_slack
 from fastem.schedules.together import Course, fit_together
-from fastem.sources import ArraySource, Source
-from fastem.sources.source import Sample
+from fastem.sources import ArraySource, SequenceSource, Source
 
 # A larger mixture is begun by splitting each of so many components of a smaller one, the heaviest, and so many times
 # anew for each of `n_init`; a start has so many iterations, and so many of the best go on.
@@ -44,13 +43,14 @@ class Key(NamedTuple):
 
 
 class Candidates:
-    """Mixtures of several sizes and covariance types, and the rows that they are fitted to.
+    """Mixtures, or chains, of several sizes and covariance types, and the rows that they are fitted to.
 
     Parameters
     ----------
     template : BaseMixture
         Whose settings all of them have, and which knows the features.
     source : Source
+        A SequenceSource for chains.
     n_components : sequence of int
         Increasing.
     covariance_types : sequence of str
@@ -68,9 +68,10 @@ class Candidates:
     ):
         self._template, self._source, self._seed = template, source, seed
         self._sizes, self._kinds = n_components, covariance_types
-        self._families = {kind: self.estimator(Key(kind, 1))._family_of(source) for kind in covariance_types}
+        rows = source.rows if isinstance(source, SequenceSource) else source
+        self._families = {kind: self.estimator(Key(kind, 1))._family_of(rows) for kind in covariance_types}
         singles = [single_of(family) for family in self._families.values()]
-        self._looks = dict(zip(covariance_types, look_over(source, singles), strict=True))
+        self._looks = dict(zip(covariance_types, look_over(rows, singles), strict=True))
         # The largest first: whatever is wrong with the data is told before any work.
         self._surveys: dict[Key, Survey] = {}
         for key in reversed(self.keys()):
@@ -149,8 +150,10 @@ class Candidates:
         return shuffled_sample(self._source, n_rows, self._random(0)) if n_rows else None
 
     @cached_property
-    def _sample(self) -> Sample:
-        """The rows that starts are found on."""
+    def _sample(self) -> Any:
+        """The rows, or the sequences, that starts are found on; in memory."""
+        if isinstance(self._source, SequenceSource):
+            return race_sample(self._source, self.model(self.keys()[-1]), self._random(1))
         n_rows = max(_LEAST_SAMPLE, sample_size(max(self._sizes), self._source.n_features))
         if self._lead is not None:
             return first_rows(self._lead, n_rows)
@@ -164,8 +167,7 @@ class Candidates:
     def _climb(self, kind: str) -> dict[Key, Params]:
         """A start for each size, from the one before it."""
         below = Key(kind, 1)
-        model = self.model(below).cautious()
-        params, _ = start_from(model, self._sample, lambda a, b: np.ones((b - a, 1)), self.survey(below).centre)
+        params = whole_start(self.model(below).cautious(), self._sample, self.survey(below).centre)
         starts = {below: params}
         for key in self._steps(below, self._sizes):
             starts[key] = params = self._start_from_below(key, below, params)
@@ -184,10 +186,7 @@ class Candidates:
     def _start_from_below(self, key: Key, below: Key, params: Params) -> Params:
         """The best start of a candidate: components of a smaller one are split, or it begins anew."""
         model, smaller = self.model(key).cautious(), self.model(below)
-        heaviest = np.argsort(-smaller.latent.occupancy(params.latent), kind="stable").tolist()
-        more = key.n_components - below.n_components
-        groups = [[k] for k in heaviest[:_MOST_SPLIT]] if more == 1 else [heaviest[:more]]
-        starts = list(split_starts(model, smaller, params, self._sample, groups))
+        starts = list(split_starts(model, smaller, params, self._sample, _MOST_SPLIT))
         estimator, random = self.estimator(key), self._random(2, self._kinds.index(key.covariance_type), *key[1:])
         centre = self.survey(key).centre
         for _ in range(_N_ANEW * self._template.n_init):
@@ -202,15 +201,13 @@ class Candidates:
 
         The likelihood of a component of few rows knows no bound: what it gains is no reason to choose it.
         """
-        model, weight = problem.model, self._sample.weight
-        rows = len(self._sample.X) if weight is None else float(weight.sum())
-        best, least = starts[0], -np.inf
+        model, best, least = problem.model, starts[0], -np.inf
         for start in starts:
             end = fit_batch(
                 problem, start, tol=_START_TOL, max_iter=_START_ITERATIONS, accelerator=Squarem(model)
             ).unbroken()
-            occupancy = rows * model.latent.occupancy(end.params.latent)
-            is_proper = occupancy.min() > model.family.n_features + 1 and not end.trace.rescues
+            _, weight, resp = rows_and_posterior(model, end.params, self._sample)
+            is_proper = (weight @ resp).min() > model.family.n_features + 1 and not end.trace.rescues
             if is_proper and end.objective > least:
                 best, least = end.params, end.objective
         return best
@@ -238,7 +235,9 @@ class Candidates:
             params = results[below].params
             starts[*key, "split"] = self._ascend(key, below, params)
             model, smaller = self.model(key), self.model(below)
-            starts[*key, "copied"] = copied_start(model, smaller, params, self._source, self.survey(key).centre)
+            # A long sequence has no place for the probabilities of its states.
+            rows = self._sample if isinstance(self._source, SequenceSource) else self._source
+            starts[*key, "copied"] = copied_start(model, smaller, params, rows, self.survey(key).centre)
         # A sample would lead away from a start that is as good as the smaller candidate.
         ends = self._fitted(starts, watch, ahead=False)
         return {

@@ -16,9 +16,9 @@ from fastem.estimators._learning import BatchLearning, IncrementalLearning, Lear
 from fastem.estimators._mixture import BaseMixture, Start
 from fastem.estimators._problem import Problem
 from fastem.estimators._running import holding_libraries, running
-from fastem.estimators._survey import Survey
+from fastem.estimators._survey import Look, Survey
 from fastem.estimators._validation import NO_WEIGHT, read_rows, require_finite, require_support, rows_per_chunk
-from fastem.init.chain import segments, start_of_chain
+from fastem.init.chain import is_left_right, segments, start_of_chain
 from fastem.init.given import start_from
 from fastem.init.start import STARTS, sample_size, start_from_sample
 from fastem.latents.hmm import Hmm, stationary_distribution
@@ -78,8 +78,9 @@ class BaseHMM(BaseMixture):
     startprob_: np.ndarray
     transmat_: np.ndarray
 
-    # Moves are scored by rows that are independent.
+    # Moves are scored by rows that are independent, and samples that lead are of such rows.
     n_moves = 0
+    growth = False
 
     _binding: ClassVar[tuple[str, ...]] = (
         "n_components", "learning_method", "acceleration", "search", "stationary_start", "params",
@@ -262,7 +263,7 @@ class BaseHMM(BaseMixture):
         """
         self._validate_params()
         self._require_sensible()
-        with running(self.n_threads, self.verbose, f"fits {self._distributions()}") as n, holding_libraries(n):
+        with running(self.n_threads, self.verbose, self._work()) as n, holding_libraries(n):
             source = self._sequences(X, lengths, sample_weight, reset=True)
             survey = self._survey(source.rows)
             starts = self._starts(survey.model, source, survey.centre)
@@ -290,13 +291,16 @@ class BaseHMM(BaseMixture):
                 "stationary_start=True makes startprob_ of transmat_. Leave 's' in init_params and 't' in params."
             )
 
+    def _work(self) -> str:
+        return f"fits {self._distributions()}"
+
     def _learning(self, survey: Survey) -> Learning:
         if self.learning_method == "incremental":
             return IncrementalLearning(tol=self.tol, max_iter=self.n_iter)
         return BatchLearning(tol=self.tol, max_iter=self.n_iter, acceleration=self.acceleration)
 
-    def _survey(self, source: Source, order: Any = None) -> Survey:
-        survey = super()._survey(source, order)
+    def _surveyed(self, look: Look, source: Source, family: Any) -> Survey:
+        survey = super()._surveyed(look, source, family)
         held = "".join(letter for letter in ("s", "t", *self._letters) if letter not in self._learnt)
         if not held:
             return survey
@@ -315,7 +319,7 @@ class BaseHMM(BaseMixture):
         rescues: list[Rescue] = []
         if len(given) == len(self._letters):
             start = Params(mixture.latent.uniform(), model.family.first_look(centre))
-        elif _is_left_right(model.latent):
+        elif is_left_right(model.latent):
             # What follows each other in time need not lie apart.
             start, rescues = start_from(mixture, drawn_from, segments(drawn_from.lengths, self._shares(random)), centre)
         else:
@@ -630,7 +634,3 @@ def _weights(sample_weight: Any, n_sequences: int) -> np.ndarray:
     if not weight.any():
         raise SourceError(NO_WEIGHT)
     return weight
-
-
-def _is_left_right(latent: Hmm) -> bool:
-    return latent.allowed is not None and latent.n_components > 1 and not np.tril(latent.allowed, -1).any()

@@ -320,8 +320,7 @@ class BaseMixture(FittedMixture):
         """
         self._validate_params()
         self._require_sensible()
-        work = f"fits mixtures of {self._distributions()}"
-        with running(self.n_threads, self.verbose, work) as n_threads, holding_libraries(n_threads):
+        with running(self.n_threads, self.verbose, self._work()) as n_threads, holding_libraries(n_threads):
             source = read_rows(self, X, sample_weight, reset=True)
             source = in_chunks_of(source, rows_per_chunk(source, self.chunk_rows, self.memory_limit))
             order = RowOrder() if self.learning_method == "online" and source.parts() is None else None
@@ -488,8 +487,7 @@ class BaseMixture(FittedMixture):
 
     def _learn_rows(self, X: Any, sample_weight: Any) -> None:
         is_first = not hasattr(self, "_params") and (self._stream is None or self._stream.n_rows == 0)
-        work = f"fits mixtures of {self._distributions()}"
-        with running(self.n_threads, self.verbose, work) as n_threads, holding_libraries(n_threads):
+        with running(self.n_threads, self.verbose, self._work()) as n_threads, holding_libraries(n_threads):
             learn(self, read_rows(self, X, sample_weight, reset=is_first))
 
     def _keep_stream(self, interval: float) -> None:
@@ -523,6 +521,10 @@ class BaseMixture(FittedMixture):
             )
         model = Model(self._make_latent(), self._scaled_family(family, stats, look.n_positive))
         return Survey(model, family.centre_of(stats), look.n_rows, look.weight)
+
+    def _work(self) -> str:
+        """What a fit does, in words."""
+        return f"fits mixtures of {self._distributions()}"
 
     def _last_start(self) -> Params | None:
         """The parameters of the last fit, where this one goes on from them."""

@@ -13,6 +13,7 @@ from fastem.estimators._report import MoveNote, RaceNote
 from fastem.init.moves import Kept, moved
 from fastem.init.race import race
 from fastem.init.start import sample_size
+from fastem.latents.hmm import Hmm
 from fastem.model import Model, Params
 from fastem.schedules.accelerate import Squarem
 from fastem.schedules.batch import fit_batch
@@ -38,9 +39,14 @@ def race_sample(source: Source, model: Model, random: np.random.Generator) -> So
     wanted = max(_LEAST_ROWS, _ROWS_PER_PARAMETER * model.n_parameters())
     n_rows = max(least, min(wanted, _MOST_NUMBERS // source.n_features))
     if isinstance(source, SequenceSource):
-        # A piece may begin in any state, which a chain need not allow.
-        return source.excerpt(n_rows, None if model.latent.allowed_start is not None else _PIECE_ROWS, random)
+        return excerpt_of(source, model.latent, n_rows, random)
     return source.sample(n_rows, random)
+
+
+def excerpt_of(source: SequenceSource, latent: Hmm, n_rows: int, random: np.random.Generator) -> SequenceSource:
+    """Sequences, or pieces of long ones, of about so many rows together, for a chain; in memory."""
+    # A piece may begin in any state, which a chain need not allow.
+    return source.excerpt(n_rows, None if latent.allowed_start is not None else _PIECE_ROWS, random)
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,16 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastem._extras import require
 from fastem.estimators._candidates import Candidates, Key
+from fastem.estimators._heldout import HeldOut, hold_out
+from fastem.estimators._hmm import BaseHMM
 from fastem.estimators._mixture import BaseMixture, Start, Starts
+from fastem.estimators._racing import excerpt_of
 from fastem.estimators._running import holding_libraries, running
 from fastem.estimators._search import Search
-from fastem.estimators._validation import read_rows, require_finite, rows_per_chunk
+from fastem.estimators._validation import read_rows, rows_per_chunk
 from fastem.estimators.gaussian_mixture import FAMILIES, GaussianMixture
 from fastem.schedules.result import FitResult, Reason
-from fastem.sources import ArraySource, Source, in_chunks_of
-from fastem.sources.holdout import WithoutRows
-from fastem.sources.shuffle import taken
-from fastem.sources.source import draw_rows
+from fastem.sources import SequenceSource, Source, in_chunks_of
 
 CRITERIA = ("bic", "aic", "icl", "heldout")
 # Settings of a mixture that are of one size, of one fit, or of another way to learn.
@@ -34,14 +34,10 @@ _REFUSED = {
     "learning_method", "batch_size", "learning_decay", "learning_offset", "averaging_start", "forgetting_factor",
     "half_life", "on_drift", "checkpoint", "checkpoint_interval", "progress",
 }  # fmt: skip
-# Rows that candidates are compared on, and never learn from: at most so many, in at most so much memory.
-_MOST_HELD, _HELD_BYTES = 100_000, 64 * 2**20
 # A gain of less than so many standard errors may be chance.
 _ERRORS = 2.0
 # Rows whose labels are looked at together.
 _LABEL_ROWS = 2**18
-# Less than any log-density that a difference should be taken of.
-_LEAST_LOG_PROB = -1e100
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +54,7 @@ class Selection:
         `converged`.
     best_index_ : int
         The place of the chosen candidate in the table.
-    best_estimator_ : GaussianMixture, or the mixture that was asked for
+    best_estimator_ : GaussianMixture, or what was asked for
         Fitted to all rows.
     """
 
@@ -116,6 +112,7 @@ def select(
     X: Any,
     estimator: BaseMixture | None = None,
     *,
+    lengths: Any = None,
     n_components: int | Iterable[int] = range(1, 10),
     covariance_types: str | Sequence[str] | None = None,
     criterion: str = "bic",
@@ -125,41 +122,45 @@ def select(
     max_rows: int | None = None,
     **settings: Any,
 ) -> Selection:
-    """Choose the number of components, and the type of Gaussian ones' covariances.
+    """Choose the number of components (of states), and the type of Gaussian ones' covariances.
 
     All candidates are fitted together: each read of the data makes an iteration of every one that still goes on. Each
-    starts from a smaller one, by splitting components, so that none describes the rows worse than a smaller one of its
-    type.
+    starts from a smaller one, by splitting components, or anew, whichever is better; one that describes the rows worse
+    than a smaller one of its type starts again from that.
 
     Parameters
     ----------
     X : array-like (N, D) or (N,), data frame, path, or whatever `fastem.open_source` reads
-    estimator : mixture, optional
-        Not fitted; its settings are those of all candidates: `PoissonMixture()`, or `Mixture(["normal", "poisson"])`.
-        By default `GaussianMixture()`.
+    estimator : mixture or hidden Markov model, optional
+        Not fitted; its settings are those of all candidates: `PoissonMixture()`, `Mixture(["normal", "poisson"])`,
+        `GaussianHMM()`. By default `GaussianMixture()`.
+    lengths : array-like (S,) of int, optional
+        Of hidden Markov models: the number of rows of each sequence, as in their `fit`.
     n_components : int or iterable of int, default range(1, 10)
     covariance_types : str or sequence of str, optional
         Of Gaussian components: "full", "tied", "diag" and "spherical"; by default all, and for one feature the first
         two, which the others repeat.
     criterion : {"bic", "aic", "icl", "heldout"}, default "bic"
         The first three as in `GaussianMixture`: lower is better. "heldout": mean log-likelihood, in nats per row, of
-        rows that no candidate has learnt from. The smallest candidate is chosen from which no larger one
-        gains enough (see `min_gain`).
+        rows, or of sequences, that no candidate has learnt from. The smallest candidate is chosen from which no larger
+        one gains enough (see `min_gain`). "icl" is of mixtures.
     sample_weight : array-like (N,) or str, optional
-        Weights, or the name of their column; a row of weight 2 counts as the row twice.
+        Weights, or the name of their column; a row of weight 2 counts as the row twice. Of hidden Markov models
+        weights (S,) of the sequences.
     min_gain : float, default 1e-3
         With "heldout", a larger candidate must gain more than this for each component that it has more, in nats per
-        row, and more than two standard errors of the gain, from the same rows.
+        row, and more than two standard errors of the gain, from the same rows or sequences.
     validation_fraction : float, default 0.1
-        Part of the rows, drawn at random, that "heldout" looks at; at most 100 000 rows, or 64 MB.
+        Part of the rows, or of the sequences, drawn at random, that "heldout" looks at; at most 100 000 rows, or 64 MB.
     max_rows : int, optional
-        Compare the candidates on a random sample of so many rows, and fit only the chosen one to all of them.
+        Compare the candidates on a random sample of so many rows (of sequences, or of pieces of long ones), and fit
+        only the chosen one to all of them.
         None: every row counts. BIC prefers ever larger mixtures as rows grow in number, because no data are
         exactly a mixture of Gaussians; of a sample, it finds what so many rows can tell.
     **settings
-        Of the estimator, in place of those that it has: `random_state`, `tol`, `max_iter`, `n_init` (starts of each
-        size besides those from the smaller one, by `init_params`), `regularization`, `memory_limit`, `n_threads`,
-        `verbose` and others.
+        Of the estimator, in place of those that it has: `random_state`, `tol`, `max_iter` (of chains `n_iter`),
+        `n_init` (starts of each size besides those from the smaller one, by `init_params`), `regularization`,
+        `memory_limit`, `n_threads`, `verbose` and others.
 
     Returns
     -------
@@ -194,7 +195,7 @@ def select(
     >>> np.sort(selection.best_estimator_.means_[:, 0]).round().tolist()
     [20.0, 40.0]
     """
-    template = GaussianMixture() if estimator is None else clone(_mixture_only(estimator))
+    template = GaussianMixture() if estimator is None else clone(_model_only(estimator))
     _require_settings(template, settings)
     sizes = _read_sizes(n_components)
     _require_one_of("criterion", criterion, CRITERIA)
@@ -204,12 +205,21 @@ def select(
     usable = max_rows is None or (isinstance(max_rows, Integral) and int(max_rows) >= 1)
     _require_number("max_rows", max_rows, usable, "None or a positive integer")
     template.set_params(**settings)._validate_params()
-    if not isinstance(template.init_params, str):
+    template._require_sensible()
+    if isinstance(template, BaseHMM):
+        _require_of_chains(template, criterion)
+    elif lengths is not None:
+        raise ValueError(f"lengths are of hidden Markov models, and {type(template).__name__} is none. Leave them out.")
+    elif not isinstance(template.init_params, str):
         raise ValueError("init_params must be the name of a start: candidates differ in their number of components.")
-    work = f"fits mixtures of {template._distributions()}"
+    work = template._work()
     with running(template.n_threads, template.verbose, work) as n_threads, holding_libraries(n_threads):
-        source = read_rows(template, X, sample_weight, reset=True)
-        source = in_chunks_of(source, rows_per_chunk(source, template.chunk_rows, template.memory_limit))
+        source: Source
+        if isinstance(template, BaseHMM):
+            source = template._sequences(X, lengths, sample_weight, reset=True)
+        else:
+            source = read_rows(template, X, sample_weight, reset=True)
+            source = in_chunks_of(source, rows_per_chunk(source, template.chunk_rows, template.memory_limit))
         kinds = _read_kinds(covariance_types, source.n_features, template)
         return _select(template, source, sizes, kinds, criterion, min_gain, validation_fraction, max_rows)
 
@@ -228,7 +238,8 @@ def _select(
     seed = int(random.integers(2**63))
     compared, held = source, None
     if max_rows is not None:
-        compared = source.sample(max_rows, np.random.default_rng([seed, 3]))
+        largest = clone(template).set_params(n_components=max(sizes))
+        compared = _sample(largest, source, max_rows, np.random.default_rng([seed, 3]))
     if criterion == "heldout":
         compared, held = hold_out(compared, validation_fraction, np.random.default_rng([seed, 4]))
     candidates = Candidates(template, compared, sizes, kinds, seed)
@@ -250,35 +261,17 @@ def _select(
         _publish(chosen, candidates, keys[best], result)
     else:
         _fit_all(chosen, source, result)
-    _warn_unless_converged(table, template.max_iter)
+    _warn_unless_converged(table, f"{template._iterations}={template.max_iter}")
     given = ["covariance_type"] if kinds[0] else []
     order = (*given, "n_components", "n_parameters", "loglik", "aic", "bic", criterion, "heldout_se")
     names = [*dict.fromkeys(name for name in order if name in table[0]), "n_iter", "converged"]
     return Selection(criterion, tuple({name: row[name] for name in names} for row in table), best, chosen)
 
 
-def hold_out(source: Source, fraction: float, random: np.random.Generator) -> tuple[Source, ArraySource]:
-    """The source without a random part of its rows, and these rows.
-
-    Raises
-    ------
-    ValueError
-        When there are too few rows, or those that were drawn have no weight.
-    """
-    if source.n_rows is None:
-        for _ in source.chunks():
-            pass
-    n_rows = source.n_rows or 0
-    most = min(_MOST_HELD, max(1, _HELD_BYTES // (8 * source.n_features)))
-    rows = draw_rows(min(most, round(fraction * n_rows)), n_rows, None, random)
-    held = taken(source, rows) if rows.size else None
-    if held is None or len(rows) < 2 or (held.weight is not None and not held.weight.sum() > 0.0):
-        raise ValueError(
-            f"criterion='heldout' finds no two rows of positive weight to hold out of {n_rows} with "
-            f"validation_fraction={fraction:g}. Raise it, or use criterion='bic'."
-        )
-    require_finite(next(held.chunks()), source.labels)
-    return WithoutRows(source, rows), held
+def _sample(estimator: BaseMixture, source: Source, n_rows: int, random: np.random.Generator) -> Source:
+    if isinstance(source, SequenceSource):
+        return excerpt_of(source, estimator._make_latent(), n_rows, random)
+    return source.sample(n_rows, random)
 
 
 def _row(candidates: Candidates, key: Key, result: FitResult, mixture: BaseMixture) -> dict[str, Any]:
@@ -306,34 +299,23 @@ def _label_doubts(source: Source, mixtures: Sequence[BaseMixture]) -> np.ndarray
 
 
 def _compare_held_out(
-    held: ArraySource, mixtures: Sequence[BaseMixture], table: Sequence[dict[str, Any]], min_gain: float
+    held: HeldOut, mixtures: Sequence[BaseMixture], table: Sequence[dict[str, Any]], min_gain: float
 ) -> int:
-    """Score held-out rows under each mixture, and choose the smallest that no larger one beats by enough."""
-    scores = np.empty((len(mixtures), len(held.X)))
-    for mixture, row, out in zip(mixtures, table, scores, strict=True):
-        mixture._model.log_prob(mixture._params, held.X, out)
-        row["heldout"], row["heldout_se"] = _mean_and_error(out, held.weight)
+    """Score what is held out under each mixture, and choose the smallest that no larger one beats by enough."""
+    scores = [held.scores(mixture._model, mixture._params) for mixture in mixtures]
+    for row, values in zip(table, scores, strict=True):
+        row["heldout"], row["heldout_se"] = held.mean_and_error(values)
     best = None
     # The sort is stable: of equally many parameters, the first is the one to beat.
     for index in sorted(range(len(table)), key=lambda index: table[index]["n_parameters"]):
         if best is None:
             best = index
             continue
-        gain, error = _mean_and_error(scores[index] - np.maximum(scores[best], _LEAST_LOG_PROB), held.weight)
+        gain, error = held.mean_and_error(scores[index] - scores[best])
         more = max(1, table[index]["n_components"] - table[best]["n_components"])
         if gain > more * min_gain and gain > _ERRORS * error:
             best = index
     return best or 0
-
-
-def _mean_and_error(values: np.ndarray, weight: np.ndarray | None) -> tuple[float, float]:
-    """Weighted mean and its standard error; weights count rows."""
-    values = np.maximum(values, _LEAST_LOG_PROB)
-    weight = np.ones(values.size) if weight is None else weight
-    total = weight.sum()
-    mean = weight @ values / total
-    # Of one row in all there is no telling.
-    return float(mean), float(np.sqrt(weight @ np.square(values - mean) / total / max(total - 1.0, 1e-300)))
 
 
 def _publish(mixture: BaseMixture, candidates: Candidates, key: Key, result: FitResult) -> None:
@@ -347,18 +329,18 @@ def _publish(mixture: BaseMixture, candidates: Candidates, key: Key, result: Fit
 
 def _fit_all(mixture: BaseMixture, source: Source, result: FitResult) -> None:
     """Fit the chosen candidate to all rows, from where it stands."""
-    survey = mixture._survey(source)
+    survey = mixture._survey(source.rows if isinstance(source, SequenceSource) else source)
     final = mixture._fit(survey, source, mixture._learning(survey), Starts(1, lambda random: Start(result.params, [])))
     mixture._warn_unless_converged(final.unbroken())
 
 
-def _warn_unless_converged(table: Sequence[Mapping[str, Any]], max_iter: int) -> None:
+def _warn_unless_converged(table: Sequence[Mapping[str, Any]], most: str) -> None:
     open_ends = [row for row in table if not row["converged"]]
     if open_ends:
         names = ", ".join(f"{row['covariance_type']} {row['n_components']}".lstrip() for row in open_ends[:5])
         warnings.warn(
             f"{len(open_ends)} of {len(table)} candidates did not converge ({names}{'...' * (len(open_ends) > 5)}). "
-            f"Raise max_iter={max_iter} or tol.",
+            f"Raise {most} or tol.",
             ConvergenceWarning,
             stacklevel=4,
         )
@@ -380,16 +362,35 @@ def _teller(n: int, interval: int) -> Callable[[int], None]:
 # Reading.
 
 
-def _mixture_only(estimator: Any) -> BaseMixture:
-    # Chains are mixtures to Python, but not to the rows.
-    if not isinstance(estimator, BaseMixture) or hasattr(estimator, "decode"):
-        raise TypeError(f"select compares mixtures, such as PoissonMixture(), and {estimator!r} is none.")
+def _model_only(estimator: Any) -> BaseMixture:
+    if not isinstance(estimator, BaseMixture):
+        raise TypeError(
+            "select compares mixtures and hidden Markov models, such as PoissonMixture() and GaussianHMM(), and "
+            f"{estimator!r} is none."
+        )
     return estimator
+
+
+def _require_of_chains(template: BaseHMM, criterion: str) -> None:
+    """Raise for what only a single chain, or only a mixture has."""
+    if criterion == "icl":
+        raise ValueError("criterion='icl' is for mixtures, whose rows are independent. Use 'bic' for chains.")
+    for name in ("params", "init_params"):
+        if getattr(template, name) is not None:
+            raise ValueError(f"{name} is of a single fit: candidates learn all parameters. Leave it at None.")
 
 
 def _require_settings(template: BaseMixture, settings: Mapping[str, Any]) -> None:
     known = set(template.get_params()) - _REFUSED
-    ours = ("n_components", "covariance_types", "criterion", "sample_weight", "min_gain", "validation_fraction")
+    ours = (
+        "n_components",
+        "covariance_types",
+        "criterion",
+        "sample_weight",
+        "lengths",
+        "min_gain",
+        "validation_fraction",
+    )
     for name in settings:
         if name == "covariance_type":
             raise TypeError("select has no setting 'covariance_type'. Give covariance_types, one or several.")
@@ -410,10 +411,10 @@ def _read_sizes(n_components: Any) -> list[int]:
 
 
 def _read_kinds(covariance_types: Any, n_features: int, template: BaseMixture) -> list[str]:
-    if not isinstance(template, GaussianMixture):
+    if not hasattr(template, "covariance_type"):
         if covariance_types is not None:
             raise ValueError(
-                f"covariance_types are of GaussianMixture; {type(template).__name__} has none. Leave it out."
+                f"covariance_types are of Gaussian components; {type(template).__name__} has none. Leave it out."
             )
         return [""]
     if covariance_types is None:

@@ -7,8 +7,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fastem.init.given import one_hot
+from fastem.init.given import one_hot, start_from_chunks
+from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params
+from fastem.stats import Rescue
 
 
 class SequenceRows(Protocol):
@@ -50,3 +52,35 @@ def start_of_chain(mixture: Model, params: Params, latent: Any, sequences: Seque
         if n_seen >= n_rows:
             break
     return latent.params(start, transitions)
+
+
+def chain_from_chunks(
+    model: Model, sequences: SequenceRows, responsibilities: Callable[[Any], np.ndarray], centre: np.ndarray
+) -> tuple[Params, list[Rescue]]:
+    """As `start_from_chunks`, for a chain: how probable each state is at each row tells transitions, too.
+
+    States of neighbouring rows are counted as if they were independent, given their probabilities, and one is added
+    to each count.
+    """
+    k = model.latent.n_components
+    start, transitions = np.ones(k), np.ones((k, k))
+
+    def of_chunk(chunk: Any) -> np.ndarray:
+        resp = responsibilities(chunk)
+        weighted = resp if chunk.weight is None else resp * chunk.weight[:, None]
+        ends = np.cumsum(chunk.lengths)
+        start[:] += weighted[ends - chunk.lengths].sum(axis=0)
+        goes_on = np.ones(len(resp), dtype=bool)
+        goes_on[ends - 1] = False
+        transitions[:] += weighted[goes_on].T @ resp[1:][goes_on[:-1]]
+        return resp
+
+    params, rescues = start_from_chunks(Model(Mixture(k), model.family), sequences, of_chunk, centre)
+    return params._replace(latent=model.latent.params(start, transitions)), rescues
+
+
+def is_left_right(latent: Any) -> bool:
+    """Whether no state of a chain of several is followed by an earlier one."""
+    if not latent.is_chain or latent.allowed is None or latent.n_components == 1:
+        return False
+    return not np.tril(latent.allowed, -1).any()

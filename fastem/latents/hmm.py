@@ -100,6 +100,19 @@ class Hmm:
         """All that is allowed has the same probability."""
         return self.params(np.ones(self.n_components), np.ones((self.n_components, self.n_components)))
 
+    def of_copies(self, params: HmmParams, parents: np.ndarray) -> HmmParams:
+        """Parameters of this chain, whose states (K,) are copies of states of another one, the `parents`.
+
+        Sequences are as probable as under that chain when rows have the same density under all copies of a state, and
+        each copy may be followed by some copy of every state that may follow the original.
+        """
+        copies = parents == np.arange(params.startprob.size)[:, None]
+        may_start, may_follow = self._may_start() * 1.0, self._may_follow() * 1.0
+        # What goes to a state is divided between those of its copies that may be gone to.
+        start = params.startprob[parents] * may_start / np.maximum(copies @ may_start, 1.0)[parents]
+        ways = np.maximum(may_follow @ copies.T, 1.0)
+        return self.params(start, params.transmat[np.ix_(parents, parents)] * may_follow / ways[:, parents])
+
     def zero_stats(self) -> HmmStats:
         k = self.n_components
         return HmmStats(np.zeros(k), np.zeros((k, k)))

@@ -81,20 +81,16 @@ class SequenceSource:
         random : Generator
             Chooses.
         """
-        lengths, weighs = self.lengths, self._weighs()
+        lengths, weighs = self.lengths, self.weighs()
         if longest is not None:
             lengths = _pieces(self.lengths, longest)
             weighs = np.repeat(weighs, -(-self.lengths // longest))
         order = random.permutation(np.flatnonzero(weighs))
         n_taken = max(1, int(np.searchsorted(np.cumsum(lengths[order]), n_rows, side="right")))
         chosen = np.sort(order[:n_taken])
-        begins = np.cumsum(lengths) - lengths
-        rows = np.concatenate(
-            [np.arange(begin, begin + n) for begin, n in zip(begins[chosen], lengths[chosen], strict=True)]
-        )
-        return SequenceSource(taken(self.rows, rows), lengths[chosen])
+        return SequenceSource(taken(self.rows, rows_of_runs(lengths, chosen)), lengths[chosen])
 
-    def _weighs(self) -> np.ndarray:
+    def weighs(self) -> np.ndarray:
         """Which sequences (S,) have a positive weight."""
         if not self.is_weighted:
             return np.ones(self.lengths.size, dtype=bool)
@@ -117,6 +113,14 @@ class SequenceSource:
     def chunks_of(self, part: Any) -> Iterator[Chunk]:
         """The rows of one part, of which there are none."""
         raise NotImplementedError("Sequences are read in order.")
+
+
+def rows_of_runs(lengths: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Indices of the rows of some runs, of the lengths of all that follow each other."""
+    begins = np.cumsum(lengths) - lengths
+    return np.concatenate(
+        [np.arange(begin, begin + n) for begin, n in zip(begins[chosen], lengths[chosen], strict=True)]
+    )
 
 
 def _pieces(lengths: np.ndarray, longest: int) -> np.ndarray:
