@@ -33,7 +33,7 @@ class Sequences:
         return f"S={self.n_sequences} T={self.n_rows} K={self.n_states} D={self.n_features}"
 
 
-def _sized(problem: Sequences) -> Sequences:
+def sized(problem: Sequences) -> Sequences:
     """A problem in the size of the profile: fewer sequences, or shorter ones where there is one only."""
     if PROFILE != "toy":
         return problem
@@ -41,10 +41,10 @@ def _sized(problem: Sequences) -> Sequences:
 
 
 # The stated problem; a single long sequence; many short ones; many states.
-STATED = _sized(Sequences(200, 2_000))
-LONG = _sized(Sequences(1, 400_000))
-RACED = _sized(Sequences(100, 1_000))
-PROBLEMS = [STATED, LONG, _sized(Sequences(20_000, 20)), _sized(Sequences(50, 2_000, n_states=32))]
+STATED = sized(Sequences(200, 2_000))
+LONG = sized(Sequences(1, 400_000))
+RACED = sized(Sequences(100, 1_000))
+PROBLEMS = [STATED, LONG, sized(Sequences(20_000, 20)), sized(Sequences(50, 2_000, n_states=32))]
 
 
 def hmm_of(problem: Sequences) -> GaussianHMM:

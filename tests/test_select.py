@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from scipy.stats import ttest_1samp
 from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris
@@ -16,8 +19,8 @@ from typer.testing import CliRunner
 import fastem
 from fastem import GaussianMixture, Mixture, PoissonMixture, select
 from fastem.cli import app
-from fastem.estimators import _candidates, _learning
-from fastem.estimators._heldout import hold_out
+from fastem.estimators import _candidates, _learning, _select
+from fastem.estimators._heldout import HeldOut, hold_out
 from fastem.executors.serial import sums_over
 from fastem.init.start import start_from_sample
 from fastem.schedules.accelerate import Squarem
@@ -303,6 +306,45 @@ def test_held_out_scores_are_of_a_fit_without_them():
 
 def _seed():
     return int(GaussianMixture(random_state=0)._generator().integers(2**63))
+
+
+@pytest.mark.parametrize("lengths", [None, np.full(5, 4)])
+def test_a_gain_is_sure_by_students_t(lengths):
+    X = np.zeros((20, 1))
+    values = np.random.default_rng(0).normal(0.5, size=20 if lengths is None else 5)
+    sizes = 1.0 if lengths is None else lengths
+    interval = ttest_1samp(values / sizes, 0.0).confidence_interval(0.95)
+    assert HeldOut(ArraySource(X), lengths).least_mean(values) == pytest.approx(interval.low, rel=1e-9)
+    twice = ttest_1samp(np.repeat(values / sizes, 2), 0.0).confidence_interval(0.95)
+    weighted = HeldOut(ArraySource(X, np.full(20, 2.0)), lengths)
+    assert weighted.least_mean(values) == pytest.approx(twice.low, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("gains", "chosen"),
+    [
+        ([0.0, 0.1, 0.2, 0.2], 2),
+        # No better than the first by itself, and yet the second step is worth it.
+        ([0.0, 0.0, 0.2, 0.2], 2),
+        ([0.0, 0.0, 0.0, 0.0], 0),
+        ([0.3, 0.2, 0.1, 0.0], 0),
+        # For three components more the last one gains too little.
+        ([0.0, 0.025, 0.025, 0.059], 1),
+        ([0.0, 0.1, 0.2, 0.3], 3),
+    ],
+)
+def test_the_smallest_is_chosen_that_no_larger_one_beats(gains, chosen):
+    noise = np.random.default_rng(0).normal(size=(5, 50))
+    scores = [noise[0] + gain + 1e-4 * own for gain, own in zip(gains, noise[1:], strict=True)]
+
+    class Given(HeldOut):
+        def scores(self, model, params):
+            return scores[params]
+
+    mixtures = [SimpleNamespace(_model=None, _params=index) for index in range(4)]
+    table = [{"n_components": index + 1, "n_parameters": 3 * index + 2} for index in range(4)]
+    held = Given(ArraySource(np.zeros((50, 1))))
+    assert _select._compare_held_out(held, mixtures, table, min_gain=0.02) == chosen
 
 
 def test_a_small_gain_is_no_reason_for_another_component():

@@ -34,8 +34,6 @@ _REFUSED = {
     "learning_method", "batch_size", "learning_decay", "learning_offset", "averaging_start", "forgetting_factor",
     "half_life", "on_drift", "checkpoint", "checkpoint_interval", "progress",
 }  # fmt: skip
-# A gain of less than so many standard errors may be chance.
-_ERRORS = 2.0
 # Rows whose labels are looked at together.
 _LABEL_ROWS = 2**18
 
@@ -149,7 +147,7 @@ def select(
         weights (S,) of the sequences.
     min_gain : float, default 1e-3
         With "heldout", a larger candidate must gain more than this for each component that it has more, in nats per
-        row, and more than two standard errors of the gain, from the same rows or sequences.
+        row, and surely more than nothing (97.5 %, by Student's t, from the gains of the rows or sequences).
     validation_fraction : float, default 0.1
         Part of the rows, or of the sequences, drawn at random, that "heldout" looks at; at most 100 000 rows, or 64 MB.
     max_rows : int, optional
@@ -305,17 +303,19 @@ def _compare_held_out(
     scores = [held.scores(mixture._model, mixture._params) for mixture in mixtures]
     for row, values in zip(table, scores, strict=True):
         row["heldout"], row["heldout_se"] = held.mean_and_error(values)
-    best = None
+
+    def gains(smaller: int, larger: int) -> bool:
+        differences = scores[larger] - scores[smaller]
+        more = max(1, table[larger]["n_components"] - table[smaller]["n_components"])
+        return held.mean_and_error(differences)[0] > more * min_gain and held.least_mean(differences) > 0.0
+
     # The sort is stable: of equally many parameters, the first is the one to beat.
-    for index in sorted(range(len(table)), key=lambda index: table[index]["n_parameters"]):
-        if best is None:
-            best = index
-            continue
-        gain, error = held.mean_and_error(scores[index] - scores[best])
-        more = max(1, table[index]["n_components"] - table[best]["n_components"])
-        if gain > more * min_gain and gain > _ERRORS * error:
-            best = index
-    return best or 0
+    order = sorted(range(len(table)), key=lambda index: table[index]["n_parameters"])
+    return next(
+        smaller
+        for place, smaller in enumerate(order)
+        if not any(gains(smaller, larger) for larger in order[place + 1 :])
+    )
 
 
 def _publish(mixture: BaseMixture, candidates: Candidates, key: Key, result: FitResult) -> None:

@@ -40,7 +40,7 @@ class WithoutRows:
         keys, kept = np.empty(0), ArraySource(np.empty((0, self.n_features)), np.empty(0), self.names)
         for chunk in self.chunks():
             drawn = random.random(len(chunk))
-            weight = np.ones(len(chunk)) if chunk.weight is None else chunk.weight
+            weight = np.asarray(chunk.weight)
             # A row stays as long as its key is among the least.
             least = np.inf if keys.size < n_rows else keys.max()
             rows = np.flatnonzero((weight > 0) & (drawn < least))
@@ -66,7 +66,7 @@ class WithoutRows:
 
     def _without(self, chunk: Chunk) -> Chunk:
         first, last = np.searchsorted(self._held, (chunk.first_row, chunk.first_row + len(chunk)))
-        if first == last:
+        if first == last and chunk.weight is not None:
             return chunk
         weight = np.ones(len(chunk)) if chunk.weight is None else chunk.weight.copy()
         weight[self._held[first:last] - chunk.first_row] = 0.0
