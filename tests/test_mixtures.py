@@ -222,8 +222,11 @@ def test_parameters_of_the_constructor_are_those_of_its_base_too(kind):
     copy = clone(mixture).set_params(max_iter=7)
     assert (copy.tol, copy.n_threads, copy.max_iter) == (1e-3, 1, 7)
     assert re.search(r"n_components=2, n_threads=1, (n_trials=20, )?tol=0.001\)$", re.sub(r"\s+", " ", repr(mixture)))
-    with pytest.raises(TypeError, match="unexpected keyword argument 'covariance_type'"):
+    owner = type(mixture).__name__
+    with pytest.raises(TypeError, match=f"{owner} has no setting 'covariance_type'. It has .*n_components, .*progress"):
         kind.make(2, covariance_type="full")
+    with pytest.raises(TypeError, match=f"{owner} has no setting 'n_componets'. Do you mean 'n_components'?"):
+        kind.make(n_componets=2)
     with pytest.raises(ValueError, match="max_iter"):
         kind.make(2, max_iter=0).fit(kind.X)
 

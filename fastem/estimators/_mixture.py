@@ -40,6 +40,7 @@ from fastem.estimators._streaming import Stream, items_of, learn
 from fastem.estimators._survey import Look, Survey, look_over, single_of
 from fastem.estimators._validation import (
     NO_WEIGHT,
+    no_setting,
     parse_bytes,
     read_rows,
     read_weights,
@@ -236,6 +237,14 @@ class BaseMixture(FittedMixture):
             base = inspect.signature(super(cls, cls).__init__).parameters
             shared = [p for name, p in base.items() if name not in kept]
             cls.__init__.__signature__ = own.replace(parameters=[*kept.values(), *shared])  # type: ignore[attr-defined]
+
+    def __new__(cls, *arguments: Any, **settings: Any) -> Self:
+        """Refuse unknown settings in the name of this class: those that it hands on would be in that of another."""
+        known = inspect.signature(cls.__init__).parameters
+        for name in settings:
+            if name not in known:
+                raise no_setting(cls.__name__, name, [other for other in known if other != "self"])
+        return super().__new__(cls)
 
     # What the rows have in common.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from numbers import Integral, Real
 from typing import Any
 
@@ -21,7 +20,7 @@ from fastem.estimators._mixture import BaseMixture, Start, Starts
 from fastem.estimators._racing import excerpt_of
 from fastem.estimators._running import holding_libraries, running
 from fastem.estimators._search import Search
-from fastem.estimators._validation import read_rows, rows_per_chunk
+from fastem.estimators._validation import no_setting, read_rows, rows_per_chunk
 from fastem.estimators.gaussian_mixture import FAMILIES, GaussianMixture
 from fastem.schedules.result import FitResult, Reason
 from fastem.sources import SequenceSource, Source, in_chunks_of
@@ -397,9 +396,8 @@ def _require_settings(template: BaseMixture, settings: Mapping[str, Any]) -> Non
         if name in _REFUSED:
             raise TypeError(f"select has no setting {name!r}, which is of a single fit. Leave it out.")
         if name not in known:
-            close = get_close_matches(name, sorted({*known, *ours, "max_rows"}), n=1)
-            hint = f" Do you mean {close[0]!r}?" if close else f" It takes those of {type(template).__name__}."
-            raise TypeError(f"select has no setting {name!r}.{hint}")
+            takes = f"It takes those of {type(template).__name__}."
+            raise no_setting("select", name, sorted({*known, *ours, "max_rows"}), takes)
 
 
 def _read_sizes(n_components: Any) -> list[int]:

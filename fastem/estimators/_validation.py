@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from difflib import get_close_matches
 from numbers import Integral
 from typing import Any, NoReturn
 
@@ -27,6 +28,13 @@ _MOST_CATEGORIES = 1_000_000
 # Values are compared in pieces that stay in the cache.
 _ROWS_CHECKED = 4096
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
+
+
+def no_setting(owner: str, name: str, known: Sequence[str], otherwise: str = "") -> TypeError:
+    """The error for a setting that `owner` does not have, with the name of one that is meant, or `otherwise`."""
+    close = get_close_matches(name, known, n=1)
+    hint = f"Do you mean {close[0]!r}?" if close else otherwise or f"It has {', '.join(known)}."
+    return TypeError(f"{owner} has no setting {name!r}. {hint}")
 
 
 def read_rows(estimator: BaseEstimator, X: Any, sample_weight: Any = None, *, reset: bool) -> Source:
