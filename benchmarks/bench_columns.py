@@ -21,6 +21,7 @@ from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params
 from fastem.sources import Chunk
 from fastem.stats import ExpectedStats
+from fastem.uncertainty import empirical_information, total_gradient
 
 _N_CODES = 5
 
@@ -112,3 +113,37 @@ class EStep:
         names = {GaussianDiag: "normal", Poisson: "poisson", Categorical: "categorical", Bernoulli: "bernoulli"}
         parts = zip(self.model.family.parts, self.model.family.params_of(self.at.family), strict=True)
         return sum(_scipy_log_prob(names[type(family)], X[:, columns], own, k) for (family, columns), own in parts)
+
+
+class Information:
+    """The squared gradients of all rows, which standard errors are made of."""
+
+    params = (list(FAMILIES),)
+    param_names = ("family",)
+
+    def setup(self, kind: str) -> None:
+        self.pass_of = EStep()
+        self.pass_of.setup(SIZES[1], kind)
+        self.information(self.pass_of.X[:CHECKED_ROWS])
+
+    def information(self, X: np.ndarray) -> np.ndarray:
+        return empirical_information(self.pass_of.model, self.pass_of.at, [Chunk(X, None, 0)]).gradient
+
+    def time_information(self, kind: str) -> None:
+        self.information(self.pass_of.X)
+
+    def track_time_in_passes(self, kind: str) -> float:
+        """Time divided by that of an E-step over the same rows."""
+        X = self.pass_of.X
+        return common.ratio_of_times(lambda: self.information(X), lambda: self.pass_of.e_step(X))
+
+    track_time_in_passes.unit = "E-steps"
+
+    def track_gradient_error(self, kind: str) -> float:
+        """Difference of the sum of the rows' gradients from that of the statistics of the compiled pass."""
+        X, model, at = self.pass_of.X[:CHECKED_ROWS], self.pass_of.model, self.pass_of.at
+        by_rows, by_pass = self.information(X), total_gradient(model, at, self.pass_of.e_step(X))
+        return float(np.abs(by_rows - by_pass).max() / np.abs(by_pass).max())
+
+    track_gradient_error.unit = "relative"
+    track_gradient_error.bound = 1e-9

@@ -7,6 +7,7 @@ units of their own (see `families/_gaussian_moves.py`), so that the information 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -35,7 +36,7 @@ class Record(SimpleNamespace):
 class ParameterArrays(Record):
     """Numbers for all parameters: an array for each fitted attribute, in its shape, by its name without underscore.
 
-    For Gaussians: `weights`, `means` and `covariances`.
+    For Gaussians: `weights`, `means` and `covariances`. A list of arrays stands for an attribute that is one.
     """
 
 
@@ -44,12 +45,13 @@ class StandardErrors(ParameterArrays):
 
     Attributes
     ----------
-    weights, means, covariances : ndarray
-        In the shapes of the fitted attributes.
+    weights, and means, covariances, rates or probabilities : ndarray, or list of these
+        In the shapes of the fitted attributes. Of a fixed parameter it is zero.
     covariance_matrix : (P, P) ndarray
         Of all estimates. Its rank is the number of free parameters: the weights sum to one.
     names : tuple of str
-        What its rows stand for: "weights[0]", "means[0, 1]", "covariances[1, 0, 0]" (lower triangles only), ...
+        What its rows stand for: "weights[0]", "means[0, 1]", "covariances[1, 0, 0]" (lower triangles only),
+        "probabilities[2][0, 1]", ...
     distance : float
         How far the maximum of the likelihood lies from the fitted parameters, by one Newton step: the largest
         distance of any parameter, in its standard errors. NaN when a sample of the rows was read.
@@ -71,13 +73,15 @@ class Bootstrap(ParameterArrays):
 
     Attributes
     ----------
-    weights, means, covariances : ndarray
+    weights, and means, covariances, rates or probabilities : ndarray, or list of these
         One estimate for each replicate, along a first axis.
     """
 
     def standard_errors(self) -> ParameterArrays:
         """Standard deviations over the replicates."""
-        return ParameterArrays(**{name: values.std(axis=0, ddof=1) for name, values in vars(self).items()})
+        return ParameterArrays(
+            **{name: _over(lambda array: array.std(axis=0, ddof=1), values) for name, values in vars(self).items()}
+        )
 
     def confidence_intervals(self, level: float = 0.95) -> ConfidenceIntervals:
         """Percentiles of the replicates.
@@ -89,10 +93,19 @@ class Bootstrap(ParameterArrays):
         require_level(level)
         tails = (0.5 - 0.5 * level, 0.5 + 0.5 * level)
         lower, upper = (
-            ParameterArrays(**{name: np.quantile(values, tail, axis=0) for name, values in vars(self).items()})
+            ParameterArrays(
+                **{name: _over(partial(np.quantile, q=tail, axis=0), values) for name, values in vars(self).items()}
+            )
             for tail in tails
         )
         return ConfidenceIntervals(level=level, lower=lower, upper=upper)
+
+
+def _over(function: Callable[..., Any], *values: Any) -> Any:
+    """The function of arrays, or of each array of lists of them; None stays."""
+    if isinstance(values[0], list):
+        return [_over(function, *each) for each in zip(*values, strict=True)]
+    return None if values[0] is None else function(*values)
 
 
 class Information(NamedTuple):
@@ -100,12 +113,15 @@ class Information(NamedTuple):
 
     Attributes
     ----------
+    weight : float
+        Of the rows.
     matrix : (P, P) ndarray
         Sum over rows of weight * gradient gradient'.
     gradient : (P,) ndarray
         Sum over rows of weight * gradient; zero at the maximum of the likelihood.
     """
 
+    weight: float
     matrix: np.ndarray
     gradient: np.ndarray
 
@@ -122,9 +138,9 @@ def empirical_information(model: Model, params: Params, chunks: Iterable[Chunk])
     ----------
     McLachlan & Peel (2000), *Finite Mixture Models*, section 2.16.
     """
-    n_moves = model.n_parameters()
-    matrix, gradient = np.zeros((n_moves, n_moves)), np.zeros(n_moves)
-    step = max(1, _PIECE_NUMBERS // max(n_moves, model.latent.n_components * model.family.n_features))
+    n_moves, n_columns = model.n_parameters(), model.latent.n_components * model.family.n_features
+    total, matrix, gradient = 0.0, np.zeros((n_moves, n_moves)), np.zeros(n_moves)
+    step = max(1, _PIECE_NUMBERS // max(n_columns, model.family.free_moves().size))
     for chunk in chunks:
         for start in range(0, chunk.X.shape[0], step):
             X = chunk.X[start : start + step].astype(np.float64)
@@ -134,6 +150,7 @@ def empirical_information(model: Model, params: Params, chunks: Iterable[Chunk])
                 continue
             with np.errstate(over="ignore", invalid="ignore"):
                 gradients = row_gradients(model, params, X)
+                total += float(weight.sum())
                 gradient += weight @ gradients
                 # A product of a matrix with itself takes half the time, and is symmetric to the bit.
                 gradients *= np.sqrt(weight)[:, None]
@@ -141,7 +158,7 @@ def empirical_information(model: Model, params: Params, chunks: Iterable[Chunk])
         del chunk
     if not np.all(np.isfinite(matrix)):
         raise ValueError(_IMPOSSIBLE)
-    return Information(matrix, gradient)
+    return Information(total, matrix, gradient)
 
 
 def row_gradients(model: Model, params: Params, X: np.ndarray) -> np.ndarray:
@@ -153,8 +170,8 @@ def row_gradients(model: Model, params: Params, X: np.ndarray) -> np.ndarray:
     model.posterior(params, X, resp)
     if not np.all(resp.any(axis=1)):
         raise ValueError(_IMPOSSIBLE)
-    of_latent = model.latent.gradients(params.latent, resp)
-    return np.concatenate([of_latent, model.family.gradients(params.family, X, resp)], axis=1)
+    of_family = model.family.gradients(params.family, X, resp)[:, model.family.free_moves()]
+    return np.concatenate([model.latent.gradients(params.latent, resp), of_family], axis=1)
 
 
 _IMPOSSIBLE = "X holds rows of density zero, or nearly zero, under the model. Give the rows that it was fitted to."
@@ -164,26 +181,48 @@ def total_gradient(model: Model, params: Params, stats: ExpectedStats) -> np.nda
     """Derivatives (P,) of the log-likelihood of all rows, from their expected statistics at `params`."""
     if stats.impossible > 0:
         raise ValueError(_IMPOSSIBLE)
-    of_latent = model.latent.gradient(params.latent, stats.latent)
-    return np.concatenate([of_latent, model.family.gradient(params.family, stats.family)])
+    of_family = model.family.gradient(params.family, stats.family)[model.family.free_moves()]
+    return np.concatenate([model.latent.gradient(params.latent, stats.latent), of_family])
 
 
-def observed_information(model: Model, params: Params, e_step: Callable[[Params], ExpectedStats]) -> np.ndarray:
+def _divided(model: Model, moves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Moves (..., P) of what is free: of the latent structure, and all of the family, zero where it is fixed."""
+    free, n_latent = model.family.free_moves(), model.latent.n_parameters()
+    of_family = np.zeros((*moves.shape[:-1], free.size))
+    of_family[..., free] = moves[..., n_latent:]
+    return moves[..., :n_latent], of_family
+
+
+def moved(model: Model, params: Params, move: np.ndarray) -> Params:
+    """Parameters after a move (P,) of what is free."""
+    of_latent, of_family = _divided(model, move)
+    return Params(model.latent.moved(params.latent, of_latent), model.family.moved(params.family, of_family))
+
+
+def observed_information(
+    model: Model, params: Params, e_step: Callable[[Params], ExpectedStats], of_a_row: np.ndarray | None = None
+) -> np.ndarray:
     """Curvature (P, P) of the log-likelihood, by central differences of its gradient: two E-steps for each move.
 
     The gradient at a neighbour is taken in the neighbour's own moves, which makes no difference at the maximum.
+
+    Parameters
+    ----------
+    model, params, e_step
+        As in `standard_errors`.
+    of_a_row : (P,) ndarray, optional
+        About what information a row has of each move: where it is large (of large counts, say), smaller moves do.
     """
-    n_moves, n_latent = model.n_parameters(), model.latent.n_parameters()
 
     def gradient_at(move: np.ndarray) -> np.ndarray:
-        latent = model.latent.moved(params.latent, move[:n_latent])
-        neighbour = Params(latent, model.family.moved(params.family, move[n_latent:]))
+        neighbour = moved(model, params, move)
         return total_gradient(model, neighbour, e_step(neighbour))
 
     # The error of the difference is of the order of its square, that of rounding falls with it.
-    h = max(_DIFFERENCE, float(np.cbrt(model.family.resolution(params.family))))
-    moves = h * np.eye(n_moves)
-    curvature = np.array([gradient_at(-move) - gradient_at(move) for move in moves]) / (2.0 * h)
+    h = np.full(model.n_parameters(), max(_DIFFERENCE, float(np.cbrt(model.family.resolution(params.family)))))
+    if of_a_row is not None:
+        h /= np.sqrt(np.maximum(of_a_row, 1.0))
+    curvature = np.array([gradient_at(-move) - gradient_at(move) for move in np.diag(h)]) / (2.0 * h[:, None])
     return 0.5 * (curvature + curvature.T)
 
 
@@ -195,7 +234,7 @@ def root_of_inverse(model: Model, information: np.ndarray) -> np.ndarray:
     ValueError
         When it has none, naming the component.
     """
-    owners = np.concatenate([model.latent.owners(), model.family.owners()])
+    owners = np.concatenate([model.latent.owners(), model.family.owners()[model.family.free_moves()]])
     diagonal = np.diagonal(information)
     flat = ~(diagonal > 0)
     if flat.any():
@@ -215,12 +254,8 @@ def require_interior(model: Model, params: Params) -> None:
     ValueError
         Naming the component.
     """
-    on_floor = model.family.on_floor(params.family)
-    if on_floor.size:
-        raise ValueError(
-            f"{_subject(on_floor[0])} has collapsed to covariance_floor, where standard errors mean nothing. "
-            "Fit with fewer components, another start or a simpler covariance_type."
-        )
+    for owner, words in model.family.on_limit(params.family):
+        raise ValueError(f"{_subject(owner)} {words}")
 
 
 def _undetermined(owner: int) -> str:
@@ -234,21 +269,19 @@ def _subject(owner: int) -> str:
     return "The shared covariance" if owner < 0 else f"Component {owner}"
 
 
-def estimates(model: Model, params: Params) -> dict[str, np.ndarray]:
+def estimates(model: Model, params: Params) -> dict[str, Any]:
     """What is shown of the parameters, by name."""
-    of_latent = {name: getattr(params.latent, name) for name in model.latent.scales()}
-    return {**of_latent, **{name: getattr(params.family, name) for name in model.family.scales()}}
+    return {**model.latent.estimates(params.latent), **model.family.estimates(params.family)}
 
 
-def _scales(model: Model) -> dict[str, np.ndarray]:
+def _scales(model: Model) -> dict[str, Any]:
     return {**model.latent.scales(), **model.family.scales()}
 
 
-def _changes(model: Model, params: Params, moves: np.ndarray) -> dict[str, np.ndarray]:
-    """What moves (M, P) change in what is shown."""
-    n_latent = model.latent.n_parameters()
-    of_latent = model.latent.changes(params.latent, moves[:, :n_latent])
-    return {**of_latent, **model.family.changes(params.family, moves[:, n_latent:])}
+def changes(model: Model, params: Params, moves: np.ndarray) -> dict[str, Any]:
+    """What moves (M, P) of what is free change in what is shown."""
+    of_latent, of_family = _divided(model, moves)
+    return {**model.latent.changes(params.latent, of_latent), **model.family.changes(params.family, of_family)}
 
 
 def standard_errors(
@@ -283,8 +316,10 @@ def standard_errors(
     Louis (1982), J. R. Statist. Soc. B 44, 226-233; White (1982), Econometrica 50, 1-25.
     """
     require_interior(model, params)
-    matrix, gradient = empirical_information(model, params, chunks)
-    information = matrix if kind == "empirical" else observed_information(model, params, e_step)
+    weight, matrix, gradient = empirical_information(model, params, chunks)
+    information = matrix
+    if kind != "empirical":
+        information = observed_information(model, params, e_step, np.diagonal(matrix) / max(weight, 1.0))
     root = root_of_inverse(model, ratio * information)
     # The gradient of a sample is not that of all rows.
     to_maximum = root @ (root.T @ gradient) if ratio == 1.0 else None
@@ -296,24 +331,38 @@ def standard_errors(
 
 def _shown(model: Model, params: Params, root: np.ndarray, to_maximum: np.ndarray | None) -> StandardErrors:
     """Standard errors of what is shown, when the covariance matrix of moves is root root' (P, P)."""
-    changes = _changes(model, params, root.T)
-    errors = {name: _norm(change) for name, change in changes.items()}
+    shown = changes(model, params, root.T)
+    errors = {name: _over(_norm, change) for name, change in shown.items()}
+    table, names = _table(model, shown)
     distance = np.nan
-    if to_maximum is not None:
-        way = _changes(model, params, to_maximum[None])
-        distance = max(float(_ratio(np.abs(way[name][0]), error).max()) for name, error in errors.items())
-    names, columns = [], []
-    for name, scale in _scales(model).items():
-        entries = np.argwhere(scale != "mirrored")
-        names += [f"{name}[{', '.join(map(str, entry))}]" for entry in entries]
-        columns.append(changes[name][:, *entries.T])
-    table = np.concatenate(columns, axis=1)
     size = _norm(table)
+    if to_maximum is not None:
+        way, _ = _table(model, changes(model, params, to_maximum[None]))
+        distance = float(_ratio(np.abs(way[0]), size).max())
     correlation = _ratio(table, size).T @ _ratio(table, size)
     # The squares may overflow where the errors do not.
     with np.errstate(over="ignore"):
         matrix = correlation * size * size[:, None]
-    return StandardErrors(**errors, covariance_matrix=matrix, names=tuple(names), distance=distance)
+    return StandardErrors(**errors, covariance_matrix=matrix, names=names, distance=distance)
+
+
+def _table(model: Model, shown: dict[str, Any]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Changes (M, P) of all parameters that are shown, once each, and their names."""
+    columns, names = [], list[str]()
+
+    def add(name: str, change: np.ndarray, scale: np.ndarray) -> None:
+        entries = np.argwhere(scale != "none")
+        columns.append(change[:, *entries.T])
+        names.extend(f"{name}[{', '.join(map(str, entry))}]" for entry in entries)
+
+    for name, scale in _scales(model).items():
+        if isinstance(scale, list):
+            for index, each in enumerate(scale):
+                if each is not None:
+                    add(f"{name}[{index}]", shown[name][index], each)
+        else:
+            add(name, shown[name], scale)
+    return np.concatenate(columns, axis=1), tuple(names)
 
 
 def _norm(change: np.ndarray) -> np.ndarray:
@@ -334,15 +383,16 @@ def intervals(model: Model, params: Params, errors: StandardErrors, level: float
     shown, scales = estimates(model, params), _scales(model)
     lower, upper = (
         ParameterArrays(
-            **{name: _limit(shown[name], tail * getattr(errors, name), scale) for name, scale in scales.items()}
+            **{name: _over(partial(_limit, tail), shown[name], getattr(errors, name), s) for name, s in scales.items()}
         )
         for tail in (-half, half)
     )
     return ConfidenceIntervals(level=level, lower=lower, upper=upper)
 
 
-def _limit(estimate: np.ndarray, distance: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """ParameterArrays moved by a distance, which is taken along their scales."""
+def _limit(tail: float, estimate: np.ndarray, error: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Estimates moved by so many of their errors, along their scales."""
+    distance = tail * error
     limit = estimate + distance
     with np.errstate(over="ignore"):
         log, share = scale == "log", scale == "logit"
@@ -388,6 +438,10 @@ def bootstrap(
         for _ in range(n_replicates)
     ]
     fitted, middle = estimates(model, params), estimates(model, centre)
+
+    def about(value: np.ndarray, centre: np.ndarray, *replicates: np.ndarray) -> np.ndarray:
+        return value + (np.array(replicates) - centre)
+
     return Bootstrap(
-        **{name: fitted[name] + (np.array([refit[name] for refit in refits]) - middle[name]) for name in fitted}
+        **{name: _over(about, fitted[name], middle[name], *(refit[name] for refit in refits)) for name in fitted}
     )

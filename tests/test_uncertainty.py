@@ -5,28 +5,42 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from fastem import GaussianMixture, open_source
+from fastem import (
+    BernoulliMixture,
+    CategoricalMixture,
+    ExponentialMixture,
+    GaussianMixture,
+    Mixture,
+    MultinomialMixture,
+    PoissonMixture,
+    open_source,
+)
 from fastem.estimators._problem import Problem
-from fastem.model import Params
+from fastem.families.gaussian_diag import GaussianDiag
+from fastem.model import Model, Params
 from fastem.sources import ArraySource, Chunk
 from fastem.uncertainty import (
     ParameterArrays,
+    changes,
     empirical_information,
+    estimates,
     intervals,
+    moved,
     observed_information,
     row_gradients,
     total_gradient,
 )
 from tests import naive
-from tests.cases import GAUSSIAN_CASES, PLAIN, e_step
+from tests.cases import GAUSSIAN_CASES, MIXTURE_CASES, PLAIN, e_step
 
-# Other families have no gradients yet.
-CASES = GAUSSIAN_CASES
+CASES = MIXTURE_CASES
 
 SIZES = [(1, 1), (3, 1), (3, 2), (2, 4)]
 KINDS = ["empirical", "observed", "robust"]
@@ -34,15 +48,15 @@ COVARIANCE_TYPES = ["full", "tied", "diag", "spherical"]
 ATTRIBUTES = ["weights", "means", "covariances"]
 
 
-def moved(model, params, move):
-    n = model.latent.n_parameters()
-    return Params(model.latent.moved(params.latent, move[:n]), model.family.moved(params.family, move[n:]))
-
-
 def log_prob(model, params, X):
     out = np.empty(len(X))
     model.log_prob(params, X, out)
     return out
+
+
+def arrays(value):
+    """The arrays of an attribute that is one, or a list of them."""
+    return [array for array in value if array is not None] if isinstance(value, list) else [value]
 
 
 def two_processes(n_rows, seed=0):
@@ -73,15 +87,18 @@ def test_gradients_are_derivatives_of_the_log_likelihood(case, n_components, n_f
 
     numeric = [(after(h * move) - after(-h * move)) / 2 / h for move in np.eye(model.n_parameters())]
     gradients = row_gradients(model, params, X)
-    np.testing.assert_allclose(gradients, np.transpose(numeric), rtol=1e-6, atol=1e-7)
-    assert np.all(np.abs(gradients).max(axis=0) > 1e-3), "every move matters"
+    np.testing.assert_allclose(gradients, np.reshape(numeric, (-1, len(X))).T, rtol=1e-6, atol=1e-7)
+    # A single count of a known total tells nothing.
+    if model.family.n_parameters() > 0:
+        assert np.all(np.abs(gradients).max(axis=0) > 1e-3), "every move matters"
 
 
 @pytest.mark.parametrize(("n_components", "n_features"), SIZES)
-def test_gradients_are_those_of_the_slow_twin(case, n_components, n_features):
+@pytest.mark.parametrize("gaussian", GAUSSIAN_CASES, ids=lambda case: case.name)
+def test_gradients_are_those_of_the_slow_twin(gaussian, n_components, n_features):
     """By the chain rule: the derivatives by natural parameters, along what a move changes."""
-    model = case.model(n_components, n_features)
-    params, X = case.params(model), case.rows(model, 40, seed=0)
+    model = gaussian.model(n_components, n_features)
+    params, X = gaussian.params(model), gaussian.rows(model, 40, seed=0)
     (weights, _), family = params.latent, params.family
     kind = model.family.covariance_type
     moves = np.eye(model.n_parameters())
@@ -103,14 +120,14 @@ def test_gradients_are_those_of_the_slow_twin(case, n_components, n_features):
 def test_changes_are_what_small_moves_do(case):
     model = case.model(3, 2)
     params = case.params(model)
-    n, h = model.latent.n_parameters(), 1e-6
+    shown, h = estimates(model, params), 1e-6
     for move in np.eye(model.n_parameters()):
-        there, back = moved(model, params, h * move), moved(model, params, -h * move)
-        changes = model.latent.changes(params.latent, move[None, :n])
-        changes |= model.family.changes(params.family, move[None, n:])
-        for name, room in (("weights", "latent"), ("means", "family"), ("covariances", "family")):
-            numeric = (getattr(getattr(there, room), name) - getattr(getattr(back, room), name)) / 2 / h
-            np.testing.assert_allclose(changes[name][0], numeric, atol=1e-8)
+        there, back = (estimates(model, moved(model, params, t * h * move)) for t in (1, -1))
+        found = changes(model, params, move[None])
+        assert found.keys() == shown.keys()
+        for name, values in found.items():
+            for change, a, b in zip(arrays(values), arrays(there[name]), arrays(back[name]), strict=True):
+                np.testing.assert_allclose(change[0], (a - b) / 2 / h, atol=1e-7)
 
 
 def test_the_gradient_of_statistics_is_the_sum_over_rows(case):
@@ -183,6 +200,189 @@ def test_one_component_has_closed_forms(rows, covariance_type):
         assert found.distance < 1e-6
     limits = mixture.confidence_intervals(rows)
     assert limits.lower.weights.tolist() == limits.upper.weights.tolist() == [1.0]
+
+
+DRAW = {
+    "normal": lambda random, group: random.normal(np.where(group, 0.0, 2.0), 1.0),
+    "poisson": lambda random, group: random.poisson(np.where(group, 2.0, 6.0)),
+    "bernoulli": lambda random, group: random.uniform(size=group.size) < np.where(group, 0.2, 0.7),
+    "categorical": lambda random, group: random.binomial(2, np.where(group, 0.3, 0.8)),
+    "exponential": lambda random, group: random.exponential(np.where(group, 1.0, 3.0)),
+}
+COLUMNS = list(DRAW)
+MIXED = Mixture(COLUMNS, 2)
+OTHERS = {
+    "poisson": PoissonMixture(2),
+    "bernoulli": BernoulliMixture(2),
+    "categorical": CategoricalMixture(2),
+    "exponential": ExponentialMixture(2),
+    "mixed": MIXED,
+}
+
+
+def two_groups(kind, n_rows, seed=0):
+    """Columns of a kind, or one of each, of two groups that overlap, and the group of each row."""
+    random = np.random.default_rng(seed)
+    group = random.uniform(size=n_rows) < 0.4
+    kinds = COLUMNS if kind == "mixed" else [kind] * 5
+    return np.column_stack([DRAW[each](random, group) for each in kinds]), group.astype(int)
+
+
+def fitted_other(kind, X, group, **settings):
+    settings = {"init_params": group, "tol": 1e-9, "acceleration": None, "max_iter": 5000, **settings}
+    return clone(OTHERS[kind]).set_params(**settings).fit(X)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_component_of_columns_has_closed_forms(kind):
+    X, _ = two_groups("mixed", 2000)
+    n, mean, variance = len(X), X.mean(axis=0), X.var(axis=0)
+    shares = np.bincount(X[:, 3].astype(int)) / n
+    errors = Mixture(COLUMNS, 1).fit(X).standard_errors(X, information=kind)
+    # Where the family is wrong the kinds differ: by the variance that it takes for granted.
+    of_model = np.array([variance[0], mean[1], mean[2] * (1 - mean[2]), 0.0, mean[4] ** 2])
+    squares = np.where(np.arange(5) == 3, np.nan, variance if kind == "robust" else of_model)
+    if kind != "empirical":
+        np.testing.assert_allclose(errors.means[0], np.sqrt(squares / n), rtol=1e-6)
+        np.testing.assert_allclose(errors.probabilities[3][0], np.sqrt(shares * (1 - shares) / n), rtol=1e-6)
+    assert errors.probabilities[:3] == [None] * 3
+    if kind == "observed":
+        np.testing.assert_allclose(errors.variances[0], [variance[0] * np.sqrt(2 / n), *[np.nan] * 4], rtol=1e-6)
+    assert errors.names == (
+        "weights[0]", "means[0, 0]", "means[0, 1]", "means[0, 2]", "means[0, 4]", "variances[0, 0]",
+        "probabilities[3][0, 0]", "probabilities[3][0, 1]", "probabilities[3][0, 2]",
+    )  # fmt: skip
+    assert errors.distance < 1e-6
+
+
+def test_counts_have_closed_forms():
+    random = np.random.default_rng(0)
+    exposure = random.uniform(0.5, 2.0, 3000)
+    counts = random.poisson(exposure[:, None] * [2.0, 3e8])
+    X = np.column_stack([counts, exposure])
+    poisson = PoissonMixture(exposure=True).fit(X)
+    errors = poisson.standard_errors(X, information="observed")
+    np.testing.assert_allclose(errors.rates, np.sqrt(poisson.rates_ / exposure.sum()), rtol=1e-6)
+    words = random.multinomial(1000, [0.5, 0.3, 0.2], size=500)
+    multinomial = MultinomialMixture(n_trials=1000).fit(words)
+    p = multinomial.probabilities_
+    for kind in ("observed", "empirical"):
+        found = multinomial.standard_errors(words, information=kind).probabilities
+        np.testing.assert_allclose(found, np.sqrt(p * (1 - p) / words.sum()), rtol=1e-6 if kind == "observed" else 0.1)
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_records_of_other_families_have_the_shapes_of_their_attributes(kind):
+    X, group = two_groups(kind, 3000)
+    mixture = fitted_other(kind, X, group)
+    errors = mixture.standard_errors(X)
+    limits = mixture.confidence_intervals(X, level=0.9)
+    replicates = mixture.bootstrap(X, n_replicates=3)
+    n_entries = 0
+    for name in set(vars(errors)) - {"names", "covariance_matrix", "distance"}:
+        values, found = getattr(mixture, f"{name}_"), getattr(errors, name)
+        assert isinstance(values, list) == isinstance(found, list)
+        bounds = (arrays(getattr(side, name)) for side in (limits.lower, limits.upper))
+        for value, error, lower, upper, many in zip(
+            arrays(values), arrays(found), *bounds, arrays(getattr(replicates, name)), strict=True
+        ):
+            assert error.shape == value.shape == many.shape[1:]
+            own = ~np.isnan(error)
+            n_entries += own.sum()
+            assert np.all(error[own] > 0)
+            assert np.all((lower < value)[own] & (value < upper)[own])
+            assert np.array_equal(np.isnan(many), np.broadcast_to(~own, many.shape))
+            if name in ("probabilities", "weights"):
+                assert np.all((lower > 0) & (upper < 1))
+    assert len(errors.names) == len(set(errors.names)) == n_entries
+    np.testing.assert_allclose(np.linalg.matrix_rank(errors.covariance_matrix), mixture._model.n_parameters())
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_errors_of_other_families_are_the_spread_of_estimates(kind):
+    """Over 60 data sets, whose spread is known to 9 %, and that of the bootstrap of one of them."""
+    estimated, errors = [], []
+    for seed in range(60):
+        X, group = two_groups(kind, 1500, seed)
+        mixture = fitted_other(kind, X, group, tol=1e-7)
+        estimated.append(flat_of(estimates(mixture._model, mixture._params)))
+        errors.append(flat_of(vars(mixture.standard_errors(X))))
+    ratio = np.sqrt(np.mean(np.square(errors), axis=0)) / np.std(estimated, axis=0)
+    ratio = ratio[~np.isnan(ratio)]
+    assert 0.65 < ratio.min() < ratio.max() < 1.5
+    assert np.median(ratio) == pytest.approx(1.0, abs=0.1)
+    replicates = mixture.set_params(random_state=0).bootstrap(X, n_replicates=80).standard_errors()
+    ratio = flat_of(vars(replicates)) / errors[-1]
+    assert np.nanmedian(ratio) == pytest.approx(1.0, abs=0.1)
+
+
+def flat_of(record):
+    names = ["weights", "means", "variances", "rates", "probabilities"]
+    return np.concatenate([array.ravel() for name in names if name in record for array in arrays(record[name])])
+
+
+FIXED = {
+    "weights": lambda k, d: ({"fixed_weights": np.full(k, 1.0 / k)}, {}),
+    "some weights": lambda k, d: ({"fixed_weights": np.array([np.nan, 0.2, np.nan, np.nan])[:k]}, {}),
+    "means": lambda k, d: ({}, {"fixed_means": np.where(np.arange(k * d).reshape(k, d) < d, 1.0, np.nan)}),
+    "covariances": lambda k, d: ({}, {"fixed_covariances": lambda shape: np.where(np.arange(k) < 2, 1.0, np.nan)}),
+}
+
+
+@pytest.mark.parametrize("gaussian", GAUSSIAN_CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("fixed", FIXED)
+def test_what_is_fixed_does_not_move(gaussian, fixed):
+    k, d = 4, 2
+    model = gaussian.model(k, d)
+    params, X = gaussian.params(model), gaussian.rows(model, 60, seed=0)
+    of_latent, of_family = FIXED[fixed](k, d)
+    if "fixed_covariances" in of_family:
+        shape = model.family.covariance_shape()
+        is_tied = model.family.covariance_type == "tied"
+        first = np.arange(k) < (k if is_tied else 2)
+        of_family["fixed_covariances"] = np.where(
+            first[:1] if is_tied else first.reshape(-1, *[1] * (len(shape) - 1)), params.family.covariances, np.nan
+        )
+    model = Model(replace(model.latent, **of_latent), replace(model.family, **of_family))
+    params = Params(model.latent.params(params.latent.weights), params.family)
+    if "fixed_weights" in of_latent:
+        params = params._replace(latent=model.latent._params_of_shares(params.latent.weights))
+    gradients, h = row_gradients(model, params, X), 1e-5
+    assert gradients.shape == (60, model.n_parameters())
+    for index, move in enumerate(np.eye(model.n_parameters())):
+        there, back = (moved(model, params, t * h * move) for t in (1, -1))
+        numeric = (log_prob(model, there, X) - log_prob(model, back, X)) / 2 / h
+        np.testing.assert_allclose(gradients[:, index], numeric, rtol=1e-6, atol=1e-7)
+        found, a, b = changes(model, params, move[None]), estimates(model, there), estimates(model, back)
+        for name in ATTRIBUTES:
+            np.testing.assert_allclose(found[name][0], (a[name] - b[name]) / 2 / h, atol=1e-7)
+            held = of_latent.get(f"fixed_{name}", of_family.get(f"fixed_{name}"))
+            if held is not None:
+                assert np.all(a[name][~np.isnan(held)] == estimates(model, params)[name][~np.isnan(held)])
+    total = total_gradient(model, params, e_step(model, params, X))
+    np.testing.assert_allclose(total, gradients.sum(axis=0), rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_fixed_parameters_have_no_error(kind):
+    """Of a mean alone, where everything else is known: one over the root of its information."""
+    x = two_processes(4000)[:, None]
+    start = {"means_init": [[20.0], [40.0]], "precisions_init": [[[0.04]], [[0.04]]], "weights_init": [0.3, 0.7]}
+    settings = {"fix_weights": True, "fix_means": [True, False], "fix_covariances": True}
+    mixture = fitted(x, **start, **settings)
+    errors = mixture.standard_errors(x, information=kind)
+    assert errors.weights.tolist() == [0.0, 0.0]
+    assert errors.means[0, 0] == 0.0
+    assert not errors.covariances.any()
+    resp = mixture.predict_proba(x)[:, 1]
+    score = resp * (x[:, 0] - mixture.means_[1, 0]) / 25.0
+    curvature = (resp - resp * (1 - resp) * np.square(x[:, 0] - mixture.means_[1, 0]) / 25.0).sum() / 25.0
+    expected = {"empirical": 1 / np.sqrt(score @ score), "observed": 1 / np.sqrt(curvature)}
+    expected["robust"] = np.sqrt(score @ score) / curvature
+    assert errors.means[1, 0] == pytest.approx(expected[kind], rel=1e-5)
+    limits = mixture.confidence_intervals(x)
+    assert limits.lower.means[0, 0] == limits.upper.means[0, 0] == 20.0
+    assert mixture.bootstrap(x, n_replicates=3).means[:, 0, 0].tolist() == [20.0] * 3
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
@@ -435,6 +635,46 @@ def test_a_collapsed_component_is_named(covariance_type):
     for method in (mixture.standard_errors, mixture.confidence_intervals, mixture.bootstrap):
         with pytest.raises(ValueError, match=f"^{name} has collapsed to covariance_floor.*Fit with fewer components"):
             method(X)
+
+
+@pytest.mark.parametrize(
+    ("mixture", "X", "message"),
+    [
+        (BernoulliMixture.from_parameters([0.5, 0.5], [[0.5, 0.2], [1.0, 0.7]]), np.eye(2), "1 has probabilities"),
+        (CategoricalMixture.from_parameters([1.0], [[[0.5, 0.5, 0.0]]]), [[0], [1]], "0 has probabilities"),
+        (PoissonMixture.from_parameters([0.5, 0.5], [[0.0], [3.0]]), [[1], [2]], "0 has rates"),
+        (ExponentialMixture.from_parameters([0.5, 0.5], [[0.0], [3.0]]), [[1], [2]], "0 has means"),
+    ],
+)  # fmt: skip
+def test_values_at_their_limits_are_named(mixture, X, message):
+    for method in (mixture.standard_errors, mixture.bootstrap):
+        with pytest.raises(
+            ValueError, match=f"^Component {message} at the limit.*Fit with fewer components, or with prior"
+        ):
+            method(X)
+
+
+def test_a_family_of_ones_own_has_no_errors():
+    X = two_groups("mixed", 300)[0][:, :1]
+    mixture = Mixture(lambda k, d: OwnFamily(GaussianDiag(k, d)), 1).fit(X)
+    for method in (mixture.standard_errors, mixture.confidence_intervals, mixture.bootstrap):
+        with pytest.raises(TypeError, match=r"OwnFamily does not tell its derivatives.*fit\(X, sample_weight="):
+            method(X)
+
+
+class OwnFamily:
+    """Everything but moves, from another family."""
+
+    def __init__(self, family):
+        self.family = family
+
+    def __getattr__(self, name):
+        if name in ("gradients", "family"):
+            raise AttributeError(name)
+        value = getattr(self.family, name)
+        if name in ("with_components", "scaled_to", "cautious", "constrained", "at_start"):
+            return lambda *arguments: OwnFamily(value(*arguments))
+        return value
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -37,7 +37,7 @@ _RESOLUTION = 1e-3
 
 
 class UncertainMixture(FittedMixture):
-    """A mixture whose family has gradients: it tells the errors of its parameters."""
+    """A mixture that tells the errors of its parameters, where its family has gradients."""
 
     max_iter: int
 
@@ -68,13 +68,16 @@ class UncertainMixture(FittedMixture):
         Returns
         -------
         errors : StandardErrors
-            `weights`, `means` and `covariances`, in the shapes of the fitted attributes; `covariance_matrix` and
-            `names` of all parameters; `distance` to the maximum of the likelihood.
+            `weights`, `means`, `covariances` and their like, in the shapes of the fitted attributes; zero for what is
+            fixed. `covariance_matrix` and `names` of all parameters; `distance` to the maximum of the likelihood.
 
         Raises
         ------
         ValueError
-            When the rows do not determine a parameter, or a component has collapsed; the message names it.
+            When the rows do not determine a parameter, or a component has collapsed, or has rates or probabilities
+            of zero; the message names it.
+        TypeError
+            For a family of your own.
 
         Warns
         -----
@@ -101,6 +104,7 @@ class UncertainMixture(FittedMixture):
         >>> mixture.standard_errors(x).means.round(2).tolist()  # 5 / sqrt(10 000)
         [[0.05]]
         """
+        self._require_gradients()
         if information not in _KINDS:
             raise ValueError(f"information must be one of {', '.join(_KINDS)}; it is {information!r}.")
         _require_rows(max_rows)
@@ -129,8 +133,9 @@ class UncertainMixture(FittedMixture):
     ) -> ConfidenceIntervals:
         """Confidence intervals of the fitted parameters, each taken alone, from their standard errors.
 
-        They are symmetric on the scale on which an estimate is nearly normal: logits of weights, logarithms of
-        variances, means and covariances as they are. So limits stay where parameters may be.
+        They are symmetric on the scale on which an estimate is nearly normal: logits of weights and probabilities,
+        logarithms of variances, rates and waiting times, means and covariances of Gaussians as they are. So limits
+        stay where parameters may be.
 
         Parameters
         ----------
@@ -142,11 +147,11 @@ class UncertainMixture(FittedMixture):
         Returns
         -------
         intervals : ConfidenceIntervals
-            `lower` and `upper`, each with `weights`, `means` and `covariances` in the shapes of the fitted attributes.
+            `lower` and `upper`, each with what `standard_errors` has, in the shapes of the fitted attributes.
 
         Raises
         ------
-        ValueError
+        ValueError, TypeError
             As `standard_errors` does.
 
         Examples
@@ -186,13 +191,15 @@ class UncertainMixture(FittedMixture):
         Returns
         -------
         replicates : Bootstrap
-            `weights` (B, K), `means` (B, K, D) and `covariances` (B, ...); `standard_errors()` and
+            `weights` (B, K), `means` (B, K, D), `covariances` (B, ...) and their like; `standard_errors()` and
             `confidence_intervals(level)` sum them up.
 
         Raises
         ------
         ValueError
             For unusable data or arguments.
+        TypeError
+            For a family of your own.
 
         Warns
         -----
@@ -218,6 +225,7 @@ class UncertainMixture(FittedMixture):
         >>> bool(abs(errors.means[0, 0] - 5 / np.sqrt(1000)) < 0.03)
         True
         """
+        self._require_gradients()
         if not isinstance(n_replicates, Integral) or n_replicates < 2:
             raise ValueError(f"n_replicates must be an integer of at least 2, got {n_replicates!r}.")
         if max_rows is None:
@@ -252,6 +260,15 @@ class UncertainMixture(FittedMixture):
                 stacklevel=2,
             )
         return replicates
+
+    def _require_gradients(self) -> None:
+        self._require_fitted()
+        family = self._model.family
+        if not hasattr(family, "gradients"):
+            raise TypeError(
+                f"{type(family).__name__} does not tell its derivatives, which standard errors are made of. Compare "
+                "fits to rows that are weighted anew: fit(X, sample_weight=random.exponential(size=len(X)))."
+            )
 
     @contextmanager
     def _refitting(self) -> Iterator[None]:

@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval
 
 from fastem.estimators._mixture import BaseMixture
+from fastem.estimators._uncertain import UncertainMixture
 from fastem.estimators._validation import highest_codes, read_array, read_weights
 from fastem.families._columns import Columns
 from fastem.families.bernoulli import Bernoulli
@@ -23,7 +24,7 @@ from fastem.model import Model, Params
 from fastem.sources import Source
 
 
-class ColumnMixture(BaseMixture):
+class ColumnMixture(UncertainMixture, BaseMixture):
     """What these mixtures share: a parameter `NAME_` of one number for each component and column, and `NAME_init`."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -32,7 +33,6 @@ class ColumnMixture(BaseMixture):
     }
     _binding = (*BaseMixture._binding, "prior_weight")
     _words: ClassVar[str]
-    _parameter: ClassVar[str]
     _highest: ClassVar[float] = np.inf
 
     prior_weight: float
@@ -61,7 +61,7 @@ class ColumnMixture(BaseMixture):
         return values
 
     def _given_start(self, model: Model, params: Callable[[], Params]) -> Params:
-        name = f"{self._parameter}_init"
+        name = f"{model.family.shown}_init"
         given = getattr(self, name)
         weights = None if self.weights_init is None else read_weights(self.weights_init, self.n_components)
         values = None if given is None else self._read_values(name, given, model.family)
@@ -72,7 +72,8 @@ class ColumnMixture(BaseMixture):
         )
 
     def _show(self, params: Params) -> None:
-        setattr(self, f"{self._parameter}_", self._model.family.values_of(params.family))
+        for name, values in self._model.family.estimates(params.family).items():
+            setattr(self, f"{name}_", values)
 
     @classmethod
     def _of_values(
@@ -83,7 +84,7 @@ class ColumnMixture(BaseMixture):
         mixture._validate_params()
         model = Model(Mixture(n_components), mixture._make_family(n_features, n_components))
         latent = model.latent.params(read_weights(weights, n_components))
-        family = model.family.params(mixture._read_values(cls._parameter, values, model.family))
+        family = model.family.params(mixture._read_values(model.family.shown, values, model.family))
         mixture._adopt(model, Params(latent, family))
         return mixture
 
@@ -151,7 +152,6 @@ class PoissonMixture(ColumnMixture):
     }
     _binding = (*ColumnMixture._binding, "exposure")
     _words = "Poisson counts"
-    _parameter = "rates"
 
     rates_: np.ndarray
 
@@ -239,7 +239,6 @@ class BernoulliMixture(ColumnMixture):
         "probabilities_init": ["array-like", None],
     }
     _words = "binary columns"
-    _parameter = "probabilities"
     _highest = 1.0
 
     probabilities_: np.ndarray
@@ -319,7 +318,6 @@ class MultinomialMixture(ColumnMixture):
         "probabilities_init": ["array-like", None],
     }
     _words = "multinomial counts"
-    _parameter = "probabilities"
     _highest = 1.0
 
     probabilities_: np.ndarray
@@ -412,7 +410,6 @@ class CategoricalMixture(ColumnMixture):
         "probabilities_init": ["array-like", None],
     }
     _words = "categories"
-    _parameter = "probabilities"
     _highest = 1.0
 
     n_categories_: np.ndarray
@@ -456,9 +453,8 @@ class CategoricalMixture(ColumnMixture):
         return np.concatenate(arrays, axis=1)
 
     def _show(self, params: Params) -> None:
-        first = self._model.family.first_code
-        self.n_categories_ = np.diff(first)
-        self.probabilities_ = np.split(params.family.probabilities, first[1:-1], axis=1)
+        super()._show(params)
+        self.n_categories_ = self._model.family.group_sizes()
 
     @classmethod
     def from_parameters(cls, weights: Any, probabilities: Any, **settings: Any) -> Self:
@@ -546,7 +542,6 @@ class ExponentialMixture(ColumnMixture):
     }
     _binding = (*ColumnMixture._binding, "mean_floor")
     _words = "exponential columns"
-    _parameter = "means"
 
     means_: np.ndarray
 

@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from fastem.estimators._mixture import BaseMixture
+from fastem.estimators._uncertain import UncertainMixture
 from fastem.estimators._validation import highest_codes, read_weights
 from fastem.families.bernoulli import Bernoulli
 from fastem.families.categorical import Categorical
@@ -34,7 +35,7 @@ _KINDS: dict[str, Any] = {
 _EXPOSURE = "exposure"
 
 
-class Mixture(BaseMixture):
+class Mixture(UncertainMixture, BaseMixture):
     """Mixture of any distributions: columns of different kinds, independent given the component, or your own family.
 
     Parameters

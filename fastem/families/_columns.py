@@ -26,6 +26,7 @@ from fastem.families._column_blocks import (
     sum_linear,
     sum_squares,
 )
+from fastem.families._column_moves import ColumnMoves
 from fastem.families._gaussian import MIN_OCCUPANCY, Pivoted
 from fastem.families._gaussian_blocks import sum_block
 from fastem.rows import plain
@@ -177,7 +178,7 @@ def filled(stats: ColumnStats) -> tuple[ColumnStats, list[Rescue]]:
 
 
 @dataclass(frozen=True, eq=False)
-class Columns:
+class Columns(ColumnMoves):
     """Common part of the families of independent columns of one kind.
 
     Parameters

@@ -13,6 +13,10 @@ import numpy as np
 
 # Covariances this near to the variance floor, in proportion, lie on it.
 _FLOOR_MARGIN = 1e-6
+_COLLAPSED = (
+    "has collapsed to covariance_floor, where standard errors mean nothing. Fit with fewer components, another start "
+    "or a simpler covariance_type."
+)
 
 
 class GaussianMoves:
@@ -71,6 +75,10 @@ class GaussianMoves:
         of_means = (resp[:, :, None] * white).reshape(len(X), -1)
         return np.concatenate([of_means, self.covariance_gradients(white, resp).reshape(len(X), -1)], axis=1)
 
+    def estimates(self, params: Any) -> dict[str, np.ndarray]:
+        """What is shown of the parameters, by name."""
+        return {"means": params.means, "covariances": params.covariances}
+
     def gradient(self, params: Any, stats: Any) -> np.ndarray:
         """Sum (P,) of the `gradients` of rows, from their expected statistics."""
         stats = stats.about(params.means)
@@ -94,21 +102,33 @@ class GaussianMoves:
         """The component (P,) of which each move moves a parameter; -1 where all components share it."""
         of_means = np.repeat(np.arange(self.n_components), self.n_features)
         of_covariances = self.covariance_owners()
-        n_each = (self.n_parameters() - of_means.size) // of_covariances.size  # type: ignore[attr-defined]
+        n_each = self.n_covariance_parameters() // of_covariances.size  # type: ignore[attr-defined]
         return np.concatenate([of_means, np.repeat(of_covariances, n_each)])
 
-    def scales(self) -> dict[str, np.ndarray]:
-        """On which scale the estimate of each entry is nearly normal: "identity", "log", or "mirrored".
+    def free_moves(self) -> np.ndarray:
+        """Which moves (P,) are of parameters that are not fixed."""
+        of_means, of_covariances = self.fixed_means, self.fixed_covariances  # type: ignore[attr-defined]
+        free = np.ones(self.owners().size, dtype=bool)
+        n_means = self.n_components * self.n_features
+        if of_means is not None:
+            free[:n_means] = np.isnan(of_means).ravel()
+        if of_covariances is not None:
+            each = np.isnan(of_covariances).reshape(self.covariance_owners().size, -1)[:, 0]
+            free[n_means:] = np.repeat(each, (free.size - n_means) // each.size)
+        return free
 
-        A mirrored entry repeats another one.
+    def scales(self) -> dict[str, np.ndarray]:
+        """On which scale the estimate of each entry is nearly normal: "identity", "log", or "none".
+
+        An entry of no scale repeats another one.
         """
         covariances = np.broadcast_to(self.covariance_scales(), self.covariance_shape())  # type: ignore[attr-defined]
         return {"means": np.full((self.n_components, self.n_features), "identity"), "covariances": covariances}
 
-    def on_floor(self, params: Any) -> np.ndarray:
-        """The components whose covariances lie on the variance floor, -1 for the one that they share."""
+    def on_limit(self, params: Any) -> list[tuple[int, str]]:
+        """The components whose covariances lie on the variance floor, -1 for the one they share, and word of it."""
         lifted = self._floored((1.0 - _FLOOR_MARGIN) * params.covariances)[2]  # type: ignore[attr-defined]
-        return self.covariance_owners()[lifted]
+        return [(int(k), _COLLAPSED) for k in self.covariance_owners()[lifted]]
 
 
 def lower_triangle(matrices: np.ndarray) -> np.ndarray:
@@ -149,6 +169,6 @@ def stretched(factors: np.ndarray, stretch: np.ndarray) -> np.ndarray:
 def matrix_scales(n_features: int) -> np.ndarray:
     """Scales (D, D) of the entries of a covariance matrix."""
     scales = np.full((n_features, n_features), "identity")
-    scales[np.triu_indices(n_features, 1)] = "mirrored"
+    scales[np.triu_indices(n_features, 1)] = "none"
     np.fill_diagonal(scales, "log")
     return scales

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import logit
 
+from fastem.families._column_moves import ProbabilityMoves
 from fastem.families._columns import ColumnParams, Columns, ColumnStats, column_params
 
 # Nearer to zero or one no probability comes: its complement would be zero to rounding.
@@ -14,7 +15,7 @@ _LEAST = 0.5 * float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True, eq=False)
-class Bernoulli(Columns):
+class Bernoulli(ProbabilityMoves, Columns):
     """Zeros and ones, latent class analysis of binary items.
 
     See Also

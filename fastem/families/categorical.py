@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from fastem.families._column_moves import ShareMoves
 from fastem.families._columns import TINY, ColumnParams, Columns, ColumnStats, column_params
 
 
 @dataclass(frozen=True, eq=False)
-class Categorical(Columns):
+class Categorical(ShareMoves, Columns):
     """Independent categorical distributions.
 
     Parameters
@@ -62,6 +63,19 @@ class Categorical(Columns):
         return np.concatenate(
             [X[:, j : j + 1] == np.arange(first[j + 1] - first[j]) for j in range(X.shape[1])], axis=1
         )
+
+    def observations(self, X: np.ndarray) -> np.ndarray:
+        return self.features(X).astype(np.float64)
+
+    def totals(self, stats: ColumnStats) -> np.ndarray:
+        return stats.codes
+
+    def group_sizes(self) -> np.ndarray:
+        return np.diff(self.first_code)
+
+    def arranged(self, values: np.ndarray) -> list[np.ndarray]:
+        """A table (..., C) for each column."""
+        return np.split(values, self.first_code[1:-1], axis=-1)
 
     def first_look(self, centre: np.ndarray) -> ColumnParams:
         return self.params(np.ones((self.n_components, self.first_code[-1])))

@@ -11,6 +11,8 @@ from fastem.families._columns import HUGE, TINY, ColumnParams, Columns, ColumnSt
 from fastem.stats import Rescue
 
 _LEAST = 4.0 * TINY
+# Means this near to the floor, in proportion, lie on it.
+_FLOOR_MARGIN = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +30,8 @@ class Exponential(Columns):
     """
 
     mean_floor: np.ndarray | None = None
+
+    shown = "means"
 
     def _floor(self) -> Any:
         # The inverse of a mean is finite, too.
@@ -49,6 +53,12 @@ class Exponential(Columns):
     def estimate(self, stats: ColumnStats) -> np.ndarray:
         """Means, at least the floor."""
         return np.maximum(stats.sums / stats.rows[:, None], self._floor())
+
+    def slopes(self, values: np.ndarray) -> np.ndarray:
+        return 1.0 / values
+
+    def at_limit(self, values: np.ndarray) -> np.ndarray:
+        return values <= (1.0 + _FLOOR_MARGIN) * self._floor()
 
     def collapsed(self, stats: ColumnStats) -> list[Rescue]:
         lifted = np.any(stats.sums / stats.rows[:, None] < self._floor(), axis=1)

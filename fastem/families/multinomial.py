@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastem.families._column_blocks import TOTAL_EXPOSURE
+from fastem.families._column_moves import ShareMoves
 from fastem.families._columns import TINY, ColumnParams, Columns, ColumnStats, column_params
 
 
 @dataclass(frozen=True, eq=False)
-class Multinomial(Columns):
+class Multinomial(ShareMoves, Columns):
     """Multinomial counts: the total of each row is taken as given.
 
     Parameters
@@ -47,6 +48,12 @@ class Multinomial(Columns):
     def estimate(self, stats: ColumnStats) -> np.ndarray:
         """Shares of the columns; equal ones for a component whose rows are all empty."""
         return np.where(stats.exposure[:, None] > 0, stats.sums, 1.0)
+
+    def exposures(self, X: np.ndarray) -> np.ndarray:
+        return X.sum(axis=1)
+
+    def group_sizes(self) -> np.ndarray:
+        return np.array([self.n_features])
 
     def features(self, X: np.ndarray) -> np.ndarray:
         """Square roots of shares, whose variances are about equal."""

@@ -28,6 +28,8 @@ class Poisson(Columns):
 
     exposure: bool = False
 
+    shown = "rates"
+
     @property
     def _n_counts(self) -> int:
         return self.n_features - self.exposure
@@ -56,6 +58,12 @@ class Poisson(Columns):
     def estimate(self, stats: ColumnStats) -> np.ndarray:
         """Counts per unit of exposure."""
         return stats.sums / stats.exposure[:, None]
+
+    def observations(self, X: np.ndarray) -> np.ndarray:
+        return X[:, : self._n_counts]
+
+    def exposures(self, X: np.ndarray) -> np.ndarray:
+        return X[:, -1] if self.exposure else super().exposures(X)
 
     def features(self, X: np.ndarray) -> np.ndarray:
         """Square roots of rates, whose variances are about equal."""

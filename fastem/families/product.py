@@ -301,6 +301,79 @@ class Product:
             begin = end
         return self.params(params)
 
+    # Moves: those of each part (see `families/_column_moves.py`).
+
+    def _split(self, moves: np.ndarray) -> list[np.ndarray]:
+        """Moves (..., P) of each part."""
+        sizes = [part.family.free_moves().size for part in self.parts]
+        return np.split(moves, np.cumsum(sizes)[:-1], axis=-1)
+
+    def _joined(self, shown: list[dict[str, Any]], missing: Any) -> dict[str, Any]:
+        """What each part shows, by the names of the whole: `missing` where a column has no such parameter."""
+        first = next(iter(shown[0].values()))
+        lead = (first[0] if isinstance(first, list) else first).shape[:-1]
+        means = np.full((*lead, self.n_features), missing)
+        variances = means.copy()
+        probabilities: list[np.ndarray | None] = [None] * self.n_features
+        for (family, columns), own in zip(self.parts, shown, strict=True):
+            if isinstance(family, GaussianDiag):
+                means[..., columns], variances[..., columns] = own["means"], own["covariances"]
+                continue
+            values = own[family.shown]
+            if isinstance(values, list):
+                for column, table in zip(columns, values, strict=True):
+                    probabilities[column] = table
+            else:
+                # An exposure has no mean that was estimated.
+                means[..., columns[: values.shape[-1]]] = values
+        return {"means": means, "variances": variances, "probabilities": probabilities}
+
+    def estimates(self, params: ColumnParams) -> dict[str, Any]:
+        """What is shown of the parameters, by name; NaN, or None, for those that a column has not."""
+        own = zip(self.parts, self.params_of(params), strict=True)
+        return self._joined([part.family.estimates(part_params) for part, part_params in own], np.nan)
+
+    def gradients(self, params: ColumnParams, X: np.ndarray, resp: np.ndarray) -> np.ndarray:
+        """Derivatives (N, P) of the rows' expected log-density, in nats, by moves; rows X (N, D), resp (N, K)."""
+        own = zip(self.parts, self.params_of(params), strict=True)
+        return np.concatenate([part.family.gradients(p, X[:, part.columns], resp) for part, p in own], axis=1)
+
+    def gradient(self, params: ColumnParams, stats: ColumnStats) -> np.ndarray:
+        """Sum (P,) of the `gradients` of rows, from their expected statistics."""
+        own = zip(self.parts, self.params_of(params), self._stats_of(stats), strict=True)
+        return np.concatenate([part.family.gradient(p, part_stats) for part, p, part_stats in own])
+
+    def moved(self, params: ColumnParams, move: np.ndarray) -> ColumnParams:
+        """Parameters after a move (P,)."""
+        own = zip(self.parts, self.params_of(params), self._split(move), strict=True)
+        return self.params([part.family.moved(p, part_move) for part, p, part_move in own])
+
+    def changes(self, params: ColumnParams, moves: np.ndarray) -> dict[str, Any]:
+        """What moves (M, P) change in what is shown."""
+        own = zip(self.parts, self.params_of(params), self._split(moves), strict=True)
+        return self._joined([part.family.changes(p, part_moves) for part, p, part_moves in own], np.nan)
+
+    def free_moves(self) -> np.ndarray:
+        """Which moves (P,) are of parameters that are not fixed: all."""
+        return np.concatenate([part.family.free_moves() for part in self.parts])
+
+    def owners(self) -> np.ndarray:
+        """The component (P,) of which each move moves a parameter."""
+        return np.concatenate([part.family.owners() for part in self.parts])
+
+    def scales(self) -> dict[str, Any]:
+        """On which scale the estimate of each entry is nearly normal; "none" where there is no parameter of its own."""
+        return self._joined([part.family.scales() for part in self.parts], np.array("none", dtype="U8"))
+
+    def resolution(self, params: ColumnParams) -> float:
+        """What rounding of the parameters adds to a move."""
+        return max(part.family.resolution(p) for part, p in zip(self.parts, self.params_of(params), strict=True))
+
+    def on_limit(self, params: ColumnParams) -> list[tuple[int, str]]:
+        """The components that have parameters at their limits, and word of it."""
+        own = zip(self.parts, self.params_of(params), strict=True)
+        return [found for part, p in own for found in part.family.on_limit(p)]
+
 
 def _as_columns(params: Any) -> ColumnParams:
     """Parameters of a part as the compiled pass reads them."""

@@ -125,29 +125,51 @@ class Mixture:
             return self.n_components - 1
         return max(0, int(np.isnan(self.fixed_weights).sum()) - 1)
 
-    # Moves of the parameters: shares are multiplied by exp(move), that of the last component by one, and their sum is
-    # made one again.
+    # Moves of the parameters: free shares are multiplied by exp(move), that of the last of them by one, and their sum
+    # is made again what it was.
+
+    def _free(self) -> np.ndarray:
+        """The components (F,) whose weights are not fixed; all but the last move."""
+        return (
+            np.arange(self.n_components) if self.fixed_weights is None else np.flatnonzero(np.isnan(self.fixed_weights))
+        )
+
+    def _conditional(self, params: MixtureParams) -> np.ndarray:
+        """Weights (F,) of the free components among themselves."""
+        weights = params.weights[self._free()]
+        return weights / weights.sum()
 
     def gradients(self, params: MixtureParams, resp: np.ndarray) -> np.ndarray:
-        """Derivatives (N, K - 1) of the rows' expected log-density, in nats, by moves; `resp` (N, K) sums to one."""
-        return (resp - params.weights)[:, :-1]
+        """Derivatives (N, F - 1) of the rows' expected log-density, in nats, by moves; `resp` is (N, K)."""
+        resp = resp[:, self._free()]
+        return (resp - resp.sum(axis=1, keepdims=True) * self._conditional(params))[:, :-1]
 
     def gradient(self, params: MixtureParams, stats: MixtureStats) -> np.ndarray:
-        """Sum (K - 1,) of the `gradients` of rows, from their expected statistics."""
-        return (stats.n - stats.n.sum() * params.weights)[:-1]
+        """Sum (F - 1,) of the `gradients` of rows, from their expected statistics."""
+        n = stats.n[self._free()]
+        return (n - n.sum() * self._conditional(params))[:-1]
 
     def moved(self, params: MixtureParams, move: np.ndarray) -> MixtureParams:
-        """Parameters after a move (K - 1,)."""
-        return self.params(params.weights * np.exp(np.append(move, 0.0)))
+        """Parameters after a move (F - 1,)."""
+        shares = params.weights.copy()
+        shares[self._free()[:-1]] *= np.exp(move)
+        return self._params_of_shares(shares)
 
     def changes(self, params: MixtureParams, moves: np.ndarray) -> dict[str, np.ndarray]:
-        """What small moves (M, K - 1) change in the weights (M, K)."""
-        relative = np.pad(moves, ((0, 0), (0, 1)))
-        return {"weights": params.weights * (relative - relative @ params.weights[:, None])}
+        """What small moves (M, F - 1) change in the weights (M, K)."""
+        free = self._free()
+        relative = np.zeros((len(moves), self.n_components))
+        relative[:, free[:-1]] = moves
+        relative[:, free] -= relative[:, free] @ self._conditional(params)[:, None]
+        return {"weights": params.weights * relative}
 
     def owners(self) -> np.ndarray:
-        """The component (K - 1,) of which each move moves the share."""
-        return np.arange(self.n_components - 1)
+        """The component (F - 1,) of which each move moves the share."""
+        return self._free()[:-1]
+
+    def estimates(self, params: MixtureParams) -> dict[str, np.ndarray]:
+        """What is shown of the parameters, by name."""
+        return {"weights": params.weights}
 
     def scales(self) -> dict[str, np.ndarray]:
         """On which scale the estimate of each share is nearly normal."""
