@@ -88,10 +88,13 @@ def with_new_commits(history: dict[str, Any], commits: list[Landed], seconds: fl
     reference = interleaved.checked_out(commits[0].commit)
     entries = []
     for commit in commits:
+        is_new = commit.tree not in known
         values = known.get(commit.tree) or measured(reference, turned_into(TREES / "history", commit.commit), seconds)
         known[commit.tree] = values
         entries.append(commit._asdict() | {name: values[name] for name in ("times_faster", "counts")})
-        yield {"machine": machine(), "reference": commits[0].commit, "commits": entries}
+        # What is known of later commits would be lost with a history that ends among the known ones.
+        if is_new or commit is commits[-1]:
+            yield {"machine": machine(), "reference": commits[0].commit, "commits": entries}
 
 
 # The page.

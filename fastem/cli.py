@@ -275,13 +275,18 @@ def fit_command(
         _require_picture(plot)
     given = {
         "--covariance": covariance is not Covariance.FULL, "--reg-covar": reg_covar > 0.0,
-        "--compress": compress is not None, "--plot": plot is not None,
+        "--compress": compress is not None,
     }  # fmt: skip
     if family is not None:
+        if plot is not None and not hmm and not _have_curves(family):
+            raise typer.BadParameter("--plot: counts of a given total or with an exposure have no curve. Leave it out.")
         _refuse(given, "for Gaussian mixtures only. Leave out --family, or this")
     if hmm:
         others = {"--online": online, "--init": init is not Init.KMEANS_PLUS_PLUS}
-        _refuse({**given, **others, "--covariance": False}, "for mixtures only. Leave out --hmm, or this")
+        _refuse(
+            {**given, **others, "--plot": plot is not None, "--covariance": False},
+            "for mixtures only. Leave out --hmm, or this",
+        )
     else:
         _refuse({"--sequence-column": sequence_column is not None}, _CHAINS_ONLY)
     source = _open(files, columns, weight_column, sequence_column)
@@ -696,6 +701,12 @@ def _kinds(family: str) -> str | list[str]:
     """One kind for all columns, or one for each, from a text such as poisson,normal."""
     kinds = [kind.strip() for kind in family.split(",")]
     return kinds[0] if len(kinds) == 1 else kinds
+
+
+def _have_curves(family: str) -> bool:
+    """Whether some kind of column has one distribution to draw, the same in each row."""
+    kinds = {kind.strip() for kind in family.split(",")}
+    return bool(kinds - {"multinomial", "exposure"} - ({"poisson"} if "exposure" in kinds else set()))
 
 
 def _sizes(components: str) -> list[int]:

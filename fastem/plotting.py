@@ -1,4 +1,4 @@
-"""Pictures of fitted Gaussian mixtures, their selection and hidden Markov models, by matplotlib (the extra `plot`).
+"""Pictures of fitted mixtures, their selection and hidden Markov models, by matplotlib (the extra `plot`).
 
 Functions read the public attributes of an estimator, draw into given or new axes, and return the axes; none calls
 `matplotlib.pyplot.show`. Colours are those of Okabe & Ito, which differ for every kind of colour vision.
@@ -7,6 +7,7 @@ Functions read the public attributes of an estimator, draw into given or new axe
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from fastem._extras import require
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from fastem.families._marginal import Marginal
 
 # Okabe & Ito's palette without the yellow, which is faint on white; beyond six components the line changes too.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
@@ -27,6 +30,8 @@ _MOST_NUMBERS = 12
 _MOST_ROWS = 200_000
 # More points hide each other; a kernel density estimate costs rows times grid.
 _MOST_POINTS = 5_000
+# Of whole numbers, more bars are as thin as lines.
+_MOST_BINS = 100
 
 
 def plot_objective(mixture: Any, ax: Axes | None = None) -> Axes:
@@ -89,8 +94,9 @@ def plot_density(
 
     Parameters
     ----------
-    mixture : GaussianMixture
-        Fitted, or made from parameters.
+    mixture : GaussianMixture, PoissonMixture, Mixture, ...
+        Fitted, or made from parameters. Those without covariances show the means of components in the plane, and the
+        probabilities of discrete features.
     X : array-like (N, D), or (N,) for one feature, or data frame
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
@@ -99,13 +105,14 @@ def plot_density(
         alike, without those of weight zero.
     features : int, str, or one or two of them, optional
         Indices or names of the features to show, with the marginal distribution of the mixture. One
-        feature gives a histogram, two give a plane. By default the only one, or the first two.
+        feature gives a histogram, two give a plane. By default the first two, or the only one; of mixtures
+        that are not Gaussian, the first that has a curve.
     kind : {"auto", "scatter", "hexbin"}, default "auto"
         In the plane: points coloured by their most probable component, or shares of rows in hexagons.
         "auto" takes points up to 5 000 rows.
     bins : int, sequence or str, optional
-        As in `numpy.histogram_bin_edges`, by default "rice". In the plane an int, the number of hexagons
-        across, by default 40.
+        As in `numpy.histogram_bin_edges`, by default "rice", or whole numbers. In the plane an int, the number of
+        hexagons across, by default 40.
     kde : bool, default False
         Add a Gaussian kernel density estimate (`scipy.stats.gaussian_kde`) to a histogram.
 
@@ -116,7 +123,10 @@ def plot_density(
     Raises
     ------
     ValueError
-        For a model without parameters, data that do not fit it, or options that do not fit the picture.
+        For a model without parameters, data that do not fit it, or options that do not fit the picture; and for counts
+        with an exposure or of a given total, which have no one density.
+    TypeError
+        For a family of your own that has no marginals.
     MissingExtraError
         Without matplotlib.
 
@@ -136,28 +146,40 @@ def plot_density(
     >>> ax = plot_density(GaussianMixture(random_state=0).fit(X), X, features=(0, 2))
     >>> ax.figure.savefig("density.png")
     """
-    if not hasattr(mixture, "means_"):
-        raise ValueError("There is no mixture to draw: this model has no parameters. Call fit first.")
+    if not hasattr(mixture, "weights_"):
+        raise ValueError(
+            "There is no mixture to draw: this model has no weights. Call fit first. Chains have plot_states."
+        )
     X = _read_table(mixture, X)
     names = _feature_names(mixture, X)
+    has_ellipses = hasattr(mixture, "covariances_")
+    if features is None and not has_ellipses:
+        features = _first_with_a_curve(mixture, len(names))
     columns = _read_features(features, names)
     kind = _read_kind(kind, kde, len(columns), X.shape[0])
     rows, weight = _read_rows(sample_weight, X.shape[0], _MOST_POINTS if kind == "scatter" else _MOST_ROWS)
     points = np.stack([_column(X, column, rows) for column in columns])
     if not np.all(np.isfinite(points)):
         raise ValueError("Only finite numbers can be drawn: drop the rows of X that hold NaN or infinity.")
-    means, covariances = _marginal(mixture, columns)
+    marginals = [mixture.marginal(column) for column in columns]
+    if kde and marginals[0].is_discrete:
+        raise ValueError("kde=True needs a feature that is no count or code.")
     ax = _axes_or_new(ax)
     if len(columns) == 1:
+        if bins is None and marginals[0].is_discrete:
+            bins = _whole_bins(points[0])
         _draw_histogram(ax, points[0], weight, bins)
-        _draw_curves(ax, points[0], weight if kde else None, mixture.weights_, means[:, 0], covariances[:, 0, 0] ** 0.5)
-        ax.set(xlabel=names[columns[0]], ylabel="density")
+        _draw_curves(ax, points[0], weight if kde else None, mixture.weights_, marginals[0])
+        ax.set(xlabel=names[columns[0]], ylabel="share of rows" if marginals[0].is_discrete else "density")
     else:
         if kind == "scatter":
             _draw_points(ax, points, _labels(mixture, X, rows))
         else:
             _draw_hexagons(ax, points, weight, bins)
-        _draw_ellipses(ax, mixture.weights_, means, covariances)
+        if has_ellipses:
+            _draw_ellipses(ax, mixture.weights_, *_marginal(mixture, columns))
+        else:
+            _draw_means(ax, mixture.weights_, np.stack([marginal.means for marginal in marginals], axis=1))
         ax.set(xlabel=names[columns[0]], ylabel=names[columns[1]])
     _finish(ax)
     return ax
@@ -344,6 +366,14 @@ def _feature_names(mixture: Any, X: Any) -> list[str]:
     return ["x"] if X.shape[1] == 1 else [f"feature {column}" for column in range(X.shape[1])]
 
 
+def _first_with_a_curve(mixture: Any, n_features: int) -> int:
+    for feature in range(n_features):
+        with suppress(ValueError):
+            mixture.marginal(feature)
+            return feature
+    return 0
+
+
 def _read_features(features: Any, names: list[str]) -> list[int]:
     if features is None:
         return list(range(min(len(names), 2)))
@@ -448,17 +478,29 @@ def _draw_histogram(ax: Axes, x: np.ndarray, weight: np.ndarray, bins: Any) -> N
     ax.stairs(density, edges, fill=True, color="#D9D9D9", label="data")
 
 
+def _whole_bins(x: np.ndarray) -> np.ndarray:
+    """Edges of bins around whole numbers, as many in each, and not too many bins."""
+    first, last = np.floor(x.min()), np.ceil(x.max())
+    width = np.ceil((last - first + 1) / _MOST_BINS)
+    return np.arange(first, last + width + 1, width) - 0.5
+
+
 def _draw_curves(
-    ax: Axes, x: np.ndarray, kde_weight: np.ndarray | None, weights: np.ndarray, means: np.ndarray, sds: np.ndarray
+    ax: Axes, x: np.ndarray, kde_weight: np.ndarray | None, weights: np.ndarray, marginal: Marginal
 ) -> None:
     # An even grid over everything would step over narrow components.
-    near = (means[:, None] + sds[:, None] * np.linspace(-4, 4, 129)).ravel()
-    grid = np.unique(np.concatenate([near, np.linspace(x.min(), x.max(), 257)]))
-    z = (grid - means[:, None]) / sds[:, None]
-    components = (weights / (np.sqrt(2 * np.pi) * sds))[:, None] * np.exp(-0.5 * z**2)
+    near = (marginal.means[:, None] + marginal.sds[:, None] * np.linspace(-4, 4, 129)).ravel()
+    grid = np.concatenate([near, np.linspace(x.min(), x.max(), 257)])
+    grid = np.unique(np.round(grid) if marginal.is_discrete else grid)
+    components = weights[:, None] * marginal.density(grid)
+    # Values that cannot be are no part of the picture.
+    possible = components.any(axis=0)
+    grid, components = grid[possible], components[:, possible]
+    marker = "o" if marginal.is_discrete and grid.size <= _MOST_BINS else None
     for k, component in enumerate(components):
-        ax.plot(grid, component, linewidth=1.5, label=_component_label(k, weights), **_style(k))
-    ax.plot(grid, components.sum(axis=0), color="black", linewidth=1.8, label="mixture")
+        label = _component_label(k, weights)
+        ax.plot(grid, component, linewidth=1.5, marker=marker, markersize=4, label=label, **_style(k))
+    ax.plot(grid, components.sum(axis=0), color="black", linewidth=1.8, marker=marker, markersize=4, label="mixture")
     if kde_weight is not None:
         ax.plot(grid, _kernel_density(x, kde_weight, grid), ":", color=_COLOURS[5], linewidth=2, label="kernel density")
     ax.set_ylim(bottom=0)
@@ -492,17 +534,22 @@ def _draw_ellipses(ax: Axes, weights: np.ndarray, means: np.ndarray, covariances
     effects = require("matplotlib.patheffects", "plot", "plotting")
     # A rim of white sets the ellipses off from dark hexagons and from points of their own colour.
     line = {"fill": False, "linewidth": 1.8, "path_effects": [effects.withStroke(linewidth=3.5, foreground="white")]}
-    for k, (mean, covariance) in enumerate(zip(means, covariances, strict=True)):
+    for k, covariance in enumerate(covariances):
         variances, directions = np.linalg.eigh(covariance)
         minor, major = np.sqrt(np.maximum(variances, 0))
         angle = np.degrees(np.arctan2(directions[1, 1], directions[0, 1]))
         for n_sd in (1, 2):
-            ellipse = patches.Ellipse(mean, 2 * n_sd * major, 2 * n_sd * minor, angle=angle, **line, **_style(k))
+            ellipse = patches.Ellipse(means[k], 2 * n_sd * major, 2 * n_sd * minor, angle=angle, **line, **_style(k))
             ax.add_patch(ellipse).set_zorder(3)
-        label, colour = _component_label(k, weights), _style(k)["color"]
-        ax.plot(*mean, "o", color=colour, markersize=8, markeredgecolor="white", label=label, zorder=4)
+    _draw_means(ax, weights, means)
     ax.plot([], [], color="#4D4D4D", label="1 and 2 standard deviations")
     ax.autoscale_view()
+
+
+def _draw_means(ax: Axes, weights: np.ndarray, means: np.ndarray) -> None:
+    for k, mean in enumerate(means):
+        label, colour = _component_label(k, weights), _style(k)["color"]
+        ax.plot(*mean, "o", color=colour, markersize=8, markeredgecolor="white", label=label, zorder=4)
 
 
 def _draw_bands(ax: Axes, states: np.ndarray, n_states: int) -> None:

@@ -196,7 +196,8 @@ def test_one_kind_for_all_columns(visits):
         (("--family", "poisson,normal"), ["--family has 2 kinds", "has 3 columns"]),
         (("--family", "poisson"), ["must be a count", "column 'spend'"]),
         (("--family", "normal", "--compress", 400), ["--compress: for Gaussian mixtures only"]),
-        (("--family", "normal", "-c", "diag", "--plot", "a.png"), ["--covariance and --plot: for Gaussian"]),
+        (("--family", "normal", "-c", "diag", "--compress", 9), ["--covariance and --compress: for Gaussian"]),
+        (("--family", "poisson,multinomial,exposure", "--plot", "a.png"), ["--plot: counts of a given total or with"]),
     ],
 )
 def test_kinds_that_do_not_suit_are_named(visits, arguments, words):
@@ -692,6 +693,16 @@ def test_plot_of_many_columns(tmp_path, write):
     found = succeed_json("fit", write("rows.npy", rows), "-k", 2, "--plot", picture)
     assert picture.read_bytes().startswith(PNG)
     assert found["written"]["plot"] == str(picture)
+
+
+@pytest.mark.parametrize("kinds", ["poisson,categorical,normal", "poisson,exposure,normal"])
+def test_plot_of_columns_of_other_kinds(tmp_path, visits, kinds):
+    picture = tmp_path / "fit.png"
+    rows = pd.read_csv(visits)
+    rows.iloc[:, 1] += "exposure" in kinds
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    succeed("fit", tmp_path / "rows.csv", "-k", 2, "--seed", 0, "--family", kinds, "--plot", picture, columns=300)
+    assert picture.read_bytes().startswith(PNG)
 
 
 def test_plot_without_matplotlib_names_the_extra(tmp_path, monkeypatch):

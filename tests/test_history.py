@@ -60,6 +60,8 @@ def test_equal_packages_are_measured_once_and_known_ones_not_at_all(monkeypatch)
     assert measured == ["a", "c"]
     *_, second = history.with_new_commits(first, commits, 0.0)
     assert measured == ["a", "c", "e"]
+    # Whatever ends a run, what was known stays.
+    assert [len(each["commits"]) for each in history.with_new_commits(first, commits, 0.0)] == [5]
     assert [entry["times_faster"]["fit"] for entry in second["commits"]] == [1.0, 1.0, 2.0, 2.0, 3.0]
     assert [entry["commit"] for entry in history.steps(second)] == ["a", "c", "e"]
 

@@ -13,9 +13,17 @@ from matplotlib import pyplot as plt
 from matplotlib.collections import PathCollection, PolyCollection
 from matplotlib.colors import to_hex
 from matplotlib.patches import Ellipse, StepPatch
-from scipy.stats import gaussian_kde
+from scipy.stats import bernoulli, expon, gaussian_kde, norm, poisson
 
-from fastem import GaussianHMM, GaussianMixture, plotting
+from fastem import (
+    ExponentialMixture,
+    GaussianHMM,
+    GaussianMixture,
+    Mixture,
+    MultinomialMixture,
+    PoissonMixture,
+    plotting,
+)
 from fastem._extras import MissingExtraError
 
 COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
@@ -148,6 +156,83 @@ def test_curves_of_every_covariance_type(covariance_type):
     np.testing.assert_allclose(density, np.exp(mixture.score_samples(grid)), rtol=1e-10, atol=1e-300)
 
 
+GROUP = np.random.default_rng(0).uniform(size=800) < 0.4
+COUNTS = np.random.default_rng(1).poisson(np.where(GROUP, 2.0, 9.0))
+WAITS = np.random.default_rng(2).exponential(np.where(GROUP, 1.0, 8.0))
+POISSON = PoissonMixture.from_parameters([0.4, 0.6], [[2.0], [9.0]])
+EXPONENTIAL = ExponentialMixture.from_parameters([0.4, 0.6], [[1.0], [8.0]])
+WITH_EXPOSURE = PoissonMixture.from_parameters([1.0], [[2.0]], exposure=True)
+
+
+def mixed():
+    """A column of each kind."""
+    random = np.random.default_rng(3)
+    codes, ones = random.binomial(2, np.where(GROUP, 0.2, 0.7)), random.uniform(size=800) < np.where(GROUP, 0.3, 0.8)
+    X = np.column_stack([COUNTS, random.normal(np.where(GROUP, 0, 4)), codes, ones, WAITS])
+    kinds = ["poisson", "normal", "categorical", "bernoulli", "exponential"]
+    return Mixture(kinds, 2, random_state=0).fit(X), X
+
+
+def test_curves_of_counts_stand_at_whole_numbers():
+    ax = POISSON.plot(COUNTS)
+    lines = curves(ax)
+    grid, shares = lines["mixture"]
+    np.testing.assert_array_equal(grid, np.arange(grid[0], grid[0] + grid.size))
+    np.testing.assert_allclose(shares, np.exp(POISSON.score_samples(grid)), rtol=1e-12)
+    np.testing.assert_allclose(lines["component 1 (60%)"][1], 0.6 * poisson.pmf(grid, 9.0), rtol=1e-12)
+    drawn = only(ax, StepPatch).get_data()
+    np.testing.assert_array_equal(drawn.edges, np.arange(COUNTS.max() + 2) - 0.5)
+    np.testing.assert_allclose(drawn.values, np.bincount(COUNTS) / COUNTS.size)
+    assert ax.get_ylabel() == "share of rows"
+
+
+def test_bars_of_large_counts_hold_as_many_whole_numbers_each():
+    counts = np.random.default_rng(0).poisson([2000.0, 9000.0], size=(400, 2)).ravel()
+    ax = PoissonMixture.from_parameters([0.5, 0.5], [2000.0, 9000.0]).plot(counts)
+    edges = only(ax, StepPatch).get_data().edges
+    assert len(set(np.diff(edges))) == 1
+    assert np.all(edges % 1 == 0.5)
+    assert len(edges) <= 102
+    grid, shares = curves(ax)["mixture"]
+    assert np.all(grid % 1 == 0)
+    assert np.trapezoid(shares, grid) == pytest.approx(1.0, abs=0.01)
+
+
+def test_curves_of_waiting_times_begin_at_zero():
+    grid, density = curves(EXPONENTIAL.plot(WAITS))["mixture"]
+    assert grid.min() >= 0.0
+    np.testing.assert_allclose(density, np.exp(EXPONENTIAL.score_samples(grid)), rtol=1e-12)
+
+
+def test_marginals_of_mixed_columns_are_distributions():
+    mixture, X = mixed()
+    every = np.arange(200.0)
+    expected = [
+        poisson(mixture.means_[:, 0, None]), norm(mixture.means_[:, 1, None], np.sqrt(mixture.variances_[:, 1, None])),
+        None, bernoulli(mixture.means_[:, 3, None]), expon(scale=mixture.means_[:, 4, None]),
+    ]  # fmt: skip
+    for feature, distribution in enumerate(expected):
+        marginal = mixture.marginal(feature)
+        if marginal.is_discrete:
+            assert marginal.density(every).sum(axis=1) == pytest.approx(1.0)
+        if distribution is None:
+            table = mixture.probabilities_[2]
+            np.testing.assert_array_equal(marginal.density(every[:3]), table)
+            np.testing.assert_allclose(marginal.means, table @ np.arange(3))
+            continue
+        of_scipy = distribution.pmf if marginal.is_discrete else distribution.pdf
+        np.testing.assert_allclose(marginal.density(X[:50, feature]), of_scipy(X[:50, feature]), rtol=1e-10)
+        np.testing.assert_allclose(marginal.means, distribution.mean()[:, 0])
+        np.testing.assert_allclose(marginal.sds, distribution.std()[:, 0])
+        grid, drawn = curves(mixture.plot(X, features=feature))["mixture"]
+        np.testing.assert_allclose(drawn, mixture.weights_ @ marginal.density(grid), rtol=1e-12)
+
+
+def test_states_have_marginals():
+    hmm = chain(2)
+    np.testing.assert_allclose(hmm.marginal(1).density(np.array([5.0, -5.0])), norm.pdf([[0, 10], [10, 0]]), atol=1e-12)
+
+
 # Two features.
 
 
@@ -177,6 +262,17 @@ def test_ellipses_hold_the_documented_probability():
     inside = [e.get_patch_transform().transform_path(e.get_path()).contains_points(X) for e in ellipses(single.plot(X))]
     np.testing.assert_allclose(np.mean(inside, axis=1), [0.393, 0.865], atol=0.012)
     assert "39.3% and\n    86.5%" in plotting.plot_density.__doc__
+
+
+def test_columns_of_other_kinds_have_their_means_in_the_plane():
+    mixture, X = mixed()
+    ax = mixture.plot(X, features=(0, 2))
+    assert ellipses(ax) == []
+    points = [line.get_xydata()[0] for line in ax.get_lines()]
+    means = np.stack([mixture.marginal(0).means, mixture.marginal(2).means], axis=1)
+    np.testing.assert_allclose(points, means)
+    first_curve = Mixture(["poisson", "exposure", "normal"], 2, random_state=0).fit(X[:, [0, 4, 1]])
+    assert first_curve.plot(X[:, [0, 4, 1]]).get_xlabel() == "feature 2"
 
 
 def test_points_have_the_colour_of_their_component(faithful, ax):
@@ -306,6 +402,11 @@ PLANE = np.zeros((4, 2))
         (TWO, [[np.nan, 0.0]], {}, "NaN"),
         (two_normals(), [1.0, np.inf], {}, "infinity"),
         (two_normals(), [1.0, 1.0], {"kde": True}, "rows that differ"),
+        (POISSON, [1.0, 2.0], {"kde": True}, "no count or code"),
+        (PoissonMixture(), [1.0], {}, "Call fit first"),
+        (WITH_EXPOSURE, np.ones((4, 2)), {}, "Counts with an exposure"),
+        (MultinomialMixture.from_parameters([1.0], [[0.5, 0.5]]), np.ones((4, 2)), {}, "Counts of a given total"),
+        (GaussianHMM(), [1.0], {}, "Chains have plot_states"),
     ],
 )
 def test_what_cannot_be_drawn_is_told(mixture, X, options, message):

@@ -263,6 +263,10 @@ def test_counts_have_closed_forms():
     poisson = PoissonMixture(exposure=True).fit(X)
     errors = poisson.standard_errors(X, information="observed")
     np.testing.assert_allclose(errors.rates, np.sqrt(poisson.rates_ / exposure.sum()), rtol=1e-6)
+    mixed = Mixture(["poisson", "exposure"], 1).fit(X[:, [0, 2]])
+    errors = mixed.standard_errors(X[:, [0, 2]], information="observed")
+    np.testing.assert_allclose(errors.means, [[np.sqrt(mixed.means_[0, 0] / exposure.sum()), np.nan]], rtol=1e-6)
+    assert errors.names == ("weights[0]", "means[0, 0]")
     words = random.multinomial(1000, [0.5, 0.3, 0.2], size=500)
     multinomial = MultinomialMixture(n_trials=1000).fit(words)
     p = multinomial.probabilities_

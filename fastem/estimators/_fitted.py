@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastem.estimators._running import running
 from fastem.estimators._validation import read_rows, require_finite, require_support, rows_per_chunk
+from fastem.families._marginal import Marginal
 from fastem.model import Model, Params
 from fastem.rows import plain
 from fastem.sources import Chunk, Source, in_chunks_of
@@ -207,6 +208,43 @@ class FittedMixture(DensityMixin, BaseEstimator):
             "aic": deviance + 2.0 * n_parameters,
             "bic": deviance + n_parameters * float(np.log(weight)),
         }
+
+    def marginal(self, feature: int = 0) -> Marginal:
+        """Distribution of one feature under each component, or state.
+
+        Parameters
+        ----------
+        feature : int, default 0
+            Its index.
+
+        Returns
+        -------
+        marginal : Marginal
+            `density(x)` gives the densities (K, G) of values x (G,), probabilities where `is_discrete`; `means` and
+            `sds` (K,).
+
+        Raises
+        ------
+        ValueError
+            For a feature that is not there, and for counts that are distributed in another way in each row.
+        TypeError
+            For a family of your own that has no marginals.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastem import PoissonMixture
+        >>> mixture = PoissonMixture.from_parameters([0.3, 0.7], [1.0, 4.0])
+        >>> mixture.marginal().density(np.arange(3)).round(2).tolist()
+        [[0.37, 0.37, 0.18], [0.02, 0.07, 0.15]]
+        """
+        self._require_fitted()
+        family = self._model.family
+        if not hasattr(family, "marginal"):
+            raise TypeError(f"{type(family).__name__} does not tell the distribution of one feature.")
+        if not 0 <= feature < family.n_features:
+            raise ValueError(f"feature must be an index from 0 to {family.n_features - 1}, got {feature!r}.")
+        return family.marginal(self._params.family, int(feature))
 
     def aic(self, X: Any, sample_weight: Any = None) -> float:
         """Akaike's information criterion on X: -2 loglik + 2 parameters. Lower is better.

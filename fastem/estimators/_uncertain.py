@@ -37,9 +37,15 @@ _RESOLUTION = 1e-3
 
 
 class UncertainMixture(FittedMixture):
-    """A mixture that tells the errors of its parameters, where its family has gradients."""
+    """What mixtures have and chains have not: errors of parameters, and a picture of the density."""
 
     max_iter: int
+
+    def plot(self, X: Any, ax: Any = None, **options: Any) -> Any:
+        """Draw the fitted density over the data; see `fastem.plotting.plot_density`."""
+        from fastem.plotting import plot_density
+
+        return plot_density(self, X, ax=ax, **options)
 
     def standard_errors(
         self,

@@ -504,12 +504,6 @@ class GaussianMixture(UncertainMixture, BaseMixture):
             other.feature_names_in_ = mixture.feature_names_in_.copy()
         return other
 
-    def plot(self, X: Any, ax: Any = None, **options: Any) -> Any:
-        """Draw the fitted density over the data; see `fastem.plotting.plot_density`."""
-        from fastem.plotting import plot_density
-
-        return plot_density(self, X, ax=ax, **options)
-
 
 def _proper_params(family: Gaussian, means: np.ndarray, covariances: np.ndarray) -> Any:
     matrices = family.covariance_type in ("full", "tied")

@@ -29,6 +29,7 @@ from fastem.families._column_blocks import (
 from fastem.families._column_moves import ColumnMoves
 from fastem.families._gaussian import MIN_OCCUPANCY, Pivoted
 from fastem.families._gaussian_blocks import sum_block
+from fastem.families._marginal import Marginal
 from fastem.rows import plain
 from fastem.stats import Rescue
 
@@ -223,6 +224,16 @@ class Columns(ColumnMoves):
 
     def moments(self, params: ColumnParams) -> tuple[np.ndarray, np.ndarray]:
         """Means and variances (K, D) of each column under each component; NaN for categories."""
+        raise NotImplementedError
+
+    def marginal(self, params: ColumnParams, column: int) -> Marginal:
+        """One column under each component.
+
+        Raises
+        ------
+        ValueError
+            Where it has no distribution of its own.
+        """
         raise NotImplementedError
 
     def outside(self, X: np.ndarray) -> np.ndarray:

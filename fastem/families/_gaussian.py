@@ -9,6 +9,7 @@ import numpy as np
 from scipy.linalg import lapack
 
 from fastem.families._gaussian_moves import GaussianMoves
+from fastem.families._marginal import Marginal, normal_marginal
 from fastem.reach import NoReach, Reach, discriminant_axes, reach_of
 from fastem.stats import Additive, Rescue
 
@@ -273,6 +274,11 @@ class Gaussian(GaussianMoves):
             free = np.isnan(self.fixed_covariances)
             n_covariance = round(n_covariance * free.sum() / free.size)
         return n_means + n_covariance
+
+    def marginal(self, params: Any, column: int) -> Marginal:
+        """One column under each component."""
+        axis = np.eye(self.n_features)[column : column + 1]
+        return normal_marginal(params.means[:, column], np.sqrt(self.projected(params, axis)[:, 0, 0]))
 
     def reach(self, params: Any, log_share: np.ndarray) -> Reach | NoReach:
         """What lets a pass leave out components that none of its rows can reach (see `fastem.reach`)."""

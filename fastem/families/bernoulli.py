@@ -9,6 +9,7 @@ from scipy.special import logit
 
 from fastem.families._column_moves import ProbabilityMoves
 from fastem.families._columns import ColumnParams, Columns, ColumnStats, column_params
+from fastem.families._marginal import Marginal, table_marginal
 
 # Nearer to zero or one no probability comes: its complement would be zero to rounding.
 _LEAST = 0.5 * float(np.finfo(np.float64).eps)
@@ -40,6 +41,10 @@ class Bernoulli(ProbabilityMoves, Columns):
 
     def moments(self, params: ColumnParams) -> tuple[np.ndarray, np.ndarray]:
         return params.means, params.means * (1.0 - params.means)
+
+    def marginal(self, params: ColumnParams, column: int) -> Marginal:
+        p = params.means[:, column]
+        return table_marginal(np.stack([1.0 - p, p], axis=1))
 
     def outside(self, X: np.ndarray) -> np.ndarray:
         return (X != 0) & (X != 1)

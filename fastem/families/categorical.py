@@ -9,6 +9,7 @@ import numpy as np
 
 from fastem.families._column_moves import ShareMoves
 from fastem.families._columns import TINY, ColumnParams, Columns, ColumnStats, column_params
+from fastem.families._marginal import Marginal, table_marginal
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +90,9 @@ class Categorical(ShareMoves, Columns):
     def moments(self, params: ColumnParams) -> tuple[np.ndarray, np.ndarray]:
         nothing = np.full_like(params.means, np.nan)
         return nothing, nothing
+
+    def marginal(self, params: ColumnParams, column: int) -> Marginal:
+        return table_marginal(self.arranged(params.probabilities)[column])
 
     def outside(self, X: np.ndarray) -> np.ndarray:
         return (X < 0) | (np.diff(self.first_code) <= X) | (np.floor(X) != X)

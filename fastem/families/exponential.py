@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from fastem.families._columns import HUGE, TINY, ColumnParams, Columns, ColumnStats, column_params
+from fastem.families._marginal import Marginal
 from fastem.stats import Rescue
 
 _LEAST = 4.0 * TINY
@@ -83,6 +84,14 @@ class Exponential(Columns):
 
     def moments(self, params: ColumnParams) -> tuple[np.ndarray, np.ndarray]:
         return params.means, np.square(params.means)
+
+    def marginal(self, params: ColumnParams, column: int) -> Marginal:
+        means = params.means[:, column]
+
+        def density(x: np.ndarray) -> np.ndarray:
+            return np.where(x >= 0.0, np.exp(-np.maximum(x, 0.0) / means[:, None]) / means[:, None], 0.0)
+
+        return Marginal(density, means, means)
 
     def outside(self, X: np.ndarray) -> np.ndarray:
         return X < 0

@@ -9,6 +9,7 @@ import numpy as np
 from fastem.families._column_blocks import TOTAL_EXPOSURE
 from fastem.families._column_moves import ShareMoves
 from fastem.families._columns import TINY, ColumnParams, Columns, ColumnStats, column_params
+from fastem.families._marginal import Marginal
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +66,9 @@ class Multinomial(ShareMoves, Columns):
     def moments(self, params: ColumnParams) -> tuple[np.ndarray, np.ndarray]:
         """Means and variances (K, D) of rows of one trial."""
         return params.means, params.means * (1.0 - params.means)
+
+    def marginal(self, params: ColumnParams, column: int) -> Marginal:
+        raise ValueError("Counts of a given total are distributed in another way in each row: there is no curve.")
 
     def outside(self, X: np.ndarray) -> np.ndarray:
         return (X < 0) | (np.floor(X) != X)

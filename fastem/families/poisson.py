@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import gammaln, xlogy
 
 from fastem.families._column_blocks import NO_EXPOSURE
 from fastem.families._columns import HUGE, TINY, ColumnParams, Columns, ColumnStats, column_params
+from fastem.families._marginal import Marginal
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +79,16 @@ class Poisson(Columns):
         variances = params.means.copy()
         variances[:, self._n_counts :] = 0.0
         return params.means, variances
+
+    def marginal(self, params: ColumnParams, column: int) -> Marginal:
+        if self.exposure:
+            raise ValueError("Counts with an exposure are distributed in another way in each row: there is no curve.")
+        rates = params.means[:, column]
+
+        def density(x: np.ndarray) -> np.ndarray:
+            return np.exp(xlogy(x, rates[:, None]) - rates[:, None] - gammaln(x + 1.0))
+
+        return Marginal(density, rates, np.sqrt(rates), is_discrete=True)
 
     def outside(self, X: np.ndarray) -> np.ndarray:
         wrong = (X < 0) | (np.floor(X) != X)

@@ -17,6 +17,7 @@ from fastem.families._columns import (
     column_stats_of,
     zero_column_stats,
 )
+from fastem.families._marginal import Marginal
 from fastem.families.gaussian_diag import GaussianDiag, GaussianDiagStats
 from fastem.stats import Rescue
 
@@ -156,6 +157,14 @@ class Product:
             else:
                 means[:, part.columns], variances[:, part.columns] = part.family.moments(part_params)
         return means, variances
+
+    def marginal(self, params: ColumnParams, column: int) -> Marginal:
+        """One column under each component."""
+        for part, part_params in zip(self.parts, self.params_of(params), strict=True):
+            own = np.flatnonzero(part.columns == column)
+            if own.size:
+                return part.family.marginal(part_params, int(own[0]))
+        raise IndexError(column)
 
     def probabilities(self, params: ColumnParams) -> list[np.ndarray | None]:
         """Probabilities (K, C) of the categories of each column that has some."""
