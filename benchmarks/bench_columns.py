@@ -132,6 +132,9 @@ class Information:
     def time_information(self, kind: str) -> None:
         self.information(self.pass_of.X)
 
+    def peakmem_information(self, kind: str) -> None:
+        self.information(self.pass_of.X)
+
     def track_time_in_passes(self, kind: str) -> float:
         """Time divided by that of an E-step over the same rows."""
         X = self.pass_of.X

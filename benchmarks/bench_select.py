@@ -59,6 +59,9 @@ class Select:
     def time_best(self, of: str, by: str) -> None:
         self.best_bic(by, self.X)
 
+    def peakmem_best(self, of: str, by: str) -> None:
+        self.best_bic(by, self.X)
+
     def track_reads(self, of: str, by: str) -> int:
         self.n_reads = 0
         self.best_bic(by, self.pieces)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from matplotlib.collections import PathCollection, PolyCollection
 from matplotlib.colors import to_hex
 from matplotlib.patches import Ellipse, StepPatch
 from scipy.stats import bernoulli, expon, gaussian_kde, norm, poisson
+from sklearn.exceptions import NotFittedError
 
 from fastem import (
     ExponentialMixture,
@@ -226,6 +228,38 @@ def test_marginals_of_mixed_columns_are_distributions():
         np.testing.assert_allclose(marginal.sds, distribution.std()[:, 0])
         grid, drawn = curves(mixture.plot(X, features=feature))["mixture"]
         np.testing.assert_allclose(drawn, mixture.weights_ @ marginal.density(grid), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("mixture", "feature", "error", "message"),
+    [
+        (POISSON, 1, ValueError, "feature must be an index from 0 to 0, got 1"),
+        (POISSON, -1, ValueError, "from 0 to 0, got -1"),
+        (POISSON, "x", ValueError, "got 'x'"),
+        (POISSON, np.nan, ValueError, "got nan"),
+        (PoissonMixture(), 0, NotFittedError, "PoissonMixture"),
+        (WITH_EXPOSURE, 0, ValueError, "Counts with an exposure"),
+    ],
+)
+def test_marginals_that_are_not_there_are_told(mixture, feature, error, message):
+    with pytest.raises(error, match=message):
+        mixture.marginal(feature)
+
+
+def test_a_family_of_ones_own_is_told_to_have_no_curve():
+    class Bare:
+        def __init__(self, family):
+            self._family = family
+
+        def __getattr__(self, name):
+            if name in ("_family", "marginal"):
+                raise AttributeError(name)
+            return getattr(self._family, name)
+
+    mixture = Mixture(["normal"], 1).fit([1.0, 2.0, 4.0])
+    mixture._model = replace(mixture._model, family=Bare(mixture._model.family))
+    with pytest.raises(TypeError, match="Bare does not tell the distribution of one feature"):
+        mixture.plot([1.0])
 
 
 def test_states_have_marginals():
@@ -453,6 +487,12 @@ def test_states_are_bands_behind_the_series():
     np.testing.assert_array_equal(lines["data"][1], x)
     np.testing.assert_array_equal(lines["mean of the state"][1], [0, 0, 9, 9, 0, 9])
     assert legend_texts(ax) == ["data", "state 0", "state 1", "mean of the state"]
+
+
+def test_a_picture_of_a_chain_is_that_of_its_states():
+    x = chain().sample(50, random_state=0)[0]
+    a, b = (draw(x, lengths=[20, 30], sequence=1) for draw in (chain().plot, chain().plot_states))
+    np.testing.assert_array_equal(a.get_lines()[0].get_ydata(), b.get_lines()[0].get_ydata())
 
 
 def test_states_of_a_named_feature():

@@ -59,6 +59,10 @@ class FittedMixture(DensityMixin, BaseEstimator):
         """What the mixture is made of, in words."""
         raise NotImplementedError
 
+    def _work(self) -> str:
+        """What a fit does, in words."""
+        return f"fits mixtures of {self._distributions()}"
+
     def _scoring(self) -> AbstractContextManager[int | None]:
         """What surrounds the passes of a score or a prediction."""
         return running(self.n_threads, self.verbose, f"scores rows under {self._distributions()}")
@@ -242,7 +246,7 @@ class FittedMixture(DensityMixin, BaseEstimator):
         family = self._model.family
         if not hasattr(family, "marginal"):
             raise TypeError(f"{type(family).__name__} does not tell the distribution of one feature.")
-        if not 0 <= feature < family.n_features:
+        if not isinstance(feature, Integral) or not 0 <= feature < family.n_features:
             raise ValueError(f"feature must be an index from 0 to {family.n_features - 1}, got {feature!r}.")
         return family.marginal(self._params.family, int(feature))
 

@@ -604,6 +604,10 @@ class BaseHMM(BaseMixture):
 
     # Pictures.
 
+    def plot(self, X: Any, ax: Any = None, **options: Any) -> Any:
+        """Draw a series over its states, as `plot_states` does."""
+        return self.plot_states(X, ax=ax, **options)
+
     def plot_states(self, X: Any, lengths: Any = None, ax: Any = None, **options: Any) -> Any:
         """Draw a series over its states; see `fastem.plotting.plot_states`."""
         from fastem.plotting import plot_states

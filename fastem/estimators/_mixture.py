@@ -531,10 +531,6 @@ class BaseMixture(FittedMixture):
         model = Model(self._make_latent(), self._scaled_family(family, stats, look.n_positive))
         return Survey(model, family.centre_of(stats), look.n_rows, look.weight)
 
-    def _work(self) -> str:
-        """What a fit does, in words."""
-        return f"fits mixtures of {self._distributions()}"
-
     def _last_start(self) -> Params | None:
         """The parameters of the last fit, where this one goes on from them."""
         return self._params if self.warm_start and hasattr(self, "_params") else None
@@ -692,6 +688,12 @@ class BaseMixture(FittedMixture):
         """
         self._require_fitted()
         _archive.save(self, Path(path))
+
+    def plot(self, X: Any, ax: Any = None, **options: Any) -> Any:
+        """Draw the fitted density over the data; see `fastem.plotting.plot_density`."""
+        from fastem.plotting import plot_density
+
+        return plot_density(self, X, ax=ax, **options)
 
     def plot_objective(self, ax: Any = None) -> Any:
         """Draw the objective against the iteration; see `fastem.plotting.plot_objective`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -381,15 +382,7 @@ def _require_of_chains(template: BaseHMM, criterion: str) -> None:
 
 def _require_settings(template: BaseMixture, settings: Mapping[str, Any]) -> None:
     known = set(template.get_params()) - _REFUSED
-    ours = (
-        "n_components",
-        "covariance_types",
-        "criterion",
-        "sample_weight",
-        "lengths",
-        "min_gain",
-        "validation_fraction",
-    )
+    ours = set(inspect.signature(select).parameters) - {"X", "estimator", "settings"}
     for name in settings:
         if name == "covariance_type":
             raise TypeError("select has no setting 'covariance_type'. Give covariance_types, one or several.")
@@ -397,7 +390,7 @@ def _require_settings(template: BaseMixture, settings: Mapping[str, Any]) -> Non
             raise TypeError(f"select has no setting {name!r}, which is of a single fit. Leave it out.")
         if name not in known:
             takes = f"It takes those of {type(template).__name__}."
-            raise no_setting("select", name, sorted({*known, *ours, "max_rows"}), takes)
+            raise no_setting("select", name, sorted(known | ours), takes)
 
 
 def _read_sizes(n_components: Any) -> list[int]:

@@ -37,15 +37,9 @@ _RESOLUTION = 1e-3
 
 
 class UncertainMixture(FittedMixture):
-    """What mixtures have and chains have not: errors of parameters, and a picture of the density."""
+    """A mixture that tells the errors of its parameters, where its family has gradients."""
 
     max_iter: int
-
-    def plot(self, X: Any, ax: Any = None, **options: Any) -> Any:
-        """Draw the fitted density over the data; see `fastem.plotting.plot_density`."""
-        from fastem.plotting import plot_density
-
-        return plot_density(self, X, ax=ax, **options)
 
     def standard_errors(
         self,
@@ -280,7 +274,7 @@ class UncertainMixture(FittedMixture):
     def _refitting(self) -> Iterator[None]:
         """What surrounds passes and the arithmetic between them."""
         with (
-            running(self.n_threads, self.verbose, f"fits mixtures of {self._distributions()}") as n_threads,
+            running(self.n_threads, self.verbose, self._work()) as n_threads,
             holding_libraries(n_threads),
         ):
             yield

@@ -80,14 +80,7 @@ class ColumnMoves:
         return {self.shown: self.arranged(self.values_of(params))}
 
     def gradients(self, params: Any, X: np.ndarray, resp: np.ndarray) -> np.ndarray:
-        """Derivatives (N, P) of the rows' expected log-density, in nats, by moves of the parameters.
-
-        Parameters
-        ----------
-        params : parameters
-        X : (N, D) float64 ndarray
-        resp : (N, K) ndarray
-        """
+        """Derivatives (N, P) of the rows' expected log-density, in nats, by moves; rows X (N, D), resp (N, K)."""
         values, free = self.values_of(params), self.free_values()
         expected = self.exposures(X)[:, None, None] * values[:, free]
         above = (self.observations(X)[:, None, free] - expected) * self.slopes(values)[:, free]
