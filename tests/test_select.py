@@ -21,7 +21,11 @@ from fastem.cli import app
 from fastem.estimators import _candidates, _learning, _select
 from fastem.estimators._heldout import HeldOut, hold_out
 from fastem.executors.serial import sums_over
+from fastem.families.gaussian_full import GaussianFull
+from fastem.init.split import split_starts
 from fastem.init.start import start_from_sample
+from fastem.latents.mixture import Mixture as MixtureLatent
+from fastem.model import Model
 from fastem.schedules.accelerate import Squarem
 from fastem.schedules.batch import fit_batch
 from fastem.schedules.result import FitState
@@ -355,6 +359,19 @@ def test_a_small_gain_is_no_reason_for_another_component():
         select(x, criterion="heldout", min_gain=gain, **settings).best_params_["n_components"] for gain in (0.0, 0.05)
     )
     assert large == 2 < small <= by_bic
+
+
+def test_a_split_divides_the_rows_of_its_component():
+    X = clusters()
+    small = GaussianMixture(2, random_state=0).fit(X)
+    weights = small.weights_
+    rows, more = ArraySource(X), Model(MixtureLatent(3), GaussianFull(3, 2))
+    for start, parent in zip(split_starts(more, small._model, small._params, rows, 2), (0, 0, 0, 1, 1, 1), strict=True):
+        parent = np.argsort(-weights)[parent]
+        assert start.latent.weights[2] > 0.0
+        divided = start.latent.weights[:2].copy()
+        divided[parent] += start.latent.weights[2]
+        np.testing.assert_allclose(divided, weights, rtol=1e-6)
 
 
 def test_candidates_may_be_compared_on_a_sample():

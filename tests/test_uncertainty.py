@@ -275,6 +275,17 @@ def test_counts_have_closed_forms():
         np.testing.assert_allclose(found, np.sqrt(p * (1 - p) / words.sum()), rtol=1e-6 if kind == "observed" else 0.1)
 
 
+def test_the_curvature_of_large_counts_is_taken_nearby():
+    """A rate of 1e10 is known to 1e-7: a difference over 1e-4 would reach beyond the other component."""
+    random = np.random.default_rng(0)
+    rates = np.array([[1e10], [1e10 + 3e5]])
+    x = random.poisson(rates[(random.uniform(size=20_000) < 0.6).astype(int), 0]).astype(float)
+    mixture = PoissonMixture(2, rates_init=rates, weights_init=[0.4, 0.6], tol=1e-10, max_iter=5000).fit(x)
+    observed, empirical = (mixture.standard_errors(x, information=kind) for kind in ("observed", "empirical"))
+    np.testing.assert_allclose(observed.rates, empirical.rates, rtol=0.02)
+    np.testing.assert_allclose(observed.weights, empirical.weights, rtol=0.02)
+
+
 @pytest.mark.parametrize("kind", OTHERS)
 def test_records_of_other_families_have_the_shapes_of_their_attributes(kind):
     X, group = two_groups(kind, 3000)
