@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 from benchmarks import interleaved
 from benchmarks.interleaved import ROOT, TREES, git
 from benchmarks.key import COUNTS
+from fastem._disk_cache import source_digest
 from fastem._extras import require
-from fastem._jit import source_digest
 from fastem.bench.versus import described, machine, rounded
 
 PAGE = ROOT / "docs" / "benchmarks"

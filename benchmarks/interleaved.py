@@ -100,7 +100,9 @@ class Version:
 
     def kernel_bytes(self) -> int:
         """Machine code on disk, of this process and of earlier ones with the same package."""
-        return sum(path.stat().st_size for path in (self.home / "kernels").rglob("*.nbc"))
+        # Those of versions that left them to numba have another suffix.
+        files = [path for suffix in ("kernel", "nbc") for path in (self.home / "kernels").rglob(f"*.{suffix}")]
+        return sum(path.stat().st_size for path in files)
 
     def seconds(self, name: str) -> float:
         """Time of one call."""

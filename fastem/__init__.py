@@ -23,13 +23,14 @@ if TYPE_CHECKING:
         select,
         warmup,
     )
-    from fastem.sources import open_source
+    from fastem.sources import CsvFormat, open_source
 
 __all__ = [
     "HMM",
     "BernoulliMixture",
     "CategoricalHMM",
     "CategoricalMixture",
+    "CsvFormat",
     "ExponentialMixture",
     "GaussianHMM",
     "GaussianMixture",
@@ -47,8 +48,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import the estimators, and numba and scikit-learn with them, when they are first asked for."""
-    if name == "open_source":
-        return import_module("fastem.sources").open_source
+    if name in ("CsvFormat", "open_source"):
+        return getattr(import_module("fastem.sources"), name)
     if name in __all__:
         return getattr(import_module("fastem.estimators"), name)
     if name == "__version__":

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import glob
 import gzip
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from itertools import combinations
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 import numpy as np
 
 from fastem._extras import require
-from fastem.persistence import replacing
+from fastem._replacing import OutputError, replacing, require_place, same_place
+from fastem._text import shown
+from fastem.sources.files import is_readable
 
 
 class Writer(Protocol):
     """Takes rows (N, D) or (N,) of one dtype."""
 
-    def write(self, values: np.ndarray) -> None:
-        """Append rows."""
+    def write(self, values: np.ndarray, missing: np.ndarray | None = None) -> None:
+        """Append rows; those of the mask `missing` (N,) have no values where the format can say so."""
         ...
 
     def close(self) -> None:
@@ -36,7 +40,7 @@ class _NpyWriter:
         self._shape: tuple[int, ...] = (0,)
         self._dtype = np.dtype(np.float64)
 
-    def write(self, values: np.ndarray) -> None:
+    def write(self, values: np.ndarray, missing: np.ndarray | None = None) -> None:
         if self._shape[0] == 0:
             self._shape, self._dtype = (0, *values.shape[1:]), values.dtype
             self._write_header()
@@ -61,9 +65,9 @@ class _ArrowWriter:
         self._file, self._names = file, list(names)
         self._writer: Any = None
 
-    def write(self, values: np.ndarray) -> None:
-        columns = values.reshape(values.shape[0], -1).T
-        arrays = [self._pyarrow.array(np.ascontiguousarray(column)) for column in columns]
+    def write(self, values: np.ndarray, missing: np.ndarray | None = None) -> None:
+        columns = values[None] if values.ndim == 1 else values.T
+        arrays = [self._pyarrow.array(np.ascontiguousarray(column), mask=missing) for column in columns]
         batch = self._pyarrow.RecordBatch.from_arrays(arrays, names=self._names)
         if self._writer is None:
             self._writer = self._open(batch.schema)
@@ -83,13 +87,27 @@ class _ParquetWriter(_ArrowWriter):
 
 
 class _CsvWriter(_ArrowWriter):
+    def write(self, values: np.ndarray, missing: np.ndarray | None = None) -> None:
+        if missing is None or len(self._names) > 1 or not missing.any():
+            super().write(values, missing)
+            return
+        # Many readers skip a line that is empty, and a row with it.
+        super().write(values[:0])
+        lines = (_NOTHING if gone else f"{value}\n" for value, gone in zip(values, missing, strict=True))
+        self._file.write("".join(lines).encode())
+
     def _open(self, schema: Any) -> Any:
         csv = require("pyarrow.csv", "io", "writing CSV files")
         self._file.write((",".join(_quoted(name) for name in self._names) + "\n").encode())
         return csv.CSVWriter(self._file, schema, write_options=csv.WriteOptions(include_header=False))
 
 
-_WRITERS: dict[str, Any] = {".npy": _NpyWriter, ".parquet": _ParquetWriter, ".pq": _ParquetWriter}
+# A line of one field that is not there.
+_NOTHING = '""\n'
+_WRITERS: dict[str, Any] = {
+    ".csv": _CsvWriter, ".csv.gz": _CsvWriter, ".txt": _CsvWriter, ".txt.gz": _CsvWriter, ".npy": _NpyWriter,
+    ".parquet": _ParquetWriter, ".pq": _ParquetWriter,
+}  # fmt: skip
 
 
 def _quoted(name: str) -> str:
@@ -98,7 +116,7 @@ def _quoted(name: str) -> str:
 
 @contextmanager
 def open_output(path: Path | None, names: Sequence[str]) -> Iterator[Writer]:
-    """A writer to a file, whose suffix says the format (CSV, if no other), or of CSV to the terminal.
+    """A writer to a file, whose suffix says the format (CSV without one), or of CSV to the terminal.
 
     The file takes its place when all is written; after an error it is as it was.
     """
@@ -111,7 +129,7 @@ def open_output(path: Path | None, names: Sequence[str]) -> Iterator[Writer]:
     with replacing(path) as file:
         is_packed = path.suffix.lower() == ".gz"
         with gzip.GzipFile(fileobj=file, mode="wb") if is_packed else nullcontext(file) as opened:
-            result: Writer = _WRITERS.get(path.suffix.lower(), _CsvWriter)(opened, names)
+            result: Writer = _writer_of(path)(opened, names)
             try:
                 yield result
             finally:
@@ -125,7 +143,8 @@ class _Terminal:
     closed = False
 
     def write(self, data: Any) -> int:
-        sys.stdout.write(bytes(data).decode())
+        # Names of columns; a line break within quotes is one of the format.
+        sys.stdout.write(shown(bytes(data).decode(), kept="\n\t"))
         return len(data)
 
     def flush(self) -> None:
@@ -144,13 +163,70 @@ class _Terminal:
         return False
 
 
-def require_writable(path: Path, inputs: Sequence[Path]) -> None:
-    """Raise before any work is done when a result could not be written, or would replace what it is made from."""
-    if path.is_dir():
-        raise ValueError(f"Cannot write {path}: it is a directory.")
-    if not path.parent.is_dir():
-        raise ValueError(f"Cannot write {path}: there is no directory {path.parent}.")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise ValueError(f"Cannot write {path}: permission denied.")
-    if path.exists() and any(given.exists() and path.samefile(given) for given in inputs):
-        raise ValueError(f"Cannot write {path}: it would overwrite an input. Name another file.")
+def require_writable(outputs: Mapping[str, Path | None], inputs: Sequence[Path]) -> None:
+    """Raise before any work is done when a result could not be written, or would replace what must stay.
+
+    Parameters
+    ----------
+    outputs : mapping of str to path or None
+        By the names of the options; None for what is not asked for.
+    inputs : sequence of path
+        Files, folders and patterns that are read.
+    """
+    given = {option: path for option, path in outputs.items() if path is not None}
+    for path in given.values():
+        require_place(path)
+        if _is_standard_stream(path):
+            raise OutputError(f"Cannot write {path}: other things are printed there. Name a file.")
+        if any(_is_read_from(path, place) for place in inputs):
+            raise OutputError(f"Cannot write {path}: it would overwrite an input. Name another file.")
+    for (one, path), (other, place) in combinations(given.items(), 2):
+        if same_place(path, place):
+            raise OutputError(f"{one} and {other} are one file, {path}. Give each a name of its own.")
+
+
+def require_rows_name(path: Path) -> None:
+    """Raise for a name that promises a format in which rows are not written."""
+    _writer_of(path)
+
+
+def _writer_of(path: Path) -> Any:
+    name = path.name.lower()
+    suffix = max((known for known in _WRITERS if name.endswith(known)), key=len, default=None)
+    if suffix is None and path.suffix:
+        raise OutputError(
+            f"Cannot write {path}: rows are not written as {path.suffix}. Its name must end in one of "
+            f"{', '.join(_WRITERS)}."
+        )
+    return _WRITERS[suffix or ".csv"]
+
+
+def _is_standard_stream(path: Path) -> bool:
+    """Whether a path is where this process prints, and not the null device."""
+    if not path.exists() or _is_null(path):
+        return False
+    status = os.stat(path)
+    for descriptor in (1, 2):
+        try:
+            printed = os.fstat(descriptor)
+        except OSError:
+            continue
+        if os.path.samestat(status, printed):
+            return True
+    return False
+
+
+def _is_null(path: Path) -> bool:
+    """Whether what is written there is gone."""
+    return os.path.exists(os.devnull) and os.path.samefile(path, os.devnull)
+
+
+def _is_read_from(path: Path, place: Path) -> bool:
+    """Whether an existing file is among those that a file, a folder or a pattern stands for."""
+    if not path.exists():
+        return False
+    if place.is_dir():
+        return is_readable(path) and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(place))
+    name = str(place).partition("::")[0]
+    files = [name] if os.path.exists(name) else glob.glob(name, recursive=True)
+    return any(same_place(path, file) for file in files)

@@ -12,6 +12,9 @@ import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table as Grid
+from rich.text import Text
+
+from fastem._text import shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -104,10 +107,17 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | None) else str(value)
 
 
+class _Harmless(Console):
+    """A console whose texts, all of them, hold no control characters but line breaks."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(shown(text, kept="\n"), **options)
+
+
 def make_console() -> Console:
     """A console that prints text as it is."""
     # Names of files and columns may hold what rich takes for markup or emoji.
-    return Console(markup=False, emoji=False, highlight=False)
+    return _Harmless(markup=False, emoji=False, highlight=False)
 
 
 def title(mixture: BaseMixture) -> str:
@@ -165,7 +175,7 @@ def print_selection(selection: Selection, facts: dict[str, str]) -> None:
     for index, row in enumerate(selection.table):
         facts_of_row = (str(row[name]) for name in names)
         numbers = (f"{row[name]:.7g}" for name in shown)
-        state = "" if row["converged"] else "not converged"
+        state = ", ".join(["not converged"] * (not row["converged"]) + ["collapsed"] * (row["collapsed"] > 0))
         grid.add_row("*" if index == selection.best_index_ else "", *facts_of_row, *numbers, state)
     _print_parts(console, grid, facts_table(facts))
 
@@ -227,7 +237,8 @@ def _told_by_rows(mixture: BaseMixture) -> tuple[str, str]:
 
 
 def _heading(label: str) -> str:
-    return f"column {label}" if label.isdecimal() else label
+    # A line break would be one of the table.
+    return f"column {label}" if label.isdecimal() else shown(label)
 
 
 def _cells(mixture: BaseMixture) -> list[list[tuple[str, str]]]:
@@ -303,12 +314,15 @@ def _one_line(value: Any) -> str:
     return f"an array of shape {value.shape}" if hasattr(value, "shape") else str(value)
 
 
-def data_facts(files: Sequence[Path], source: Source, weight: float) -> dict[str, str]:
-    """What was read."""
-    n_rows = source.n_rows or 0
+def data_facts(
+    files: Sequence[Path], source: Source, weight: float, n_rows: int | None = None, n_missing: int = 0
+) -> dict[str, str]:
+    """What was read, and how many of the rows could not be used."""
+    n_rows = (source.n_rows or 0) if n_rows is None else n_rows
     name = str(files[0]) if len(files) == 1 else f"{len(files)} files"
-    weighted = "" if weight == n_rows else f" of total weight {weight:.9g}"
-    return {"data": f"{name}: {count(n_rows, 'row')}{weighted}, {count(source.n_features, 'column')}"}
+    weighted = "" if weight == n_rows - n_missing else f" of total weight {weight:.9g}"
+    left_out = f", {n_missing} with missing or infinite values left out" if n_missing else ""
+    return {"data": f"{name}: {count(n_rows, 'row')}{weighted}, {count(source.n_features, 'column')}{left_out}"}
 
 
 def criteria_facts(criteria: dict[str, float]) -> dict[str, str]:

@@ -12,10 +12,11 @@ operation           owner    meaning
 `accumulate_block`  family   adds the family's expected statistics
 `forward_block`     chain    filters: probabilities of the states, given the rows so far
 `backward_block`    chain    smooths: given all rows; adds the chain's counts
+`seek_block`        chain    what some rows tell of a message, from one state
 `path_block`        chain    the most probable path into each state
 ==================  =======  ==================================================================
 
-A *chain* is a latent whose rows hang together in sequences: it has the last three in place of
+A *chain* is a latent whose rows hang together in sequences: it has the last four in place of
 `posterior_block`. Two neighbouring stretches of a sequence know of each other by a *message*, one
 number for each state. The logarithm of zero is -1e300 there, so that it can be added and subtracted.
 
@@ -36,9 +37,12 @@ from typing import Any
 
 from numba.extending import overload
 
-from fastem._jit import BLOCK_OPTIONS, file_digest, source_digest
+from fastem._disk_cache import file_digest
+from fastem._jit import BLOCK_OPTIONS
 
 _implementations: dict[tuple[str, type], Callable[..., Any]] = {}
+# Digests of their files; None where there is none to read.
+_digests: dict[tuple[str, type], str | None] = {}
 
 
 class NotRegisteredError(TypeError):
@@ -175,6 +179,33 @@ def backward_block(
     )  # fmt: skip
 
 
+def seek_block(latent_params, emission, begin, end, backwards, is_edge, state, message, work):
+    """Carry a message through rows `begin` to `end - 1` of a block, which belong to one sequence.
+
+    Parameters
+    ----------
+    latent_params, emission, begin, end, work
+        As in `forward_block`, not `careful`.
+    backwards : bool
+        Down to row `begin`: the message of `backward_block`. Up to row `end` otherwise: that of `forward_block`.
+    is_edge : bool
+        Whether the rows come to the edge of the sequence where the message sets out.
+    state : int
+        Of the row beyond that edge of the rows, unless `is_edge`.
+    message : (K,) float64 array, overwritten
+        In any scale.
+
+    Returns
+    -------
+    bool
+        False when the rows do not tell the message: probabilities left the range of float64, or a row may be
+        impossible, given those before it.
+    """
+    return implementation(seek_block, type(latent_params))(
+        latent_params, emission, begin, end, backwards, is_edge, state, message, work
+    )
+
+
 def path_block(latent_params, log_prob, begin, end, is_first, message, work, back):
     """Take the most probable paths through rows `begin` to `end - 1` of a block, which belong to one sequence.
 
@@ -190,8 +221,15 @@ def path_block(latent_params, log_prob, begin, end, is_first, message, work, bac
     work : (K,) float64 array, free to use
     back : (rows, K) int32 array, overwritten in these rows
         The state at the row before, on that path; not defined for the first row of a sequence.
+
+    Returns
+    -------
+    bool
+        Whether all rows are possible. One that is impossible on every path is taken for one that tells nothing.
     """
-    implementation(path_block, type(latent_params))(latent_params, log_prob, begin, end, is_first, message, work, back)
+    return implementation(path_block, type(latent_params))(
+        latent_params, log_prob, begin, end, is_first, message, work, back
+    )
 
 
 def register_family(
@@ -225,11 +263,13 @@ def register_chain(
     *,
     forward_block: Callable[..., bool],
     backward_block: Callable[..., None],
-    path_block: Callable[..., None],
+    seek_block: Callable[..., bool],
+    path_block: Callable[..., bool],
 ) -> None:
     """Let a pass over sequences run a chain whose parameters are records of `params_class`."""
     _register("forward_block", params_class, forward_block)
     _register("backward_block", params_class, backward_block)
+    _register("seek_block", params_class, seek_block)
     _register("path_block", params_class, path_block)
 
 
@@ -243,6 +283,15 @@ def _register(operation: str, params_class: type, function: Callable[..., Any]) 
             f"got ({', '.join(given)})."
         )
     _implementations[operation, params_class] = function
+    # Now: if the file is edited while this process runs, its new contents are not what is compiled here.
+    _digests[operation, params_class] = _digest_of_file(function)
+
+
+def _digest_of_file(function: Callable[..., Any]) -> str | None:
+    try:
+        return file_digest(Path(inspect.getsourcefile(inspect.unwrap(function)) or ""))
+    except (OSError, TypeError):
+        return None
 
 
 def implementation(operation: Callable[..., Any], params_class: type) -> Callable[..., Any]:
@@ -263,20 +312,38 @@ def implementation(operation: Callable[..., Any], params_class: type) -> Callabl
 
 
 def fingerprint(*params_classes: type) -> str:
-    """Digest of the sources of all that is compiled into a pass over these classes of parameters."""
-    files = {
-        Path(inspect.getsourcefile(inspect.unwrap(function)) or "")
-        for (_, params_class), function in _implementations.items()
-        if params_class in params_classes
-    }
-    return source_digest() + file_digest(*sorted(files))
+    """Digest of the files that hold the block functions for these classes of parameters.
+
+    Raises
+    ------
+    OSError
+        When one could not be read, as for functions that were typed in.
+    """
+    digests = {digest for (_, params_class), digest in _digests.items() if params_class in params_classes}
+    if None in digests:
+        raise FileNotFoundError(f"The source of a block function of {params_classes} cannot be read.")
+    return "".join(sorted(digest for digest in digests if digest is not None))
 
 
 _operations = {
     f.__name__: f
-    for f in (log_prob_block, posterior_block, accumulate_block, forward_block, backward_block, path_block)
+    for f in (
+        log_prob_block,
+        posterior_block,
+        accumulate_block,
+        forward_block,
+        backward_block,
+        seek_block,
+        path_block,
+    )
 }
-_KINDS = {"posterior_block": "latent", "forward_block": "chain", "backward_block": "chain", "path_block": "chain"}
+_KINDS = {
+    "posterior_block": "latent",
+    "forward_block": "chain",
+    "backward_block": "chain",
+    "seek_block": "chain",
+    "path_block": "chain",
+}
 
 
 @overload(log_prob_block, jit_options=BLOCK_OPTIONS)
@@ -307,6 +374,11 @@ def _compile_backward_block(
     latent_stats, lane,
 ):  # fmt: skip
     return implementation(backward_block, latent_params.instance_class)
+
+
+@overload(seek_block, jit_options=BLOCK_OPTIONS)
+def _compile_seek_block(latent_params, emission, begin, end, backwards, is_edge, state, message, work):
+    return implementation(seek_block, latent_params.instance_class)
 
 
 @overload(path_block, jit_options=BLOCK_OPTIONS)

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
-from fastem._extras import MissingExtraError
+from fastem._commands import INTERRUPTED, Command, Commands, tell
 from fastem._options import (
     AsJson,
     Columns,
@@ -33,7 +32,9 @@ from fastem._options import (
     SequenceColumn,
     Threads,
     WeightColumn,
+    by_text_options,
     choices,
+    with_text_options,
 )
 from fastem._terminal import (
     criteria_facts,
@@ -41,6 +42,7 @@ from fastem._terminal import (
     describe,
     facts_table,
     feature_labels,
+    feature_names,
     make_console,
     noun,
     print_contest,
@@ -56,14 +58,12 @@ from fastem._terminal import (
 if TYPE_CHECKING:
     import numpy as np
 
-    from fastem import Selection
+    from fastem import CsvFormat
+    from fastem._marking import Marked
     from fastem.estimators._mixture import BaseMixture
     from fastem.sources import Source
 
 NOT_CONVERGED = 3
-# What shells give to a process that an interrupt has ended; loops of a script stop at it.
-INTERRUPTED = 130
-_DRAWN_ROWS = 200_000
 _CHAINS_ONLY = "for hidden Markov models. Give --hmm, too"
 _OPTIONS = {
     "n_components": "--components",
@@ -84,6 +84,7 @@ _OPTIONS = {
 }
 # What the estimator says of settings that are no options, and what stands for them here.
 _PHRASES = {
+    "columns=[...] or --columns": "--columns",
     "fastem.open_source(X, columns=[...])": "--columns",
     "learning_method='incremental'": "--incremental",
     "Use resume=False": "Leave out --resume",
@@ -95,38 +96,16 @@ _PHRASES = {
 }
 
 
-class _Commands(TyperGroup):
-    """Commands whose expected errors are one line on stderr, and exit code 1."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError:
-            # The reader of a pipe has seen enough; typer ends quietly.
-            raise
-        except (ValueError, TypeError, OSError, MissingExtraError) as error:
-            _tell("error", _words(error))
-            raise typer.Exit(1) from error
-        except KeyboardInterrupt as error:
-            _tell("error", "interrupted")
-            raise typer.Exit(INTERRUPTED) from error
-
-
-def _words(error: Exception) -> str:
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
-    return str(error)
-
-
-def _tell(kind: str, message: str) -> None:
-    """One line on stderr."""
-    typer.echo(f"{kind}: {' '.join(message.split())}", err=True)
+def _by_options(message: str) -> str:
+    """A message in which options stand for what is said in Python."""
+    for phrase, ours in _PHRASES.items():
+        message = message.replace(phrase, ours)
+    return by_text_options(message)
 
 
 def _in_options(message: str, files: Sequence[Path]) -> str:
     """A message of the estimator, whose parameters bear the names of options, and whose X that of the file."""
-    for phrase, ours in _PHRASES.items():
-        message = message.replace(phrase, ours)
+    message = _by_options(message)
     name = str(files[0]) if len(files) == 1 else f"one of {len(files)} files"
     message = re.sub(r"(?<!['\w])(Input )?X(?!['\w])", lambda _: name, message)
     names = "|".join(_OPTIONS)
@@ -134,7 +113,7 @@ def _in_options(message: str, files: Sequence[Path]) -> str:
 
 
 app = typer.Typer(
-    cls=_Commands,
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -153,19 +132,19 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback(
     epilog="Exit codes: [bold]0[/] done; [bold]1[/] unusable file, data or option value (one line on stderr); "
-    "[bold]2[/] wrong usage; [bold]3[/] not converged, under --strict; [bold]130[/] interrupted by Ctrl-C: "
-    "[bold]fit[/] prints and writes the best model so far."
+    "[bold]2[/] wrong usage; [bold]3[/] not converged, under --strict; [bold]130[/] interrupted by Ctrl-C, "
+    "[bold]143[/] by SIGTERM, [bold]129[/] by SIGHUP: [bold]fit[/] prints and writes the best model so far."
 )
 def main(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Mixtures fitted by expectation-maximisation at the speed of the hardware.
+    """Mixtures and hidden Markov models, fitted by expectation-maximisation at the speed of the hardware.
 
     A FILE holds rows of numbers, maybe more than memory holds: [bold].csv[/] (also [bold].csv.gz[/]; separated by
-    commas, with a header or without), [bold].npy[/], [bold].parquet[/], [bold].arrow[/], [bold].h5[/] or
-    [bold].zarr[/]. It is read piece by piece.
+    commas, semicolons, tabs or spaces, with a header or without), [bold].npy[/], [bold].parquet[/], [bold].arrow[/],
+    [bold].h5[/] or [bold].zarr[/]. It is read piece by piece. [bold]-[/] stands for the standard input.
 
     A MODEL is what [bold]fit --output[/] writes, and [bold]fastem.load[/] reads in Python.
 
@@ -173,7 +152,8 @@ def main(
     """
 
 
-@app.command("fit")
+@app.command("fit", cls=Command)
+@with_text_options
 def fit_command(
     files: DataFiles,
     components: Annotated[
@@ -189,7 +169,7 @@ def fit_command(
     weight_column: WeightColumn = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="MODEL", readable=False, help="Write the model, usually as .npz."),
+        typer.Option("--output", "-o", metavar="MODEL", readable=False, help="Write the model, as .npz."),
     ] = None,
     plot: Annotated[
         Path | None,
@@ -206,7 +186,10 @@ def fit_command(
     tol: Annotated[
         float, typer.Option(min=0, metavar="NATS", help="Stop when less than this is left to gain per row.")
     ] = 1e-5,
-    max_iter: Annotated[int, typer.Option(min=1, metavar="N", help="Most iterations of a start.")] = 1000,
+    max_iter: Annotated[
+        int,
+        typer.Option(min=0, metavar="N", help="Stop each start after this number of iterations; 0: the start alone."),
+    ] = 1000,
     reg_covar: Annotated[
         float, typer.Option(min=0, metavar="X", help="Added to variances, in squared units of the data.")
     ] = 0.0,
@@ -235,7 +218,7 @@ def fit_command(
         typer.Option(metavar="FILE", readable=False, help="Keep the state of the fit in this file, to resume it."),
     ] = None,
     checkpoint_interval: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="Least time between two checkpoints.")
+        float, typer.Option(min=0, metavar="SECONDS", help="Write the checkpoint no more often than this.")
     ] = 60.0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint, if there is one.")] = False,
     threads: Threads = None,
@@ -243,6 +226,7 @@ def fit_command(
     progress: Annotated[bool, typer.Option("--progress", help="Show a progress bar. Needs tqdm.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with code 3 when the fit has not converged.")] = False,
     as_json: AsJson = False,
+    text: Any = None,
 ) -> None:
     """Fit a mixture to the rows of a file, and print its parameters.
 
@@ -262,17 +246,13 @@ def fit_command(
 
     [cyan]fastem fit days.csv -k 2 --hmm --columns return --sequence-column market --seed 0[/]
 
-    Ctrl-C ends the fit with the best model so far, which is printed and written; the exit code is 130.
+    Ctrl-C, SIGTERM and SIGHUP end the fit with the best model so far, which is printed and written; the exit code is
+    130, 143 or 129. A second signal ends it at once.
     """
     from fastem import HMM, GaussianHMM, GaussianMixture, Mixture
-    from fastem._output import require_writable
 
     learning_method = _learning_method(online, incremental, batch_size, half_life, compress)
-    for path in (output, plot, checkpoint):
-        if path is not None:
-            require_writable(path, files)
-    if plot is not None:
-        _require_picture(plot)
+    _require_outputs(files, output, plot, checkpoint)
     given = {
         "--covariance": covariance is not Covariance.FULL, "--reg-covar": reg_covar > 0.0,
         "--compress": compress is not None,
@@ -289,7 +269,7 @@ def fit_command(
         )
     else:
         _refuse({"--sequence-column": sequence_column is not None}, _CHAINS_ONLY)
-    source = _open(files, columns, weight_column, sequence_column)
+    source = _open(files, columns, weight_column, sequence_column, text)
     shared: dict[str, Any] = {
         "n_init": n_init, "tol": tol, "random_state": seed, "learning_method": learning_method, "memory_limit": memory,
         "checkpoint": checkpoint, "checkpoint_interval": checkpoint_interval, "n_threads": threads,
@@ -312,7 +292,9 @@ def fit_command(
     if output is not None:
         mixture.save(output)
     if plot is not None:
-        _draw(plot, mixture, source)
+        from fastem._pictures import draw
+
+        draw(plot, mixture, source)
     written = {"model": output, "plot": plot}
     weight = mixture.fit_report_.weight
     is_exact = learning_method == "batch" or mixture.stop_reason_ != "interrupted"
@@ -325,14 +307,15 @@ def fit_command(
         facts = data_facts(files, source, weight) | criteria_facts(criteria) | written_facts(written)
         print_model(mixture, source.labels, facts)
     for notice in notices:
-        _tell("warning", notice)
+        tell("warning", notice)
     if mixture.fit_report_.runs[-1].stop_reason == "interrupted":
         raise typer.Exit(INTERRUPTED)
     if strict and not mixture.converged_:
         raise typer.Exit(NOT_CONVERGED)
 
 
-@app.command("select")
+@app.command("select", cls=Command)
+@with_text_options
 def select_command(
     files: DataFiles,
     components: Annotated[
@@ -356,12 +339,15 @@ def select_command(
     max_rows: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Compare on a sample of so many rows. By default on all.")
     ] = None,
+    allow_collapsed: Annotated[
+        bool, typer.Option("--allow-collapsed", help="Choose one with a component on rows that agree, too.")
+    ] = False,
     columns: Columns = None,
     sequence_column: SequenceColumn = None,
     weight_column: WeightColumn = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="MODEL", readable=False, help="Write the chosen model."),
+        typer.Option("--output", "-o", metavar="MODEL", readable=False, help="Write the chosen model, as .npz."),
     ] = None,
     plot: Annotated[
         Path | None,
@@ -374,6 +360,7 @@ def select_command(
     threads: Threads = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Tell every 10 reads how many fits go on.")] = False,
     as_json: AsJson = False,
+    text: Any = None,
 ) -> None:  # fmt: skip
     """Choose the number of components (states) and the type of covariances, and print what was compared.
 
@@ -388,18 +375,13 @@ def select_command(
     [cyan]fastem select days.csv --hmm --columns return --sequence-column market --components 1-5[/]
     """
     from fastem import HMM, GaussianHMM, Mixture, select
-    from fastem._output import require_writable
 
-    for path in (output, plot):
-        if path is not None:
-            require_writable(path, files)
-    if plot is not None:
-        _require_picture(plot)
+    _require_outputs(files, output, plot)
     if family is not None:
         _refuse({"--covariance": bool(covariances)}, "for Gaussian components only. Leave out --family, or this")
     if not hmm:
         _refuse({"--sequence-column": sequence_column is not None}, _CHAINS_ONLY)
-    source = _open(files, columns, weight_column, sequence_column)
+    source = _open(files, columns, weight_column, sequence_column, text)
     sizes = _sizes(components)
     estimator: BaseMixture | None = GaussianHMM() if hmm else None
     if family is not None:
@@ -409,13 +391,15 @@ def select_command(
             source, estimator, n_components=sizes,
             covariance_types=[kind.value for kind in covariances] if covariances else None,
             criterion=criterion.value, min_gain=min_gain, max_rows=max_rows, random_state=seed, memory_limit=memory,
-            n_threads=threads, verbose=int(verbose),
+            allow_collapsed=allow_collapsed, n_threads=threads, verbose=int(verbose),
         )  # fmt: skip
     best = selection.best_estimator_
     if output is not None:
         best.save(output)
     if plot is not None:
-        _draw_selection(plot, selection)
+        from fastem._pictures import draw_selection
+
+        draw_selection(plot, selection)
     written = {"model": output, "plot": plot}
     if as_json:
         chosen = {"criterion": selection.criterion, "best": selection.best_params_, "candidates": selection.table}
@@ -425,10 +409,11 @@ def select_command(
     else:
         print_selection(selection, data_facts(files, source, best.fit_report_.weight) | written_facts(written))
     for notice in notices:
-        _tell("warning", notice)
+        tell("warning", notice)
 
 
-@app.command("predict")
+@app.command("predict", cls=Command)
+@with_text_options
 def predict_command(
     model: ModelFile,
     files: DataFiles,
@@ -439,6 +424,7 @@ def predict_command(
     memory: Memory = None,
     threads: Threads = None,
     as_json: AsJson = False,
+    text: Any = None,
 ) -> None:
     """Assign each row of a file to its most probable component, or to its state on the most probable path.
 
@@ -446,38 +432,47 @@ def predict_command(
     number of rows of each component is printed. Rows are read and written piece by piece; of a hidden Markov model, by
     whole sequences.
 
+    A row with a missing or infinite value keeps its place, without a label: null in Parquet and JSON, an empty field in
+    CSV, -1 in .npy (NaN for probabilities). How many there are is told on stderr. Of a hidden Markov model, all rows of
+    such a sequence are without a state.
+
     Example: [cyan]fastem predict model.npz faithful.csv --output labels.csv[/]
     """
     import numpy as np
 
-    from fastem._output import open_output, require_writable
+    from fastem._marking import Marked
+    from fastem._output import open_output
 
-    if output is not None:
-        require_writable(output, [model, *files])
-    mixture, source = _load_both(model, files, columns, sequence_column=sequence_column)
+    _require_rows_output(output, [model, *files])
+    mixture, source = _load_both(model, files, columns, sequence_column=sequence_column, text=text)
     mixture.set_params(n_threads=threads, memory_limit=memory)
     names = [f"{noun(mixture)} {k}" for k in range(mixture.n_components)] if proba else ["label"]
     counts = np.zeros(mixture.n_components)
+    marked = Marked(mixture, source)
     kept: list[np.ndarray] = []
     with (
         nullcontext() if as_json and output is None else open_output(output, names) as writer,
         _in_a_users_words(files),
     ):
-        for values in _predicted(mixture, source, proba):
-            counts += values.sum(axis=0) if proba else np.bincount(values, minlength=counts.size)
+        for values, missing in marked.predicted("posterior" if proba else "label"):
+            known = values[~missing]
+            counts += known.sum(axis=0) if proba else np.bincount(known, minlength=counts.size)
             if writer is None:
-                kept.append(values)
+                kept.append(values if proba else np.where(missing, np.nan, values))
             else:
-                writer.write(values)
+                writer.write(values, missing)
     if as_json:
-        result = {"proba" if proba else "labels": np.concatenate(kept)} if output is None else {}
+        result = {"proba" if proba else "labels": _unfloated(kept, proba)} if output is None else {}
         written = {} if output is None else {"written": {"output": output}}
-        print_json({"file": _names(files), "model": model, "n_rows": source.n_rows, **result, **written})
+        facts = {"n_rows": marked.n_rows, "n_missing": marked.n_marked}
+        print_json({"file": _names(files), "model": model, **facts, **result, **written})
     elif output is not None:
         print_shares(mixture, counts if proba else counts.astype(np.int64), {"output": output})
+    _tell_missing(marked, f"kept in place, without {'probabilities' if proba else 'a label'}")
 
 
-@app.command("score")
+@app.command("score", cls=Command)
+@with_text_options
 def score_command(
     model: ModelFile,
     files: DataFiles,
@@ -487,24 +482,32 @@ def score_command(
     memory: Memory = None,
     threads: Threads = None,
     as_json: AsJson = False,
+    text: Any = None,
 ) -> None:
     """Tell how well a model describes the rows of a file: log-likelihood, AIC and BIC.
 
+    Rows with missing or infinite values (of a hidden Markov model, sequences) are left out, and counted on stderr.
+
     Example: [cyan]fastem score model.npz faithful.csv[/]
     """
-    mixture, source = _load_both(model, files, columns, weight_column, sequence_column)
+    mixture, source = _load_both(model, files, columns, weight_column, sequence_column, text)
     mixture.set_params(n_threads=threads, memory_limit=memory)
+    from fastem._marking import Marked
+
+    marked = Marked(mixture, source)
     with _in_a_users_words(files):
-        criteria = mixture.criteria(source)
+        criteria = marked.criteria()
     if as_json:
-        print_json({"file": _names(files), "model": model, "n_rows": source.n_rows, **criteria})
+        counts = {"n_rows": marked.n_rows, "n_missing": marked.n_marked}
+        print_json({"file": _names(files), "model": model, **counts, **criteria})
     else:
         facts = {"model": f"{model}: {title(mixture)}", "score": f"{criteria['score']:.9g} nats per row"}
-        facts |= data_facts(files, source, criteria["weight"]) | criteria_facts(criteria)
-        make_console().print(facts_table(facts))
+        facts |= data_facts(files, source, criteria["weight"], marked.n_rows, marked.n_marked)
+        make_console().print(facts_table(facts | criteria_facts(criteria)))
+    _tell_missing(marked, "left out of the score")
 
 
-@app.command("sample")
+@app.command("sample", cls=Command)
 def sample_command(
     model: ModelFile,
     n: Annotated[int, typer.Option("-n", min=1, metavar="N", help="Number of rows.", show_default=False)],
@@ -521,10 +524,9 @@ def sample_command(
 
     Example: [cyan]fastem sample model.npz -n 1000 --seed 0 --output rows.csv[/]
     """
-    from fastem._output import open_output, require_writable
+    from fastem._output import open_output
 
-    if output is not None:
-        require_writable(output, [model])
+    _require_rows_output(output, [model])
     mixture = _load(model)
     if seed is not None:
         mixture.set_params(random_state=seed)
@@ -540,7 +542,7 @@ def sample_command(
         print_shares(mixture, _counts(labels, mixture.n_components), {"output": output})
 
 
-@app.command("info")
+@app.command("info", cls=Command)
 def info_command(model: ModelFile, as_json: AsJson = False) -> None:
     """Show a saved model: its parameters, its settings, and the story of its fit.
 
@@ -553,7 +555,7 @@ def info_command(model: ModelFile, as_json: AsJson = False) -> None:
     print_model(mixture, feature_labels(mixture), {"file": str(model), "settings": settings(mixture)})
 
 
-@app.command("warmup")
+@app.command("warmup", cls=Command)
 def warmup_command(
     covariances: Annotated[
         list[Covariance] | None,
@@ -575,10 +577,10 @@ def warmup_command(
         warnings.simplefilter("always")
         warmup([kind.value for kind in covariances or Covariance], verbose=True)
     for warning in caught:
-        _tell("warning", str(warning.message))
+        tell("warning", str(warning.message))
 
 
-@app.command("bench")
+@app.command("bench", cls=Command)
 def bench_command(
     seconds: Annotated[
         float, typer.Option(min=0, metavar="S", help="About how long to measure, beside what compilation takes.")
@@ -636,15 +638,79 @@ def _refuse(given: dict[str, bool], why: str) -> None:
 
 
 def _open(
-    files: Sequence[Path], columns: str | None, weight_column: str | None, sequence_column: str | None = None
+    files: Sequence[Path],
+    columns: str | None,
+    weight_column: str | None,
+    sequence_column: str | None,
+    text: CsvFormat | None,
 ) -> Source:
     """The columns asked for, or all."""
-    from fastem import open_source
+    chosen = None if columns is None else _column_names(columns)
+    return _open_columns(files, chosen, weight_column, sequence_column, text)
 
-    # A line of CSV, so that a name with a comma can be quoted.
-    chosen = None if columns is None else [name.strip() for name in next(csv.reader([columns]), [])]
+
+def _open_columns(
+    files: Sequence[Any],
+    chosen: list[str] | None,
+    weight_column: str | None,
+    sequence_column: str | None,
+    text: CsvFormat | None,
+) -> Source:
+    from fastem import open_source
+    from fastem._text import shown
+    from fastem.sources.spool import telling_spools_to
+
     data = list(files) if len(files) > 1 else files[0]
-    return open_source(data, chosen, weight_column, sequence_column=sequence_column)
+    try:
+        with telling_spools_to(lambda line: typer.echo(shown(line), err=True)):
+            return open_source(data, chosen, weight_column, sequence_column=sequence_column, csv=text)
+    except ValueError as error:
+        raise ValueError(_by_options(str(error))) from error
+
+
+def _column_names(columns: str) -> list[str]:
+    """Names from a line of CSV, where one with a comma can be quoted."""
+    return [name.strip() for name in next(csv.reader([columns]), [])]
+
+
+def _require_outputs(
+    files: Sequence[Path], output: Path | None, plot: Path | None, checkpoint: Path | None = None
+) -> None:
+    """Raise before any work when a file could not be written, or is not what its name promises."""
+    from fastem._output import require_writable
+    from fastem._pictures import require_picture
+    from fastem.persistence import require_model_name
+
+    require_writable({"--output": output, "--plot": plot, "--checkpoint": checkpoint}, files)
+    if output is not None:
+        require_model_name(output)
+    if plot is not None:
+        require_picture(plot)
+
+
+def _require_rows_output(output: Path | None, inputs: Sequence[Path]) -> None:
+    from fastem._output import require_rows_name, require_writable
+
+    require_writable({"--output": output}, inputs)
+    if output is not None:
+        require_rows_name(output)
+
+
+def _tell_missing(marked: Marked, what: str) -> None:
+    """Say how many rows the model could not use."""
+    if marked.n_marked:
+        verb = "is in a sequence with" if marked.n_marked == 1 else "are in sequences with"
+        if not marked.mixture._model.latent.is_chain:
+            verb = "has" if marked.n_marked == 1 else "have"
+        tell("warning", f"{marked.n_marked} of {marked.n_rows} rows {verb} missing or infinite values: {what}.")
+
+
+def _unfloated(kept: Sequence[np.ndarray], proba: bool) -> list[Any]:
+    """Probabilities, or labels as integers, null for those that are not there."""
+    import numpy as np
+
+    values = np.concatenate(kept).tolist()
+    return values if proba else [None if label != label else int(label) for label in values]
 
 
 def _names(files: Sequence[Path]) -> Any:
@@ -663,20 +729,42 @@ def _load_both(
     columns: str | None,
     weight_column: str | None = None,
     sequence_column: str | None = None,
+    text: CsvFormat | None = None,
 ) -> tuple[BaseMixture, Source]:
     mixture = _load(model)
     if not mixture._model.latent.is_chain:
         _refuse({"--sequence-column": sequence_column is not None}, f"for hidden Markov models, and {model} is none")
-    return mixture, _open(files, columns, weight_column, sequence_column)
+    data = _spooled(files)
+    chosen = _fitted_columns(mixture, data, text) if columns is None else _column_names(columns)
+    return mixture, _open_columns(data, chosen, weight_column, sequence_column, text)
 
 
-def _predicted(mixture: BaseMixture, source: Source, proba: bool) -> Iterator[np.ndarray]:
-    """Labels or probabilities of all rows, piece by piece."""
-    if not mixture._model.latent.is_chain:
-        for _, values in mixture._scores(mixture._rows(source), "posterior" if proba else "label"):
-            yield values
-        return
-    yield mixture.predict_proba(source) if proba else mixture.predict(source)
+def _spooled(files: Sequence[Path]) -> Sequence[Any]:
+    """The files; a stream, which can be read once only, is kept in a temporary file."""
+    from fastem._text import shown
+    from fastem.sources.spool import once, telling_spools_to
+
+    with telling_spools_to(lambda line: typer.echo(shown(line), err=True)):
+        return once(list(files))
+
+
+def _fitted_columns(mixture: BaseMixture, files: Sequence[Any], text: CsvFormat | None) -> list[str] | None:
+    """The columns that the model was fitted to, where it knows them and the files have names of columns."""
+    from fastem.sources.files import readers_of
+
+    fitted = feature_names(mixture)
+    if fitted is None:
+        return None
+    for reader in readers_of(files, text):
+        if reader.names is None:
+            return None
+        missing = [name for name in fitted if name not in reader.names]
+        if missing:
+            raise ValueError(
+                f"{reader.label} has no column {', '.join(missing)}, which the model was fitted to. Its columns: "
+                f"{', '.join(reader.names)}. Choose columns by --columns."
+            )
+    return fitted
 
 
 def _fit(mixture: BaseMixture, source: Source, files: Sequence[Path], resume: bool) -> list[str]:
@@ -736,35 +824,3 @@ def _counts(labels: np.ndarray, n_components: int) -> np.ndarray:
     import numpy as np
 
     return np.bincount(labels, minlength=n_components)
-
-
-def _require_picture(path: Path) -> None:
-    """Raise before the fit when the picture could not be drawn."""
-    from fastem._extras import require
-
-    kinds = require("matplotlib.figure", "plot", "--plot").Figure().canvas.get_supported_filetypes()
-    if path.suffix.lower().removeprefix(".") not in kinds:
-        raise ValueError(f"Cannot draw {path}: its name must end in one of {', '.join(f'.{kind}' for kind in kinds)}.")
-
-
-def _draw(path: Path, mixture: BaseMixture, source: Source) -> None:
-    import numpy as np
-
-    from fastem._extras import require
-    from fastem.plotting import plot_density, plot_objective
-
-    # A figure apart from pyplot needs no display.
-    figure = require("matplotlib.figure", "plot", "--plot").Figure(figsize=(12, 4.5), layout="constrained")
-    density, objective = figure.subplots(1, 2)
-    rows = source.sample(_DRAWN_ROWS, np.random.default_rng(0))
-    plot_density(mixture, rows.X, ax=density, sample_weight=rows.weight)
-    plot_objective(mixture, ax=objective)
-    figure.savefig(path, dpi=150)
-
-
-def _draw_selection(path: Path, selection: Selection) -> None:
-    from fastem._extras import require
-
-    figure = require("matplotlib.figure", "plot", "--plot").Figure(figsize=(7, 4.5), layout="constrained")
-    selection.plot(ax=figure.subplots())
-    figure.savefig(path, dpi=150)

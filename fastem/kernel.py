@@ -23,7 +23,6 @@ from fastem.reach import NO_REACH, NoReach, Reach, add_others_in_reach, list_hom
 from fastem.reading import (
     BLOCK,
     RUN,
-    VECTOR,
     copy_block,
     layout_of,
     new_buffers,
@@ -32,6 +31,16 @@ from fastem.reading import (
     sort_run,
 )
 from fastem.rows import NO_ROWS, Rows
+from fastem.shapes import (
+    require_given,
+    require_lanes,
+    require_output,
+    require_params,
+    require_rows,
+    require_stats,
+    require_weight,
+    shapes_of,
+)
 from fastem.stats import ExpectedStats
 
 MAX_LANES = 64
@@ -212,10 +221,22 @@ def bits_reversed(index, n):
     return reverse
 
 
+# Each pass has its loop twice: on this thread alone, and in parallel. Both call one compiled function, so that the
+# second loop costs no time to compile and gives the same bits.
+
+
 def _fused_pass(
-    family_params, latent_params, reach, rows, weight, given, first_block, layout, totals, latent_stats, family_stats
-):
+    serial, family_params, latent_params, reach, rows, weight, given, first_block, layout, totals, latent_stats,
+    family_stats,
+):  # fmt: skip
     n_lanes = totals.loglik.shape[0]
+    if serial:
+        for lane in range(n_lanes):
+            _fill_lane(
+                family_params, latent_params, reach, rows, weight, given, first_block, layout,
+                totals, latent_stats, family_stats, lane,
+            )  # fmt: skip
+        return
     for index in prange(n_lanes):
         # Each thread takes a stretch of indices: with their bits reversed, lanes next to each other go to
         # different threads, and few rows, which fill the first lanes only, to all of them.
@@ -265,16 +286,15 @@ def _write_scores(n_components, buffers, place, loglik, resp_out, label):
 
 
 @block_function
-def _score_strand(
-    family_params, latent_params, reach, rows, layout, latent_stats, loglik, resp_out, label, strand, first, last
-):
-    """Score the runs `first` to `last - 1`."""
+def _score_strand(family_params, latent_params, reach, rows, layout, latent_stats, loglik, resp_out, label, strand):
+    """Score the runs of a strand, which lie next to each other."""
     buffers = new_buffers(rows.n_columns, latent_params[0].shape[0], layout)
     block_rows = buffers.x.shape[1]
     rows_per_run = layout.blocks_per_run * block_rows
     sorter = new_sorter(reach, block_rows, rows_per_run)
     place = np.empty(block_rows, dtype=np.int64)
-    for run in range(first, last):
+    n_runs, n_strands = (rows.n_rows + rows_per_run - 1) // rows_per_run, latent_stats[0].shape[0]
+    for run in range(strand * n_runs // n_strands, (strand + 1) * n_runs // n_strands):
         start = run * rows_per_run
         n = min(start + rows_per_run, rows.n_rows) - start
         sort_run(reach, rows, start, n, buffers, sorter)
@@ -288,18 +308,19 @@ def _score_strand(
             _write_scores(n_components, buffers, place[: end - begin], loglik, resp_out, label)
 
 
-def _score_pass(family_params, latent_params, reach, rows, layout, latent_stats, loglik, resp_out, label):
-    rows_per_run = layout.blocks_per_run * layout.vectors_per_block * VECTOR
-    n_runs = (rows.n_rows + rows_per_run - 1) // rows_per_run
+def _score_pass(serial, family_params, latent_params, reach, rows, layout, latent_stats, loglik, resp_out, label):
     n_strands = latent_stats[0].shape[0]
+    if serial:
+        for strand in range(n_strands):
+            _score_strand(
+                family_params, latent_params, reach, rows, layout, latent_stats, loglik, resp_out, label, strand
+            )
+        return
     for index in prange(n_strands):
         # numba takes the index for unsigned in some places, and would compile every callee twice.
-        strand = np.int64(index)
-        first, last = strand * n_runs // n_strands, (strand + 1) * n_runs // n_strands
         _score_strand(
-            family_params, latent_params, reach, rows, layout, latent_stats, loglik, resp_out, label, strand, first,
-            last,
-        )  # fmt: skip
+            family_params, latent_params, reach, rows, layout, latent_stats, loglik, resp_out, label, np.int64(index)
+        )
 
 
 def fingerprint(sig: tuple[Any, ...]) -> str:
@@ -342,6 +363,12 @@ def fused_pass(
         Of these parameters, to leave components out; none by default.
     """
     _require_registered(family_params, latent_params)
+    n_components = require_params(family_params, latent_params, rows)
+    require_rows(rows)
+    require_weight(weight, rows.n_rows)
+    require_given(given, rows.n_rows, n_components)
+    require_lanes(lanes, family_params, n_components)
+    _require_reach(reach, n_components, rows.n_columns)
     totals = Totals(lanes.loglik, lanes.weight, lanes.impossible)
     with _few_threads(rows):
         _compiled_fused_pass(
@@ -380,6 +407,16 @@ def score_pass(
         Of these parameters, to leave components out; none by default.
     """
     _require_registered(family_params, latent_params)
+    n_components = require_params(family_params, latent_params, rows)
+    require_rows(rows)
+    require_stats(latent_stats, family_params, n_components, latent_stats[0].shape[0])
+    _require_reach(reach, n_components, rows.n_columns)
+    if loglik is not None:
+        require_output("loglik", loglik, (rows.n_rows,), np.float64)
+    if resp is not None:
+        require_output("resp", resp, (rows.n_rows, n_components), np.float64)
+    if label is not None:
+        require_output("label", label, (rows.n_rows,), np.int64)
     with _few_threads(rows):
         _compiled_score_pass(
             family_params,
@@ -392,6 +429,15 @@ def score_pass(
             np.empty((0, 0)) if resp is None else resp,
             np.empty(0, dtype=np.int64) if label is None else label,
         )
+
+
+def _require_reach(reach: Reach | NoReach, n_components: int, n_features: int) -> None:
+    """Raise unless a reach is that of so many components and features."""
+    if isinstance(reach, Reach):
+        of_axes, of_places = (reach.axes.shape[0], n_features), (n_components, reach.places.shape[1])
+        expected = (n_features,), of_axes, of_places, *((n_components,),) * 4
+        if shapes_of(reach[:-1]) != expected:
+            raise ValueError(f"The reach is not that of {n_components} components with {n_features} features.")
 
 
 def _few_threads(rows: Rows) -> AbstractContextManager[Any]:

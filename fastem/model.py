@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -12,6 +13,7 @@ from fastem.reach import MIN_COMPONENTS, NO_REACH, NoReach, Reach, is_worthwhile
 from fastem.reading import BLOCK, ROWS_PER_RUN
 from fastem.rows import NO_ROWS, Rows, rows_of, weights_of
 from fastem.sequence_kernel import NO_OUTPUTS
+from fastem.shapes import require_shapes, shapes_of
 from fastem.stats import ExpectedStats, Rescue
 from fastem.units import units_of
 
@@ -57,6 +59,25 @@ class Model:
     latent: Any
     family: Any
 
+    @cached_property
+    def _pattern(self) -> tuple[type, tuple[Any, ...]]:
+        """Class and shapes of the parameters of the family, as any proper ones have them."""
+        pattern = self.family.first_look(np.zeros(self.family.n_features))
+        return type(pattern), shapes_of(pattern)
+
+    def _require_fitting(self, params: Params) -> None:
+        """Raise for parameters of another shape than those of this family, whose record need not tell it.
+
+        Raises
+        ------
+        ValueError
+        """
+        if not hasattr(params.family, "shapes"):
+            kind, shapes = self._pattern
+            # The pass itself refuses a class that it does not know.
+            if isinstance(params.family, kind):
+                require_shapes(params.family, shapes, f"{type(self.family).__name__}.first_look")
+
     def e_step(self, params: Params, chunk: Chunk) -> ExpectedStats:
         """Expected statistics of one chunk at `params`."""
         gathering = self.gathering(params)
@@ -83,7 +104,10 @@ class Model:
         k, d = self.family.n_components, self.family.n_features
         if k < MIN_COMPONENTS or not hasattr(self.family, "reach") or not hasattr(self.latent, "log_share"):
             return NO_REACH
-        reach = self.family.reach(params.family, self.latent.log_share(params.latent))
+        log_share = self.latent.log_share(params.latent)
+        if not np.all(np.isfinite(log_share)):
+            return NO_REACH
+        reach = self.family.reach(params.family, log_share)
         return reach if is_worthwhile(reach, d, BLOCK, ROWS_PER_RUN) else NO_REACH
 
     def m_step(self, stats: ExpectedStats) -> tuple[Params, list[Rescue]]:
@@ -125,6 +149,15 @@ class Model:
         n = self.latent.n_coordinates()
         return Params(self.latent.at_coordinates(point[:n]), self.family.at_coordinates(point[n:]))
 
+    def roots(self, point: np.ndarray) -> np.ndarray:
+        """Which coordinates of a point are square roots of what must not be negative, as probabilities."""
+        n = self.latent.n_coordinates()
+        roots = np.zeros(point.size, dtype=bool)
+        roots[:n] = True
+        if hasattr(self.family, "roots"):
+            roots[n:] = self.family.roots()
+        return roots
+
     def stats_of(self, params: Params) -> ExpectedStats:
         """Statistics per unit of weight, of which an M-step makes these parameters."""
         family = self.family.stats_of(params.family, self.latent.occupancy(params.latent))
@@ -152,12 +185,14 @@ class Model:
 
     def best_path(self, params: Params, X: np.ndarray, out: np.ndarray, lengths: np.ndarray | None = None) -> Any:
         """Fill `out` (N,) with the most probable path of states of each sequence; the log-densities (S,) with these."""
+        self._require_fitting(params)
         lengths = _lengths(lengths, X)
         loglik = np.empty(len(lengths))
         sequence_kernel.path_pass(params.family, params.latent, rows_of(X), units_of(lengths), out, loglik)
         return loglik
 
     def _score(self, params: Params, X: np.ndarray, lengths: np.ndarray | None, **outputs: np.ndarray) -> None:
+        self._require_fitting(params)
         if self.latent.is_chain:
             if "resp" in outputs:
                 outputs["smoothed"] = outputs.pop("resp")
@@ -195,6 +230,7 @@ class Gathering:
     """Statistics in the making: the private accumulators that one epoch fills, chunk by chunk."""
 
     def __init__(self, model: Model, params: Params, reach: Reach | NoReach, begun: Partial | None = None):
+        model._require_fitting(params)
         zero = zero_stats(model, params)
         self._latent = model.latent
         self._params = params

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastem._extras import require
+from fastem._text import unknown_choice
+from fastem.given import floats, in_reach, plain_array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -348,12 +350,16 @@ def plot_selection(selection: Any, ax: Axes | None = None) -> Axes:
 def _read_table(mixture: Any, X: Any) -> Any:
     """X as a frame or an array with two dimensions, without a copy of either."""
     n_features = mixture.n_features_in_
-    if not (hasattr(X, "columns") and hasattr(X, "to_numpy")):
-        X = np.asarray(X)
+    fitted = getattr(mixture, "feature_names_in_", None)
+    X = in_reach(X)
+    if hasattr(X, "columns") and hasattr(X, "to_numpy"):
+        if fitted is not None and set(fitted) <= set(X.columns) and len(set(X.columns)) == len(X.columns):
+            X = X[list(fitted)]
+    else:
+        X = plain_array(X)
         X = X.reshape(-1, 1) if X.ndim == 1 and n_features == 1 else X
     if len(X.shape) != 2 or X.shape[1] != n_features:
         raise ValueError(f"X has the shape {X.shape}, but the model has n_features_in_={n_features}.")
-    fitted = getattr(mixture, "feature_names_in_", None)
     if fitted is not None and hasattr(X, "columns") and list(X.columns) != list(fitted):
         raise ValueError(f"The columns of X are {list(X.columns)}, but the model was fitted to {list(fitted)}.")
     return X
@@ -389,8 +395,9 @@ def _read_features(features: Any, names: list[str]) -> list[int]:
 
 
 def _read_kind(kind: str, kde: bool, n_shown: int, n_rows: int) -> str:
-    if kind not in ("auto", "scatter", "hexbin"):
-        raise ValueError(f"kind must be 'auto', 'scatter' or 'hexbin', got {kind!r}.")
+    kinds = ("auto", "scatter", "hexbin")
+    if kind not in kinds:
+        raise ValueError(unknown_choice("kind", kind, kinds))
     if n_shown == 1 and kind != "auto":
         raise ValueError(f"kind={kind!r} needs two features, and this picture shows one.")
     if n_shown == 2 and kde:
@@ -402,7 +409,7 @@ def _read_kind(kind: str, kde: bool, n_shown: int, n_rows: int) -> str:
 
 def _read_rows(sample_weight: Any, n_rows: int, most: int) -> tuple[np.ndarray, np.ndarray]:
     """Indices and weights of the rows to draw."""
-    weight = np.broadcast_to(1.0, n_rows) if sample_weight is None else np.asarray(sample_weight)
+    weight = np.broadcast_to(1.0, n_rows) if sample_weight is None else floats(sample_weight, "sample_weight")
     if weight.shape != (n_rows,) or not (np.all(np.isfinite(weight)) and np.all(weight >= 0)):
         raise ValueError(f"sample_weight must hold {n_rows} finite numbers, none negative.")
     rows = _spread(n_rows, most)

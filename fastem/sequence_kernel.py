@@ -20,10 +20,18 @@ from numba import prange
 from fastem import blocks
 from fastem._jit import Pass, block_function, threads
 from fastem._vector_math import exp_nonpositive, log_positive
-from fastem.blocks import accumulate_block, backward_block, forward_block, log_prob_block, path_block
+from fastem.blocks import accumulate_block, backward_block, forward_block, log_prob_block, path_block, seek_block
 from fastem.kernel import MAX_LANES, Totals, bits_reversed, fingerprint
 from fastem.reading import BLOCK, VECTOR, copy_block
 from fastem.rows import Rows, weights_of
+from fastem.shapes import (
+    require_lanes,
+    require_output,
+    require_params,
+    require_rows,
+    require_units,
+    require_weight,
+)
 from fastem.stats import ExpectedStats
 from fastem.units import Units
 
@@ -34,7 +42,10 @@ _AGREEMENT = 1e-12
 # The logarithm of zero (see `fastem.blocks`), and what is more than any sum with it.
 _LOG_ZERO, _LOG_LEAST = -1e300, -1e299
 # How far apart, in nats, the parts of a message may be outside careful arithmetic.
-_RANGE = 450.0
+_RANGE = 400.0
+# What is possible has at least this share of a row's highest density outside careful arithmetic: no zero stands there
+# for what is only improbable.
+_LEAST_DENSITY = 1e-307
 
 
 class Messages(NamedTuple):
@@ -128,7 +139,10 @@ def _emit(family_params, rows, start, careful, emission, shift, memory):
         for i in range(n_rows):
             # A row that is impossible in every state tells nothing.
             ratio = emission[k, i] - shift[i] if shift[i] > -np.inf else 0.0
-            emission[k, i] = max(ratio, _LOG_ZERO) if careful else exp_nonpositive(ratio)
+            if careful:
+                emission[k, i] = max(ratio, _LOG_ZERO)
+            else:
+                emission[k, i] = max(exp_nonpositive(ratio), _LEAST_DENSITY) if ratio > _LOG_LEAST else 0.0
 
 
 @block_function
@@ -155,6 +169,24 @@ def _load(log_message, careful, message):
         total += message[k]
     for k in range(message.shape[0]):
         message[k] = log_message[k] - highest - log_positive(total) if careful else message[k] / total
+
+
+@block_function
+def _load_behind(units, messages, unit, careful, memory):
+    """Set the message from behind a unit, without the states that the rows before make impossible.
+
+    Such a state may explain the rows behind so well that nothing would be left of the others.
+    """
+    following = unit + 1
+    ends_inside = False
+    if following < units.first.shape[0]:
+        ends_inside = units.first[following] > _start_of(units, units.sequence[following])
+    log_message = memory.work
+    for k in range(log_message.shape[0]):
+        log_message[k] = messages.behind[unit, k]
+        if ends_inside and messages.ahead[following, k] <= _LOG_LEAST:
+            log_message[k] = _LOG_ZERO
+    _load(log_message, careful, memory.message)
 
 
 @block_function
@@ -286,7 +318,7 @@ def _backward(
     """Smooth a unit that was filtered, and add its statistics."""
     block_rows = memory.x.shape[1]
     if messages.behind_known.shape[0] > 0:
-        _load(messages.behind[unit], careful, memory.message)
+        _load_behind(units, messages, unit, careful, memory)
     sequence = _last_sequence(units, unit)
     for b in range((units.stop[unit] - units.first[unit] + block_rows - 1) // block_rows - 1, -1, -1):
         start = units.first[unit] + b * block_rows
@@ -304,25 +336,45 @@ def _backward(
             accumulate_block(family_params, memory.components, memory.x, resp, memory.scratch, family_stats, lane)
 
 
-def _sweep_pass(
+@block_function
+def _sweep_lane(
     family_params, latent_params, rows, weight, units, messages, first_unit, scratch_lines, vectors, learns, outputs,
-    totals, latent_stats, family_stats,
+    totals, latent_stats, family_stats, lane,
 ):  # fmt: skip
+    """Filter and smooth every unit that belongs to a lane: units go to the lanes in turn."""
     n_lanes, n_units = totals.loglik.shape[0], units.first.shape[0]
+    unit = (lane - first_unit) % n_lanes
+    if unit < n_units:
+        n_blocks = _blocks_of_largest(units, vectors * VECTOR)
+        memory = _new_memory(n_blocks, rows.n_columns, latent_params[0].shape[0], scratch_lines, vectors * VECTOR)
+        while unit < n_units:
+            careful = _filter(family_params, latent_params, rows, units, messages, unit, memory)
+            _backward(
+                family_params, latent_params, rows, weight, units, messages, unit, careful, learns, outputs,
+                memory, totals, latent_stats, family_stats, lane,
+            )  # fmt: skip
+            unit += n_lanes
+
+
+def _sweep_pass(
+    serial, family_params, latent_params, rows, weight, units, messages, first_unit, scratch_lines, vectors, learns,
+    outputs, totals, latent_stats, family_stats,
+):  # fmt: skip
+    n_lanes = totals.loglik.shape[0]
+    if serial:
+        for lane in range(n_lanes):
+            _sweep_lane(
+                family_params, latent_params, rows, weight, units, messages, first_unit, scratch_lines, vectors,
+                learns, outputs, totals, latent_stats, family_stats, lane,
+            )  # fmt: skip
+        return
     for index in prange(n_lanes):
         # Units next to each other, which are all there may be, go to different threads.
         lane = bits_reversed(np.int64(index), n_lanes)
-        unit = (lane - first_unit) % n_lanes
-        if unit < n_units:
-            n_blocks = _blocks_of_largest(units, vectors * VECTOR)
-            memory = _new_memory(n_blocks, rows.n_columns, latent_params[0].shape[0], scratch_lines, vectors * VECTOR)
-            while unit < n_units:
-                careful = _filter(family_params, latent_params, rows, units, messages, unit, memory)
-                _backward(
-                    family_params, latent_params, rows, weight, units, messages, unit, careful, learns, outputs,
-                    memory, totals, latent_stats, family_stats, lane,
-                )  # fmt: skip
-                unit += n_lanes
+        _sweep_lane(
+            family_params, latent_params, rows, weight, units, messages, first_unit, scratch_lines, vectors, learns,
+            outputs, totals, latent_stats, family_stats, lane,
+        )  # fmt: skip
 
 
 @block_function
@@ -340,12 +392,6 @@ def _differs(message, reference):
 
 
 @block_function
-def _set_point(message, state):
-    for k in range(message.shape[0]):
-        message[k] = 1.0 if k == state else 0.0
-
-
-@block_function
 def _agrees(state, message, reference):
     """Keep the first message, and compare the others with it."""
     if state > 0:
@@ -360,73 +406,66 @@ def _seek_ahead(family_params, latent_params, rows, units, unit, memory):
     """Find the message for the first row of a unit from some rows before it; False when it takes more of them."""
     n_before = units.first[unit] - _start_of(units, units.sequence[unit])
     n_read = min(memory.x.shape[1], n_before)
-    emission, shift = memory.emission[0], memory.shift[0]
-    _emit(family_params, rows, units.first[unit] - n_read, False, emission, shift, memory)
+    _emit(family_params, rows, units.first[unit] - n_read, False, memory.emission[0], memory.shift[0], memory)
     for warm_up in _WARM_UPS:
         begin = max(0, n_read - warm_up)
-        is_whole = n_read - begin == n_before
-        agree, state = True, 0
-        while agree and state < (1 if is_whole else memory.message.shape[0]):
-            _set_point(memory.message, state)
-            if not forward_block(
-                latent_params, emission, begin, n_read, is_whole, False, memory.message, memory.work,
-                memory.filtered[0], shift, memory.norm[0],
-            ):  # fmt: skip
-                return False
-            agree = _agrees(state, memory.message, memory.reference)
-            state += 1
-        if agree:
+        if _agree(latent_params, begin, n_read, False, n_read - begin == n_before, memory):
             return True
     return False
 
 
 @block_function
-def _seek_behind(family_params, latent_params, rows, units, unit, memory, latent_stats, lane):
+def _seek_behind(family_params, latent_params, rows, units, unit, memory):
     """Find the message for the row after a unit from some rows from there on; False when it takes more of them."""
     n_behind = units.ends[_last_sequence(units, unit)] - units.stop[unit]
-    emission, filtered = memory.emission[0], memory.filtered[0]
-    _emit(family_params, rows, units.stop[unit], False, emission, memory.shift[0], memory)
+    _emit(family_params, rows, units.stop[unit], False, memory.emission[0], memory.shift[0], memory)
     for warm_up in _WARM_UPS:
         n = min(warm_up, n_behind)
-        is_whole = n == n_behind
-        agree, state = True, 0
-        while agree and state < (1 if is_whole else memory.message.shape[0]):
-            _set_point(memory.message, state)
-            # Any positive numbers will do: they only set the scale.
-            for k in range(filtered.shape[0]):
-                for i in range(n):
-                    filtered[k, i] = 1.0
-            backward_block(
-                latent_params, emission, 0, n, False, is_whole, False, 0.0, memory.message, memory.work, filtered,
-                memory.left, memory.right, latent_stats, lane,
-            )  # fmt: skip
-            agree = _agrees(state, memory.message, memory.reference)
-            state += 1
-        if agree:
+        if _agree(latent_params, 0, n, True, n == n_behind, memory):
             return True
     return False
 
 
 @block_function
-def _seek(family_params, latent_params, rows, units, messages, unit, memory, latent_stats, lane):
+def _agree(latent_params, begin, end, backwards, is_edge, memory):
+    """Whether rows hand on the same message, the reference, from all states of the row beyond them."""
+    for state in range(1 if is_edge else memory.message.shape[0]):
+        if not seek_block(
+            latent_params, memory.emission[0], begin, end, backwards, is_edge, state, memory.message, memory.work
+        ):
+            return False
+        if not _agrees(state, memory.message, memory.reference):
+            return False
+    return True
+
+
+@block_function
+def _seek(family_params, latent_params, rows, units, messages, unit, memory):
     """Find the messages of a unit that are not known, where some rows tell them."""
     if not messages.ahead_known[unit] and _seek_ahead(family_params, latent_params, rows, units, unit, memory):
         _keep(memory.reference, False, messages.ahead[unit])
         messages.ahead_known[unit] = True
-    if not messages.behind_known[unit] and _seek_behind(
-        family_params, latent_params, rows, units, unit, memory, latent_stats, lane
-    ):
+    if not messages.behind_known[unit] and _seek_behind(family_params, latent_params, rows, units, unit, memory):
         _keep(memory.reference, False, messages.behind[unit])
         messages.behind_known[unit] = True
 
 
-def _seek_pass(family_params, latent_params, rows, units, messages, scratch_lines, vectors, latent_stats):
-    n_lanes, n_units = latent_stats[0].shape[0], units.first.shape[0]
+@block_function
+def _seek_lane(family_params, latent_params, rows, units, messages, n_lanes, scratch_lines, vectors, lane):
+    memory = _new_memory(1, rows.n_columns, latent_params[0].shape[0], scratch_lines, vectors * VECTOR)
+    for unit in range(lane, units.first.shape[0], n_lanes):
+        _seek(family_params, latent_params, rows, units, messages, unit, memory)
+
+
+def _seek_pass(serial, family_params, latent_params, rows, units, messages, n_lanes, scratch_lines, vectors):
+    if serial:
+        for lane in range(n_lanes):
+            _seek_lane(family_params, latent_params, rows, units, messages, n_lanes, scratch_lines, vectors, lane)
+        return
     for index in prange(n_lanes):
-        lane = np.int64(index)
-        memory = _new_memory(1, rows.n_columns, latent_params[0].shape[0], scratch_lines, vectors * VECTOR)
-        for unit in range(lane, n_units, n_lanes):
-            _seek(family_params, latent_params, rows, units, messages, unit, memory, latent_stats, lane)
+        _seek_lane(
+            family_params, latent_params, rows, units, messages, n_lanes, scratch_lines, vectors, np.int64(index)
+        )
 
 
 @block_function
@@ -451,21 +490,39 @@ def _hand_over(
             messages.behind_known[unit] = True
 
 
-def _hand_over_pass(
+@block_function
+def _hand_over_lane(
     family_params, latent_params, rows, weight, units, messages, first, last, scratch_lines, vectors, outputs, totals,
-    latent_stats, family_stats,
+    latent_stats, family_stats, lane,
 ):  # fmt: skip
     n_lanes = latent_stats[0].shape[0]
-    n_blocks = _blocks_of_largest(units, vectors * VECTOR)
+    if lane < first.shape[0]:
+        n_blocks = _blocks_of_largest(units, vectors * VECTOR)
+        memory = _new_memory(n_blocks, rows.n_columns, latent_params[0].shape[0], scratch_lines, vectors * VECTOR)
+        for s in range(lane, first.shape[0], n_lanes):
+            _hand_over(
+                family_params, latent_params, rows, weight, units, messages, first[s], last[s], outputs, memory,
+                totals, latent_stats, family_stats, lane,
+            )  # fmt: skip
+
+
+def _hand_over_pass(
+    serial, family_params, latent_params, rows, weight, units, messages, first, last, scratch_lines, vectors, outputs,
+    totals, latent_stats, family_stats,
+):  # fmt: skip
+    n_lanes = latent_stats[0].shape[0]
+    if serial:
+        for lane in range(n_lanes):
+            _hand_over_lane(
+                family_params, latent_params, rows, weight, units, messages, first, last, scratch_lines, vectors,
+                outputs, totals, latent_stats, family_stats, lane,
+            )  # fmt: skip
+        return
     for index in prange(n_lanes):
-        lane = np.int64(index)
-        if lane < first.shape[0]:
-            memory = _new_memory(n_blocks, rows.n_columns, latent_params[0].shape[0], scratch_lines, vectors * VECTOR)
-            for s in range(lane, first.shape[0], n_lanes):
-                _hand_over(
-                    family_params, latent_params, rows, weight, units, messages, first[s], last[s], outputs, memory,
-                    totals, latent_stats, family_stats, lane,
-                )  # fmt: skip
+        _hand_over_lane(
+            family_params, latent_params, rows, weight, units, messages, first, last, scratch_lines, vectors, outputs,
+            totals, latent_stats, family_stats, np.int64(index),
+        )  # fmt: skip
 
 
 @block_function
@@ -473,32 +530,42 @@ def _best_path(family_params, latent_params, rows, units, sequence, memory, path
     """Write the most probable path of one sequence, and its log-density together with the rows."""
     first, stop, block_rows = _start_of(units, sequence), units.ends[sequence], memory.x.shape[1]
     back = np.empty((stop - first, memory.message.shape[0]), dtype=np.int32)
+    possible = True
     for start in range(first, stop, block_rows):
         n = min(block_rows, stop - start)
         copy_block(rows, start, memory.x)
         log_prob_block(family_params, memory.components, memory.x, memory.emission[0], memory.scratch)
-        path_block(
+        possible &= path_block(
             latent_params, memory.emission[0], 0, n, start == first, memory.message, memory.work,
             back[start - first : start - first + n],
         )  # fmt: skip
     state = 0
     for k in range(1, memory.message.shape[0]):
         state = k if memory.message[k] > memory.message[state] else state
-    highest = memory.message[state]
-    loglik[sequence] = highest if highest > _LOG_LEAST else -np.inf
+    loglik[sequence] = memory.message[state] if possible else -np.inf
     for i in range(stop - first - 1, -1, -1):
         path[first + i] = state
         if i > 0:
             state = back[i, state]
 
 
-def _path_pass(family_params, latent_params, rows, units, n_lanes, scratch_lines, vectors, path, loglik):
+@block_function
+def _path_lane(family_params, latent_params, rows, units, n_lanes, scratch_lines, vectors, path, loglik, lane):
+    if lane < units.ends.shape[0]:
+        memory = _new_memory(1, rows.n_columns, latent_params[0].shape[0], scratch_lines, vectors * VECTOR)
+        for sequence in range(lane, units.ends.shape[0], n_lanes):
+            _best_path(family_params, latent_params, rows, units, sequence, memory, path, loglik)
+
+
+def _path_pass(serial, family_params, latent_params, rows, units, n_lanes, scratch_lines, vectors, path, loglik):
+    if serial:
+        for lane in range(n_lanes):
+            _path_lane(family_params, latent_params, rows, units, n_lanes, scratch_lines, vectors, path, loglik, lane)
+        return
     for index in prange(n_lanes):
-        lane = np.int64(index)
-        if lane < units.ends.shape[0]:
-            memory = _new_memory(1, rows.n_columns, latent_params[0].shape[0], scratch_lines, vectors * VECTOR)
-            for sequence in range(lane, units.ends.shape[0], n_lanes):
-                _best_path(family_params, latent_params, rows, units, sequence, memory, path, loglik)
+        _path_lane(
+            family_params, latent_params, rows, units, n_lanes, scratch_lines, vectors, path, loglik, np.int64(index)
+        )
 
 
 _compiled_sweep_pass = Pass(_sweep_pass, fingerprint)
@@ -543,6 +610,12 @@ def sequence_pass(
         Without, units learn of the rest of their sequences from their neighbours only: slow, and a check.
     """
     _require_registered(family_params, latent_params)
+    n_components = require_params(family_params, latent_params, rows)
+    require_rows(rows)
+    require_weight(weight, rows.n_rows)
+    require_units(units, rows.n_rows)
+    require_lanes(lanes, family_params, n_components)
+    _require_outputs(outputs, rows.n_rows, n_components)
     totals = Totals(lanes.loglik, lanes.weight, lanes.impossible)
     sizes = blocks.scratch_lines(rows.n_columns), BLOCK // VECTOR
     messages = _messages(family_params, latent_params, rows, units, lanes, sizes, forgets)
@@ -567,7 +640,7 @@ def _messages(
     # Sums that nobody reads: these passes look for messages only.
     unread = 0.0 * lanes
     if forgets:
-        _compiled_seek_pass(family_params, latent_params, rows, units, messages, *sizes, unread.latent)
+        _compiled_seek_pass(family_params, latent_params, rows, units, messages, len(lanes.loglik), *sizes)
     unknown = ~(messages.ahead_known & messages.behind_known)
     if unknown.any():
         first = np.flatnonzero(~begins_inside & ends_inside)
@@ -588,14 +661,27 @@ def path_pass(
     The density is that of the rows and the path together, in nats; minus infinity where no path is possible.
     """
     _require_registered(family_params, latent_params)
+    require_params(family_params, latent_params, rows)
+    require_rows(rows)
+    require_units(units, rows.n_rows)
+    require_output("path", path, (rows.n_rows,), np.int64)
+    require_output("loglik", loglik, units.ends.shape, np.float64)
     sizes = blocks.scratch_lines(rows.n_columns), BLOCK // VECTOR
     _compiled_path_pass(family_params, latent_params, rows, units, MAX_LANES, *sizes, path, loglik)
+
+
+def _require_outputs(outputs: Outputs, n_rows: int, n_components: int) -> None:
+    """Raise unless each output that is asked for has the shape and the dtype of what is written."""
+    for name, out, none in zip(outputs._fields, outputs, NO_OUTPUTS, strict=True):
+        if out is not none:
+            shape = (n_rows,) if none.ndim == 1 else (n_rows, n_components)
+            require_output(name, out, shape, none.dtype)
 
 
 def _require_registered(family_params: Any, latent_params: Any) -> None:
     """Raise a clear error here, rather than a page of numba's from inside the compilation."""
     of_family: list[Any] = [log_prob_block, accumulate_block]
-    of_chain: list[Any] = [forward_block, backward_block, path_block]
+    of_chain: list[Any] = [forward_block, backward_block, seek_block, path_block]
     for params, operations in ((family_params, of_family), (latent_params, of_chain)):
         for operation in operations:
             blocks.implementation(operation, type(params))

@@ -44,6 +44,8 @@ def units_of(lengths: np.ndarray, first_row: int = 0) -> Units:
     units that one large chunk has.
     """
     lengths = np.asarray(lengths, dtype=np.int64)
+    if lengths.ndim != 1 or (lengths.size and lengths.min() < 0):
+        raise ValueError("The lengths of sequences must be a list of numbers, and none of them negative.")
     ends = np.cumsum(lengths)
     starts = ends - lengths
     n_stretches = -(-lengths // UNIT_ROWS)

@@ -193,23 +193,47 @@ def _log_sum(values, axis):
 
 
 def chain(log_emission, startprob, transmat):
-    """Forward-backward over one sequence of log-densities (T, K), entirely in logarithms."""
+    """Forward-backward over one sequence of log-densities (T, K), entirely in logarithms.
+
+    A row that is impossible, given those before it, has the log-likelihood -inf and tells nothing of the states.
+    """
     n_rows, n_states = log_emission.shape
-    log_transmat = _log(transmat)
+    log_emission, log_transmat = log_emission.copy(), _log(transmat)
     alpha, beta = np.empty((n_rows, n_states)), np.zeros((n_rows, n_states))
-    alpha[0] = _log(startprob) + log_emission[0]
-    for t in range(1, n_rows):
-        alpha[t] = _log_sum(alpha[t - 1][:, None] + log_transmat, axis=0) + log_emission[t]
-    for t in range(n_rows - 2, -1, -1):
-        beta[t] = _log_sum(log_transmat + log_emission[t + 1] + beta[t + 1], axis=1)
-    so_far = _log_sum(alpha, axis=1)
-    total = so_far[-1]
+    loglik = np.empty(n_rows)
+    for t in range(n_rows):
+        before = _log_sum(alpha[t - 1][:, None] + log_transmat, axis=0) if t > 0 else _log(startprob)
+        impossible = np.all(before + log_emission[t] == -np.inf)
+        if impossible:
+            log_emission[t] = 0.0
+        alpha[t] = before + log_emission[t]
+        total = _log_sum(alpha[t], axis=0)
+        loglik[t] = -np.inf if impossible else total
+        # Scaled at every row: sums over all rows would have lost digits.
+        alpha[t] -= total
     transitions = np.zeros((n_states, n_states))
-    for t in range(n_rows - 1):
-        transitions += np.exp(alpha[t][:, None] + log_transmat + log_emission[t + 1] + beta[t + 1] - total)
+    for t in range(n_rows - 2, -1, -1):
+        joint = alpha[t][:, None] + log_transmat + log_emission[t + 1] + beta[t + 1]
+        transitions += np.exp(joint - _log_sum(joint.ravel(), axis=0))
+        beta[t] = _log_sum(log_transmat + log_emission[t + 1] + beta[t + 1], axis=1)
+        beta[t] -= beta[t].max()
     joint = alpha + beta
     smoothed = np.exp(joint - _log_sum(joint, axis=1)[:, None])
-    return NaiveChain(np.diff(so_far, prepend=0.0), np.exp(alpha - so_far[:, None]), smoothed, transitions)
+    return NaiveChain(loglik, np.exp(alpha), smoothed, transitions)
+
+
+def best_path_log_prob(log_emission, startprob, transmat):
+    """Log-density of the rows together with the most probable path (Viterbi), and one such path."""
+    log_transmat = _log(transmat)
+    message, back = _log(startprob) + log_emission[0], []
+    for row in log_emission[1:]:
+        joint = message[:, None] + log_transmat
+        back.append(joint.argmax(axis=0))
+        message = joint.max(axis=0) + row
+    path = [message.argmax()]
+    for step in reversed(back):
+        path.append(step[path[-1]])
+    return message.max(), np.array(path[::-1])
 
 
 def paths(n_rows, n_states):

@@ -9,11 +9,12 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from fastem import GaussianMixture
+from fastem import CategoricalHMM, GaussianMixture
 from fastem.estimators._problem import Problem
 from fastem.schedules.accelerate import Anderson, Automatic, Squarem
 from fastem.schedules.batch import fit_batch
-from fastem.schedules.result import Reason
+from fastem.schedules.edges import kept_inside, lifted_off
+from fastem.schedules.result import FitState, Reason, Trace
 from fastem.sources import ArraySource, Chunk
 from fastem.stats import ExpectedStats
 from tests.cases import CASES, assert_close, assert_same_bits
@@ -224,3 +225,76 @@ def test_a_proposal_that_lowers_the_objective_is_dropped():
     assert result.n_iter == 12
     assert result.params == len(result.trace.objective) - 1 == 9
     assert np.all(np.diff(result.trace.objective) > 0)
+
+
+def symbols(seed):
+    """A chain of few states that show one of few symbols each."""
+    random = np.random.default_rng(seed)
+    k = int(random.integers(2, 5))
+    transmat = random.dirichlet(np.full(k, 0.5), size=k)
+    transmat = 0.5 * transmat + 0.5 * np.eye(k) * random.random()
+    n_rows = int(random.choice([300, 800, 2000]))
+    emissionprob = random.dirichlet(np.full(int(random.integers(3, 7)), 0.7), size=k)
+    truth = CategoricalHMM.from_parameters(
+        np.full(k, 1 / k), transmat / transmat.sum(axis=1, keepdims=True), emissionprob
+    )
+    return k, truth.sample(n_rows, random_state=seed)[0]
+
+
+@pytest.mark.parametrize("seed", [23, 47])
+def test_a_slow_beginning_is_no_end(seed):
+    """The first steps gain little, and what they change shrinks fast: 6 and 152 nats were left, and it was the end."""
+    k, x = symbols(seed)
+    quick, plain = (
+        CategoricalHMM(k, random_state=seed, n_iter=5000, acceleration=name).fit(x) for name in ("auto", None)
+    )
+    assert quick.converged_
+    assert len(x) * quick.lower_bound_ > len(x) * plain.lower_bound_ - 0.1
+
+
+class Share:
+    """Two known densities, and how many rows belong to the first one, of which a part p does. Its root is a coordinate.
+
+    The likelihood is highest at p = 0.2.
+    """
+
+    def e_step(self, p):
+        first, second = np.array([0.9, 0.1]), np.array([0.4, 0.6])
+        rows = 1000 * (0.2 * first + 0.8 * second)
+        total = p * first + (1 - p) * second
+        return ExpectedStats(float(rows @ np.log(total)), 1000.0, 0.0, float(rows @ (p * first / total)), None)
+
+    def m_step(self, stats):
+        return stats.latent / 1000.0, []
+
+    def coordinates(self, p):
+        return np.array([np.sqrt(p)])
+
+    def at_coordinates(self, point):
+        return float(min(point[0] ** 2, 1.0))
+
+    def roots(self, point):
+        return np.ones(1, dtype=bool)
+
+
+@pytest.mark.parametrize("kind", [Squarem, Anderson])
+def test_an_edge_that_is_no_maximum_is_left(kind):
+    space = Share()
+    result = fit_batch(space, 1e-12, tol=1e-7, max_iter=500, accelerator=kind(space))
+    assert result.reason is Reason.CONVERGED
+    assert result.params == pytest.approx(0.2, abs=0.01)
+    # A fit that believes it is at its end there.
+    at_edge = FitState(1e-12, Trace(2 * [space.e_step(1e-12).objective]), near=2)
+    at_edge.candidate = space.m_step(space.e_step(1e-12))[0]
+    at_edge.acceleration = kind(space).begin()
+    result = fit_batch(space, at_edge, tol=1e-7, max_iter=500, accelerator=kind(space))
+    assert result.state.was_lifted
+    assert result.params == pytest.approx(0.2, abs=0.01)
+
+
+def test_a_proposal_stays_off_the_edge():
+    space = Share()
+    inside = kept_inside(space, np.array([-0.3]), np.array([0.5]))
+    assert inside == pytest.approx(0.05)
+    assert kept_inside(space, np.array([0.3]), np.array([0.5])) == pytest.approx(0.3)
+    assert lifted_off(space, 1e-6, 0.9e-6) is None, "what shrinks is on its way to the edge"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import logging
 import re
 
 import pytest
@@ -15,6 +16,8 @@ SOURCES = sorted((ROOT / "fastem").rglob("*.py"))
 
 def test_import_contracts(capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
+    # The linter sets up logging anew, which would silence this logger in later tests.
+    monkeypatch.setattr(logging.getLogger("fastem"), "disabled", False)
     exit_code = lint_imports(no_cache=True)
     assert exit_code == 0, capsys.readouterr().out
 

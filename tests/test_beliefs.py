@@ -105,7 +105,9 @@ def test_the_penalty_vanishes_and_follows_units(covariance_type, X):
 def test_the_penalty_of_weights_of_any_scale(X):
     """Weights that sum to one are no single row."""
     settings = {"random_state": 0, "tol": 1e-9}
-    counted, shared = (GaussianMixture(2, **settings).fit(X, np.full(len(X), w)) for w in (1.0, 1.0 / len(X)))
+    counted, shared = (
+        GaussianMixture(2, **settings).fit(X, sample_weight=np.full(len(X), w)) for w in (1.0, 1.0 / len(X))
+    )
     np.testing.assert_allclose(shared.covariances_, counted.covariances_, rtol=1e-6)
 
 

@@ -14,7 +14,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 import fastem
-from fastem import GaussianMixture
+from fastem import GaussianHMM, GaussianMixture
 from fastem.persistence import ModelFileError, pack, unpack
 from fastem.schedules.result import FitState, Trace
 from fastem.stats import Rescue
@@ -212,7 +212,7 @@ def test_packed_values_are_unpacked():
 KILLED = """
 import sys, warnings
 import numpy as np
-from fastem import GaussianMixture
+from fastem import GaussianHMM, GaussianMixture
 warnings.simplefilter("ignore")
 path, checkpoint = sys.argv[1:3]
 mixture = GaussianMixture(
@@ -265,3 +265,41 @@ def test_a_killed_fit_loses_at_most_one_interval(tmp_path):
     left = [name for name in os.listdir(tmp_path) if name.endswith(".part")]
     assert len(left) <= n_kills
     assert_same_fit(fastem.load(result), whole)
+
+
+def chain(X, given=("startprob_", "transmat_"), resume=False, **settings):
+    """A chain with several starts, of which some parameters were set by hand."""
+    hmm = GaussianHMM(
+        3,
+        n_iter=4,
+        tol=0.0,
+        random_state=0,
+        search="restarts",
+        n_init=3,
+        init_params="m",
+        acceleration=None,
+        **settings,
+    )
+    values = {"startprob_": np.full(3, 1 / 3), "transmat_": np.full((3, 3), 0.1) + 0.7 * np.eye(3)}
+    for name in given:
+        setattr(hmm, name, values[name])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return hmm.fit(X, resume=resume)
+
+
+def test_checkpoints_do_not_change_what_later_starts_begin_with(X, tmp_path):
+    rows = X[:900]
+    plain, kept = chain(rows), chain(rows, checkpoint=tmp_path / "fit.npz", checkpoint_interval=0.0)
+    assert plain.fit_report_.runs == kept.fit_report_.runs
+    np.testing.assert_array_equal(plain.means_, kept.means_)
+
+
+@pytest.mark.parametrize("given", [(), ("startprob_",), ("transmat_",)])
+def test_a_checkpoint_of_other_given_parameters_is_refused(X, tmp_path, given):
+    rows, path = X[:900], tmp_path / "fit.npz"
+    chain(rows, checkpoint=path)
+    with pytest.raises(
+        ValueError, match=r"The checkpoint is of a fit with (startprob|transmat)_=\[.*but now it is None"
+    ):
+        chain(rows, given, resume=True, checkpoint=path)

@@ -20,7 +20,7 @@ import pytest
 from typer.testing import CliRunner
 
 import fastem
-from fastem import GaussianHMM, GaussianMixture, Mixture, _jit, kernel
+from fastem import GaussianHMM, GaussianMixture, Mixture, _disk_cache, _jit, kernel
 from fastem.cli import app, fit_command
 from fastem.estimators import _running
 
@@ -192,7 +192,7 @@ def test_one_kind_for_all_columns(visits):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--family", "poison"), ["'poisson'", "Got 'poison' instead"]),
+        (("--family", "poison"), ["'poisson'", "Got 'poison' instead. Do you mean 'poisson'?"]),
         (("--family", "poisson,normal"), ["--family has 2 kinds", "has 3 columns"]),
         (("--family", "poisson"), ["must be a count", "column 'spend'"]),
         (("--family", "normal", "--compress", 400), ["--compress: for Gaussian mixtures only"]),
@@ -324,6 +324,12 @@ def test_an_online_fit_is_told(write):
     assert found["loglik"] == pytest.approx(expected.score(np.load(data)) * 4000)
     warned = run(*arguments, "--max-iter", 1).stderr
     assert warned.endswith("Increase --max-iter or --tol, or leave out --online.\n")
+
+
+def test_no_iterations_leave_the_start(tmp_path):
+    np.save(tmp_path / "rows.npy", [[1.0], [2.0], [9.0], [10.0]])
+    found = succeed_json("fit", tmp_path / "rows.npy", "-k", 2, "--seed", 0, "--max-iter", 0)
+    assert (found["converged"], found["n_iter"]) == (False, 0)
 
 
 def test_a_compressed_fit_is_told():
@@ -476,7 +482,7 @@ def test_a_compilation_is_told_on_stderr(model, monkeypatch):
     original = kernel.score_pass
 
     def compile_and_score(*arguments, **outputs):
-        _jit._tell("directory")
+        _disk_cache._tell("directory")
         original(*arguments, **outputs)
 
     monkeypatch.setattr(kernel, "score_pass", compile_and_score)
@@ -624,11 +630,12 @@ def test_results_are_written_piece_by_piece(model, mixture, faithful, tmp_path, 
     np.testing.assert_array_equal(read(output), mixture.predict_proba(rows))
     # What is there stays when the rows turn out to be damaged.
     before = output.read_bytes()
-    rows[5000, 1] = np.nan
-    np.save(tmp_path / "rows.npy", rows)
-    assert "row 5000, column 1" in fail(*arguments)
+    lines = ["eruptions,waiting", *(f"{a},{b}" for a, b in rows)]
+    lines[5000] = "2.5,long"
+    (tmp_path / "rows.csv").write_text("\n".join(lines))
+    assert "(line 5001: 'long')" in fail("predict", model, tmp_path / "rows.csv", *arguments[3:])
     assert output.read_bytes() == before
-    assert {path.name for path in tmp_path.iterdir()} == {"rows.npy", output.name}
+    assert {path.name for path in tmp_path.iterdir()} == {"rows.csv", "rows.npy", output.name}
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".npy"])
@@ -726,14 +733,14 @@ def test_plot_without_matplotlib_names_the_extra(tmp_path, monkeypatch):
         ("a.csv", "a\n1\n", ("--weight-column", "a"), ["no column left"]),
         ("a.csv", "a,a\n1,2\n", ("--columns", "a"), ["several columns 'a'", "[0, 1]"]),
         ("a.csv", "a,kind,place\n1,x,y\n2,z,y\n", (), ["text in columns kind, place", "'x'", "--columns (a)"]),
-        ("a.csv", "a;b\n1;2\n", (), ["text in column a;b", "separate fields by commas"]),
+        ("a.csv", "a:b\n1:2\n", (), ["text in column a:b", "separate fields by commas"]),
         ("a.csv", "a,b\n1,2\n\n3,NA\n5,\n6,7\n", (), ["line 4, column b", "missing", "'NA'", "2 rows have"]),
         ("a.csv", "a,b\n1,2\n3,nan\n", (), ["line 3, column b", "missing", "1 row has"]),
         ("a.csv", "1,2\n-inf,4\n", (), ["line 2, column 0", "infinite"]),
         ("a.csv", "a,b\n1,2\n1,2,3\n", (), ["line 3: 3 fields where the first line has 2", "commas"]),
         ("a.csv", "a,b\n1,2\n1\n", ("--columns", "b"), ["line 3: 1 fields where the first line has 2"]),
         ("a.csv", bytes(range(256)), (), ["not text in UTF-8"]),
-        ("a.csv", "a\n" + "1" * 200_000 + "\n", (), ["not a CSV file", "field larger"]),
+        ("a.csv", "a\n" + "1" * 200_000 + "\n", (), ["line 2, column a", "infinite"]),
         ("a.csv.gz", "a\n1\n", (), ["not a CSV file", "Not a gzipped file"]),
         # Without a time stamp: the bytes name the test, and every process must collect the same names.
         ("a.csv.gz", gzip.compress(b"a\n" + b"1\n2\n" * 9000, mtime=0)[:50], (), ["is not a CSV file", "damaged"]),
@@ -762,6 +769,55 @@ def test_unusable_data(write, name, content, options, expected):
     message = fail("fit", write(name, content), "-k", 1, *options)
     for text in expected:
         assert text in message
+
+
+TEXT_ROWS = [[1.5, 2.0], [2.5, 3.0], [4.25, 3.0], [5.5, 1.0]]
+
+
+def test_options_of_text_files(write, tmp_path):
+    lines = [f"{a};{b}".replace(".", ",") for a, b in TEXT_ROWS]
+    file = write("rows.dat", "% made in \xfc\na;b\n".encode("latin-1") + "\n".join(lines).encode())
+    options = ("--delimiter", ";", "--decimal", ",", "--encoding", "latin-1", "--comment", "%", "--missing", "-999")
+    plain = write("rows.npy", np.array(TEXT_ROWS))
+    model = tmp_path / "model.npz"
+    found = succeed_json("fit", file, "-k", 1, "--seed", 0, "-o", model, *options, "--header")
+    assert found["feature_names"] == ["a", "b"]
+    assert found["means"] == succeed_json("fit", plain, "-k", 1, "--seed", 0)["means"]
+    assert succeed_json("score", model, file, *options)["n_rows"] == 4
+    assert succeed_json("predict", model, file, *options)["labels"] == [0] * 4
+    chosen = succeed_json("select", file, "-k", "1", "-c", "diag", "--seed", 0, *options)
+    assert chosen["best"]["n_components"] == 1
+    words = write("words.csv", "a b\n1 2\n3 4\n5 gone\n")
+    assert "value is missing" in fail("fit", words, "-k", 1, "--delimiter", "space", "--missing", "gone")
+    assert succeed_json("fit", write("tabs.csv", "1\t2\n3\t5\n4\t4\n"), "-k", 1, "--delimiter", "tab")["n_rows"] == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "remedy"),
+    [
+        ("2019,2020\n1.5,2.5\n", (), "Say which, by --header or --no-header."),
+        ("a;b\n1,234;2\n3,456;3\n", (), "--decimal ','; if its ',' separates thousands, say so by --thousands ','"),
+        ("Foo;1,5\nBar;2,5\n", ("--columns", "1"), "Say what separates fields, by --delimiter."),
+        ("#1,2\n3,4\n", (), "Say which, by --comment '#' or --comment ''."),
+        ("a,b\n1,2\n1,gone\n", (), "--missing 'gone'"),
+        ("a,b\n1,2\n", ("--encoding", "klingon"), "no encoding 'klingon'"),
+        ("a,b\n1,2\n".encode("utf-16-le"), (), "say so by --encoding."),
+    ],
+)
+def test_remedies_are_options(write, text, options, remedy):
+    assert remedy in fail("fit", write("a.csv", text), "-k", 1, *options)
+
+
+@pytest.mark.parametrize("given", ["-", "/dev/stdin"])
+def test_rows_from_standard_input(tmp_path, given):
+    text = "a;b\n" + "".join(f"{a};{b}\n".replace(".", ",") for a, b in TEXT_ROWS)
+    model = tmp_path / "model.npz"
+    for command in (("fit", given, "-k", 1, "-o", model), ("score", model, given), ("predict", model, given)):
+        arguments = [sys.executable, "-m", "fastem", *map(str, command), "--json"]
+        done = subprocess.run(arguments, input=text, capture_output=True, text=True, check=False, timeout=300)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["n_rows"] == 4
+        assert "is kept in a temporary file" in done.stderr
 
 
 def test_missing_file_and_directory(tmp_path):
@@ -802,8 +858,9 @@ def test_files_that_do_not_fit_the_model(write, model, tmp_path):
     assert "no column eruptions, which" in message
     assert "Its columns: a, waiting" in message
     assert "rows.npy has 3 features, but" in fail("score", model, write("rows.npy", np.ones((4, 3))))
-    assert "row 2, column 1" in fail("predict", model, write("gap.npy", np.array([[1, 2], [1, 2], [1, np.nan]])))
-    assert "line 2, column waiting" in fail("score", model, write("gap.csv", "eruptions,waiting\n1,\n"))
+    message = fail("score", model, write("gap.csv", "eruptions,waiting\n1,\n"))
+    assert "Every row of" in message
+    assert "gap.csv has a missing or infinite value" in message
     for command in (("info", other), ("score", other, FAITHFUL)):
         assert "not a model file" in fail(*command)
     assert "No such file" in fail("info", tmp_path / "none.npz")

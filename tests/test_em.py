@@ -78,6 +78,19 @@ def test_an_iteration_that_lowers_the_objective_is_undone_and_not_called_converg
     assert result.trace.fall == pytest.approx(0.1)
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_a_fit_that_starts_at_its_end_tells_what_its_iteration_did(seed):
+    """From the winner of a race, or the last fit, an iteration may change nothing but rounding."""
+    random = np.random.default_rng(seed)
+    X = np.concatenate([random.normal(c, 1, (100, 2)) for c in (0, 30, 60)])
+    again = GaussianMixture(3, random_state=seed, tol=1e-14, max_iter=3000, warm_start=True).fit(X)
+    for mixture in (GaussianMixture(3, n_init=4, random_state=seed).fit(X), again.fit(X)):
+        assert mixture.converged_
+        assert len(mixture.lower_bounds_) == mixture.n_iter_ - mixture.fit_report_.n_dropped + 1 >= 2
+        assert np.diff(mixture.lower_bounds_).min() >= 0.0
+        assert "unknown" not in str(mixture.fit_report_)
+
+
 def test_a_fall_within_rounding_ends_at_the_better_parameters():
     result = fit_batch(Scripted([-3.0, -2.0, -2.0 - 1e-14]), 0, tol=0.0, max_iter=10)
     assert result.reason is Reason.CONVERGED

@@ -344,8 +344,10 @@ def test_what_does_not_fit_a_stream_is_told():
     frame = pd.DataFrame(rows(100), columns=["a", "b"])
     mixture = GaussianMixture(3, random_state=0).partial_fit(frame)
     assert mixture.feature_names_in_.tolist() == ["a", "b"]
-    with pytest.raises(ValueError, match="feature names"):
-        mixture.partial_fit(frame[["b", "a"]])
+    twin = GaussianMixture(3, random_state=0).partial_fit(frame).partial_fit(frame)
+    np.testing.assert_array_equal(mixture.partial_fit(frame[["b", "a"]]).means_, twin.means_, "columns go by name")
+    with pytest.raises(ValueError, match="X has no column b"):
+        mixture.partial_fit(frame[["a"]])
     with pytest.raises(ValueError, match="X has 3 features, but GaussianMixture is expecting 2"):
         learnt([rows(100), np.ones((5, 3))])
     with pytest.raises(ValueError, match="X has 3 features, but GaussianMixture is expecting 2"):
@@ -474,6 +476,20 @@ def test_a_change_calls_on_drift_once_and_is_in_the_report():
     assert told[0][0] == alarms
     assert 40_000 < alarms[0] < 46_000
     assert f"drift: the rows changed by row {alarms[0]:.10g}" in str(mixture.fit_report_)
+
+
+@pytest.mark.parametrize("jump", [0.0, 1.0, 3.0, 50.0, 1e3, 1e6])
+def test_a_jump_of_any_size_alarms_once(jump):
+    """A batch does not move what it is judged by."""
+    random = np.random.default_rng(1)
+    told = []
+    mixture = GaussianMixture(2, random_state=0, batch_size=200, on_drift=lambda m: told.append(m))
+    for n in range(200):
+        batch = np.concatenate([random.normal(-4, 1, 100), random.normal(4, 1, 100)])
+        mixture.partial_fit(batch[:, None] + (jump if n >= 100 else 0.0))
+    assert len(told) == len(mixture.fit_report_.online.alarms) == (jump > 0.0)
+    if jump:
+        assert 20_000 < mixture.fit_report_.online.alarms[0] < 22_000
 
 
 def test_a_change_during_an_online_fit_is_told_with_a_fitted_model(small_windows):

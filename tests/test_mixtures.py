@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fastem
 from fastem import (
@@ -31,7 +30,6 @@ from fastem import (
 from fastem.families.gaussian_full import GaussianFull
 from tests import naive
 from tests.cases import assert_same_bits
-from tests.test_estimators import exceptions
 
 FEW, MANY = 400, 600
 
@@ -228,7 +226,7 @@ def test_parameters_of_the_constructor_are_those_of_its_base_too(kind):
     with pytest.raises(TypeError, match=f"{owner} has no setting 'n_componets'. Do you mean 'n_components'?"):
         kind.make(n_componets=2)
     with pytest.raises(ValueError, match="max_iter"):
-        kind.make(2, max_iter=0).fit(kind.X)
+        kind.make(2, max_iter=-1).fit(kind.X)
 
 
 @pytest.mark.parametrize(
@@ -364,7 +362,7 @@ def test_the_floor_of_exponential_means_is_a_fraction_of_the_data():
 
 def test_kinds_of_columns_are_checked():
     X = KINDS["mixed"].X
-    with pytest.raises(ValueError, match=r"family has the kinds \['gamma'\]; choose among"):
+    with pytest.raises(ValueError, match=r"family='gamma' is not known\. Choose among 'normal'"):
         Mixture(["gamma"] * 5).fit(X)
     with pytest.raises(ValueError, match="family has 2 kinds, but X has 5 columns"):
         Mixture(["normal", "normal"]).fit(X)
@@ -393,13 +391,6 @@ def test_a_family_of_ones_own_is_made_by_what_is_given(tmp_path):
     with pytest.raises(TypeError, match="family"):
         ours.save(tmp_path / "model.npz")
     assert not hasattr(ours, "means_")
-
-
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
-@parametrize_with_checks([ExponentialMixture(max_iter=5), Mixture(max_iter=5)], expected_failed_checks=exceptions)
-def test_scikit_learn_checks(estimator, check):
-    check(estimator)
 
 
 def test_a_prior_keeps_components_from_excluding_what_they_have_not_seen():
@@ -448,9 +439,9 @@ def test_one_pass_is_compiled_for_all_of_them_and_found_by_another_process():
     fastem.warmup("columns")
     code = """
         import numpy as np
-        from fastem import CategoricalMixture, Mixture, PoissonMixture, _jit
+        from fastem import CategoricalMixture, Mixture, PoissonMixture, _disk_cache
         told = []
-        with _jit.telling(told.append):
+        with _disk_cache.telling(told.append):
             PoissonMixture(2, random_state=0).fit(np.arange(20.0)).predict(np.arange(3))
             CategoricalMixture(2, random_state=0).fit(np.arange(40).reshape(-1, 2) % 3)
             rows = np.column_stack([np.arange(40.0), np.arange(40) % 4])

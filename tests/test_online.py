@@ -523,6 +523,14 @@ def test_an_alarm_soon_after_a_fall(fall, seed):
     assert 1003 <= alarms[0] < 1040
 
 
+def test_batches_without_a_possible_row_alarm_once():
+    values = np.random.default_rng(0).normal(size=200)
+    values[10], values[100:] = -np.inf, -np.inf
+    alarms = alarms_of(values, np.ones(200))
+    assert len(alarms) == 1
+    assert 102 <= alarms[0] < 108
+
+
 def test_a_rise_a_single_outlier_and_constants_never_alarm():
     values = np.random.default_rng(0).normal(size=1500)
     values[700] = -1e6

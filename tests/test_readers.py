@@ -28,6 +28,7 @@ import pytest
 import zarr
 
 from fastem._extras import MissingExtraError
+from fastem.sources import as_source
 from fastem.sources.arrow import TableReader, is_table
 from fastem.sources.csv import CsvReader
 from fastem.sources.files import readers_of
@@ -36,7 +37,7 @@ from fastem.sources.hdf5 import Hdf5Reader
 from fastem.sources.ipc import IpcReader
 from fastem.sources.iterable import IterableReader
 from fastem.sources.npy import NpyReader
-from fastem.sources.parquet import ParquetReader, parquet_folder
+from fastem.sources.parquet import ParquetReader
 from fastem.sources.reader import PIECE_BYTES, SourceError
 from fastem.sources.shared import Recycler, even_spans
 from fastem.sources.sliced import SlicedReader
@@ -491,7 +492,7 @@ def test_unusable_npy(tmp_path, content, expected):
     [
         ("a,b\n", "a header but no rows"),
         ("a,kind,place\n1,x,y\n2,z,y\n", r"text in columns kind, place \(line 2: 'x'\).*--columns \(a\)"),
-        ("a;b\n1;2\n", "text in column a;b.*separate fields by commas"),
+        ("a:b\n1:2\n", "text in column a:b.*separate fields by commas"),
         ("a,b\n1,2\n\n3,NA\n5,\n6,7\n", "line 4, column b.*missing.*'NA'.*2 rows have"),
         ("a,b\n1,2\n3,nan\n", "line 3, column b.*missing.*1 row has"),
         ("1,2\n-inf,4\n", "line 2, column 0.*infinite"),
@@ -704,8 +705,8 @@ def test_parquet_folder(tmp_path):
     other = tmp_path / "table" / "year=2015" / "place=z"
     other.mkdir()
     pq.write_table(pa.table({"b": [1.0]}), other / "odd.parquet")
-    with pytest.raises(SourceError, match=r"odd\.parquet has the columns b, year, but .* has a, year"):
-        parquet_folder(tmp_path / "table")
+    with pytest.raises(SourceError, match=r"odd\.parquet are \['b', 'year'\], but those of .* are \['a', 'year'\]"):
+        as_source(tmp_path / "table")
 
 
 def test_an_index_stored_by_pandas_is_no_column(tmp_path):

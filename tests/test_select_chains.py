@@ -297,7 +297,6 @@ def test_the_command_line(tmp_path):
     [
         (PoissonHMM(), {"criterion": "icl"}, ValueError, "for mixtures, whose rows are independent"),
         (PoissonHMM(params="st"), {}, ValueError, "params is of a single fit"),
-        (PoissonHMM(), {"init_params": "st"}, ValueError, "lambdas_"),
         (PoissonHMM(), {"max_iter": 5}, TypeError, "no setting 'max_iter'"),
         (PoissonHMM(), {"lengths": [10, 60]}, SourceError, "lengths"),
         (PoissonHMM(), {"lengths": None, "criterion": "heldout"}, ValueError, "no two sequences to hold out of 1 "),

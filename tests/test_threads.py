@@ -15,8 +15,9 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import fastem
-from fastem import GaussianMixture, kernel
+from fastem import GaussianHMM, GaussianMixture, _jit, kernel, sequence_kernel
 from fastem.estimators._running import holding_libraries
+from fastem.units import UNIT_ROWS
 from tests.conftest import ROOT
 
 SETUP = """
@@ -71,18 +72,71 @@ def test_a_forked_child_fits_after_its_parent_did(layer):
     require_layer(layer)
     result = run(
         """
+from fastem._disk_cache import telling
 alone = fit()
+compiled = []
+def fit_in_child():
+    with telling(compiled.append):
+        queue.put((fit(), compiled))
 context = multiprocessing.get_context("fork")
 queue = context.Queue()
-child = context.Process(target=lambda: queue.put(fit()))
+child = context.Process(target=fit_in_child)
 child.start()
-print(np.allclose(queue.get(timeout=200), alone, rtol=1e-9))
+means, compiled = queue.get(timeout=200)
+print(np.array_equal(means, alone), compiled)
 child.join()
 print(child.exitcode)
 """,
         NUMBA_THREADING_LAYER=layer,
     )
-    assert result.stdout.split() == ["True", "0"], result.stderr
+    assert result.stdout.split() == ["True", "[]", "0"], result.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_compiles_for_its_parent_too(tmp_path):
+    """What its parent has not run is compiled once, and kept."""
+    result = run(
+        """
+from fastem._disk_cache import telling
+fit()
+X = X[:, :1] % 1.0
+def predict_in(directories):
+    with telling(directories.append):
+        return GaussianMixture.from_parameters([0.5, 0.5], [[0.0], [1.0]], np.ones((2, 1, 1))).predict(X).sum()
+in_child = []
+if os.fork() == 0:
+    predict_in(in_child)
+    os._exit(len(in_child))
+print(os.waitstatus_to_exitcode(os.wait()[1]))
+here = []
+predict_in(here)
+print(here)
+""",
+        NUMBA_CACHE_DIR=str(tmp_path),
+    )
+    assert result.stdout.split() == ["1", "[]"], result.stderr
+
+
+def everything(X):
+    """The bits of all that the passes compute, of rows and of sequences that are cut into units."""
+    mixture = GaussianMixture(2, random_state=0, max_iter=5).fit(X)
+    chain = GaussianHMM(2, random_state=0, n_iter=3).fit(X)
+    results = (mixture.means_, mixture.predict_proba(X), mixture.predict(X), mixture.score_samples(X))
+    results += (chain.means_, chain.transmat_, chain.predict_proba(X), chain.predict(X), np.array(chain.score(X)))
+    return [result.tobytes() for result in results]
+
+
+@pytest.mark.parametrize("forgets", [True, False])
+def test_one_thread_alone_gives_the_same_bits(monkeypatch, forgets):
+    if not forgets:
+        messages = sequence_kernel._messages
+        monkeypatch.setattr(sequence_kernel, "_messages", lambda *arguments: messages(*arguments[:-1], False))
+    random = np.random.default_rng(0)
+    X = random.normal(size=(3 * UNIT_ROWS, 2)) + 4.0 * (random.random((3 * UNIT_ROWS, 1)) > 0.5)
+    together = everything(X)
+    monkeypatch.setattr(_jit._state, "threads_lost", True)
+    monkeypatch.setattr(numba, "set_num_threads", None)
+    assert everything(X) == together
 
 
 def test_joblib_workers_give_the_same_bits():
@@ -114,12 +168,12 @@ from fastem import kernel
 seen = []
 def recording(compiled):
     def run(*arguments):
-        if arguments[3].n_rows > 4 * 528:
+        if arguments[4].n_rows > 4 * 528:
             seen.append(numba.get_num_threads())
         compiled(*arguments)
     return run
 for each in (kernel._compiled_fused_pass, kernel._compiled_score_pass):
-    each._parallel = recording(each._parallel)
+    each.dispatcher = recording(each.dispatcher)
 def threads_of(call):
     seen.clear()
     call()
@@ -190,7 +244,7 @@ def test_threads_are_given_back_after_an_error(X, monkeypatch):
 
     seen = []
     before = numba.get_num_threads()
-    monkeypatch.setattr(kernel._compiled_fused_pass, "_parallel", fail)
+    monkeypatch.setattr(kernel._compiled_fused_pass, "dispatcher", fail)
     with threadpool_limits(2, user_api="blas"):
         with pytest.raises(BoomError):
             GaussianMixture(n_threads=1).fit(X)
@@ -251,7 +305,7 @@ def loop(n):
         with numba.objmode():
             append()
 loop(4)
-print(len(inside), all(np.allclose(means, alone, rtol=1e-9) for means in inside), numba.threading_layer())
+print(len(inside), all(np.array_equal(means, alone) for means in inside), numba.threading_layer())
 """,
         NUMBA_THREADING_LAYER=layer,
         NUMBA_NUM_THREADS="2",
@@ -352,7 +406,7 @@ print(blas_threads())
 
 
 def cached(directory):
-    return sorted(path.name for path in Path(directory).rglob("*.nbc"))
+    return sorted(path.name for path in Path(directory).rglob("*.kernel"))
 
 
 def test_a_second_process_compiles_nothing(tmp_path):
@@ -366,7 +420,7 @@ GaussianMixture(3, random_state=0, max_iter=3).fit(X.astype(np.float32), sample_
 GaussianMixture(3, random_state=0, max_iter=3).fit(np.asfortranarray(X)[::2])
 GaussianMixture(3, random_state=0, max_iter=3).fit(X[:, 0].astype(int))
 from fastem.kernel import _compiled_fused_pass
-stats = _compiled_fused_pass._parallel.stats
+stats = _compiled_fused_pass.dispatcher.stats
 print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
 """,
         NUMBA_CACHE_DIR=str(tmp_path),

@@ -736,7 +736,7 @@ def test_the_distance_is_that_of_the_optimum():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda m, x: m.standard_errors(x, information="fisher"), "must be one of empirical, observed, robust"),
+        (lambda m, x: m.standard_errors(x, information="fisher"), "information='fisher' is not known"),
         (lambda m, x: m.standard_errors(x, max_rows=0), "max_rows must be a positive integer or None, got 0"),
         (lambda m, x: m.confidence_intervals(x, level=95), "level must be between 0 and 1, such as 0.95; it is 95"),
         (lambda m, x: m.bootstrap(x, n_replicates=1), "n_replicates must be an integer of at least 2, got 1"),

@@ -10,17 +10,18 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
+from typing import NamedTuple
 
 import joblib
 import numba
 import numpy as np
 import pytest
-from numba.core.caching import IndexDataCacheFile
 
 import fastem
-from fastem import GaussianMixture, _jit, kernel
+from fastem import GaussianMixture, _disk_cache, _jit, blocks, kernel
 from fastem.estimators import _running, _warmup
 from tests.conftest import ROOT
 
@@ -30,7 +31,11 @@ PACKAGE = ROOT / "fastem"
 LOOP = """
 from numba import prange
 
-def double(x):
+def double(serial, x):
+    if serial:
+        for i in range(x.shape[0]):
+            x[i] = 2 * x[i]
+        return
     for i in prange(x.shape[0]):
         x[i] = 2 * x[i]
 """
@@ -55,12 +60,15 @@ class Doubling:
         """What is told by the pass as another process would meet it, once its result has been checked."""
         told = []
         x = np.arange(5, dtype=dtype)
-        with _jit.telling(told.append):
+        with _disk_cache.telling(told.append):
             fresh = _jit.Pass(self.function, lambda sig: fingerprint)
             fresh(x)
             fresh(x)
         assert x.tolist() == [0, 4, 8, 12, 16]
         return told
+
+    def kernels(self):
+        return sorted(path for path in self.cache.rglob("*") if path.is_file())
 
 
 @pytest.fixture
@@ -83,18 +91,28 @@ def test_another_fingerprint_or_type_is_another_kernel(doubling):
 
 def test_damaged_files_are_written_anew(doubling):
     doubling.run()
-    for suffix in ("nbi", "nbc"):
-        for path in doubling.cache.rglob(f"*.{suffix}"):
-            path.write_bytes(path.read_bytes()[:40])
+    for damage in (lambda data: data[:40], lambda data: b"", lambda data: b"cfastem.gone\nGone\n."):
+        (path,) = doubling.kernels()
+        path.write_bytes(damage(path.read_bytes()))
         assert len(doubling.run()) == 1
         assert doubling.run() == []
+        assert doubling.kernels() == [path]
+
+
+def test_a_kernel_that_another_process_cannot_read_costs_no_other_one(doubling):
+    """One of a family that a user wrote, say: numba's index of all kernels of a pass names its class."""
+    doubling.run("a")
+    doubling.run("b")
+    first, _ = doubling.kernels()
+    first.write_bytes(b"cmodule_of_a_user\nParams\n.")
+    assert sorted(len(doubling.run(name)) for name in "ab") == [0, 1]
 
 
 def test_a_kernel_of_other_types_under_the_same_name_is_not_run(doubling):
-    """Two processes that save at once may give two kernels one file."""
+    """As of two classes of records of one name."""
     doubling.run(dtype=np.float64)
     doubling.run(dtype=np.int32)
-    first, second = sorted(doubling.cache.rglob("*.nbc"))
+    first, second = doubling.kernels()
     first.write_bytes(second.read_bytes())
     told = [doubling.run(dtype=dtype) for dtype in (np.float64, np.int32)]
     assert sorted(map(len, told)) == [0, 1]
@@ -104,18 +122,104 @@ def test_a_full_disk_is_no_error(doubling, monkeypatch):
     def fail(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(IndexDataCacheFile, "save", fail)
-    assert len(doubling.run()) == len(doubling.run()) == 1
+    for module, name in ((os, "replace"), (Path, "write_bytes")):
+        with monkeypatch.context() as patched:
+            patched.setattr(module, name, fail)
+            assert len(doubling.run()) == len(doubling.run()) == 1
+        assert doubling.kernels() == [], "no half file"
 
 
 def test_sources_that_cannot_be_read_are_not_cached(doubling):
     def unreadable(sig):
         raise FileNotFoundError
 
+    told = []
     for _ in range(2):
         fresh = _jit.Pass(doubling.function, unreadable)
-        fresh(np.arange(3.0))
-    assert not list(doubling.cache.rglob("*.nbc"))
+        with _disk_cache.telling(told.append):
+            fresh(np.arange(3.0))
+    assert doubling.kernels() == []
+    assert told == [None, None], "every process compiles it"
+
+
+def test_kernels_are_found_where_nothing_can_be_written(doubling, monkeypatch):
+    """An image is made by one user and run by another."""
+    doubling.run()
+    monkeypatch.setattr(_disk_cache, "_can_be_written", lambda folder: False)
+    assert doubling.run() == []
+    assert doubling.run("b") == [None]
+    assert len(doubling.kernels()) == 1
+
+
+def test_a_kernel_that_holds_addresses_is_told_and_not_kept(doubling, monkeypatch):
+    import ctypes
+
+    doubling.function.__globals__["prange"] = numba.prange
+    doubling.function.__globals__["address"] = ctypes.CFUNCTYPE(ctypes.c_double)(lambda: 2.0)
+    code = "def double(serial, x):\n    for i in prange(x.shape[0]):\n        x[i] = address() * x[i]"
+    exec(code, doubling.function.__globals__)
+    doubling.function = doubling.function.__globals__["double"]
+    with pytest.warns(RuntimeWarning, match="cannot be kept on disk"):
+        doubling.run()
+    assert doubling.kernels() == []
+
+
+def folder_of_another_version(root, version, days):
+    folder = root / f"fastem-{version}-{version:032x}"
+    folder.mkdir(parents=True)
+    for name in ("_fused_pass-0.kernel", "left.part"):
+        (folder / name).touch()
+    used = time.time() - 86_400 * days
+    os.utime(folder, (used, used))
+    return folder
+
+
+def test_kernels_of_old_versions_are_removed_and_nothing_else(doubling):
+    old = [folder_of_another_version(doubling.cache, version, 2 + version) for version in range(9)]
+    lately = [folder_of_another_version(doubling.cache, 100 + version, 0.5) for version in range(2)]
+    mine = doubling.cache / "fastem-mine"
+    mine.mkdir()
+    with_mine = folder_of_another_version(doubling.cache, 200, 400)
+    (with_mine / "notes.txt").touch()
+    os.utime(with_mine, (0, 0))
+    elsewhere = doubling.cache.parent / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "a.kernel").touch()
+    link = doubling.cache / f"fastem-1-{1:032x}"
+    shutil.rmtree(link)
+    link.symlink_to(elsewhere)
+    (directory,) = doubling.run()
+    kept = {Path(directory), *lately, mine, with_mine, link, old[0]}
+    assert set(doubling.cache.iterdir()) == kept
+    assert os.listdir(with_mine) == ["notes.txt"]
+    assert os.listdir(elsewhere) == ["a.kernel"]
+
+
+def test_a_folder_that_is_used_is_not_old(doubling):
+    (directory,) = doubling.run()
+    os.utime(directory, (0, 0))
+    assert doubling.run() == []
+    assert os.stat(directory).st_mtime > time.time() - 3600
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the user's cache directory is elsewhere")
+def test_the_users_cache_directory(tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
+    for unset in ("", "relative"):
+        monkeypatch.setenv("XDG_CACHE_HOME", unset)
+        assert _disk_cache._folders() == [], "a home that is not there is not made"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
+    assert [folder.parent for folder in _disk_cache._folders()] == [tmp_path / "x" / "fastem"]
+    home.mkdir()
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    (folder,) = _disk_cache._folders()
+    assert folder.parent == home / ".cache" / "fastem"
+    assert _disk_cache.source_digest() in folder.name
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "named"))
+    assert [each.parent for each in _disk_cache._folders()] == [tmp_path / "named", folder.parent]
+    assert not any(tmp_path.rglob("fastem*"))
 
 
 def test_no_directory_at_all_is_told(tmp_path, monkeypatch):
@@ -145,25 +249,61 @@ def zipped(package, archive):
 
 
 def test_an_edit_changes_the_digest_and_a_zip_archive_does_not(copied, tmp_path):
-    digests = [_jit.source_digest(PACKAGE), _jit.source_digest(copied)]
-    digests.append(_jit.source_digest(zipped(copied, tmp_path / "a.zip") / "fastem"))
+    digests = [_disk_cache.source_digest(PACKAGE), _disk_cache.source_digest(copied)]
+    digests.append(_disk_cache.source_digest(zipped(copied, tmp_path / "a.zip") / "fastem"))
     assert len(set(digests)) == 1
     family = copied / "families" / "gaussian_full.py"
     family.write_text(family.read_text() + "\n")
-    edited = [_jit.source_digest(copied), _jit.source_digest(zipped(copied, tmp_path / "b.zip") / "fastem")]
+    edited = [
+        _disk_cache.source_digest(copied),
+        _disk_cache.source_digest(zipped(copied, tmp_path / "b.zip") / "fastem"),
+    ]
     assert len({*digests, *edited}) == 2
 
 
 def test_an_edit_of_what_is_not_compiled_keeps_the_digest(copied):
     (copied / "cli.py").write_text("")
-    assert _jit.source_digest(copied) == _jit.source_digest(PACKAGE)
+    assert _disk_cache.source_digest(copied) == _disk_cache.source_digest(PACKAGE)
+
+
+def test_an_edit_of_a_family_that_runs_is_not_what_runs(tmp_path, monkeypatch):
+    """Else old machine code would be kept as that of the new file."""
+    path = tmp_path / "own_family.py"
+    block = "def {}(family_params, components, x, {}):\n    pass\n"
+    path.write_text(
+        block.format("log_prob_block", "log_prob, scratch")
+        + block.format("accumulate_block", "resp, scratch, family_stats, lane")
+    )
+    spec = importlib.util.spec_from_file_location("own_family", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    class OwnParams(NamedTuple):
+        means: np.ndarray
+
+    for registry in ("_implementations", "_digests"):
+        monkeypatch.setattr(blocks, registry, dict(getattr(blocks, registry)))
+
+    def registered():
+        blocks.register_family(
+            OwnParams, log_prob_block=module.log_prob_block, accumulate_block=module.accumulate_block
+        )
+        return blocks.fingerprint(OwnParams)
+
+    before = registered()
+    path.write_text(path.read_text() + "\n")
+    assert blocks.fingerprint(OwnParams) == before
+    assert registered() != before
+    path.unlink()
+    with pytest.raises(OSError, match="cannot be read"):
+        registered()
 
 
 def test_no_sources_no_digest(tmp_path):
     with pytest.raises(FileNotFoundError, match="no sources"):
-        _jit.source_digest(tmp_path)
+        _disk_cache.source_digest(tmp_path)
     with pytest.raises(OSError, match="absent"):
-        _jit.file_digest(tmp_path / "absent.py")
+        _disk_cache.file_digest(tmp_path / "absent.py")
 
 
 def test_every_file_with_compiled_code_is_in_the_digest():
@@ -171,7 +311,7 @@ def test_every_file_with_compiled_code_is_in_the_digest():
     files = [path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py")]
     missed = [path for path in files if re.search(compiled, (PACKAGE / path).read_text(), re.M)]
     assert len(missed) > 5
-    assert [path for path in missed if not _jit._is_compiled(path)] == []
+    assert [path for path in missed if not _disk_cache._is_compiled(path)] == []
 
 
 # Ways to install.
@@ -222,12 +362,28 @@ def test_a_fit_where_nothing_can_be_written(copied, tmp_path):
     assert output.splitlines()[-1] == "[0.025, 1.075]"
 
 
-def test_a_read_only_installation_keeps_kernels_in_the_users_cache(copied, tmp_path):
-    (copied / "__pycache__").touch()
-    output = run(
-        "from fastem import kernel; print(kernel._compiled_fused_pass._parallel._cache.cache_path)", tmp_path, tmp_path
-    )
-    assert Path(output.strip()).is_relative_to(tmp_path / "cache")
+def files_of(package):
+    return {path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+
+
+def test_equal_installations_share_kernels_and_hold_none(copied, tmp_path):
+    """Not in the package: an uninstallation would leave them behind, and an empty package with them."""
+    before = files_of(copied)
+    assert "compiling" in run(FIT, tmp_path, tmp_path)
+    assert files_of(copied) == before
+    (folder,) = (tmp_path / "cache" / "fastem").iterdir()
+    kernels = files_of(folder)
+    assert len(kernels) == 1
+    other = tmp_path / "other" / "fastem"
+    shutil.copytree(copied, other, copy_function=shutil.copyfile)
+    shutil.rmtree(copied)
+    output = run(FIT, other.parent, tmp_path)
+    assert str(other) in output
+    assert "compiling" not in output, "the times of files tell nothing"
+    (tmp_path / "named").mkdir()
+    assert "compiling" in run(FIT, other.parent, tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "named"))
+    assert len(files_of(tmp_path / "named")) == 1
+    assert files_of(folder) == kernels
 
 
 # Warming up, and what an estimator tells.
@@ -236,7 +392,7 @@ def test_a_read_only_installation_keeps_kernels_in_the_users_cache(copied, tmp_p
 def kernels(covariance_type):
     name = f"Gaussian{covariance_type.capitalize()}Params"
     passes = (kernel._compiled_fused_pass, kernel._compiled_score_pass)
-    return [sum(name in str(sig[0]) for sig in dispatcher._parallel.overloads) for dispatcher in passes]
+    return [sum(name in str(sig[1]) for sig in one.dispatcher.overloads) for one in passes]
 
 
 def test_warmup_compiles_all_that_a_user_may_run(tmp_path):
@@ -277,7 +433,7 @@ def test_the_example_of_warmup():
 
 
 def test_warmup_refuses_what_it_does_not_know():
-    with pytest.raises(ValueError, match=r"no family 'round'\. Choose among full, tied, diag, spherical"):
+    with pytest.raises(ValueError, match=r"families='round' is not known\. Choose among 'full', 'tied'"):
         fastem.warmup(("full", "round"))
 
 
@@ -293,7 +449,7 @@ def compiling(monkeypatch):
 
     class Compiling(_jit.Pass):
         def __init__(self, original):
-            self._parallel = self._serial = lambda *arguments: (_jit._tell("directory"), original(*arguments))
+            self.dispatcher = lambda serial, *arguments: (_disk_cache._tell("directory"), original(*arguments))
 
     for name in ("_compiled_fused_pass", "_compiled_score_pass"):
         monkeypatch.setattr(kernel, name, Compiling(getattr(kernel, name)))

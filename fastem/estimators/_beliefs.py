@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from fastem.estimators._validation import read_array
+from fastem.estimators._validation import read_array, symmetric
 from fastem.families._gaussian import Gaussian, central_moments
+from fastem.given import plain_array
 from fastem.latents.mixture import Mixture
 
 
@@ -64,14 +65,18 @@ def with_priors(estimator: Any, family: Gaussian, stats: Any, n_rows: int) -> Ga
         scale = np.asarray(family.data_covariance)
         if estimator.covariance_prior is not None:
             scale = read_array("covariance_prior", estimator.covariance_prior, scale.shape)
+            scale = symmetric("covariance_prior", scale) if scale.ndim == 2 else scale
             _require_positive(family, scale)
         rows = family.wishart_rows(dof)
         return replace(family, prior_covariance=scale / rows, prior_rows=rows)
-    if estimator.regularization == "vanishing":
-        weight = float(stats.n.sum())
-        # Weights may be of any scale: when they sum to less than the number of rows, the rows count.
-        return family.penalised(max(weight, float(n_rows)) / weight)
-    return family
+    return with_penalty(family, stats, n_rows) if estimator.regularization == "vanishing" else family
+
+
+def with_penalty(family: Gaussian, stats: Any, n_rows: int) -> Gaussian:
+    """The family with the vanishing penalty for `n_rows` rows, of the given one-component statistics."""
+    weight = float(stats.n.sum())
+    # Weights may be of any scale: when they sum to less than the number of rows, the rows count.
+    return family.penalised(max(weight, float(n_rows)) / weight)
 
 
 def with_fixed(estimator: Any, family: Gaussian, means: np.ndarray | None, covariances: np.ndarray | None) -> Gaussian:
@@ -104,7 +109,7 @@ def read_mask(name: str, given: Any, n_components: int) -> np.ndarray:
     ------
     ValueError
     """
-    mask = np.asarray(given)
+    mask = plain_array(given, name)
     if mask.dtype.kind != "b" or mask.shape not in ((), (n_components,)):
         raise ValueError(f"{name} must be True, False, or one of these for each of {n_components} components.")
     return np.broadcast_to(mask, (n_components,))

@@ -155,9 +155,10 @@ class Candidates:
         if isinstance(self._source, SequenceSource):
             return race_sample(self._source, self.model(self.keys()[-1]), self._random(1))
         n_rows = max(_LEAST_SAMPLE, sample_size(max(self._sizes), self._source.n_features))
-        if self._lead is not None:
-            return first_rows(self._lead, n_rows)
-        return self._source.sample(n_rows, self._random(1))
+        lead = self._lead
+        sample = self._source.sample(n_rows, self._random(1)) if lead is None else first_rows(lead, n_rows)
+        strays = self.survey(self.keys()[0]).strays
+        return sample if strays is None else strays.put_into(sample)
 
     def _random(self, *path: int) -> np.random.Generator:
         return np.random.default_rng([self._seed, *path])
@@ -188,9 +189,9 @@ class Candidates:
         model, smaller = self.model(key).cautious(), self.model(below)
         starts = list(split_starts(model, smaller, params, self._sample, _MOST_SPLIT))
         estimator, random = self.estimator(key), self._random(2, self._kinds.index(key.covariance_type), *key[1:])
-        centre = self.survey(key).centre
+        centre, strays = self.survey(key).centre, self.survey(key).strays
         for _ in range(_N_ANEW * self._template.n_init):
-            starts.append(estimator._start(model, self._sample, self._sample, centre, random).params)
+            starts.append(estimator._start(model, self._sample, self._sample, centre, random, strays).params)
         cautious = Problem(model, self._sample)
         short = [fit_batch(cautious, start, tol=_START_TOL, max_iter=_SHORT).unbroken() for start in starts]
         short.sort(key=lambda result: -result.objective)

@@ -8,24 +8,29 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.base import DensityMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
+from fastem.estimators._known import KnownParameters
 from fastem.estimators._running import running
-from fastem.estimators._validation import read_rows, require_finite, require_support, rows_per_chunk
+from fastem.estimators._validation import (
+    feature_index,
+    heed_y,
+    read_rows,
+    require_finite,
+    require_support,
+    rows_per_chunk,
+)
 from fastem.families._marginal import Marginal
-from fastem.model import Model, Params
-from fastem.rows import plain
 from fastem.sources import Chunk, Source, in_chunks_of
 
 # Scores of this many rows are held at a time when only their sum is asked for.
 _SCORE_ROWS = 2**18
 
 
-class FittedMixture(DensityMixin, BaseEstimator):
-    """A mixture with known parameters, `_params` of a `_model`, whether they were fitted or given."""
+class FittedMixture(DensityMixin, KnownParameters):
+    """A mixture with known parameters, `_params` of a `_model`, whether they were fitted, given or set by hand."""
 
     random_state: Any
     chunk_rows: int | None
@@ -33,23 +38,16 @@ class FittedMixture(DensityMixin, BaseEstimator):
     n_threads: int | None
     verbose: int
 
-    _model: Model
-    _params: Params
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        if hasattr(self, "_params"):
-            self._params = Params(*(_writable(record) for record in self._params))
-
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_params")
+        return self._has_params()
 
     def _require_fitted(self) -> None:
         """Raise NotFittedError; it says how many rows `partial_fit` waits for."""
         stream = getattr(self, "_stream", None)
-        if stream is None or hasattr(self, "_params"):
-            check_is_fitted(self)
+        if self._has_params():
             return
+        if stream is None:
+            self._raise_unknown()
         raise NotFittedError(
             f"This {type(self).__name__} waits for rows: partial_fit has seen {stream.n_rows}, and needs at least "
             f"{stream.n_missing} more that are different before it can start."
@@ -186,6 +184,7 @@ class FittedMixture(DensityMixin, BaseEstimator):
         -------
         score : float
         """
+        heed_y(y, None)
         return self.criteria(X, sample_weight)["score"]
 
     def criteria(self, X: Any, sample_weight: Any = None) -> dict[str, float]:
@@ -213,13 +212,13 @@ class FittedMixture(DensityMixin, BaseEstimator):
             "bic": deviance + n_parameters * float(np.log(weight)),
         }
 
-    def marginal(self, feature: int = 0) -> Marginal:
+    def marginal(self, feature: int | str = 0) -> Marginal:
         """Distribution of one feature under each component, or state.
 
         Parameters
         ----------
-        feature : int, default 0
-            Its index.
+        feature : int or str, default 0
+            Its index; or its name, after a fit of data with names.
 
         Returns
         -------
@@ -246,9 +245,7 @@ class FittedMixture(DensityMixin, BaseEstimator):
         family = self._model.family
         if not hasattr(family, "marginal"):
             raise TypeError(f"{type(family).__name__} does not tell the distribution of one feature.")
-        if not isinstance(feature, Integral) or not 0 <= feature < family.n_features:
-            raise ValueError(f"feature must be an index from 0 to {family.n_features - 1}, got {feature!r}.")
-        return family.marginal(self._params.family, int(feature))
+        return family.marginal(self._params.family, feature_index(self, feature, family.n_features))
 
     def aic(self, X: Any, sample_weight: Any = None) -> float:
         """Akaike's information criterion on X: -2 loglik + 2 parameters. Lower is better.
@@ -333,8 +330,3 @@ class FittedMixture(DensityMixin, BaseEstimator):
         if not isinstance(n_samples, Integral) or n_samples < 1:
             raise ValueError(f"n_samples must be a positive integer, got {n_samples!r}.")
         return self._model.sample(self._params, int(n_samples), self._generator())
-
-
-def _writable(record: Any) -> Any:
-    """A record whose arrays may be written; others (joblib maps a model into memory) would compile kernels again."""
-    return type(record)(*(plain(field) for field in record))

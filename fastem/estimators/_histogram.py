@@ -8,6 +8,7 @@ import numpy as np
 
 from fastem.binned import Bins
 from fastem.estimators._validation import read_weight
+from fastem.given import converted, plain_array
 
 # As for rows: the square of a larger value is not a number.
 _LARGEST = 1e150
@@ -59,10 +60,10 @@ def read_histogram(counts: Any, edges: Any, n_components: int) -> Bins:
 
 
 def _read_line(name: str, given: Any) -> np.ndarray:
-    array = np.asarray(given)
+    array = plain_array(given, name)
     if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "biuf":
         raise ValueError(
             f"{name} must be one line of real numbers, got dtype {array.dtype} and shape {array.shape}. "
             "A histogram is of one feature."
         )
-    return array.astype(np.float64)
+    return converted(array, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar, NoReturn, Self
 
@@ -11,13 +12,19 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from fastem._text import unknown_choice
 from fastem.estimators._held import HeldModel, hold_family
+from fastem.estimators._hmmlearn import Monitor, monitor_of, tell_overwritten
+from fastem.estimators._known import Known, is_same
 from fastem.estimators._learning import BatchLearning, IncrementalLearning, Learning
+from fastem.estimators._listed import is_list_of_sequences, join_sequences, lengths_in_place_of, sizes_of
 from fastem.estimators._mixture import BaseMixture, Start
 from fastem.estimators._problem import Problem
 from fastem.estimators._running import holding_libraries, running
+from fastem.estimators._strays import Strays
 from fastem.estimators._survey import Look, Survey
 from fastem.estimators._validation import NO_WEIGHT, read_rows, require_finite, require_support, rows_per_chunk
+from fastem.given import floats, plain_array
 from fastem.init.chain import is_left_right, segments, start_of_chain
 from fastem.init.given import start_from
 from fastem.init.start import STARTS, sample_size, start_from_sample
@@ -52,7 +59,7 @@ class BaseHMM(BaseMixture):
         "transmat_allowed": [StrOptions({"left-right"}), "array-like", None],
         "stationary_start": ["boolean"],
         "algorithm": [StrOptions({"viterbi", "map"})],
-        "n_iter": [Interval(Integral, 1, None, closed="left")],
+        "n_iter": [Interval(Integral, 0, None, closed="left")],
         "params": [str, None],
         "init_params": [str, None],
         "init": [StrOptions(set(STARTS) - {"quantile"})],
@@ -78,12 +85,17 @@ class BaseHMM(BaseMixture):
     startprob_: np.ndarray
     transmat_: np.ndarray
 
+    # Columns that the user said X has.
+    _n_features: int | None = None
+
     # Moves are scored by rows that are independent, and samples that lead are of such rows.
     n_moves = 0
     growth = False
 
-    _binding: ClassVar[tuple[str, ...]] = (
-        "n_components", "learning_method", "acceleration", "search", "stationary_start", "params",
+    _needed: ClassVar[tuple[tuple[str, ...], ...]] = (("startprob_",), ("transmat_",))
+    _structural: ClassVar[tuple[str, ...]] = (
+        "n_components", "startprob_prior", "transmat_prior", "transmat_allowed", "stationary_start", "params",
+        "init_params",
     )  # fmt: skip
 
     def __init__(
@@ -151,14 +163,43 @@ class BaseHMM(BaseMixture):
         return "".join(("s", "t", *self._letters)) if self.params is None else self.params
 
     @property
-    def _started(self) -> str:
-        """Letters of the parameters that get a start of their own."""
+    def _named(self) -> str:
+        """Letters of `init_params`."""
         return "".join(("s", "t", *self._letters)) if self.init_params is None else self.init_params
+
+    @property
+    def _started(self) -> str:
+        """Letters of the parameters that get a start of their own: those that are named, and those that are not set."""
+        return "".join(
+            x for x, name in self._attributes_of_letters().items() if x in self._named or not hasattr(self, name)
+        )
+
+    def _attributes_of_letters(self) -> dict[str, str]:
+        """The attribute of each letter."""
+        return {"s": "startprob_", "t": "transmat_", **self._letters}
 
     @property
     def max_iter(self) -> int:  # type: ignore[override]
         """Largest number of iterations."""
         return self.n_iter
+
+    @property
+    def monitor_(self) -> Monitor:
+        """How the fit went, as hmmlearn tells it: `history`, `iter`, `converged`, `tol` and `n_iter`."""
+        return monitor_of(self)
+
+    @property
+    def n_features(self) -> int:
+        """Number of columns, as hmmlearn calls it. One that is set before a fit is what X must have."""
+        if hasattr(self, "n_features_in_"):
+            return self.n_features_in_
+        if self._n_features is None:
+            raise AttributeError(f"{type(self).__name__} knows the number of features after fit, or when it is set.")
+        return self._n_features
+
+    @n_features.setter
+    def n_features(self, n_features: int) -> None:
+        self._n_features = int(n_features)
 
     # The family's part.
 
@@ -197,7 +238,7 @@ class BaseHMM(BaseMixture):
             return np.ones((n_components, n_components), dtype=bool)
         if isinstance(self.transmat_allowed, str):
             return np.triu(np.ones((n_components, n_components), dtype=bool))
-        allowed = np.array(self.transmat_allowed, dtype=bool)
+        allowed = plain_array(self.transmat_allowed, "transmat_allowed").astype(bool)
         if allowed.shape != (n_components, n_components) or not allowed.any(axis=1).all():
             raise ValueError(
                 f"transmat_allowed must be 'left-right', or have the shape {(n_components, n_components)} and a true "
@@ -206,7 +247,7 @@ class BaseHMM(BaseMixture):
         return allowed
 
     def _prior(self, name: str, letter: str, shape: tuple[int, ...]) -> Any:
-        prior = np.asarray(getattr(self, name), dtype=np.float64)
+        prior = floats(getattr(self, name), name)
         if not np.all(prior >= 1.0) or prior.shape not in ((), shape):
             raise ValueError(f"{name} must be a number, or of shape {shape}, and nowhere below 1.")
         if letter not in self._learnt:
@@ -215,7 +256,7 @@ class BaseHMM(BaseMixture):
 
     def _given(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         """Probabilities that the user set as an attribute, before the fit."""
-        given = np.array(getattr(self, name), dtype=np.float64)
+        given = np.array(floats(getattr(self, name), name))
         if given.shape != shape or not np.all(given >= 0) or not np.allclose(given.sum(axis=-1), 1.0, atol=1e-6):
             raise ValueError(f"{name} must have the shape {shape}, and rows of probabilities that sum to 1.")
         return given
@@ -225,18 +266,34 @@ class BaseHMM(BaseMixture):
         k = latent.n_components
         return latent.params(self._given("startprob_", (k,)), self._given("transmat_", (k, k)))
 
+    def _given_model(self, known: Known | None, changed: set[str]) -> Model:
+        model = super()._given_model(known, changed)
+        if known is not None and model is known.model and changed & {"startprob_", "transmat_"}:
+            # What was impossible in the last fit may be possible now.
+            return replace(model, latent=self._make_latent())
+        return model
+
+    def _given_latent_structure(self, known: Known | None, changed: set[str]) -> Hmm:
+        return self._make_latent()
+
     def _show_latent(self, params: Any) -> None:
         self.startprob_, self.transmat_ = params.startprob, params.transmat
 
     # Fitting.
 
-    def fit(self, X: Any, lengths: Any = None, sample_weight: Any = None, *, resume: bool = False) -> Self:
+    def fit(  # type: ignore[override]
+        self, X: Any, y: Any = None, *, lengths: Any = None, sample_weight: Any = None, resume: bool = False
+    ) -> Self:
         """Estimate the parameters by expectation-maximisation (Baum & Welch).
 
         Parameters
         ----------
-        X : array-like (N, D) or (N,), data frame, path, or whatever `fastem.open_source` reads
-            Rows of all sequences, one after the other.
+        X : array-like (N, D) or (N,), data frame, path, or whatever `fastem.open_source` reads; or a list of sequences
+            Rows of all sequences, one after the other; or a list of arrays (N_i, D) or (N_i,), data frames or tables,
+            each of which is a sequence (they are copied into one array). A list of lists of numbers is a table.
+        y : None, or array-like (S,) of int
+            The lengths, as hmmlearn takes them: `fit(X, lengths)`. Anything with one value for each row, as pipelines
+            hand on, is ignored.
         lengths : array-like (S,) of int, optional
             Number of rows of each sequence. By default those that X tells (see `fastem.open_source`), or a single
             sequence.
@@ -263,13 +320,29 @@ class BaseHMM(BaseMixture):
         """
         self._validate_params()
         self._require_sensible()
-        with running(self.n_threads, self.verbose, self._work()) as n, holding_libraries(n):
-            source = self._sequences(X, lengths, sample_weight, reset=True)
+        for letter in self._named:
+            if self._is_set_by_hand(self._attributes_of_letters()[letter]):
+                tell_overwritten(self._attributes_of_letters()[letter], letter)
+        with (
+            self._all_or_nothing(self._has_iterated),
+            running(self.n_threads, self.verbose, self._work()) as n,
+            holding_libraries(n),
+        ):
+            source = self._sequences(X, lengths, sample_weight, reset=True, y=y)
+            self._require_features(source.n_features)
             survey = self._survey(source.rows)
-            starts = self._starts(survey.model, source, survey.centre)
+            starts = self._starts(survey.model, source, survey.centre, strays=survey.strays)
             best = self._fit(survey, source, self._learning(survey), starts, resume)
         self._warn_unless_converged(best)
+        self._warn_if_collapsed(survey)
         return self
+
+    def _layout(self, source: Any) -> tuple[Any, ...]:
+        return (source.lengths,)
+
+    def _starting_attributes(self) -> dict[str, Any]:
+        names = {"s": "startprob_", "t": "transmat_", **self._letters}
+        return {name: getattr(self, name, None) for letter, name in names.items() if letter not in self._started}
 
     def _require_sensible(self) -> None:
         letters = {"s", "t", *self._letters}
@@ -279,17 +352,23 @@ class BaseHMM(BaseMixture):
                 raise ValueError(
                     f"{name} has letters {sorted(unknown)} that stand for nothing. Choose among {sorted(letters)}."
                 )
-        attributes = {"s": "startprob_", "t": "transmat_", **self._letters}
-        missing = [attributes[x] for x in sorted(letters - set(self._started)) if not hasattr(self, attributes[x])]
-        if missing:
-            raise ValueError(
-                f"init_params={self.init_params!r} leaves {', '.join(missing)} to you. Set them before fit, or name "
-                "their letters in init_params."
-            )
-        if self.stationary_start and ("s" not in self._started or "t" not in self._learnt):
+        if self.stationary_start and ("s" not in self._named or "t" not in self._learnt):
             raise ValueError(
                 "stationary_start=True makes startprob_ of transmat_. Leave 's' in init_params and 't' in params."
             )
+
+    def _require_features(self, n_features: int) -> None:
+        if self._n_features not in (None, n_features):
+            raise ValueError(
+                f"n_features was set to {self._n_features}, but X has {n_features} columns. Set it anew, or choose "
+                "columns."
+            )
+
+    def _is_set_by_hand(self, name: str) -> bool:
+        """Whether an attribute holds something else than what the last fit left there."""
+        if self._known is None:
+            return name in vars(self)
+        return not is_same(vars(self).get(name), self._known.shown.get(name))
 
     def _work(self) -> str:
         return f"fits {self._distributions()}"
@@ -311,7 +390,13 @@ class BaseHMM(BaseMixture):
         )
 
     def _start(
-        self, model: Model, source: Any, drawn_from: Any, centre: np.ndarray, random: np.random.Generator
+        self,
+        model: Model,
+        source: Any,
+        drawn_from: Any,
+        centre: np.ndarray,
+        random: np.random.Generator,
+        strays: Strays | None = None,
     ) -> Start:
         """A mixture of the rows, whatever their order; then what its labels say of transitions."""
         given = "".join(letter for letter in self._letters if letter not in self._started)
@@ -324,6 +409,7 @@ class BaseHMM(BaseMixture):
             start, rescues = start_from(mixture, drawn_from, segments(drawn_from.lengths, self._shares(random)), centre)
         else:
             sample = drawn_from.sample(sample_size(self.n_components, source.n_features), random)
+            sample = sample if strays is None else strays.put_into(sample)
             start, rescues = start_from_sample(self.init, mixture, sample, random)
             start = _improved(mixture, start, sample)
         if given:
@@ -331,26 +417,30 @@ class BaseHMM(BaseMixture):
         chain = start_of_chain(mixture, start, model.latent, drawn_from, _COUNTED_ROWS)
         startprob = self.startprob_ if "s" not in self._started else chain.startprob
         transmat = self.transmat_ if "t" not in self._started else chain.transmat
-        return Start(Params(model.latent.params(startprob, transmat), start.family), rescues)
+        before = None if self._started else self._ending
+        return Start(Params(model.latent.params(startprob, transmat), start.family), rescues, before=before)
 
     def _shares(self, random: np.random.Generator) -> np.ndarray:
         """Of the states of a left-right chain in each sequence: even for one start, and several are to differ."""
         k = self.n_components
         return np.full(k, 1.0 / k) if self.n_init == 1 else random.dirichlet(np.full(k, _EVENNESS))
 
-    def fit_predict(self, X: Any, lengths: Any = None, sample_weight: Any = None) -> np.ndarray:
+    def fit_predict(  # type: ignore[override]
+        self, X: Any, y: Any = None, *, lengths: Any = None, sample_weight: Any = None
+    ) -> np.ndarray:
         """Fit the model, and return the state of each row, as `predict` does.
 
         Parameters
         ----------
-        X, lengths, sample_weight
+        X, y, lengths, sample_weight
             As in `fit`.
 
         Returns
         -------
         states : (N,) int64 ndarray
         """
-        return self.fit(X, lengths, sample_weight).predict(X, lengths)
+        source = self.fit(X, y, lengths=lengths, sample_weight=sample_weight)._sequences(X, lengths, reset=False, y=y)
+        return self.predict(source)
 
     @property
     def partial_fit(self) -> NoReturn:
@@ -364,27 +454,43 @@ class BaseHMM(BaseMixture):
 
     # Data.
 
-    def _sequences(self, X: Any, lengths: Any, sample_weight: Any = None, *, reset: bool) -> SequenceSource:
+    def _sequences(
+        self, X: Any, lengths: Any, sample_weight: Any = None, *, reset: bool, y: Any = None
+    ) -> SequenceSource:
+        """The sequences of X; those without rows are left out."""
+        if y is not None and lengths is not None:
+            # A pipeline hands on its y in any case.
+            y = None
         if isinstance(X, SequenceSource):
-            if lengths is not None:
+            if lengths is not None or y is not None:
                 raise ValueError("X tells the lengths of its sequences already. Leave out lengths.")
             X, lengths = X.rows, X.lengths
-        rows = read_rows(self, X, None, reset=reset)
+        weights = sample_weight
+        if is_list_of_sequences(X, None if reset else getattr(self, "n_features_in_", None)):
+            if lengths is not None or y is not None:
+                raise ValueError("X is a list of sequences, which tell their lengths. Leave out lengths.")
+            rows, sizes = join_sequences(self, X, reset=reset)
+            weights = None if sample_weight is None else _weights(sample_weight, sizes.size)[sizes > 0]
+            lengths = sizes[sizes > 0]
+        else:
+            rows = read_rows(self, X, None, reset=reset)
         if rows.n_rows is None:
             for _ in rows.chunks():
                 pass
         n_rows = rows.n_rows or 0
+        lengths = lengths_in_place_of(y, n_rows) if y is not None else lengths
         lengths = np.array([n_rows]) if lengths is None else proper_lengths(lengths, n_rows)
-        if sample_weight is not None:
-            rows = rows.weighted(np.repeat(_weights(sample_weight, lengths.size), lengths))
+        if weights is not None:
+            rows = rows.weighted(np.repeat(_weights(weights, lengths.size), lengths))
         rows = in_chunks_of(rows, rows_per_chunk(rows, self.chunk_rows, self.memory_limit))
         return SequenceSource(rows, lengths)
 
-    def _scored(self, X: Any, lengths: Any, what: str) -> tuple[np.ndarray, np.ndarray, Any]:
+    def _scored(self, X: Any, lengths: Any, what: str, y: Any = None) -> tuple[np.ndarray, np.ndarray, Any]:
         """What a method of `Model` fills in for all rows, the lengths of the sequences, and what it returns."""
         self._require_fitted()
-        source = self._sequences(X, lengths, reset=False)
-        shape = (source.n_rows, self.n_components) if what in ("posterior", "filtered") else (source.n_rows,)
+        source = self._sequences(X, lengths, reset=False, y=y)
+        n_states = self._model.latent.n_components
+        shape = (source.n_rows, n_states) if what in ("posterior", "filtered") else (source.n_rows,)
         out = np.empty(shape, dtype=np.int64 if what in ("label", "best_path") else np.float64)
         results = []
         for chunk in self._chunks_of_sequences(source):
@@ -403,26 +509,34 @@ class BaseHMM(BaseMixture):
 
     # Using.
 
-    def score(self, X: Any, lengths: Any = None) -> float:  # type: ignore[override]
+    def score(  # type: ignore[override]
+        self, X: Any, y: Any = None, *, lengths: Any = None, sample_weight: Any = None
+    ) -> float:
         """Log-likelihood of all sequences together, in nats (as hmmlearn's; not the mean).
 
         Parameters
         ----------
-        X : array-like (N, D)
-        lengths : array-like (S,) of int, optional
+        X : array-like (N, D), or list of sequences
+        y, lengths
+            As of `fit`: `score(X, lengths)` and `score(X, lengths=lengths)` are the same.
+        sample_weight : array-like (S,), optional
+            Weights of the sequences.
 
         Returns
         -------
         loglik : float
         """
-        return float(self._scored(X, lengths, "log_prob")[0].sum())
+        loglik, sizes, _ = self._scored(X, lengths, "log_prob", y)
+        if sample_weight is None:
+            return float(loglik.sum())
+        return float(loglik @ np.repeat(_weights(sample_weight, len(sizes)), sizes))
 
     def score_samples(self, X: Any, lengths: Any = None) -> tuple[float, np.ndarray]:  # type: ignore[override]
         """Log-likelihood of all sequences together, and the smoothed probabilities of the states.
 
         Parameters
         ----------
-        X : array-like (N, D)
+        X : array-like (N, D), or list of sequences
         lengths : array-like (S,) of int, optional
 
         Returns
@@ -432,14 +546,14 @@ class BaseHMM(BaseMixture):
         posteriors : (N, K) float64 ndarray
             As of `predict_proba`.
         """
-        return self.score(X, lengths), self.predict_proba(X, lengths)
+        return self.score(X, lengths=lengths), self.predict_proba(X, lengths)
 
     def log_prob(self, X: Any, lengths: Any = None) -> np.ndarray:
         """Log-likelihood of each row, given the rows of its sequence before it.
 
         Parameters
         ----------
-        X : array-like (N, D)
+        X : array-like (N, D), or list of sequences
         lengths : array-like (S,) of int, optional
 
         Returns
@@ -454,7 +568,7 @@ class BaseHMM(BaseMixture):
 
         Parameters
         ----------
-        X : array-like (N, D)
+        X : array-like (N, D), or list of sequences
         lengths : array-like (S,) of int, optional
         algorithm : {"viterbi", "map"}, optional
             "viterbi": the most probable path of each sequence. "map": the most probable state at each row, which
@@ -473,14 +587,14 @@ class BaseHMM(BaseMixture):
         if algorithm == "map":
             posterior = self.predict_proba(X, lengths)
             return float(posterior.max(axis=1).sum()), posterior.argmax(axis=1)
-        raise ValueError(f"algorithm must be 'viterbi' or 'map', got {algorithm!r}.")
+        raise ValueError(unknown_choice("algorithm", algorithm, ("viterbi", "map")))
 
     def predict(self, X: Any, lengths: Any = None) -> np.ndarray:
         """The most probable states, by the `algorithm` of the constructor.
 
         Parameters
         ----------
-        X : array-like (N, D)
+        X : array-like (N, D), or list of sequences
         lengths : array-like (S,) of int, optional
 
         Returns
@@ -494,7 +608,7 @@ class BaseHMM(BaseMixture):
 
         Parameters
         ----------
-        X : array-like (N, D)
+        X : array-like (N, D), or list of sequences
         lengths : array-like (S,) of int, optional
 
         Returns
@@ -508,7 +622,7 @@ class BaseHMM(BaseMixture):
 
         Parameters
         ----------
-        X : array-like (N, D)
+        X : array-like (N, D), or list of sequences
         lengths : array-like (S,) of int, optional
 
         Returns
@@ -522,7 +636,7 @@ class BaseHMM(BaseMixture):
 
         Parameters
         ----------
-        X : array-like (N, D)
+        X : array-like (N, D), or list of sequences
         lengths : array-like (S,) of int, optional
 
         Returns
@@ -530,14 +644,21 @@ class BaseHMM(BaseMixture):
         probabilities : (S, K) float64 ndarray
         """
         filtered, lengths, _ = self._scored(X, lengths, "filtered")
-        return filtered[np.cumsum(lengths) - 1] @ self.transmat_
+        following = filtered[np.cumsum(lengths) - 1] @ self._params.latent.transmat
+        if not is_list_of_sequences(X, self.n_features_in_):
+            return following
+        # Where there is no row yet, the first state comes next.
+        is_empty = sizes_of(X) == 0
+        every = np.tile(self._params.latent.startprob, (is_empty.size, 1))
+        every[~is_empty] = following
+        return every
 
     def criteria(self, X: Any, lengths: Any = None) -> dict[str, float]:
         """Log-likelihood and information criteria, in one pass over X.
 
         Parameters
         ----------
-        X : array-like (N, D)
+        X : array-like (N, D), or list of sequences
         lengths : array-like (S,) of int, optional
 
         Returns
@@ -553,7 +674,7 @@ class BaseHMM(BaseMixture):
 
         Parameters
         ----------
-        X : array-like (N, D)
+        X : array-like (N, D), or list of sequences
         lengths : array-like (S,) of int, optional
         """
         return self.criteria(X, lengths)["aic"]
@@ -563,7 +684,7 @@ class BaseHMM(BaseMixture):
 
         Parameters
         ----------
-        X : array-like (N, D)
+        X : array-like (N, D), or list of sequences
         lengths : array-like (S,) of int, optional
         """
         return self.criteria(X, lengths)["bic"]
@@ -590,8 +711,9 @@ class BaseHMM(BaseMixture):
         self._require_fitted()
         if not isinstance(n_samples, Integral) or n_samples < 1:
             raise ValueError(f"n_samples must be a positive integer, got {n_samples!r}.")
-        if currstate is not None and not (isinstance(currstate, Integral) and 0 <= currstate < self.n_components):
-            raise ValueError(f"currstate must be a state from 0 to {self.n_components - 1}, got {currstate!r}.")
+        n_states = self._model.latent.n_components
+        if currstate is not None and not (isinstance(currstate, Integral) and 0 <= currstate < n_states):
+            raise ValueError(f"currstate must be a state from 0 to {n_states - 1}, got {currstate!r}.")
         random = self._generator()
         if random_state is not None:
             random = np.random.default_rng(check_random_state(random_state).randint(2**32, dtype=np.uint64))
@@ -600,7 +722,7 @@ class BaseHMM(BaseMixture):
     def get_stationary_distribution(self) -> np.ndarray:
         """Share (K,) of the time that the chain spends in each state in the long run."""
         self._require_fitted()
-        return stationary_distribution(self.transmat_)
+        return stationary_distribution(self._params.latent.transmat)
 
     # Pictures.
 
@@ -612,6 +734,9 @@ class BaseHMM(BaseMixture):
         """Draw a series over its states; see `fastem.plotting.plot_states`."""
         from fastem.plotting import plot_states
 
+        if hasattr(self, "_params") and is_list_of_sequences(X, self.n_features_in_):
+            source = self._sequences(X, lengths, reset=False)
+            X, lengths = np.concatenate([chunk.X for chunk in source.chunks()]), source.lengths
         return plot_states(self, X, lengths, ax=ax, **options)
 
     def plot_transitions(self, ax: Any = None) -> Any:
@@ -630,7 +755,7 @@ def _improved(mixture: Model, start: Params, sample: Source) -> Params:
 
 
 def _weights(sample_weight: Any, n_sequences: int) -> np.ndarray:
-    weight = np.asarray(sample_weight, dtype=np.float64)
+    weight = floats(sample_weight, "sample_weight")
     if weight.shape != (n_sequences,) or not (np.all(np.isfinite(weight)) and np.all(weight >= 0)):
         raise SourceError(
             f"sample_weight must be one finite number for each of the {n_sequences} sequences, and not negative."

@@ -126,6 +126,10 @@ class BatchLearning:
     def _accelerator(self, model: Model, source: Source, state: FitState, seed: int) -> Accelerator | None:
         return accelerator_of(self.acceleration, model, self.tol)
 
+    def _is_at_start(self, state: FitState) -> bool:
+        """Whether iterations on a stand-in for the rows are to come first: not where an earlier fit is gone on with."""
+        return self.max_iter > 0 and state.before is None and not state.trace.objective and state.n_iter_ahead == 0
+
     def _improve(self, problem: Any, state: FitState, follower: Follower, accelerator: Accelerator | None) -> FitResult:
         def watch(state: FitState) -> None:
             follower.epoch(state.n_iter, state.trace)
@@ -162,7 +166,7 @@ class GrowingLearning(BatchLearning):
             return after
         # Drawn by the seed: a fit that is gone on with finds the same rows.
         rows = shuffled_sample(source, n_rows, np.random.default_rng([seed, 0]))
-        if not state.trace.objective and state.n_iter_ahead == 0:
+        if self._is_at_start(state):
             problems = growing(model, rows)
             state.candidate, state.n_iter_ahead = fit_samples(
                 problems, state.candidate, model.n_parameters(), model, tol=self.tol
@@ -204,7 +208,7 @@ class CompressedLearning(BatchLearning):
     stand_in: Source | None = None
 
     def run(self, model: Model, source: Source, state: FitState, seed: int, follower: Follower) -> FitResult:
-        if not state.trace.objective and state.n_iter_ahead == 0:
+        if self._is_at_start(state):
             if self.stand_in is None:
                 self.stand_in = _bins_of(source, self.n_bins, model.latent.n_components)
             # The bins are so cheap that they are fitted more closely than will be asked of all rows.

@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from inspect import Parameter
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
@@ -19,8 +20,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from fastem.estimators import _archive
 from fastem.estimators._beliefs import mixture_of
-from fastem.estimators._checkpoint import Checkpoint
+from fastem.estimators._checkpoint import Checkpoint, digest_of, require_place
 from fastem.estimators._fitted import FittedMixture
+from fastem.estimators._known import Known
 from fastem.estimators._learning import (
     ACCELERATORS,
     BatchLearning,
@@ -33,27 +35,33 @@ from fastem.estimators._learning import (
 )
 from fastem.estimators._progress import following
 from fastem.estimators._racing import RaceTrack, race_sample
-from fastem.estimators._report import RaceNote, report_on
+from fastem.estimators._report import CollapseNote, FitReport, RaceNote, report_on
 from fastem.estimators._running import holding_libraries, running
 from fastem.estimators._search import Search
+from fastem.estimators._strays import Strays
 from fastem.estimators._streaming import Stream, items_of, learn
 from fastem.estimators._survey import Look, Survey, look_over, single_of
 from fastem.estimators._validation import (
     NO_WEIGHT,
+    heed_y,
     no_setting,
     parse_bytes,
     read_rows,
     read_weights,
     require_finite,
+    require_known_words,
     rows_per_chunk,
     sample_bytes,
 )
+from fastem.given import plain_array
+from fastem.init.collapse import collapsed, too_few_distinct
 from fastem.init.given import one_hot, start_from
 from fastem.init.start import STARTS, sample_size, start_from_sample
 from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params
+from fastem.persistence import require_model_name
 from fastem.schedules.online import OnlineSettings, OnlineState
-from fastem.schedules.result import FitResult, Reason
+from fastem.schedules.result import Ending, FitResult, FitState, Reason
 from fastem.sources import Source, in_chunks_of
 from fastem.sources.shuffle import RowOrder
 from fastem.stats import Rescue
@@ -65,11 +73,12 @@ _SORTED = (
 
 
 class Start(NamedTuple):
-    """First parameters, what had to be rescued there, and how they were chosen."""
+    """First parameters, what had to be rescued there, how they were chosen, and the end of the fit they come from."""
 
     params: Params
     rescues: list[Rescue]
     chosen: RaceNote | None = None
+    before: Ending | None = None
 
 
 class Starts(NamedTuple):
@@ -93,7 +102,7 @@ class BaseMixture(FittedMixture):
         "fix_weights": [StrOptions({"equal"}), "boolean", "array-like"],
         "growth": [StrOptions({"auto"}), "boolean"],
         "tol": [Interval(Real, 0.0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "search": [StrOptions({"race", "restarts"})],
         "n_moves": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
@@ -118,12 +127,6 @@ class BaseMixture(FittedMixture):
         "verbose_interval": [Interval(Integral, 1, None, closed="left")],
         "progress": ["boolean"],
     }
-
-    # A fit that differs in one of these is another fit; the others only say how it is run.
-    _binding: ClassVar[tuple[str, ...]] = (
-        "n_components", "learning_method", "batch_size", "acceleration", "growth", "weight_concentration_prior",
-        "search", "n_moves",
-    )  # fmt: skip
 
     n_components: int
     acceleration: str | None
@@ -154,13 +157,19 @@ class BaseMixture(FittedMixture):
     verbose_interval: int
     progress: bool
 
+    _needed: ClassVar[tuple[tuple[str, ...], ...]] = (("weights_",),)
+    _structural: ClassVar[tuple[str, ...]] = ("n_components", "weight_concentration_prior", "fix_weights")
+
     n_features_in_: int
     weights_: np.ndarray
+    fit_report_: FitReport
 
     # What partial_fit has learnt; None after any other fit.
     _stream: Stream | None = None
     # When the last checkpoint of it was written.
     _last_kept = -math.inf
+    # How the last fit ended; what a fit that goes on from there is judged with.
+    _ending: Ending | None = None
 
     def __init__(
         self,
@@ -231,12 +240,19 @@ class BaseMixture(FittedMixture):
         """Let the signature of a constructor name what it hands on as keywords: scikit-learn reads parameters there."""
         super().__init_subclass__(**options)
         own = inspect.signature(cls.__init__)
-        handed = [p for p in own.parameters.values() if p.kind is p.VAR_KEYWORD]
-        if handed and "__init__" in vars(cls):
-            kept = {name: p for name, p in own.parameters.items() if p is not handed[0]}
-            base = inspect.signature(super(cls, cls).__init__).parameters
-            shared = [p for name, p in base.items() if name not in kept]
-            cls.__init__.__signature__ = own.replace(parameters=[*kept.values(), *shared])  # type: ignore[attr-defined]
+        handed = {p.kind for p in own.parameters.values()} & {Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD}
+        if not handed or "__init__" not in vars(cls):
+            return
+        kept = [p for p in own.parameters.values() if p.kind not in handed]
+        names = {p.name for p in kept}
+        base = inspect.signature(super(cls, cls).__init__).parameters
+        shared = [p for name, p in base.items() if name not in names]
+        if Parameter.VAR_KEYWORD not in handed:
+            shared = [p for p in shared if p.kind is not p.KEYWORD_ONLY]
+        if Parameter.VAR_POSITIONAL not in handed:
+            shared = [p.replace(kind=p.KEYWORD_ONLY) for p in shared]
+        parameters = sorted([*kept, *shared], key=lambda p: p.kind)
+        cls.__init__.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
 
     def __new__(cls, *arguments: Any, **settings: Any) -> Self:
         """Refuse unknown settings in the name of this class: those that it hands on would be in that of another."""
@@ -245,6 +261,11 @@ class BaseMixture(FittedMixture):
             if name not in known:
                 raise no_setting(cls.__name__, name, [other for other in known if other != "self"])
         return super().__new__(cls)
+
+    def _validate_params(self) -> None:
+        """Check each parameter by itself."""
+        require_known_words(type(self).__name__, self._parameter_constraints, self.get_params(deep=False))
+        super()._validate_params()
 
     # What the rows have in common.
 
@@ -259,6 +280,44 @@ class BaseMixture(FittedMixture):
     def _latent_of(self, params: dict[str, np.ndarray]) -> Any:
         """The hidden structure that parameters of these names were fitted with."""
         return mixture_of(self, self.n_components, params["weights"])
+
+    def _given_model(self, known: Known | None, changed: set[str]) -> Model:
+        n_components, n_features = self._given_sizes(changed)
+        if known is not None and self._fits(known.model, n_components, n_features, changed):
+            return known.model
+        if n_components != self.n_components:
+            raise ValueError(
+                f"{self._needed[0][0]} and the like were set for {n_components} components, but "
+                f"n_components={self.n_components}. Call set_params(n_components={n_components}), too."
+            )
+        return Model(self._given_latent_structure(known, changed), self._given_family(n_features, n_components))
+
+    def _fits(self, model: Model, n_components: int, n_features: int, changed: set[str]) -> bool:
+        """Whether attributes that were set can be parameters of a model that is there."""
+        return (n_components, n_features) == (model.latent.n_components, model.family.n_features)
+
+    def _given_sizes(self, changed: set[str]) -> tuple[int, int]:
+        """Numbers of components and of features that the attributes have."""
+        raise NotImplementedError
+
+    def _given_latent_structure(self, known: Known | None, changed: set[str]) -> Any:
+        """The hidden structure of parameters that were set by hand, which no prior and no fit bound."""
+        return Mixture(self.n_components)
+
+    def _given_family(self, n_features: int, n_components: int) -> Any:
+        """The family of parameters that were set by hand, which no data scaled."""
+        return self._make_family(n_features, n_components)
+
+    def _given_params(self, model: Model, changed: set[str]) -> Params:
+        return Params(self._given_latent(model.latent), self._given_values(model.family, changed))
+
+    def _given_latent(self, latent: Any) -> Any:
+        """Parameters of the hidden structure that the attributes say."""
+        return latent.params(read_weights(self.weights_, latent.n_components, "weights_"))
+
+    def _given_values(self, family: Any, changed: set[str]) -> Any:
+        """Parameters of the family that the attributes say."""
+        raise NotImplementedError
 
     def _show_latent(self, params: Any) -> None:
         """Set the fitted attributes of the hidden structure."""
@@ -317,7 +376,8 @@ class BaseMixture(FittedMixture):
         ------
         ValueError, TypeError
             For unusable data, weights or parameters, naming the problem and the remedy. When a file fails in
-            the middle of a fit, the model of the last whole iteration stays, here and in the checkpoint.
+            the middle of a fit, the model of the last whole iteration stays, here and in the checkpoint; before the
+            first one, the estimator stays as it was.
         OSError
             For files that cannot be opened.
 
@@ -329,8 +389,13 @@ class BaseMixture(FittedMixture):
         """
         self._validate_params()
         self._require_sensible()
-        with running(self.n_threads, self.verbose, self._work()) as n_threads, holding_libraries(n_threads):
+        with (
+            self._all_or_nothing(self._has_iterated),
+            running(self.n_threads, self.verbose, self._work()) as n_threads,
+            holding_libraries(n_threads),
+        ):
             source = read_rows(self, X, sample_weight, reset=True)
+            heed_y(y, source.n_rows)
             source = in_chunks_of(source, rows_per_chunk(source, self.chunk_rows, self.memory_limit))
             order = RowOrder() if self.learning_method == "online" and source.parts() is None else None
             survey = self._survey(source, order)
@@ -340,11 +405,41 @@ class BaseMixture(FittedMixture):
                 survey,
                 source,
                 self._learning(survey),
-                self._starts(survey.model, source, survey.centre),
+                self._starts(survey.model, source, survey.centre, strays=survey.strays),
                 resume,
             )
         self._warn_unless_converged(best)
+        self._warn_if_collapsed(survey)
         return self
+
+    def _note_collapse(self, survey: Survey) -> None:
+        """Tell in the report which components sit on a point or a plane, and which columns are constant."""
+        rows = survey.excerpt
+        found = collapsed(self._model, self._params, rows.X, rows.weight, survey.is_whole)
+        constant = np.flatnonzero(np.all(rows.X[:1] == rows.X, axis=0)) if survey.is_whole else ()
+        self.fit_report_ = replace(
+            self.fit_report_,
+            collapsed=tuple(CollapseNote(*each) for each in found),
+            constant=tuple(int(column) for column in constant),
+        )
+
+    def _warn_if_collapsed(self, survey: Survey) -> None:
+        """Warn of components that describe rows which agree."""
+        notes = self.fit_report_.collapsed
+        if notes:
+            warnings.warn(
+                f"{notes[0]}{f' (and {len(notes) - 1} more)' * (len(notes) > 1)}. Its likelihood has no bound, and "
+                "tells nothing of the other rows. Ask for fewer components, or leave out rows or columns of one value.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        elif survey.is_whole and too_few_distinct(self.n_components, survey.excerpt.X):
+            warnings.warn(
+                f"There are fewer different rows than n_components={self.n_components}: some components describe the "
+                "same ones. Ask for fewer components.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
 
     def _fit(
         self,
@@ -356,7 +451,7 @@ class BaseMixture(FittedMixture):
     ) -> FitResult:
         """Improve every start, and publish the best."""
         self._stream = None
-        checkpoint = Checkpoint(self, survey.model)
+        checkpoint = Checkpoint(self, survey.model, digest_of(survey.digest, *self._layout(source)))
         new = Search(survey.n_rows, survey.weight, self._generator().bit_generator.state)
         search = checkpoint.read(new) if resume else new
         while search.best is None or len(search.runs) < starts.n:
@@ -364,17 +459,29 @@ class BaseMixture(FittedMixture):
                 generator = search.generator()
                 start = starts.make(generator)
                 search.begin(learning.begin(start.params), start.rescues, generator, start.chosen)
+                if isinstance(search.current, FitState):
+                    search.current.before = start.before
             result = self._run(survey.model, source, learning, search, checkpoint)
             unfinished, search = search, search.with_result(result)
             if result.reason in (Reason.INTERRUPTED, Reason.FAILED) or len(search.runs) == starts.n:
                 self._publish(survey.model, search)
+                self._note_collapse(survey)
                 # A start that has not converged may be taken up again, with more iterations or mended data.
                 checkpoint.write(search if result.reason is Reason.CONVERGED else unfinished)
                 if result.error is not None:
                     raise result.error
                 return result if result.reason is Reason.INTERRUPTED else search.best  # type: ignore[return-value]
         self._publish(survey.model, search)
+        self._note_collapse(survey)
         return search.best
+
+    def _layout(self, source: Any) -> tuple[Any, ...]:
+        """What the result of a fit depends on in the order of rows."""
+        return ()
+
+    def _starting_attributes(self) -> dict[str, Any]:
+        """Attributes that a fit starts from."""
+        return {}
 
     def _run(
         self, model: Model, source: Source, learning: Learning, search: Search, checkpoint: Checkpoint
@@ -437,6 +544,8 @@ class BaseMixture(FittedMixture):
         """Raise for parameters that do not go together."""
         if isinstance(self.memory_limit, str):
             parse_bytes(self.memory_limit)
+        if self.checkpoint is not None:
+            require_place(self.checkpoint)
         if self.forgetting_factor is not None and self.half_life is not None:
             raise ValueError("forgetting_factor and half_life say the same thing in two ways. Give one of them.")
 
@@ -478,7 +587,8 @@ class BaseMixture(FittedMixture):
         """
         self._validate_params()
         self._require_sensible()
-        if hasattr(self, "_params"):
+        heed_y(y, None)
+        if self._has_params():
             self._require_learnt_kind()
         if not isinstance(X, Iterator):
             self._learn_rows(X, sample_weight)
@@ -489,21 +599,25 @@ class BaseMixture(FittedMixture):
                 self._learn_rows(rows, weight)
                 self._keep_stream(self.checkpoint_interval)
         except KeyboardInterrupt:
-            if not hasattr(self, "_params"):
+            if not self._has_params():
                 raise
         self._keep_stream(0.0)
         return self
 
     def _learn_rows(self, X: Any, sample_weight: Any) -> None:
-        is_first = not hasattr(self, "_params") and (self._stream is None or self._stream.n_rows == 0)
-        with running(self.n_threads, self.verbose, self._work()) as n_threads, holding_libraries(n_threads):
+        is_first = not self._has_params() and (self._stream is None or self._stream.n_rows == 0)
+        with (
+            self._all_or_nothing(),
+            running(self.n_threads, self.verbose, self._work()) as n_threads,
+            holding_libraries(n_threads),
+        ):
             learn(self, read_rows(self, X, sample_weight, reset=is_first))
 
     def _keep_stream(self, interval: float) -> None:
         """Write a checkpoint of a stream when so many seconds have passed since the last one."""
         now = time.monotonic()
-        if self.checkpoint is not None and hasattr(self, "_params") and now - self._last_kept >= interval:
-            self.save(self.checkpoint)
+        if self.checkpoint is not None and self._has_params() and now - self._last_kept >= interval:
+            self._write(self.checkpoint)
             self._last_kept = now
 
     def _survey(self, source: Source, order: RowOrder | None = None) -> Survey:
@@ -528,27 +642,42 @@ class BaseMixture(FittedMixture):
             raise ValueError(
                 "X holds values so large that their squares overflow. Divide X by a constant; values up to 1e150 work."
             )
-        model = Model(self._make_latent(), self._scaled_family(family, stats, look.n_positive))
-        return Survey(model, family.centre_of(stats), look.n_rows, look.weight)
+        model = Model(self._make_latent(), self._scaled_family(family, look.scale, look.n_positive))
+        centre = family.centre_of(look.scale)
+        digest = digest_of(*stats, look.n_rows, look.n_positive, look.weight)
+        return Survey(model, centre, look.n_rows, look.weight, look.excerpt, look.is_whole, digest, look.strays)
 
     def _last_start(self) -> Params | None:
         """The parameters of the last fit, where this one goes on from them."""
-        return self._params if self.warm_start and hasattr(self, "_params") else None
+        return self._params if self.warm_start and self._has_params() else None
 
-    def _starts(self, model: Model, source: Source, centre: np.ndarray, may_race: bool = True) -> Starts:
+    def _starts(
+        self,
+        model: Model,
+        source: Source,
+        centre: np.ndarray,
+        may_race: bool = True,
+        strays: Strays | None = None,
+    ) -> Starts:
         if self._last_start() is not None:
             # Taken now: a checkpoint publishes others.
-            last = _feasible(model, self._last_params(model))
-            return Starts(1, lambda random: Start(last, []))
+            last, ending = _feasible(model, self._last_params(model)), self._ending
+            return Starts(1, lambda random: Start(last, [], before=ending))
         n_raced = self.n_init if may_race and self.search == "race" else 1
         n_moves = self._most_moves(model, n_raced)
 
+        # Later starts read what was set by hand, too, which a checkpoint hides.
+        given = self._as_it_is()
+
         def make(random: np.random.Generator) -> Start:
             if n_raced == 1 and n_moves == 0:
-                return self._start(model, source, source, centre, random)
+                return given._start(model, source, source, centre, random, strays)
             sample = race_sample(source, model, random)
-            starts = [self._start(model, source, sample, centre, random) for _ in range(n_raced)]
-            params, chosen = RaceTrack(model, sample).run([start.params for start in starts], n_moves)
+            if strays is not None and not model.latent.is_chain:
+                sample = strays.put_into(sample)
+            starts = [given._start(model, source, sample, centre, random, strays) for _ in range(n_raced)]
+            is_whole = sample.n_rows == source.n_rows
+            params, chosen = RaceTrack(model, sample, is_whole).run([start.params for start in starts], n_moves)
             return Start(params, starts[chosen.winner].rescues, chosen)
 
         return Starts(1 if n_raced > 1 else self.n_init, make)
@@ -565,9 +694,15 @@ class BaseMixture(FittedMixture):
         return int(self.n_moves)
 
     def _start(
-        self, model: Model, source: Source, drawn_from: Source, centre: np.ndarray, random: np.random.Generator
+        self,
+        model: Model,
+        source: Source,
+        drawn_from: Source,
+        centre: np.ndarray,
+        random: np.random.Generator,
+        strays: Strays | None = None,
     ) -> Start:
-        """One start, of all rows or of a sample of those that it is `drawn_from`."""
+        """One start, of all rows or of a sample of those that it is `drawn_from`, with far rows."""
         rescues: list[Rescue] = []
 
         def from_init_params() -> Params:
@@ -578,6 +713,7 @@ class BaseMixture(FittedMixture):
                         "Use 'k-means++', or pass labels."
                     )
                 sample = drawn_from.sample(sample_size(self.n_components, source.n_features), random)
+                sample = sample if strays is None else strays.put_into(sample)
                 params, found = start_from_sample(self.init_params, model, sample, random)
             else:
                 responsibilities = self._given_responsibilities(source.n_rows or 0)
@@ -606,7 +742,7 @@ class BaseMixture(FittedMixture):
             )
 
     def _given_responsibilities(self, n_rows: int) -> Callable[[int, int], np.ndarray]:
-        given = np.asarray(self.init_params)
+        given = plain_array(self.init_params, "init_params")
         if given.shape == (n_rows,) and given.dtype.kind in "iu":
             if given.min() < 0 or given.max() >= self.n_components:
                 raise ValueError(
@@ -626,18 +762,21 @@ class BaseMixture(FittedMixture):
     def _publish(self, model: Model, search: Search) -> None:
         """Set the fitted attributes from the best start that is done."""
         result: FitResult = search.best  # type: ignore[assignment]
-        self._model, self._params = model, result.params
+        self._adopt(model, result.params)
         self.converged_ = result.reason is Reason.CONVERGED
         self.stop_reason_ = str(result.reason)
         self.n_iter_ = result.n_iter
         self.lower_bound_ = result.objective
         self.lower_bounds_ = list(result.trace.objective)
+        self._ending = result.state.ending(self.tol)
         schedule = search.best_schedule
         online = online_note(schedule) if isinstance(schedule, OnlineState) else None
         self.fit_report_ = report_on(search, model.family.constraints(), online)
         self.n_steps_ = result.n_iter if online is None else online.n_updates
-        self._show_latent(result.params.latent)
-        self._show(result.params)
+
+    def _has_iterated(self) -> bool:
+        """Whether what was published last is more than a start."""
+        return getattr(self, "n_iter_", 0) > 0
 
     def _warn_unless_converged(self, result: FitResult) -> None:
         left = result.trace.remaining
@@ -654,7 +793,8 @@ class BaseMixture(FittedMixture):
             "The model holds the best parameters so far; continue with "
             f"{'warm_start=True' if self.checkpoint is None else 'fit(..., resume=True)'}.",
         }.get(result.reason)
-        if message:
+        is_asked_for = result.reason is Reason.MAX_ITER and self.max_iter == 0
+        if message and not is_asked_for:
             warnings.warn(message, ConvergenceWarning, stacklevel=3)
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
@@ -669,14 +809,7 @@ class BaseMixture(FittedMixture):
         -------
         labels : (N,) int64 ndarray
         """
-        return self.fit(X, sample_weight=sample_weight).predict(X)
-
-    def _adopt(self, model: Model, params: Params) -> None:
-        """Become a fitted model with these parameters, that no fit has told anything about."""
-        self._model, self._params = model, params
-        self.n_features_in_ = model.family.n_features
-        self._show_latent(params.latent)
-        self._show(params)
+        return self.fit(X, y, sample_weight=sample_weight).predict(X)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted model to a file that `fastem.load` reads: NumPy arrays and a JSON header, no pickle.
@@ -684,9 +817,22 @@ class BaseMixture(FittedMixture):
         Parameters
         ----------
         path : str or Path
-            Written as a whole or not at all; an existing file is replaced.
+            Of suffix ".npz". Written as a whole or not at all; an existing file is replaced, and keeps its mode. A
+            symbolic link is followed.
+
+        Raises
+        ------
+        ValueError
+            For a place that cannot be written to, and for the suffix of another format.
+        TypeError
+            For a family of your own, which no file can hold. Pickle the estimator.
         """
         self._require_fitted()
+        require_model_name(path)
+        self._write(path)
+
+    def _write(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted model, whatever the file is called."""
         _archive.save(self, Path(path))
 
     def plot(self, X: Any, ax: Any = None, **options: Any) -> Any:

@@ -31,6 +31,8 @@ _MOST_NUMBERS = 2**22
 _PIECE_ROWS = 1000
 # The sample cannot tell optima apart that are nearer than this, in nats per unit of weight.
 _TOL = 1e-6
+# Without caution a start is followed for so long.
+_MOST_ITERATIONS = 1000
 
 
 def race_sample(source: Source, model: Model, random: np.random.Generator) -> Source:
@@ -57,13 +59,20 @@ class RaceTrack:
     ----------
     model : Model
     sample : Source
+    is_whole : bool
+        Whether the sample holds all rows.
     """
 
     model: Model
     sample: Source
+    is_whole: bool = False
 
     def run(self, starts: Sequence[Params], n_moves: int) -> tuple[Params, RaceNote]:
-        """Race the starts; the winner is moved in at most so many rounds."""
+        """Race the starts; the winner is moved in at most so many rounds.
+
+        The race is run with caution, and short: where the sample holds all rows, the first start, which a fit from one
+        start has, is taken nevertheless if it leads to more without caution.
+        """
         winner = race([FitState(params) for params in starts], self.advance)
         state = winner.contestant
         kept: list[Kept] = []
@@ -72,8 +81,17 @@ class RaceTrack:
             rows = cast(Sample, self.sample)
             state, kept = moved(self.model.cautious(), rows, state, FitState, self.advance, n_moves)
         heats = tuple(tuple(heat) for heat in winner.heats)
+        # Caution may have led the first start elsewhere, even where it won.
+        if self.is_whole and state.params is not starts[0] and self._end(starts[0]) > self._end(state.params):
+            return starts[0], RaceNote(self.sample.n_rows or 0, heats, 0, ())
         moves = tuple(note for step in kept for note in _notes(step))
         return state.params, RaceNote(self.sample.n_rows or 0, heats, winner.index, moves)
+
+    def _end(self, start: Params) -> float:
+        """The objective that a start leads to without caution."""
+        problem = Problem(self.model, self.sample)
+        end = fit_batch(problem, start, tol=_TOL, max_iter=_MOST_ITERATIONS, accelerator=Squarem(self.model)).unbroken()
+        return end.objective
 
     def advance(self, state: FitState, n_iter: int) -> FitState:
         """Go on with a fit for at most so many iterations."""

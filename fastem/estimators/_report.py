@@ -45,6 +45,30 @@ class RescueNote:
 
 
 @dataclass(frozen=True)
+class CollapseNote:
+    """A component that sits on a point, or on a plane.
+
+    Attributes
+    ----------
+    component : int
+    share : float
+        Of its rows that agree in some direction.
+    width : float
+        Its standard deviation there, in those of the data.
+    """
+
+    component: int
+    share: float
+    width: float
+
+    def __str__(self) -> str:
+        return (
+            f"component {self.component} has collapsed: {self.share:.0%} of its rows agree in a direction in which it "
+            f"is {self.width:.1g} times as wide as the data"
+        )
+
+
+@dataclass(frozen=True)
 class RunNote:
     """One start and where it led: objective in nats per unit of weight."""
 
@@ -186,6 +210,10 @@ class FitReport:
         Iterations whose parameters were not kept, because an accelerated step went too far.
     races : tuple of RaceNote
         How starts were chosen on a sample, in order; empty where they were not.
+    collapsed : tuple of CollapseNote
+        Components on rows that agree: they say that these rows are alike, and hardly anything of the others.
+    constant : tuple of int
+        Columns that have one value, and tell components nothing.
     """
 
     stop_reason: str
@@ -205,6 +233,8 @@ class FitReport:
     n_rows_sampled: int = 0
     n_dropped: int = 0
     races: tuple[RaceNote, ...] = ()
+    collapsed: tuple[CollapseNote, ...] = ()
+    constant: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         lines = [self._outcome(), *self._objective()]
@@ -231,6 +261,11 @@ class FitReport:
                     f"{self.online.n_skipped} batches whose statistics were not finite"
                 )
         lines.extend(f"rescued: {rescue}" for rescue in self.told_rescues())
+        lines.extend(str(note) for note in self.collapsed)
+        if self.constant:
+            lines.append(
+                f"constant: {_count(len(self.constant), 'column')} of one value, the first is {self.constant[0]}"
+            )
         return "\n".join(lines)
 
     def _outcome(self) -> str:
@@ -267,7 +302,14 @@ class FitReport:
             lists = {name: tuple(value) for name, value in online.items() if isinstance(value, list)}
             online = OnlineNote(**{**online, **lists})
         races = tuple(RaceNote.from_dict(note) for note in fields.get("races", ()))
-        return cls(**{**fields, "rescues": rescues, "runs": runs, "online": online, "races": races})
+        return cls(
+            **{**fields, "rescues": rescues, "runs": runs, "online": online, "races": races, **_collapse_of(fields)}
+        )
+
+
+def _collapse_of(fields: dict[str, Any]) -> dict[str, Any]:
+    notes = tuple(CollapseNote(**note) for note in fields.get("collapsed", ()))
+    return {"collapsed": notes, "constant": tuple(fields.get("constant", ()))}
 
 
 def report_on(search: Any, constraints: Mapping[str, Any], online: OnlineNote | None = None) -> FitReport:

@@ -14,12 +14,10 @@ from typing import Any
 
 from threadpoolctl import OpenBLASController, ThreadpoolController
 
-from fastem._jit import telling, threads
+from fastem._disk_cache import telling
+from fastem._jit import threads
 
-REMEDY = (
-    "set the environment variable NUMBA_CACHE_DIR (or XDG_CACHE_HOME, when fastem is in a zip archive) "
-    "to a directory that can be written"
-)
+REMEDY = "set the environment variable NUMBA_CACHE_DIR to a directory that can be written"
 
 _sink: ContextVar[Callable[[str], None] | None] = ContextVar("fastem_sink", default=None)
 

@@ -21,8 +21,10 @@ from fastem.estimators._mixture import BaseMixture, Start, Starts
 from fastem.estimators._racing import excerpt_of
 from fastem.estimators._running import holding_libraries, running
 from fastem.estimators._search import Search
-from fastem.estimators._validation import no_setting, read_rows, rows_per_chunk
+from fastem.estimators._survey import Survey
+from fastem.estimators._validation import no_setting, read_rows, require_one_of, rows_per_chunk
 from fastem.estimators.gaussian_mixture import FAMILIES, GaussianMixture
+from fastem.init.collapse import Collapse, collapsed
 from fastem.schedules.result import FitResult, Reason
 from fastem.sources import SequenceSource, Source, in_chunks_of
 
@@ -47,7 +49,8 @@ class Selection:
     criterion : {"bic", "aic", "icl", "heldout"}
     table : tuple of dict
         A row for each candidate: `covariance_type` of a Gaussian one, `n_components`, `n_parameters`; `loglik` of the
-        rows that it was fitted to, in nats, and `bic` and `aic` of it (lower is better); `icl`, or `heldout` and
+        rows that it was fitted to, in nats, and `bic` and `aic` of it (lower is better); `collapsed`, the number of
+        components that sit on rows which agree; `icl`, or `heldout` and
         `heldout_se` (nats per row, higher is better, and its standard error) where these were asked for; `n_iter`;
         `converged`.
     best_index_ : int
@@ -118,6 +121,7 @@ def select(
     min_gain: float = 1e-3,
     validation_fraction: float = 0.1,
     max_rows: int | None = None,
+    allow_collapsed: bool = False,
     **settings: Any,
 ) -> Selection:
     """Choose the number of components (of states), and the type of Gaussian ones' covariances.
@@ -155,6 +159,9 @@ def select(
         only the chosen one to all of them.
         None: every row counts. BIC prefers ever larger mixtures as rows grow in number, because no data are
         exactly a mixture of Gaussians; of a sample, it finds what so many rows can tell.
+    allow_collapsed : bool, default False
+        Whether a candidate may be chosen of which a component has collapsed onto rows that agree (zeros, codes, rows on
+        a line). The likelihood of such a component has no bound. The table marks it in any case.
     **settings
         Of the estimator, in place of those that it has: `random_state`, `tol`, `max_iter` (of chains `n_iter`),
         `n_init` (starts of each size besides those from the smaller one, by `init_params`), `regularization`,
@@ -196,7 +203,7 @@ def select(
     template = GaussianMixture() if estimator is None else clone(_model_only(estimator))
     _require_settings(template, settings)
     sizes = _read_sizes(n_components)
-    _require_one_of("criterion", criterion, CRITERIA)
+    require_one_of("criterion", criterion, CRITERIA)
     _require_number("min_gain", min_gain, min_gain >= 0.0 if isinstance(min_gain, Real) else False, "at least 0")
     inside = 0.0 < validation_fraction < 1.0 if isinstance(validation_fraction, Real) else False
     _require_number("validation_fraction", validation_fraction, inside, "between 0 and 1")
@@ -219,7 +226,9 @@ def select(
             source = read_rows(template, X, sample_weight, reset=True)
             source = in_chunks_of(source, rows_per_chunk(source, template.chunk_rows, template.memory_limit))
         kinds = _read_kinds(covariance_types, source.n_features, template)
-        return _select(template, source, sizes, kinds, criterion, min_gain, validation_fraction, max_rows)
+        return _select(
+            template, source, sizes, kinds, criterion, min_gain, validation_fraction, max_rows, allow_collapsed
+        )
 
 
 def _select(
@@ -231,6 +240,7 @@ def _select(
     min_gain: float,
     validation_fraction: float,
     max_rows: int | None,
+    allow_collapsed: bool,
 ) -> Selection:
     random = template._generator()
     seed = int(random.integers(2**63))
@@ -250,10 +260,11 @@ def _select(
     if criterion == "icl":
         for row, doubt in zip(table, _label_doubts(compared, mixtures), strict=True):
             row["icl"] = row["bic"] + 2.0 * doubt
+    open_to_choice = _eligible(table, allow_collapsed)
     if held is None:
-        best = min(range(len(table)), key=lambda index: table[index][criterion])
+        best = min(open_to_choice, key=lambda index: table[index][criterion])
     else:
-        best = _compare_held_out(held, mixtures, table, min_gain)
+        best = _compare_held_out(held, mixtures, table, min_gain, open_to_choice)
     chosen, result = mixtures[best], results[keys[best]]
     if compared is source:
         _publish(chosen, candidates, keys[best], result)
@@ -262,7 +273,7 @@ def _select(
     _warn_unless_converged(table, f"{template._iterations}={template.max_iter}")
     given = ["covariance_type"] if kinds[0] else []
     order = (*given, "n_components", "n_parameters", "loglik", "aic", "bic", criterion, "heldout_se")
-    names = [*dict.fromkeys(name for name in order if name in table[0]), "n_iter", "converged"]
+    names = [*dict.fromkeys(name for name in order if name in table[0]), "n_iter", "converged", "collapsed"]
     return Selection(criterion, tuple({name: row[name] for name in names} for row in table), best, chosen)
 
 
@@ -279,9 +290,28 @@ def _row(candidates: Candidates, key: Key, result: FitResult, mixture: BaseMixtu
         **key._asdict(),
         "n_parameters": mixture._model.n_parameters(),
         **{name: criteria[name] for name in ("loglik", "aic", "bic")},
+        "collapsed": len(_collapsed_of(candidates.survey(key), mixture)),
         "n_iter": result.n_iter,
         "converged": result.reason is Reason.CONVERGED,
     }
+
+
+def _collapsed_of(survey: Survey, mixture: BaseMixture) -> list[Collapse]:
+    rows = survey.excerpt
+    return collapsed(mixture._model, mixture._params, rows.X, rows.weight, survey.is_whole)
+
+
+def _eligible(table: Sequence[Mapping[str, Any]], allow_collapsed: bool) -> list[int]:
+    """The candidates that may be chosen: those without a collapsed component, where there are some."""
+    proper = [index for index, row in enumerate(table) if allow_collapsed or not row["collapsed"]]
+    if not proper:
+        warnings.warn(
+            "Every candidate has a component that collapsed onto rows that agree. Leave out such rows or columns, "
+            "or ask for fewer components; the best of them is chosen.",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+    return proper or list(range(len(table)))
 
 
 def _label_doubts(source: Source, mixtures: Sequence[BaseMixture]) -> np.ndarray:
@@ -297,7 +327,11 @@ def _label_doubts(source: Source, mixtures: Sequence[BaseMixture]) -> np.ndarray
 
 
 def _compare_held_out(
-    held: HeldOut, mixtures: Sequence[BaseMixture], table: Sequence[dict[str, Any]], min_gain: float
+    held: HeldOut,
+    mixtures: Sequence[BaseMixture],
+    table: Sequence[dict[str, Any]],
+    min_gain: float,
+    open_to_choice: Sequence[int] | None = None,
 ) -> int:
     """Score what is held out under each mixture, and choose the smallest that no larger one beats by enough."""
     scores = [held.scores(mixture._model, mixture._params) for mixture in mixtures]
@@ -310,7 +344,8 @@ def _compare_held_out(
         return held.mean_and_error(differences)[0] > more * min_gain and held.least_mean(differences) > 0.0
 
     # The sort is stable: of equally many parameters, the first is the one to beat.
-    order = sorted(range(len(table)), key=lambda index: table[index]["n_parameters"])
+    eligible = range(len(table)) if open_to_choice is None else open_to_choice
+    order = sorted(eligible, key=lambda index: table[index]["n_parameters"])
     return next(
         smaller
         for place, smaller in enumerate(order)
@@ -325,6 +360,7 @@ def _publish(mixture: BaseMixture, candidates: Candidates, key: Key, result: Fit
     search = Search(survey.n_rows, survey.weight, random.bit_generator.state)
     search.begin(result.state, [], random)
     mixture._publish(survey.model, search.with_result(result))
+    mixture._note_collapse(survey)
 
 
 def _fit_all(mixture: BaseMixture, source: Source, result: FitResult) -> None:
@@ -412,15 +448,10 @@ def _read_kinds(covariance_types: Any, n_features: int, template: BaseMixture) -
         return ["full", "tied"] if n_features == 1 else list(FAMILIES)
     kinds = [covariance_types] if isinstance(covariance_types, str) else list(covariance_types)
     for kind in kinds:
-        _require_one_of("covariance_types", kind, tuple(FAMILIES))
+        require_one_of("covariance_types", kind, FAMILIES)
     if not kinds:
         raise ValueError(f"covariance_types names none of {', '.join(FAMILIES)}.")
     return list(dict.fromkeys(kinds))
-
-
-def _require_one_of(name: str, value: Any, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise ValueError(f"{name} must be of {', '.join(map(repr, known))}, got {value!r}.")
 
 
 def _require_number(name: str, value: Any, is_usable: bool, wanted: str) -> None:

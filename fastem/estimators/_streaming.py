@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any
 
@@ -63,9 +63,11 @@ def learn(estimator: Any, source: Source) -> None:
     if isinstance(source, ArraySource):
         for chunk in source.chunks():
             require_finite(chunk, source.labels)
-    if estimator._stream is None:
-        estimator._stream = _continued(estimator) if hasattr(estimator, "_params") else Stream()
-    stream: Stream = estimator._stream
+            family = estimator._model.family if estimator._has_params() else estimator._family_of(source)
+            require_support(chunk, family, source.labels)
+    stream: Stream = _begun(estimator, source.names)
+    # An array counts as a whole or not at all: what was learnt so far is left to those who keep it.
+    estimator._stream = stream
     try:
         for batch in source.chunks(_batch_rows(estimator)):
             require_finite(batch, source.labels)
@@ -77,6 +79,23 @@ def learn(estimator: Any, source: Source) -> None:
     finally:
         if stream.state is not None:
             _publish(estimator, stream)
+
+
+def _begun(estimator: Any, names: list[str] | None) -> Stream:
+    """A stream to go on with: a copy of the one that there is, of whose records none is changed in place."""
+    known: Stream | None = estimator._stream
+    if known is not None and (known.state is not None or not estimator._has_params()):
+        state = None if known.state is None else replace(known.state)
+        return replace(known, state=state, held=[*known.held], held_weight=[*known.held_weight])
+    if not estimator._has_params():
+        return Stream()
+    stream = _continued(estimator)
+    if known is not None and known.held:
+        # Parameters were set by hand while rows waited for a start.
+        rows = ArraySource(np.concatenate(known.held), np.concatenate(known.held_weight), names)
+        for batch in rows.chunks(_batch_rows(estimator)):
+            _update(estimator, stream, batch)
+    return stream
 
 
 def _continued(estimator: Any) -> Stream:
@@ -122,7 +141,7 @@ def _start(estimator: Any, stream: Stream, rows: ArraySource) -> None:
     """Start from the rows that were held back, and learn from them."""
     survey = estimator._survey(rows)
     params = estimator._start(survey.model, rows, rows, survey.centre, estimator._generator()).params
-    estimator._model = survey.model
+    estimator._adopt(survey.model, params)
     stream.state, stream.held, stream.held_weight, stream.n_rows = OnlineState(params), [], [], 0
     for batch in rows.chunks(_batch_rows(estimator)):
         _update(estimator, stream, batch)

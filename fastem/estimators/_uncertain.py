@@ -14,6 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from fastem.estimators._fitted import FittedMixture
 from fastem.estimators._problem import Problem
 from fastem.estimators._running import holding_libraries, running
+from fastem.estimators._validation import require_one_of
 from fastem.model import Params
 from fastem.schedules.batch import fit_batch
 from fastem.schedules.result import Reason
@@ -105,8 +106,7 @@ class UncertainMixture(FittedMixture):
         [[0.05]]
         """
         self._require_gradients()
-        if information not in _KINDS:
-            raise ValueError(f"information must be one of {', '.join(_KINDS)}; it is {information!r}.")
+        require_one_of("information", information, _KINDS)
         _require_rows(max_rows)
         source = self._rows(X, sample_weight)
         with self._refitting():

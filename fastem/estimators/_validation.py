@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from difflib import get_close_matches
-from numbers import Integral
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any, NoReturn
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import _check_sample_weight, check_array, validate_data
+from sklearn.utils._param_validation import InvalidParameterError, StrOptions
+from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from fastem.sources import Chunk, Source, StreamedSource, as_source, is_streamed, require_repeatable
+from fastem._text import meant, unknown_choice
+from fastem.given import converted, floats, in_reach, plain_array, require_real
+from fastem.sources import Chunk, Source, as_source, is_streamed, require_repeatable, with_known_columns
 from fastem.sources.frame import is_frame, non_numeric_columns
 from fastem.sources.source import whole_runs
 
@@ -22,9 +25,13 @@ NO_WEIGHT = "All sample weights are zero: no row is left to learn from. Give som
 # that leads a fit is as large as one of them at most, where memory is limited.
 _CHUNKS_HELD = 3
 _PARTS_HELD = _CHUNKS_HELD + 1
+# Names that are at least so much alike may have been mistaken for each other.
+_LIKE = 0.85
 _SAMPLE_BYTES = 64 * 2**20
 # More are hardly codes: each takes a probability for each component.
 _MOST_CATEGORIES = 1_000_000
+# Of entries of a matrix, relative to the roots of those on the diagonal.
+_SYMMETRY_TOL = 1e-5
 # Values are compared in pieces that stay in the cache.
 _ROWS_CHECKED = 4096
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
@@ -32,9 +39,33 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "
 
 def no_setting(owner: str, name: str, known: Sequence[str], otherwise: str = "") -> TypeError:
     """The error for a setting that `owner` does not have, with the name of one that is meant, or `otherwise`."""
-    close = get_close_matches(name, known, n=1)
-    hint = f"Do you mean {close[0]!r}?" if close else otherwise or f"It has {', '.join(known)}."
+    word = meant(name, known)
+    hint = f"Do you mean {word!r}?" if word else otherwise or f"It has {', '.join(known)}."
     return TypeError(f"{owner} has no setting {name!r}. {hint}")
+
+
+def require_one_of(name: str, value: Any, known: Iterable[str]) -> None:
+    """Raise ValueError for a value that is none of those to choose from, with the one that may be meant."""
+    choices = list(known)
+    if value not in choices:
+        raise ValueError(unknown_choice(name, value, choices))
+
+
+def require_known_words(owner: str, constraints: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Raise InvalidParameterError for a text where other texts are to choose from, with the one that may be meant.
+
+    The words are scikit-learn's, which its checks of estimators look for; the choices are in a fixed order.
+    """
+    for name, value in settings.items():
+        allowed = constraints.get(name, ())
+        words = sorted(word for each in allowed if isinstance(each, StrOptions) for word in each.options)
+        if words and isinstance(value, str) and value not in words and str not in allowed:
+            word = meant(value, words)
+            hint = f" Do you mean {word!r}?" if word else ""
+            raise InvalidParameterError(
+                f"The {name!r} parameter of {owner} must be among {', '.join(map(repr, words))}. Got {value!r} instead."
+                f"{hint}"
+            )
 
 
 def read_rows(estimator: BaseEstimator, X: Any, sample_weight: Any = None, *, reset: bool) -> Source:
@@ -57,46 +88,105 @@ def read_rows(estimator: BaseEstimator, X: Any, sample_weight: Any = None, *, re
         looked for later, in the first pass (see `raise_not_finite`).
     """
     require_repeatable(X)
-    if isinstance(sample_weight, str) or (is_streamed(X) and not is_frame(X)):
+    X = in_reach(X)
+    if isinstance(sample_weight, str) or is_streamed(X):
+        if is_frame(X):
+            return _read_frame(estimator, X, sample_weight, reset)
         return _read_stream(estimator, X, sample_weight, reset)
     X = _as_table(estimator, X, reset)
+    _require_rows(*X.shape)
+    if not reset:
+        require_features(estimator, X.shape[1])
     validate_data(estimator, X, reset=reset, skip_check_array=True)
-    n_rows, n_features = X.shape
+    return as_source(X, read_weight(sample_weight, X.shape[0]))
+
+
+def _require_rows(n_rows: int, n_features: int) -> None:
     for n, unit in ((n_rows, "sample(s)"), (n_features, "feature(s)")):
         if n == 0:
             raise ValueError(
                 f"Found array with 0 {unit} (shape=({n_rows}, {n_features})) while a minimum of 1 is required: "
                 "there is nothing to read."
             )
-    return as_source(X, read_weight(sample_weight, n_rows))
+
+
+def require_features(estimator: BaseEstimator, n_features: int) -> None:
+    """Raise ValueError for rows of another number of features than the estimator was fitted to."""
+    fitted = getattr(estimator, "n_features_in_", n_features)
+    if n_features != fitted:
+        names = getattr(estimator, "feature_names_in_", None)
+        which = "" if names is None else f" ({', '.join(map(str, names))})"
+        raise ValueError(
+            f"X has {n_features} features, but {type(estimator).__name__} is expecting {fitted} features as input, "
+            f"as many as it was fitted to{which}. Choose columns by fastem.open_source(X, columns=[...])."
+        )
+
+
+def _read_frame(estimator: BaseEstimator, X: Any, sample_weight: Any, reset: bool) -> Source:
+    """A source of the columns of a data frame that the estimator was fitted to, or of all of them when `reset`."""
+    by_column = isinstance(sample_weight, str)
+    names = _names_of(X)
+    _require_rows(*X.shape)
+    known = None if reset or names is None else getattr(estimator, "feature_names_in_", None)
+    if known is None and not by_column:
+        wrong = non_numeric_columns(X)
+        if wrong:
+            raise ValueError(
+                f"Columns {wrong} do not hold numbers. Select the numeric columns, or encode these as numbers."
+            )
+    weight = sample_weight if by_column else read_weight(sample_weight, X.shape[0])
+    source = as_source(X, weight, known=known)
+    if not reset:
+        require_features(estimator, source.n_features)
+    if known is None:
+        _learn_or_compare(estimator, source, names, reset)
+    return source
+
+
+def _names_of(frame: Any) -> list[str] | None:
+    """The names of columns; None where they are no texts, as numbers are."""
+    kinds = {isinstance(name, str) for name in frame.columns}
+    if len(kinds) == 2:
+        raise TypeError(
+            "Feature names are only supported if all input features have string names, but the columns of X have "
+            f"names of several types: {list(frame.columns)}. Convert them by X.columns = X.columns.astype(str)."
+        )
+    return list(frame.columns) if kinds == {True} else None
+
+
+def _learn_or_compare(estimator: BaseEstimator, source: Source, names: list[str] | None, reset: bool) -> None:
+    """Set what an estimator knows of its features; otherwise warn where only one of the two has names."""
+    if reset:
+        estimator.n_features_in_ = source.n_features
+        if names is not None:
+            estimator.feature_names_in_ = np.array(source.names, dtype=object)
+        elif hasattr(estimator, "feature_names_in_"):
+            del estimator.feature_names_in_
+    elif names is not None and not hasattr(estimator, "feature_names_in_"):
+        warnings.warn(
+            f"X has feature names, but {type(estimator).__name__} was fitted without feature names",
+            UserWarning,
+            stacklevel=5,
+        )
+    elif names is None and hasattr(estimator, "feature_names_in_"):
+        warnings.warn(
+            f"X does not have valid feature names, but {type(estimator).__name__} was fitted with feature names",
+            UserWarning,
+            stacklevel=5,
+        )
 
 
 def _read_stream(estimator: BaseEstimator, X: Any, sample_weight: Any, reset: bool) -> Source:
     """A source of the features that the estimator was fitted to, or of all of them when `reset`."""
     known = None if reset else getattr(estimator, "feature_names_in_", None)
     by_column = isinstance(sample_weight, str)
-    source = as_source(X, sample_weight if by_column else None)
-    chosen = getattr(source, "is_chosen", False)
-    if known is not None and source.names is not None and source.names != list(known) and not chosen:
-        missing = [str(name) for name in known if name not in source.names]
-        if missing:
-            raise ValueError(
-                f"X has no column {', '.join(missing)}, which the model was fitted to. Its columns: "
-                f"{', '.join(source.names)}. Choose columns by fastem.open_source(X, columns=[...])."
-            )
-        if isinstance(source, StreamedSource):
-            source = source.select([source.names.index(name) for name in known])
+    source = as_source(X, sample_weight if by_column else None, known=known)
+    if known is not None:
+        source = with_known_columns(source, known)
     if reset:
-        estimator.n_features_in_ = source.n_features
-        if source.names is not None:
-            estimator.feature_names_in_ = np.array(source.names, dtype=object)
-        elif hasattr(estimator, "feature_names_in_"):
-            del estimator.feature_names_in_
-    elif source.n_features != estimator.n_features_in_:
-        raise ValueError(
-            f"X has {source.n_features} features, but {type(estimator).__name__} is expecting "
-            f"{estimator.n_features_in_} features as input. Choose columns by fastem.open_source(X, columns=[...])."
-        )
+        _learn_or_compare(estimator, source, source.names, reset)
+    else:
+        require_features(estimator, source.n_features)
     if by_column or (sample_weight is None and getattr(source, "weight", None) is None):
         return source
     if sample_weight is not None and source.is_weighted:
@@ -151,51 +241,20 @@ def parse_bytes(size: int | str) -> int:
 
 
 def _as_table(estimator: BaseEstimator, X: Any, reset: bool) -> Any:
-    if is_frame(X):
-        wrong = non_numeric_columns(X)
-        if wrong:
-            raise ValueError(
-                f"Columns {wrong} do not hold numbers. Select the numeric columns, or encode these as numbers."
-            )
-        return X
-    if hasattr(X, "to_numpy") and getattr(X, "ndim", 1) == 1:
-        X = X.to_numpy()
-    if not isinstance(X, np.ndarray):
-        X = check_array(X) if hasattr(X, "toarray") else _from_sequence(X)
-    _require_real(X)
+    X = plain_array(X)
+    require_real(X)
     if X.dtype.kind == "O":
-        X = _from_objects(X)
-    if X.ndim == 1 and (reset or getattr(estimator, "n_features_in_", None) == 1):
+        X = converted(X)
+    fitted = None if reset else getattr(estimator, "n_features_in_", None)
+    if X.ndim == 1 and (fitted is None or fitted == 1):
         return X.reshape(-1, 1)
     if X.ndim != 2:
+        mismatch = f"X has 1 feature, but the model was fitted to {fitted}. " if X.ndim == 1 and fitted else ""
         raise ValueError(
-            f"Expected 2D array of rows and features, got {X.ndim}D array of shape {X.shape} instead. "
+            f"{mismatch}Expected 2D array of rows and features, got {X.ndim}D array of shape {X.shape} instead. "
             "Reshape your data: X.reshape(1, -1) for one row, X.reshape(-1, 1) for one feature."
         )
     return X
-
-
-def _from_sequence(X: Any) -> np.ndarray:
-    try:
-        return np.asarray(X)
-    except ValueError as error:
-        raise ValueError(f"X is not a table of numbers; do all rows have the same length? ({error})") from error
-
-
-def _require_real(X: np.ndarray) -> None:
-    if X.dtype.kind == "c":
-        raise ValueError("Complex data not supported: X must hold real numbers. Pass X.real, or X.real and X.imag.")
-    if X.dtype.kind not in "biufO":
-        raise ValueError(
-            f"X has dtype {X.dtype}, which does not hold real numbers. Encode text, dates and categories as numbers."
-        )
-
-
-def _from_objects(X: np.ndarray) -> np.ndarray:
-    try:
-        return X.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"X has dtype object and does not hold real numbers throughout: {error}") from error
 
 
 def read_weight(sample_weight: Any, n_rows: int) -> np.ndarray | None:
@@ -209,6 +268,8 @@ def read_weight(sample_weight: Any, n_rows: int) -> np.ndarray | None:
     if sample_weight is None:
         return None
     rows = np.broadcast_to(np.float64(0.0), (n_rows, 1))
+    if not isinstance(sample_weight, Real):
+        sample_weight = floats(sample_weight, "sample_weight")
     weight = _check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
     with np.errstate(over="ignore"):
         total = weight.sum()
@@ -294,7 +355,7 @@ def read_array(name: str, given: Any, shape: tuple[int, ...]) -> np.ndarray:
     ValueError
     """
     # Another memory order would compile the kernels again.
-    array = np.array(given, dtype=np.float64, order="C")
+    array = np.array(floats(given, name), order="C")
     one_feature = shape[1:] == (1,) * (len(shape) - 1)
     if array.shape != shape and not (one_feature and array.shape == shape[:1]):
         raise ValueError(f"{name} must have the shape {shape}, got {array.shape}.")
@@ -303,14 +364,101 @@ def read_array(name: str, given: Any, shape: tuple[int, ...]) -> np.ndarray:
     return array.reshape(shape)
 
 
-def read_weights(given: Any, n_components: int) -> np.ndarray:
+def table_sizes(name: str, given: Any) -> tuple[int, int]:
+    """Numbers of components and of features of parameters (K, D), or (K,) for one feature.
+
+    Raises
+    ------
+    ValueError
+    """
+    shape = np.shape(given)
+    if not 1 <= len(shape) <= 2 or 0 in shape:
+        raise ValueError(f"{name} must have the shape (n_components, n_features), got {shape}.")
+    return shape[0], shape[1] if len(shape) == 2 else 1
+
+
+def read_weights(given: Any, n_components: int, name: str = "weights") -> np.ndarray:
     """Mixing weights (K,) that a user gave.
 
     Raises
     ------
     ValueError
     """
-    weights = read_array("weights", given, (n_components,))
+    weights = read_array(name, given, (n_components,))
     if np.any(weights < 0) or not np.isclose(weights.sum(), 1.0, atol=1e-6):
-        raise ValueError(f"weights must be between 0 and 1 and sum to 1, got {weights.tolist()}.")
+        raise ValueError(f"{name} must be between 0 and 1 and sum to 1, got {weights.tolist()}.")
     return weights
+
+
+def symmetric(name: str, matrices: np.ndarray) -> np.ndarray:
+    """Matrices (..., D, D) that a user gave, exactly symmetric; they may differ from it by the rounding of float32.
+
+    Raises
+    ------
+    ValueError
+    """
+    transposed = np.swapaxes(matrices, -1, -2)
+    root = np.sqrt(np.abs(np.diagonal(matrices, axis1=-2, axis2=-1)))
+    wrong = np.abs(matrices - transposed) > _SYMMETRY_TOL * root[..., :, None] * root[..., None, :]
+    if wrong.any():
+        place = tuple(np.argwhere(wrong)[0].tolist())
+        *_, row, column = place
+        raise ValueError(
+            f"{name} must be symmetric, but the entry {(row, column)} is {matrices[place]:g}, and {(column, row)} is "
+            f"{transposed[place]:g}. Mend the matrix; where both mean the same, pass the mean of it and its transpose."
+        )
+    return 0.5 * matrices + 0.5 * transposed
+
+
+def feature_index(estimator: BaseEstimator, feature: Any, n_features: int) -> int:
+    """The index of a feature that is given by its index or its name.
+
+    Raises
+    ------
+    ValueError
+    """
+    names = [str(name) for name in getattr(estimator, "feature_names_in_", ())]
+    if isinstance(feature, str) and names.count(feature) == 1:
+        return names.index(feature)
+    if not isinstance(feature, Integral) or isinstance(feature, bool) or not 0 <= int(feature) < n_features:
+        known = f", or a name out of {names}" if names else ""
+        raise ValueError(f"feature must be an index from 0 to {n_features - 1}{known}; got {feature!r}.")
+    return int(feature)
+
+
+def heed_y(y: Any, n_rows: int | None) -> None:
+    """Raise for a `y` that can be nothing but a misplaced argument, and warn of one that looks like weights.
+
+    Labels are ignored, as scikit-learn's conventions ask for: a pipeline or a search hands on its y. Fractions that
+    are not negative are hardly labels; but they may be the targets of a regression, so that they are no error.
+
+    Raises
+    ------
+    TypeError, ValueError
+    """
+    if y is None:
+        return
+    if isinstance(y, str):
+        raise TypeError(
+            f"y is ignored, and {y!r} stands in its place. Pass the column of weights as sample_weight={y!r}."
+        )
+    values = np.asarray(y)
+    if values.ndim and n_rows is not None and values.shape[0] != n_rows:
+        raise ValueError(
+            f"y has {values.shape[0]} values for {n_rows} rows. It is ignored: leave it out. Weights are passed as "
+            "sample_weight=..., and lengths of sequences are for hidden Markov models."
+        )
+    if are_fractions(values):
+        warnings.warn(
+            "y is ignored, and it holds fractions that are not negative, as weights are. Pass weights as "
+            "sample_weight=..., and leave out y.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def are_fractions(values: np.ndarray) -> bool:
+    """Whether values (N,) are floats that weights may be and labels are not."""
+    if values.ndim != 1 or values.dtype.kind != "f" or not np.all(np.isfinite(values)) or np.any(values < 0):
+        return False
+    return bool(np.any(values != np.floor(values)))

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from fastem._jit import telling
+from fastem._disk_cache import telling
 from fastem.estimators._running import REMEDY
+from fastem.estimators._validation import require_one_of
 from fastem.estimators.column_hmms import PoissonHMM
 from fastem.estimators.column_mixtures import BernoulliMixture
 from fastem.estimators.gaussian_hmm import GaussianHMM
@@ -58,10 +59,10 @@ def warmup(families: Sequence[str] = _NAMES, *, hmm: bool = False, verbose: bool
 
     Notes
     -----
-    numba keeps them in the directory that the environment variable NUMBA_CACHE_DIR names, or else beside the
-    package, or else in the user's cache directory (of a package in a zip archive, only there). Kernels that
-    are found are not compiled again. A process that was forked after its parent ran a fit may need kernels of
-    its own, for one thread, which are compiled there.
+    fastem keeps them in the directory that the environment variable NUMBA_CACHE_DIR names, or else in the user's
+    cache directory (``~/.cache/fastem`` on Linux, or below XDG_CACHE_HOME), in one folder for each version. Kernels
+    that are found are not compiled again; they are found in a directory that cannot be written, too. Folders of
+    other versions are removed when they have not been used for a day, except the last few.
 
     Examples
     --------
@@ -69,9 +70,8 @@ def warmup(families: Sequence[str] = _NAMES, *, hmm: bool = False, verbose: bool
     >>> fastem.warmup("diag")
     """
     names = [families] if isinstance(families, str) else list(families)
-    unknown = [name for name in names if name not in _NAMES]
-    if unknown:
-        raise ValueError(f"There is no family {', '.join(map(repr, unknown))}. Choose among {', '.join(_NAMES)}.")
+    for name in names:
+        require_one_of("families", name, _NAMES)
     directories = [directory for name in names for directory in _warm(name, hmm, verbose)]
     if None in directories:
         warnings.warn(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -9,10 +10,11 @@ import numpy as np
 from sklearn.utils._param_validation import Interval
 
 from fastem.estimators._hmm import BaseHMM
-from fastem.estimators._validation import highest_codes, read_array
+from fastem.estimators._validation import highest_codes, read_array, table_sizes
 from fastem.families._columns import Columns
 from fastem.families.categorical import Categorical
 from fastem.families.poisson import Poisson
+from fastem.given import floats
 from fastem.model import Model, Params
 from fastem.sources import Source
 
@@ -24,7 +26,7 @@ class ColumnHMM(BaseHMM):
         **BaseHMM._parameter_constraints,
         "prior_weight": [Interval(Real, 0.0, None, closed="left")],
     }
-    _binding = (*BaseHMM._binding, "prior_weight")
+    _structural = (*BaseHMM._structural, "prior_weight")
     _words: ClassVar[str]
 
     prior_weight: float
@@ -32,6 +34,13 @@ class ColumnHMM(BaseHMM):
     def __init__(self, n_components: int = 1, *, prior_weight: float = 0.0, **settings: Any):
         super().__init__(n_components, **settings)
         self.prior_weight = prior_weight
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = True
+        # scikit-learn's word for integers, which all columns hold whose values are no measurements.
+        tags.input_tags.categorical = True
+        return tags
 
     @property
     def _attribute(self) -> str:
@@ -48,6 +57,12 @@ class ColumnHMM(BaseHMM):
         if np.any(values < 0):
             raise ValueError(f"{self._attribute} must not be negative, got {values.min():g}.")
         return family.params(values)
+
+    def _given_sizes(self, changed: set[str]) -> tuple[int, int]:
+        return table_sizes(self._attribute, getattr(self, self._attribute))
+
+    def _given_values(self, family: Columns, changed: set[str]) -> Any:
+        return self._with_given(family, None, "")
 
     def _show(self, params: Params) -> None:
         setattr(self, self._attribute, self._model.family.values_of(params.family))
@@ -103,6 +118,7 @@ class PoissonHMM(ColumnHMM):
     """
 
     _words = "Poisson counts"
+    _needed = (*ColumnHMM._needed, ("lambdas_",))
     _letters: ClassVar[dict[str, str]] = {"l": "lambdas_"}
 
     lambdas_: np.ndarray
@@ -131,7 +147,7 @@ class PoissonHMM(ColumnHMM):
         ValueError
             For parameters that are out of range, or shapes that do not match.
         """
-        lambdas = np.asarray(lambdas, dtype=np.float64)
+        lambdas = floats(lambdas, "lambdas")
         lambdas = lambdas.reshape(-1, 1) if lambdas.ndim == 1 else lambdas
         return cls._of_values(startprob, transmat, lambdas, lambdas.shape[1], settings)
 
@@ -145,6 +161,8 @@ class CategoricalHMM(ColumnHMM):
         Number of states.
     n_categories : int or None, default None
         Number of symbols. None: one more than the highest code that `fit` meets, which takes one more pass over files.
+    n_features : int or None, default None
+        hmmlearn's name for `n_categories`.
     prior_weight : float, default 0
         Rows of the shares of the data that each state is given beforehand: a Dirichlet prior of the probabilities.
     **settings
@@ -174,15 +192,42 @@ class CategoricalHMM(ColumnHMM):
         **ColumnHMM._parameter_constraints,
         "n_categories": [Interval(Integral, 1, None, closed="left"), None],
     }
-    _binding = (*ColumnHMM._binding, "n_categories")
+    _needed = (*ColumnHMM._needed, ("emissionprob_",))
+    _structural = (*ColumnHMM._structural, "n_categories")
     _words = "symbols"
     _letters: ClassVar[dict[str, str]] = {"e": "emissionprob_"}
 
     emissionprob_: np.ndarray
 
-    def __init__(self, n_components: int = 1, *, n_categories: int | None = None, **settings: Any):
+    def __init__(
+        self, n_components: int = 1, *, n_categories: int | None = None, n_features: int | None = None, **settings: Any
+    ):
         super().__init__(n_components, **settings)
-        self.n_categories = n_categories
+        if n_features is not None and n_categories is not None and not np.array_equal(n_categories, n_features):
+            raise ValueError(
+                f"n_categories={n_categories} and n_features={n_features} both name the number of symbols."
+            )
+        self.n_categories = n_categories if n_features is None else n_features
+
+    @classmethod
+    def _get_param_names(cls) -> list[str]:
+        # One setting, of two names.
+        return [name for name in super()._get_param_names() if name != "n_features"]
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters of the constructor, by either name of the number of symbols."""
+        if "n_features" in params:
+            params["n_categories"] = params.pop("n_features")
+        return super().set_params(**params)
+
+    @property  # type: ignore[override]
+    def n_features(self) -> int | None:
+        """Number of symbols, as hmmlearn calls it. It may be set before a fit, as `n_categories`."""
+        return self.emissionprob_.shape[1] if self._has_params() else self.n_categories
+
+    @n_features.setter
+    def n_features(self, n_features: int | None) -> None:
+        self.n_categories = n_features
 
     def _make_family(self, n_features: int, n_components: int) -> Categorical:
         if n_features != 1:
@@ -198,8 +243,22 @@ class CategoricalHMM(ColumnHMM):
         highest = highest_codes(source, np.ones(1, dtype=bool))
         return Categorical(self.n_components, 1, self.prior_weight, n_categories=highest + 1)
 
+    def _given_sizes(self, changed: set[str]) -> tuple[int, int]:
+        return super()._given_sizes(changed)[0], 1
+
+    def _fits(self, model: Model, n_components: int, n_features: int, changed: set[str]) -> bool:
+        return super()._fits(model, n_components, n_features, changed) and (
+            np.shape(self.emissionprob_) == model.family.values_shape()
+        )
+
+    def _given_family(self, n_features: int, n_components: int) -> Categorical:
+        family = self._make_family(n_features, n_components)
+        if self.n_categories is not None:
+            return family
+        return replace(family, n_categories=table_sizes("emissionprob_", self.emissionprob_)[1])
+
     def _with_given(self, family: Columns, params: Any, given: str) -> Any:
-        values = np.asarray(self.emissionprob_, dtype=np.float64)
+        values = read_array("emissionprob_", self.emissionprob_, family.values_shape())
         if not np.allclose(values.sum(axis=-1), 1.0, atol=1e-6):
             raise ValueError("The rows of emissionprob_ must sum to 1.")
         return super()._with_given(family, params, given)
@@ -225,7 +284,7 @@ class CategoricalHMM(ColumnHMM):
         ValueError
             For parameters that are out of range, or shapes that do not match.
         """
-        emissionprob = np.asarray(emissionprob, dtype=np.float64)
+        emissionprob = floats(emissionprob, "emissionprob")
         if emissionprob.ndim != 2:
             raise ValueError(
                 f"emissionprob must have the shape (n_components, n_categories), got {emissionprob.shape}."

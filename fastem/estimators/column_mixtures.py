@@ -12,13 +12,14 @@ from sklearn.utils._param_validation import Interval
 
 from fastem.estimators._mixture import BaseMixture
 from fastem.estimators._uncertain import UncertainMixture
-from fastem.estimators._validation import highest_codes, read_array, read_weights
+from fastem.estimators._validation import highest_codes, read_array, read_weights, table_sizes
 from fastem.families._columns import Columns
 from fastem.families.bernoulli import Bernoulli
 from fastem.families.categorical import Categorical
 from fastem.families.exponential import Exponential
 from fastem.families.multinomial import Multinomial
 from fastem.families.poisson import Poisson
+from fastem.given import floats, plain_array
 from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params
 from fastem.sources import Source
@@ -31,9 +32,10 @@ class ColumnMixture(UncertainMixture, BaseMixture):
         **BaseMixture._parameter_constraints,
         "prior_weight": [Interval(Real, 0.0, None, closed="left")],
     }
-    _binding = (*BaseMixture._binding, "prior_weight")
+    _structural = (*BaseMixture._structural, "prior_weight")
     _words: ClassVar[str]
     _highest: ClassVar[float] = np.inf
+    _holds_integers: ClassVar[bool] = True
 
     prior_weight: float
 
@@ -44,6 +46,8 @@ class ColumnMixture(UncertainMixture, BaseMixture):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.positive_only = True
+        # scikit-learn's word for integers, which all columns hold whose values are no measurements.
+        tags.input_tags.categorical = self._holds_integers
         return tags
 
     def _distributions(self) -> str:
@@ -60,6 +64,17 @@ class ColumnMixture(UncertainMixture, BaseMixture):
             raise ValueError(f"{name} {limits}, got values from {values.min():g} to {values.max():g}.")
         return values
 
+    @property
+    def _values_name(self) -> str:
+        return self._needed[-1][0]
+
+    def _given_sizes(self, changed: set[str]) -> tuple[int, int]:
+        return table_sizes(self._values_name, getattr(self, self._values_name))
+
+    def _given_values(self, family: Columns, changed: set[str]) -> Any:
+        name = self._values_name
+        return family.params(self._read_values(name, getattr(self, name), family))
+
     def _given_start(self, model: Model, params: Callable[[], Params]) -> Params:
         name = f"{model.family.shown}_init"
         given = getattr(self, name)
@@ -68,7 +83,7 @@ class ColumnMixture(UncertainMixture, BaseMixture):
         start = params() if weights is None or values is None else None
         return Params(
             start.latent if weights is None else model.latent.params(weights),  # type: ignore[union-attr]
-            start.family if values is None else model.family.params(values),  # type: ignore[union-attr]
+            start.family if values is None else model.family.estimated(values),  # type: ignore[union-attr]
         )
 
     def _show(self, params: Params) -> None:
@@ -91,7 +106,7 @@ class ColumnMixture(UncertainMixture, BaseMixture):
 
 def _table(name: str, given: Any) -> np.ndarray:
     """Parameters (K, D), or (K,) for one column."""
-    table = np.asarray(given, dtype=np.float64)
+    table = floats(given, name)
     table = table.reshape(-1, 1) if table.ndim == 1 else table
     if table.ndim != 2 or table.size == 0:
         raise ValueError(f"{name} must have the shape (n_components, n_features), got {table.shape}.")
@@ -150,7 +165,8 @@ class PoissonMixture(ColumnMixture):
         "exposure": ["boolean"],
         "rates_init": ["array-like", None],
     }
-    _binding = (*ColumnMixture._binding, "exposure")
+    _needed = (*ColumnMixture._needed, ("rates_",))
+    _structural = (*ColumnMixture._structural, "exposure")
     _words = "Poisson counts"
 
     rates_: np.ndarray
@@ -159,6 +175,11 @@ class PoissonMixture(ColumnMixture):
         super().__init__(n_components, **settings)
         self.exposure = exposure
         self.rates_init = rates_init
+
+    def _given_sizes(self, changed: set[str]) -> tuple[int, int]:
+        n_components, n_counts = super()._given_sizes(changed)
+        exposure = self.exposure if self._known is None else self._known.model.family.exposure
+        return n_components, n_counts + bool(exposure)
 
     def _make_family(self, n_features: int, n_components: int) -> Poisson:
         if self.exposure and n_features == 1:
@@ -238,6 +259,7 @@ class BernoulliMixture(ColumnMixture):
         **ColumnMixture._parameter_constraints,
         "probabilities_init": ["array-like", None],
     }
+    _needed = (*ColumnMixture._needed, ("probabilities_",))
     _words = "binary columns"
     _highest = 1.0
 
@@ -317,6 +339,8 @@ class MultinomialMixture(ColumnMixture):
         "n_trials": [Interval(Integral, 1, None, closed="left")],
         "probabilities_init": ["array-like", None],
     }
+    _needed = (*ColumnMixture._needed, ("probabilities_",))
+    _structural = (*ColumnMixture._structural, "n_trials")
     _words = "multinomial counts"
     _highest = 1.0
 
@@ -409,6 +433,9 @@ class CategoricalMixture(ColumnMixture):
         "n_categories": [Interval(Integral, 1, None, closed="left"), "array-like", None],
         "probabilities_init": ["array-like", None],
     }
+    _needed = (*ColumnMixture._needed, ("probabilities_",))
+    _also_shown = ("n_categories_",)
+    _structural = (*ColumnMixture._structural, "n_categories")
     _words = "categories"
     _highest = 1.0
 
@@ -425,13 +452,32 @@ class CategoricalMixture(ColumnMixture):
     def _make_family(self, n_features: int, n_components: int) -> Categorical:
         sizes = np.broadcast_to(np.ones(1, dtype=np.int64), (n_features,))
         if self.n_categories is not None:
-            sizes = np.asarray(self.n_categories)
+            sizes = plain_array(self.n_categories, "n_categories")
             if sizes.dtype.kind not in "iu" or sizes.shape not in ((), (n_features,)) or np.any(sizes < 1):
                 raise ValueError(
                     f"n_categories must be a positive integer, or one for each of the {n_features} columns; got "
                     f"{self.n_categories!r}."
                 )
         return Categorical(n_components, n_features, self.prior_weight, n_categories=sizes)
+
+    def _tables(self) -> list[np.ndarray]:
+        return [_table(f"probabilities_[{j}]", table) for j, table in enumerate(self.probabilities_)]
+
+    def _given_sizes(self, changed: set[str]) -> tuple[int, int]:
+        tables = self._tables()
+        if not tables or len({len(table) for table in tables}) > 1:
+            raise ValueError("probabilities_ must hold an array (n_components, n_categories) for each column.")
+        return len(tables[0]), len(tables)
+
+    def _fits(self, model: Model, n_components: int, n_features: int, changed: set[str]) -> bool:
+        sizes = [table.shape[1] for table in self._tables()]
+        return super()._fits(model, n_components, n_features, changed) and sizes == list(model.family.group_sizes())
+
+    def _given_family(self, n_features: int, n_components: int) -> Categorical:
+        family = self._make_family(n_features, n_components)
+        if self.n_categories is not None:
+            return family
+        return replace(family, n_categories=np.array([table.shape[1] for table in self._tables()]))
 
     def _family_of(self, source: Source) -> Categorical:
         family = super()._family_of(source)
@@ -540,8 +586,9 @@ class ExponentialMixture(ColumnMixture):
         "mean_floor": [Interval(Real, 0.0, 1.0, closed="both")],
         "means_init": ["array-like", None],
     }
-    _binding = (*ColumnMixture._binding, "mean_floor")
+    _needed = (*ColumnMixture._needed, ("means_",))
     _words = "exponential columns"
+    _holds_integers = False
 
     means_: np.ndarray
 
@@ -552,6 +599,12 @@ class ExponentialMixture(ColumnMixture):
 
     def _make_family(self, n_features: int, n_components: int) -> Exponential:
         return Exponential(n_components, n_features, self.prior_weight)
+
+    def _read_values(self, name: str, given: Any, family: Columns) -> np.ndarray:
+        values = super()._read_values(name, given, family)
+        if np.any(values == 0):
+            raise ValueError(f"{name} must be positive: values that are all zero have no exponential density.")
+        return values
 
     def _scaled_family(self, family: Columns, stats: Any, n_rows: int) -> Columns:
         return family.scaled_to(stats, self.mean_floor)

@@ -9,11 +9,14 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from fastem.estimators._beliefs import with_penalty
 from fastem.estimators._held import hold_gaussian
 from fastem.estimators._hmm import BaseHMM
-from fastem.estimators._validation import read_array
-from fastem.estimators.gaussian_mixture import FAMILIES, _proper_params
+from fastem.estimators._hmmlearn import has_covariance_prior, read_covars, with_hmmlearn_priors
+from fastem.estimators._validation import read_array, table_sizes
+from fastem.estimators.gaussian_mixture import FAMILIES, proper_params
 from fastem.families._gaussian import Gaussian
+from fastem.given import floats
 from fastem.model import Model, Params
 
 
@@ -39,15 +42,27 @@ class GaussianHMM(BaseHMM):
         How `predict` and `decode` choose states.
     covariance_floor : float, default 1e-10
         Least variance of a state in any direction, as a fraction of the variance of the data.
+    regularization : {"vanishing"} or None, default "vanishing"
+        As of `GaussianMixture`: a penalty that keeps the covariance of each state away from singular ones, and that
+        vanishes as rows are added. None, for the maximum of the likelihood. A prior of covariances takes its place.
+    means_prior, means_weight : float or array-like, default 0
+        Normal prior of the means, as hmmlearn's: each state has seen `means_weight` rows (a number, or (K,)) at
+        `means_prior` (a number, (D,) or (K, D)).
+    covars_prior, covars_weight : float or array-like, default None
+        Inverse gamma ("diag", "spherical") or Wishart prior of the covariances, as hmmlearn's: `covars_prior` is added
+        to the scatter of each state, and `covars_weight` less 1 (for matrices, less D), if positive, to its rows. A
+        number, or an array of the shape of `covars_`, or one that NumPy repeats to it: a number is added to every
+        entry of a matrix. Of one alone, the other is hmmlearn's default, 0.01 and 1.
     n_iter : int, default 1000
-        Largest number of iterations.
+        Largest number of iterations; 0 for the start alone.
     tol : float, default 1e-5
         Fitting stops when what further iterations would still gain is estimated to be below `tol` nats per row.
     params : str or None, default None
         What is learnt, by default "stmc": startprob ("s"), transmat ("t"), means ("m"), covars ("c"). The others stay
         as they start.
     init_params : str or None, default None
-        What gets a start of its own. For the others set `startprob_`, `transmat_`, `means_` or `covars_` before `fit`.
+        What gets a start of its own, by default everything. For the others `fit` starts from `startprob_`, `transmat_`,
+        `means_` and `covars_`, where they are set.
     init : {"k-means++", "kmeans", "random_from_data", "random"}, default "k-means++"
         The start: a mixture of a sample of the rows, from seeds of this kind, whose labels give the first
         transitions; in left-right chains sequences are cut into stretches instead, even ones when `n_init` is 1.
@@ -74,7 +89,11 @@ class GaussianHMM(BaseHMM):
     means_ : (K, D) ndarray
     covars_ : ndarray
         (K, D, D) for "full", (D, D) for "tied", (K, D) for "diag", (K,) for "spherical". (hmmlearn shows matrices
-        whatever the type, and takes these.)
+        whatever the type.) Those that you set may be matrices (K, D, D), too, or have axes of length one more or less.
+    monitor_ : Monitor
+        hmmlearn's view of the fit: `history`, `iter`, `converged`, `tol`, `n_iter`.
+    n_features : int
+        Number of columns, as `n_features_in_`; it may be set before a fit.
     converged_, stop_reason_, n_iter_, lower_bound_, lower_bounds_, fit_report_, n_features_in_, feature_names_in_
         As of `GaussianMixture`: objectives are in nats per row.
 
@@ -109,8 +128,14 @@ class GaussianHMM(BaseHMM):
         **BaseHMM._parameter_constraints,
         "covariance_type": [StrOptions(set(FAMILIES))],
         "covariance_floor": [Interval(Real, 0.0, 1.0, closed="both")],
+        "regularization": [StrOptions({"vanishing"}), None],
+        "means_prior": [Real, "array-like"],
+        "means_weight": [Interval(Real, 0.0, None, closed="left"), "array-like"],
+        "covars_prior": [Interval(Real, 0.0, None, closed="left"), "array-like", None],
+        "covars_weight": [Interval(Real, 0.0, None, closed="left"), None],
     }
-    _binding = (*BaseHMM._binding, "covariance_type", "covariance_floor")
+    _needed = (*BaseHMM._needed, ("means_",), ("covars_",))
+    _structural = (*BaseHMM._structural, "covariance_type")
     _letters: ClassVar[dict[str, str]] = {"m": "means_", "c": "covars_"}
     _hold: ClassVar[Callable[..., Any]] = staticmethod(hold_gaussian)
 
@@ -118,11 +143,26 @@ class GaussianHMM(BaseHMM):
     covars_: np.ndarray
 
     def __init__(
-        self, n_components: int = 1, covariance_type: str = "diag", *, covariance_floor: float = 1e-10, **settings: Any
+        self,
+        n_components: int = 1,
+        covariance_type: str = "diag",
+        *,
+        covariance_floor: float = 1e-10,
+        regularization: str | None = "vanishing",
+        means_prior: Any = 0.0,
+        means_weight: Any = 0.0,
+        covars_prior: Any = None,
+        covars_weight: float | None = None,
+        **settings: Any,
     ):
         super().__init__(n_components, **settings)
         self.covariance_type = covariance_type
         self.covariance_floor = covariance_floor
+        self.regularization = regularization
+        self.means_prior = means_prior
+        self.means_weight = means_weight
+        self.covars_prior = covars_prior
+        self.covars_weight = covars_weight
 
     def _distributions(self) -> str:
         return f"chains of {self.covariance_type} Gaussians"
@@ -131,15 +171,22 @@ class GaussianHMM(BaseHMM):
         return FAMILIES[self.covariance_type](n_components, n_features)
 
     def _scaled_family(self, family: Gaussian, stats: Any, n_rows: int) -> Gaussian:
-        return family.scaled_to(stats, self.covariance_floor)
+        family = with_hmmlearn_priors(self, family.scaled_to(stats, self.covariance_floor))
+        if self.regularization is None or has_covariance_prior(self) or "c" not in self._learnt:
+            return family
+        return with_penalty(family, stats, n_rows)
 
     def _with_given(self, family: Gaussian, params: Any, given: str) -> Any:
-        means, covars = params.means, params.covariances
-        if "m" in given:
-            means = read_array("means_", self.means_, (self.n_components, family.n_features))
-        if "c" in given:
-            covars = read_array("covars_", self.covars_, family.covariance_shape())
-        return _proper_params(family, means, covars)
+        shape = family.n_components, family.n_features
+        means = read_array("means_", self.means_, shape) if "m" in given else params.means
+        covars = read_covars(self.covars_, family) if "c" in given else params.covariances
+        return proper_params(family, means, covars, "covars_")
+
+    def _given_sizes(self, changed: set[str]) -> tuple[int, int]:
+        return table_sizes("means_", self.means_)
+
+    def _given_values(self, family: Gaussian, changed: set[str]) -> Any:
+        return self._with_given(family, None, "mc")
 
     def _show(self, params: Params) -> None:
         self.means_, self.covars_ = params.family.means, params.family.covariances
@@ -177,7 +224,7 @@ class GaussianHMM(BaseHMM):
         >>> hmm.predict([0.1, 0.2, 8.9, 9.3, -0.4]).tolist()
         [0, 0, 1, 1, 0]
         """
-        means = np.asarray(means, dtype=np.float64)
+        means = floats(means, "means")
         means = means.reshape(-1, 1) if means.ndim == 1 else means
         if means.ndim != 2 or means.size == 0:
             raise ValueError(f"means must have the shape (n_components, n_features), got {means.shape}.")

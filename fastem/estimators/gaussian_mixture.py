@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from fastem.binned import Bins
 from fastem.estimators._beliefs import with_fixed, with_priors
 from fastem.estimators._histogram import read_histogram
 from fastem.estimators._learning import CompressedLearning, HistogramLearning, Learning
@@ -18,14 +19,16 @@ from fastem.estimators._mixture import BaseMixture
 from fastem.estimators._running import holding_libraries, running
 from fastem.estimators._survey import Survey
 from fastem.estimators._uncertain import UncertainMixture
-from fastem.estimators._validation import read_array, read_weights
+from fastem.estimators._validation import read_array, read_weights, symmetric, table_sizes
 from fastem.families._gaussian import Gaussian
 from fastem.families.gaussian_diag import GaussianDiag
 from fastem.families.gaussian_full import GaussianFull
 from fastem.families.gaussian_spherical import GaussianSpherical
 from fastem.families.gaussian_tied import GaussianTied
+from fastem.given import floats
 from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params
+from fastem.schedules.result import FitResult
 from fastem.sources import ArraySource
 
 if TYPE_CHECKING:
@@ -87,6 +90,7 @@ class GaussianMixture(UncertainMixture, BaseMixture):
         Least variance of a component in any direction, as a fraction of the variance of the data.
         Unlike `reg_covar` it follows the units of the data and leaves proper components alone.
     max_iter : int, default 1000
+        Largest number of iterations; 0 for the start alone.
     n_init : int, default 1
         Number of starts (see `search`).
     search : {"race", "restarts"}, default "race"
@@ -114,7 +118,7 @@ class GaussianMixture(UncertainMixture, BaseMixture):
     random_state : int, RandomState instance or None, default None
         Source of all randomness.
     warm_start : bool, default False
-        Continue from the last fit.
+        Continue from the last fit. When the rows turn out to be the same, what that fit saw counts for convergence.
     learning_method : {"batch", "online", "incremental"}, default "batch"
         "batch": each iteration reads all rows, and then moves the parameters. "online": parameters move
         after each batch of shuffled rows, along a running average of the statistics (stepwise EM); quickest
@@ -195,6 +199,9 @@ class GaussianMixture(UncertainMixture, BaseMixture):
     -----
     Memory beyond the data does not grow with the number of rows: no N x K array is ever made.
     One-dimensional X is taken as one feature, where scikit-learn asks for a reshape.
+    Parameters can be set by hand, before or after a fit: `weights_`, `means_`, and one of `covariances_`,
+    `precisions_cholesky_` and `precisions_`. They are checked, and copied, when the model is used next, and count
+    everywhere from then on. The arrays that are shown cannot be written: give a new array in place of a changed one.
 
     References
     ----------
@@ -233,7 +240,8 @@ class GaussianMixture(UncertainMixture, BaseMixture):
         "compress": [Interval(Integral, 1, None, closed="left"), None],
     }
 
-    _binding = (*BaseMixture._binding, "covariance_type", "reg_covar", "covariance_floor", "regularization")
+    _needed = (*BaseMixture._needed, ("means_",), ("covariances_", "precisions_cholesky_", "precisions_"))
+    _structural = (*BaseMixture._structural, "covariance_type", "reg_covar")
 
     means_: np.ndarray
     covariances_: np.ndarray
@@ -308,7 +316,7 @@ class GaussianMixture(UncertainMixture, BaseMixture):
             weights = start.latent.weights if weights is None else weights
             means = start.family.means if means is None else means
             covariances = start.family.covariances if covariances is None else covariances
-        return Params(model.latent.params(weights), _proper_params(family, means, covariances))
+        return Params(model.latent.params(weights), proper_params(family, means, covariances))
 
     def _learning(self, survey: Survey) -> Learning:
         if self.compress is None:
@@ -339,6 +347,27 @@ class GaussianMixture(UncertainMixture, BaseMixture):
             self.precisions_ = self.precisions_cholesky_ @ np.swapaxes(self.precisions_cholesky_, -1, -2)
         else:
             self.precisions_ = np.square(self.precisions_cholesky_)
+
+    def _given_sizes(self, changed: set[str]) -> tuple[int, int]:
+        return table_sizes("means_", self.means_)
+
+    def _given_values(self, family: Gaussian, changed: set[str]) -> Any:
+        means = read_array("means_", self.means_, (family.n_components, family.n_features))
+        name = self._source_of_covariances(changed)
+        values = read_array(name, getattr(self, name), family.covariance_shape())
+        if name == "precisions_cholesky_":
+            values = family.of_precisions_cholesky(values)
+        if name == "precisions_":
+            values = _inverse(family, values, name)
+        return proper_params(family, means, values, name)
+
+    def _source_of_covariances(self, changed: set[str]) -> str:
+        """The attribute that covariances are read from: one that was set by hand, if any."""
+        return next((name for name in self._needed[-1] if name in changed), "covariances_")
+
+    def _following(self, changed: set[str]) -> set[str]:
+        source = self._source_of_covariances(changed)
+        return changed if source == "covariances_" else changed - {source}
 
     def fit_histogram(self, counts: Any, edges: Any) -> Self:
         """Estimate the parameters from a histogram of one feature, by exact expectation-maximisation.
@@ -394,6 +423,13 @@ class GaussianMixture(UncertainMixture, BaseMixture):
                 "takes no time."
             )
         bins = read_histogram(counts, edges, self.n_components)
+        with self._all_or_nothing():
+            best = self._fit_bins(bins)
+        self._warn_unless_converged(best)
+        return self
+
+    def _fit_bins(self, bins: Bins) -> FitResult:
+        """Fit to bins that were checked."""
         if hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
         self.n_features_in_ = 1
@@ -410,9 +446,7 @@ class GaussianMixture(UncertainMixture, BaseMixture):
             )
             # Passes over bins take no time: every start is taken to its end.
             starts = self._starts(wide, middles, survey.centre, may_race=False)
-            best = self._fit(survey, middles, learning, starts)
-        self._warn_unless_converged(best)
-        return self
+            return self._fit(survey, middles, learning, starts)
 
     @classmethod
     def from_parameters(
@@ -448,7 +482,7 @@ class GaussianMixture(UncertainMixture, BaseMixture):
         >>> mixture.predict([18.0, 41.0]).tolist()
         [0, 1]
         """
-        means = np.asarray(means, dtype=np.float64)
+        means = floats(means, "means")
         means = means.reshape(-1, 1) if means.ndim == 1 else means
         if means.ndim != 2 or means.size == 0:
             raise ValueError(f"means must have the shape (n_components, n_features), got {means.shape}.")
@@ -461,7 +495,7 @@ class GaussianMixture(UncertainMixture, BaseMixture):
             model,
             Params(
                 model.latent.params(read_weights(weights, n_components)),
-                _proper_params(
+                proper_params(
                     family,
                     read_array("means", means, (n_components, n_features)),
                     read_array("covariances", covariances, family.covariance_shape()),
@@ -475,8 +509,9 @@ class GaussianMixture(UncertainMixture, BaseMixture):
         from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 
         self._require_fitted()
+        family = self._model.family
         other = SklearnGaussianMixture(
-            self.n_components, covariance_type=self.covariance_type, tol=self.tol, reg_covar=self.reg_covar,
+            family.n_components, covariance_type=family.covariance_type, tol=self.tol, reg_covar=self.reg_covar,
             max_iter=self.max_iter, n_init=self.n_init, random_state=self.random_state, warm_start=self.warm_start,
         )  # fmt: skip
         names = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_", "n_features_in_")
@@ -497,7 +532,7 @@ class GaussianMixture(UncertainMixture, BaseMixture):
         check_is_fitted(mixture)
         settings = ("tol", "reg_covar", "max_iter", "n_init", "random_state", "warm_start")
         other = cls.from_parameters(
-            mixture.weights_ / mixture.weights_.sum(), mixture.means_, mixture.covariances_,
+            np.float64(mixture.weights_) / np.float64(mixture.weights_).sum(), mixture.means_, mixture.covariances_,
             covariance_type=mixture.covariance_type, **{name: getattr(mixture, name) for name in settings},
         )  # fmt: skip
         if hasattr(mixture, "feature_names_in_"):
@@ -505,23 +540,32 @@ class GaussianMixture(UncertainMixture, BaseMixture):
         return other
 
 
-def _proper_params(family: Gaussian, means: np.ndarray, covariances: np.ndarray) -> Any:
-    matrices = family.covariance_type in ("full", "tied")
-    if matrices and not np.allclose(covariances, np.swapaxes(covariances, -1, -2), rtol=1e-8, atol=0):
-        raise ValueError("covariances and precisions must be symmetric.")
-    try:
-        return family.params(means, covariances)
-    except np.linalg.LinAlgError as error:
-        raise ValueError(f"covariances and precisions must be positive definite: {error}.") from None
+def proper_params(
+    family: Gaussian, means: np.ndarray, covariances: np.ndarray, name: str = "covariances and precisions"
+) -> Any:
+    """Parameters of a family, from means and covariances that a user gave by this name.
 
-
-def _inverse(family: Gaussian, precisions: np.ndarray) -> np.ndarray:
+    Raises
+    ------
+    ValueError
+        For matrices that are not symmetric, or not positive definite.
+    """
     if family.covariance_type in ("full", "tied"):
+        covariances = symmetric(name, covariances)
+    try:
+        return family.proper_params(means, covariances)
+    except np.linalg.LinAlgError as error:
+        raise ValueError(f"{name} must be positive definite: {error}.") from None
+
+
+def _inverse(family: Gaussian, precisions: np.ndarray, name: str = "precisions_init") -> np.ndarray:
+    if family.covariance_type in ("full", "tied"):
+        precisions = symmetric("precisions_init", precisions)
         try:
             inverse = np.linalg.inv(precisions)
         except np.linalg.LinAlgError:
-            raise ValueError("precisions_init must be positive definite; a matrix is singular.") from None
+            raise ValueError(f"{name} must be positive definite; a matrix is singular.") from None
         return 0.5 * (inverse + np.swapaxes(inverse, -1, -2))
     if np.any(precisions <= 0):
-        raise ValueError("precisions_init must be positive.")
+        raise ValueError(f"{name} must be positive.")
     return 1.0 / precisions

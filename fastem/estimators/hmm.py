@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from fastem.estimators._hmm import BaseHMM
-from fastem.estimators.mixture import Mixture
+from fastem.estimators.mixture import Mixture, ProductParameters
 
 
-class HMM(BaseHMM):
+class HMM(ProductParameters, BaseHMM):
     """Hidden Markov model of any distributions: columns of different kinds, independent given the state, or your own.
 
     Parameters
@@ -46,6 +46,10 @@ class HMM(BaseHMM):
         **{name: Mixture._parameter_constraints[name] for name in ("family", "n_categories", "floor")},
     }
     _letters: ClassVar[dict[str, str]] = {"e": "params_"}
+
+    _needed = (*BaseHMM._needed, ("params_", "means_", "probabilities_"))
+    _also_shown = ("variances_",)
+    _structural = (*BaseHMM._structural, "family", "n_categories")
 
     params_: Any
 

@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from fastem.estimators._mixture import BaseMixture
 from fastem.estimators._uncertain import UncertainMixture
-from fastem.estimators._validation import highest_codes, read_weights
+from fastem.estimators._validation import highest_codes, read_weights, require_one_of, table_sizes
 from fastem.families.bernoulli import Bernoulli
 from fastem.families.categorical import Categorical
 from fastem.families.exponential import Exponential
@@ -20,7 +20,9 @@ from fastem.families.gaussian_diag import GaussianDiag
 from fastem.families.multinomial import Multinomial
 from fastem.families.poisson import Poisson
 from fastem.families.product import Part, Product
+from fastem.given import plain_array
 from fastem.model import Model, Params
+from fastem.shapes import require_shapes, shapes_of
 from fastem.sources import Source
 
 _KINDS: dict[str, Any] = {
@@ -35,7 +37,68 @@ _KINDS: dict[str, Any] = {
 _EXPOSURE = "exposure"
 
 
-class Mixture(UncertainMixture, BaseMixture):
+class ProductParameters:
+    """How a mixture or a chain of any family reads the parameters that were set by hand."""
+
+    _known: Any
+    n_components: int
+    params_: Any
+    means_: Any
+    variances_: Any
+    probabilities_: Any
+
+    def _given_sizes(self, changed: set[str]) -> tuple[int, int]:
+        if "params_" in changed and hasattr(self.params_, "means"):
+            return table_sizes("params_.means", self.params_.means)
+        if "params_" in changed:
+            if not hasattr(self, "n_features_in_"):
+                raise ValueError("params_ was set by hand: set n_features_in_, the number of columns, too.")
+            return self.n_components, self.n_features_in_
+        if hasattr(self, "means_"):
+            return table_sizes("means_", self.means_)
+        tables = [table for table in self.probabilities_ if table is not None]
+        return len(tables[0]), len(self.probabilities_)
+
+    def _given_values(self, family: Any, changed: set[str]) -> Any:
+        if "params_" in changed:
+            return _read_record(family, self.params_)
+        if not isinstance(family, Product):
+            raise ValueError("Of a family of your own only params_ can be set.")
+        shape = family.n_components, family.n_features
+        means, variances = (
+            np.array(getattr(self, name, np.full(shape, np.nan)), dtype=np.float64) for name in ("means_", "variances_")
+        )
+        for name, table in (("means_", means), ("variances_", variances)):
+            if table.shape != shape:
+                raise ValueError(f"{name} must have the shape {shape}, got {table.shape}.")
+        try:
+            params = family.of_moments(means, variances, getattr(self, "probabilities_", [None] * shape[1]))
+        except (TypeError, ValueError, AttributeError, np.linalg.LinAlgError) as error:
+            raise ValueError(
+                f"means_, variances_ and probabilities_ are no parameters of this family: {error}"
+            ) from error
+        return _read_record(family, params)
+
+    def _following(self, changed: set[str]) -> set[str]:
+        return changed - {"params_"}
+
+
+def _read_record(family: Any, given: Any) -> Any:
+    """Parameters of a family, checked, in memory of their own."""
+    pattern = family.first_look(np.zeros(family.n_features))
+    if type(given) is not type(pattern):
+        raise ValueError(f"params_ must be a {type(pattern).__name__}, got {type(given).__name__}.")
+    require_shapes(given, shapes_of(pattern), f"{type(family).__name__}.first_look")
+    for name, field, known in zip(pattern._fields, given, pattern, strict=True):
+        if not np.all(np.isfinite(field)) or field.dtype != known.dtype:
+            raise ValueError(f"{name} of params_ must hold finite numbers of dtype {known.dtype}.")
+        if field.dtype.kind in "iu" and not np.array_equal(field, known):
+            raise ValueError(f"{name} of params_ must be {known.tolist()}, as the kinds of the columns say.")
+    record = type(given)(*(np.array(field, order="C") for field in given))
+    return family.rebuilt(record) if hasattr(family, "rebuilt") else record
+
+
+class Mixture(ProductParameters, UncertainMixture, BaseMixture):
     """Mixture of any distributions: columns of different kinds, independent given the component, or your own family.
 
     Parameters
@@ -90,6 +153,10 @@ class Mixture(UncertainMixture, BaseMixture):
         "floor": [Interval(Real, 0.0, 1.0, closed="both")],
     }
 
+    _needed = (*BaseMixture._needed, ("params_", "means_", "probabilities_"))
+    _also_shown = ("variances_",)
+    _structural = (*BaseMixture._structural, "family", "n_categories")
+
     params_: Any
 
     def __init__(
@@ -136,22 +203,10 @@ class Mixture(UncertainMixture, BaseMixture):
             return start
         return start._replace(latent=model.latent.params(read_weights(self.weights_init, self.n_components)))
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted model to a file that `fastem.load` reads: NumPy arrays and a JSON header, no pickle.
-
-        Parameters
-        ----------
-        path : str or Path
-            Written as a whole or not at all; an existing file is replaced.
-
-        Raises
-        ------
-        TypeError
-            For a family of your own, which no file can hold. Pickle the estimator.
-        """
-        if callable(self.family):
-            raise TypeError(f"{self.family!r} is a family that no file can hold. Pickle the estimator instead.")
-        super().save(path)
+    def _write(self, path: str | os.PathLike[str]) -> None:
+        if not isinstance(self._model.family, Product):
+            raise TypeError(f"{self._model.family!r} is a family that no file can hold. Pickle the estimator instead.")
+        super()._write(path)
 
     def _show(self, params: Params) -> None:
         self.params_ = params.family
@@ -164,9 +219,8 @@ class Mixture(UncertainMixture, BaseMixture):
 def _kinds(family: Any, n_features: int) -> list[str]:
     """The kind of each column."""
     kinds = [family] * n_features if isinstance(family, str) else [str(kind) for kind in family]
-    unknown = sorted(set(kinds) - {*_KINDS, _EXPOSURE})
-    if unknown:
-        raise ValueError(f"family has the kinds {unknown}; choose among {sorted(_KINDS)} and {_EXPOSURE!r}.")
+    for kind in kinds:
+        require_one_of("family", kind, (*_KINDS, _EXPOSURE))
     if len(kinds) != n_features:
         raise ValueError(f"family has {len(kinds)} kinds, but X has {n_features} columns. Give one kind for each.")
     if kinds.count(_EXPOSURE) > 1 or (_EXPOSURE in kinds and "poisson" not in kinds):
@@ -176,7 +230,7 @@ def _kinds(family: Any, n_features: int) -> list[str]:
 
 def _product(kinds: list[str], n_components: int, n_categories: Any) -> Product:
     """The family of columns of these kinds."""
-    sizes = np.broadcast_to(np.asarray(1 if n_categories is None else n_categories), (len(kinds),))
+    sizes = np.broadcast_to(plain_array(1 if n_categories is None else n_categories, "n_categories"), (len(kinds),))
     parts = []
     for kind, family_class in _KINDS.items():
         columns = np.flatnonzero([each == kind for each in kinds])

@@ -59,6 +59,17 @@ def add_linear(x, columns, slope, log_prob):
 
 
 @block_function
+def exclude(x, columns, required, log_prob):
+    """Set minus infinity where ``x[columns[b]]`` is not ``required[b]``; a negative number requires nothing."""
+    for b in range(columns.shape[0]):
+        value = required[b]
+        if value >= 0.0:
+            j = columns[b]
+            for i in range(log_prob.shape[0]):
+                log_prob[i] = log_prob[i] if x[j, i] == value else -np.inf
+
+
+@block_function
 def subtract_squares(x, columns, mean, inverse_sd, log_prob):
     """Subtract half the squares of ``(x[j] - mean[j]) * inverse_sd[b]``, where j is ``columns[b]``."""
     for a in range(0, columns.shape[0], 4):

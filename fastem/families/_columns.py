@@ -18,6 +18,7 @@ from fastem.families._column_blocks import (
     add_linear,
     add_of_codes,
     count_codes,
+    exclude,
     has_large_counts,
     read_codes,
     read_exposure,
@@ -27,7 +28,7 @@ from fastem.families._column_blocks import (
     sum_squares,
 )
 from fastem.families._column_moves import ColumnMoves
-from fastem.families._gaussian import MIN_OCCUPANCY, Pivoted
+from fastem.families._gaussian import MIN_OCCUPANCY, STRAYED, Pivoted
 from fastem.families._gaussian_blocks import sum_block
 from fastem.families._marginal import Marginal
 from fastem.rows import plain
@@ -46,6 +47,7 @@ class ColumnParams(NamedTuple):
         base               (K,)    what the log-density of each row has of the component alone
         linear             (L,)    int64, these columns; counts come last
         slope              (K, L)  log-density per unit of the column
+        required           (K, L)  the only value that is possible, zero for a rate of zero; -1 where there are others
         counted            (P,)    int64, the columns that are counts
         total              (K,)    sum of the means of counts, for one unit of exposure
         exposure           (1,)    int64, the column that multiplies the means of counts, or NO_ or TOTAL_EXPOSURE
@@ -55,13 +57,14 @@ class ColumnParams(NamedTuple):
         coded              (C,)    int64
         first_code         (C + 1,) int64, where the categories of each column begin
         probabilities      (K, S)
-        log_probabilities  (K, S)
+        log_probabilities  (K, S)  minus infinity for categories that are impossible
     """
 
     means: np.ndarray
     base: np.ndarray
     linear: np.ndarray
     slope: np.ndarray
+    required: np.ndarray
     counted: np.ndarray
     total: np.ndarray
     exposure: np.ndarray
@@ -72,6 +75,18 @@ class ColumnParams(NamedTuple):
     first_code: np.ndarray
     probabilities: np.ndarray
     log_probabilities: np.ndarray
+
+    def shapes(self, k: int, d: int) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the fields for k components and d columns, of as many of each form as the lists name."""
+        n_linear, n_squared, n_coded = self.linear.size, self.squared.size, self.coded.size
+        n_categories = self.log_probabilities.size // k
+        linear, squared, categories = (k, n_linear), (k, n_squared), (k, n_categories)
+        # Counts are among the linear columns.
+        lists = (n_linear,), (min(self.counted.size, n_linear),), (n_squared,), (n_coded,)
+        return (
+            (k, d), (k,), lists[0], linear, linear, lists[1], (k,), (1,), lists[2], squared, squared, lists[3],
+            (n_coded + 1,), categories, categories,
+        )  # fmt: skip
 
 
 def column_params(means: np.ndarray, **fields: Any) -> ColumnParams:
@@ -95,6 +110,7 @@ def column_params(means: np.ndarray, **fields: Any) -> ColumnParams:
         "log_probabilities": nothing,
         **fields,
     }
+    every.setdefault("required", np.full_like(every["slope"], -1.0))
     return ColumnParams(**{name: plain(value) for name, value in every.items()})
 
 
@@ -126,6 +142,12 @@ class ColumnStats(Pivoted, _ColumnFields):
     """
 
     __slots__ = ()
+
+    def shapes(self, params: ColumnParams, k: int, n_lanes: int) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the fields with so many lanes, for rows of k components with these parameters."""
+        each, squared = (n_lanes, k), (n_lanes, *params.variances.shape)
+        sums, codes = (n_lanes, *params.slope.shape), (n_lanes, *params.probabilities.shape)
+        return each, each, each, sums, codes, squared, squared, each, params.variances.shape
 
     @property
     def rows(self) -> np.ndarray:
@@ -162,7 +184,12 @@ def column_log_prob(params: ColumnParams, stats: ColumnStats) -> float:
     """Sum of the log-densities of rows of these statistics, without what does not depend on the parameters."""
     squares = stats.about(params.means[:, params.squared]).sxx * np.square(params.inverse_sd)
     by_component = stats.rows * params.base - stats.exposure * params.total
-    by_column = (stats.sums * params.slope, stats.codes * params.log_probabilities, -0.5 * squares)
+    # Of what is impossible, and was not seen, there is nothing to say.
+    codes = stats.codes * np.where(stats.codes != 0, params.log_probabilities, 0.0)
+    # Sums are of the same rows, in another order.
+    expected = params.required * stats.rows[:, None]
+    excluded = (params.required >= 0) & (np.abs(stats.sums - expected) > 1e-9 * np.abs(stats.rows[:, None]))
+    by_column = (np.where(excluded, -np.inf, stats.sums * params.slope), codes, -0.5 * squares)
     return float(by_component.sum() + sum(part.sum() for part in by_column))
 
 
@@ -199,12 +226,32 @@ class Columns(ColumnMoves):
     # What a family says of itself.
 
     def params(self, values: np.ndarray) -> ColumnParams:
-        """Parameters from the family's own: means (K, D), or probabilities (K, S)."""
+        """Parameters from the family's own, as they are given: means (K, D), or probabilities (K, S) in any scale."""
+        return self.record(self.proper(values))
+
+    def estimated(self, values: np.ndarray) -> ColumnParams:
+        """Parameters from estimates: what was not seen is no reason to hold it impossible."""
+        return self.record(self.floored(self.proper(values)))
+
+    def record(self, values: np.ndarray) -> ColumnParams:
+        """The record of proper values."""
         raise NotImplementedError
+
+    def proper(self, values: np.ndarray) -> np.ndarray:
+        """The family's own parameters, in their scale."""
+        return np.clip(values, 0.0, HUGE)
+
+    def floored(self, values: np.ndarray) -> np.ndarray:
+        """Proper values, none of which excludes anything."""
+        return np.maximum(values, TINY)
 
     def values_of(self, params: ColumnParams) -> np.ndarray:
         """The family's own parameters."""
         return params.means
+
+    def rebuilt(self, params: ColumnParams) -> ColumnParams:
+        """Parameters made anew from the family's own in a record alone."""
+        return self.record(self.values_of(params))
 
     def values_shape(self) -> tuple[int, int]:
         """Shape of the family's own parameters."""
@@ -272,7 +319,7 @@ class Columns(ColumnMoves):
 
     def first_look(self, centre: np.ndarray) -> ColumnParams:
         """Parameters to gather first statistics with: every component at `centre` (D,)."""
-        return self.params(np.repeat(centre[None, :], self.n_components, axis=0))
+        return self.estimated(np.repeat(centre[None, :], self.n_components, axis=0))
 
     def zero_stats_like(self, params: ColumnParams) -> ColumnStats:
         """An empty record for the statistics of an E-step at these parameters."""
@@ -285,7 +332,7 @@ class Columns(ColumnMoves):
     def m_step(self, stats: ColumnStats) -> tuple[ColumnParams, list[Rescue]]:
         """Parameters of highest expected likelihood; an empty component takes those of all rows."""
         stats, rescues = filled(stats)
-        return self.params(self.estimate(stats)), rescues + self.collapsed(stats)
+        return self.estimated(self.estimate(stats)), rescues + self.collapsed(stats)
 
     def collapsed(self, stats: ColumnStats) -> list[Rescue]:
         """Word of the components that have no likelihood maximum; every component has rows."""
@@ -294,6 +341,18 @@ class Columns(ColumnMoves):
     def centre_of(self, stats: ColumnStats) -> np.ndarray:
         """Mean (D,) of the rows of one-component statistics; zero where it means nothing."""
         return self.m_step(stats)[0].means[0]
+
+    def may_stray(self) -> np.ndarray:
+        """In which columns (D,) single values may lie far from all others."""
+        return np.zeros(self.n_features, dtype=bool)
+
+    def with_bulk(self, stats: ColumnStats, bulk: ColumnStats) -> ColumnStats:
+        """One-component statistics that tell the scale of the data: of all rows, or of their bulk.
+
+        The bulk counts where far values make the mean of a column another one.
+        """
+        own, near = stats.sums / stats.rows[:, None], bulk.sums / bulk.rows[:, None]
+        return bulk if np.any((near > 0.0) & ~(own <= STRAYED * near)) else stats
 
     def scaled_to(self, stats: ColumnStats, floor_ratio: float = 0.0) -> Self:
         """This family with what it takes from data of the given one-component statistics: the mean of its prior."""
@@ -313,7 +372,7 @@ class Columns(ColumnMoves):
         """The prior's pseudo-rows, to be added to the statistics of rows of so much weight; None without a prior."""
         if self.prior_weight == 0.0 or self.prior_mean is None:
             return None
-        params = self.params(np.repeat(self.prior_mean[None], self.n_components, axis=0))
+        params = self.estimated(np.repeat(self.prior_mean[None], self.n_components, axis=0))
         rows = np.full(self.n_components, float(self.prior_weight))
         return self.stats_of(params, rows)._replace(n=np.zeros_like(rows), pseudo=rows)
 
@@ -333,9 +392,14 @@ class Columns(ColumnMoves):
         """Unconstrained coordinates (P,) of the parameters: any such vector gives parameters."""
         return self.to_coordinates(self.values_of(params)).ravel()
 
+    def roots(self) -> np.ndarray:
+        """Which coordinates (P,) are square roots of values that must not be negative."""
+        is_root = type(self).to_coordinates is Columns.to_coordinates
+        return np.full(int(np.prod(self.values_shape())), is_root)
+
     def at_coordinates(self, vector: np.ndarray) -> ColumnParams:
         """Parameters from coordinates (P,)."""
-        return self.params(self.from_coordinates(vector.reshape(self.values_shape())))
+        return self.estimated(self.from_coordinates(vector.reshape(self.values_shape())))
 
 
 def _log_prob_block(family_params, components, x, log_prob, scratch):
@@ -363,6 +427,7 @@ def _log_prob_block(family_params, components, x, log_prob, scratch):
         add_linear(x, p.linear[:n_linear], p.slope[k], log_prob[a])
         if are_large:
             subtract_deviances(x, counted, p.means[k], p.slope[k, n_linear:], exposure, log_exposure, log_prob[a])
+        exclude(x, p.linear, p.required[k], log_prob[a])
         subtract_squares(x, p.squared, p.means[k], p.inverse_sd[k], log_prob[a])
         for c in range(p.coded.shape[0]):
             add_of_codes(scratch[3 + c].view(np.int64), p.log_probabilities[k], log_prob[a])

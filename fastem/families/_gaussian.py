@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from scipy.linalg import lapack
 
+from fastem.families._gaussian_beliefs import log_density_of_beliefs, stats_of_beliefs
 from fastem.families._gaussian_moves import GaussianMoves
 from fastem.families._marginal import Marginal, normal_marginal
 from fastem.reach import NoReach, Reach, discriminant_axes, reach_of
@@ -21,6 +22,10 @@ _CONSTRAINTS = (
     "prior_mean_rows",
     "prior_covariance",
     "prior_rows",
+    "own_prior_means",
+    "own_prior_mean_rows",
+    "own_prior_scatter",
+    "own_prior_rows",
     "fixed_means",
     "fixed_covariances",
 )
@@ -29,6 +34,8 @@ _MOST_LOG = 300.0
 LOG_2PI = float(np.log(2.0 * np.pi))
 # A component lighter than this fraction of all rows has no mean or covariance of its own.
 MIN_OCCUPANCY = 1e-10
+# Values that make a variance more than so many times larger are no part of the scale of the data.
+STRAYED = 1.5
 # Next to one, an eigenvalue smaller than this is a sum of rounding errors.
 ROUNDING_RATIO = 1e-14
 
@@ -93,6 +100,11 @@ class PivotedMoments(Pivoted, _MomentFields):
 
     __slots__ = ()
 
+    def shapes(self, params: Any, k: int, n_lanes: int) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the fields with so many lanes, for rows of k components with these parameters."""
+        of_means = params.means.shape
+        return (n_lanes, k), (n_lanes, *of_means), (n_lanes, *params.covariances.shape), (n_lanes, k), of_means
+
 
 class CentralMoments(NamedTuple):
     """Moments about the weighted means.
@@ -123,7 +135,8 @@ def central_moments(stats: PivotedMoments, fixed_means: np.ndarray | None = None
     share = stats.n + stats.dof
     total = share.sum()
     empty = stats.n <= MIN_OCCUPANCY * stats.n.sum()
-    bare = empty & (stats.dof <= 0.0)
+    # Rows of a prior of the mean only (`n` has them, and `dof` takes them back) tell nothing of a covariance.
+    bare = share <= MIN_OCCUPANCY * total
     n = np.where(empty, 1.0, stats.n)
     offset = np.where(empty[:, None], 0.0, stats.sx / n[:, None])
     means = stats.pivot + offset
@@ -168,6 +181,13 @@ class Gaussian(GaussianMoves):
         In the shape of one component's covariance.
     prior_rows : float
         Inverse Wishart prior of the covariances, as so many rows of covariance `prior_covariance`, its mode.
+    own_prior_means : (K, D) ndarray, optional
+    own_prior_mean_rows : (K,) ndarray
+        Normal priors of the means, one of each component, as so many rows at `own_prior_means`.
+    own_prior_scatter : ndarray of `covariance_shape()`, optional
+    own_prior_rows : float
+        Inverse Wishart priors of the covariances, one of each component, as so many rows of this scatter. There may be
+        scatter without rows.
     fixed_means : (K, D) ndarray, optional
     fixed_covariances : ndarray of `covariance_shape()`, optional
         Parameters that no M-step changes; NaN where they are free.
@@ -189,6 +209,10 @@ class Gaussian(GaussianMoves):
     prior_mean_rows: float | np.ndarray = 0.0
     prior_covariance: np.ndarray | None = None
     prior_rows: float | np.ndarray = 0.0
+    own_prior_means: np.ndarray | None = None
+    own_prior_mean_rows: float | np.ndarray = 0.0
+    own_prior_scatter: np.ndarray | None = None
+    own_prior_rows: float | np.ndarray = 0.0
     fixed_means: np.ndarray | None = None
     fixed_covariances: np.ndarray | None = None
 
@@ -314,6 +338,34 @@ class Gaussian(GaussianMoves):
         """
         return self._params(means, covariances, self.factors_of(covariances))
 
+    def proper_params(self, means: np.ndarray, covariances: np.ndarray) -> Any:
+        """Parameters from those that are known, to the bits that an M-step gave them.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            When a covariance is not positive definite.
+        """
+        if self.variance_floor is None:
+            return self.params(means, covariances)
+        covariances, factors, _ = self._floored(covariances)
+        return self._params(means, covariances, factors)
+
+    def rebuilt(self, params: Any) -> Any:
+        """Parameters made anew from the means and covariances of a record alone.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            When a covariance is not positive definite.
+        """
+        return self.proper_params(params.means, params.covariances)
+
+    def of_precisions_cholesky(self, factors: np.ndarray) -> np.ndarray:
+        """The covariances of factors as scikit-learn keeps them."""
+        with np.errstate(divide="ignore"):
+            return 1.0 / np.square(factors)
+
     def first_look(self, centre: np.ndarray) -> Any:
         """Parameters to gather first statistics with: every mean at `centre` (D,), unit variances."""
         means = np.repeat(centre[None, :], self.n_components, axis=0)
@@ -353,11 +405,11 @@ class Gaussian(GaussianMoves):
 
     def prior_stats(self, weight: float) -> PivotedMoments | None:
         """The rows that priors and penalty stand for, besides data of this total weight; None for none."""
-        found = None
+        found: Any = stats_of_beliefs(self)
         for prior in self._priors(weight):
             zero = self.zero_stats(np.repeat(prior.mean[None, :], self.n_components, axis=0))
             # A covariance that all components share has one prior.
-            rows = np.full(self.n_components, prior.rows / (self.n_components if self._is_shared() else 1))
+            rows = np.full(self.n_components, prior.rows / (self.n_components if self.is_shared() else 1))
             n = np.full(self.n_components, prior.mean_rows)
             covariances = np.broadcast_to(prior.covariance, self.covariance_shape())
             stats = zero._replace(n=n, dof=rows - n, sxx=self.scatter_of(covariances, rows))
@@ -375,7 +427,7 @@ class Gaussian(GaussianMoves):
         Rows of covariance M count by how much less likely they are under a covariance S than under M, at best zero:
         the value does not depend on the unit of the data.
         """
-        total = 0.0
+        total = log_density_of_beliefs(self, params)
         for prior in self._priors(weight):
             if prior.rows > 0.0:
                 best = replace(self, n_components=1).params(prior.mean[None, :], self.as_single(prior.covariance))
@@ -398,7 +450,7 @@ class Gaussian(GaussianMoves):
             priors.append(_Prior(mean, float(self.prior_mean_rows), covariance, float(self.prior_rows)))
         return priors
 
-    def _is_shared(self) -> bool:
+    def is_shared(self) -> bool:
         """Whether all components have one covariance."""
         return False
 
@@ -446,6 +498,18 @@ class Gaussian(GaussianMoves):
     def _factors_at(self, point: np.ndarray, scale: np.ndarray) -> np.ndarray:
         return np.exp(np.clip(point, -_MOST_LOG, _MOST_LOG)).reshape(self.covariance_shape()) * scale
 
+    def may_stray(self) -> np.ndarray:
+        """In which columns (D,) single values may lie far from all others: in all."""
+        return np.ones(self.n_features, dtype=bool)
+
+    def with_bulk(self, stats: PivotedMoments, bulk: PivotedMoments) -> PivotedMoments:
+        """One-component statistics that tell the scale of the data: of all rows, or of their bulk.
+
+        The bulk counts where far values make the variance of a feature another one.
+        """
+        own, near = (self.column_variances(self.covariances_of(central_moments(each))) for each in (stats, bulk))
+        return bulk if np.any((near > 0.0) & ~(own <= STRAYED * near)) else stats
+
     def scaled_to(self, stats: PivotedMoments, floor_ratio: float) -> Self:
         """This family with the variance floor that suits data of the given one-component statistics.
 
@@ -468,7 +532,7 @@ class Gaussian(GaussianMoves):
         As many rows as a covariance has degrees of freedom, whose covariance is that of the data, in equal parts of its
         volume for the components (Fraley & Raftery 2007). A prior that was given stays.
         """
-        if self.data_covariance is None or self.prior_covariance is not None:
+        if self.data_covariance is None or self.prior_covariance is not None or self.own_prior_scatter is not None:
             return self
         share = self.n_components ** (-2.0 / self.n_features)
         return replace(self, prior_covariance=share * self.data_covariance, prior_rows=self.n_features + 2.0)
@@ -480,7 +544,7 @@ class Gaussian(GaussianMoves):
         """
         means = 0.0
         if np.any(self.prior_mean_rows):
-            means = float(self.n_components) if self._is_shared() else 1.0
+            means = float(self.n_components) if self.is_shared() else 1.0
         return dof + self.covariance_degrees() + means
 
     def covariance_degrees(self) -> float:

@@ -129,6 +129,12 @@ def log_prob_of_white(white, white_mean, log_norm, log_prob):
             log_prob[i] -= 0.5 * (z0 * z0)
 
 
+def n_tiles(n_features: int) -> int:
+    """How many tiles a lower triangular factor is cut into."""
+    n_lines = -(-n_features // TILE)
+    return n_lines * (n_lines + 1) // 2
+
+
 def tiles_of(factors: np.ndarray) -> np.ndarray:
     """Lower triangular factors (..., D, D) in tiles (..., T, 16), in the order in which `log_prob_tiled` reads them.
 

@@ -24,10 +24,24 @@ class Bernoulli(ProbabilityMoves, Columns):
     scipy.stats.bernoulli
     """
 
-    def params(self, values: np.ndarray) -> ColumnParams:
-        """Parameters from probabilities of ones (K, D)."""
-        p = np.clip(values, _LEAST, 1.0 - _LEAST)
-        return column_params(p, base=np.log1p(-p).sum(axis=1), linear=np.arange(self.n_features), slope=logit(p))
+    def record(self, values: np.ndarray) -> ColumnParams:
+        """The record of probabilities of ones (K, D)."""
+        is_certain = (values == 0.0) | (values == 1.0)
+        # What is certain takes nothing from the density of what is possible.
+        p = np.where(is_certain, 0.5, values)
+        return column_params(
+            values,
+            base=np.where(is_certain, 0.0, np.log1p(-p)).sum(axis=1),
+            linear=np.arange(self.n_features),
+            slope=logit(p),
+            required=np.where(is_certain, values, -1.0),
+        )
+
+    def proper(self, values: np.ndarray) -> np.ndarray:
+        return np.clip(values, 0.0, 1.0)
+
+    def floored(self, values: np.ndarray) -> np.ndarray:
+        return np.clip(values, _LEAST, 1.0 - _LEAST)
 
     def estimate(self, stats: ColumnStats) -> np.ndarray:
         """Shares of ones."""

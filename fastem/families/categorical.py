@@ -34,19 +34,31 @@ class Categorical(ShareMoves, Columns):
         sizes = np.broadcast_to(np.asarray(self.n_categories, dtype=np.int64), (self.n_features,))
         return np.concatenate([[0], np.cumsum(sizes)])
 
-    def params(self, values: np.ndarray) -> ColumnParams:
-        """Parameters from probabilities (K, S), in any scale for each column."""
+    def proper(self, values: np.ndarray) -> np.ndarray:
+        """Probabilities (K, S) from any scale for each column; equal ones where all of a column are zero."""
         first = self.first_code
-        values = np.maximum(values, TINY)
-        probabilities = values / np.repeat(np.add.reduceat(values, first[:-1], axis=1), np.diff(first), axis=1)
-        probabilities = np.maximum(probabilities, TINY)
+        sizes = np.diff(first)
+        totals = np.repeat(np.add.reduceat(values, first[:-1], axis=1), sizes, axis=1)
+        return np.where(totals > 0, values, 1.0) / np.where(totals > 0, totals, np.repeat(sizes, sizes))
+
+    def record(self, values: np.ndarray) -> ColumnParams:
+        """The record of probabilities (K, S)."""
+        logarithms = np.full_like(values, -np.inf)
+        np.log(values, out=logarithms, where=values > 0)
         return column_params(
             np.zeros((values.shape[0], self.n_features)),
             coded=np.arange(self.n_features),
-            first_code=first,
-            probabilities=probabilities,
-            log_probabilities=np.log(probabilities),
+            first_code=self.first_code,
+            probabilities=values,
+            log_probabilities=logarithms,
         )
+
+    def rebuilt(self, params: ColumnParams) -> ColumnParams:
+        """Parameters made anew from the probabilities of a record, as they are, alone."""
+        given = params.probabilities
+        if np.any(given < 0) or not np.allclose(self.proper(given), given, rtol=1e-6, atol=TINY):
+            raise ValueError("probabilities must not be negative, and sum to 1 for each component and column.")
+        return self.record(given)
 
     def values_of(self, params: ColumnParams) -> np.ndarray:
         return params.probabilities

@@ -38,9 +38,12 @@ class Exponential(Columns):
         # The inverse of a mean is finite, too.
         return _LEAST if self.mean_floor is None else self.mean_floor
 
-    def params(self, values: np.ndarray) -> ColumnParams:
-        """Parameters from means (K, D), the inverse rates."""
-        means = np.clip(values, _LEAST, 1.0 / _LEAST)
+    def proper(self, values: np.ndarray) -> np.ndarray:
+        return np.clip(values, _LEAST, 1.0 / _LEAST)
+
+    def record(self, values: np.ndarray) -> ColumnParams:
+        """The record of means (K, D), the inverse rates."""
+        means = values
         return column_params(
             means, base=-np.log(means).sum(axis=1), linear=np.arange(self.n_features), slope=-1.0 / means
         )
@@ -66,6 +69,9 @@ class Exponential(Columns):
         return [
             Rescue(int(k), "collapsed", "its smallest means were lifted to the floor") for k in np.flatnonzero(lifted)
         ]
+
+    def may_stray(self) -> np.ndarray:
+        return np.ones(self.n_features, dtype=bool)
 
     def scaled_to(self, stats: ColumnStats, floor_ratio: float = 1e-10) -> Self:
         """This family with a floor, at `floor_ratio` times the mean of each column, and the mean of its prior."""

@@ -30,6 +30,10 @@ class GaussianDiagParams(NamedTuple):
     inverse_sd: np.ndarray
     log_norm: np.ndarray
 
+    def shapes(self, k: int, d: int) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the fields for k components and d features."""
+        return (k, d), (k, d), (k, d), (k,)
+
 
 class GaussianDiagStats(PivotedMoments):
     """Moments with `sxx` (K, D)."""

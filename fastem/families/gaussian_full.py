@@ -17,7 +17,7 @@ from fastem.families._gaussian import (
     symmetric,
     triangles_at,
 )
-from fastem.families._gaussian_blocks import accumulate_tiled, log_prob_tiled, sum_block, tiles_of
+from fastem.families._gaussian_blocks import TILE, accumulate_tiled, log_prob_tiled, n_tiles, sum_block, tiles_of
 from fastem.families._gaussian_moves import (
     matrix_scales,
     stretch_gradient,
@@ -47,6 +47,10 @@ class GaussianFullParams(NamedTuple):
     whitening: np.ndarray
     tiles: np.ndarray
     log_norm: np.ndarray
+
+    def shapes(self, k: int, d: int) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the fields for k components and d features."""
+        return (k, d), (k, d, d), (k, d, d), (k, n_tiles(d), TILE * TILE), (k,)
 
 
 class GaussianFullStats(PivotedMoments):
@@ -83,6 +87,10 @@ class GaussianFull(Gaussian):
 
     def precisions_cholesky(self, params: GaussianFullParams) -> np.ndarray:
         return np.swapaxes(params.whitening, 1, 2)
+
+    def of_precisions_cholesky(self, factors: np.ndarray) -> np.ndarray:
+        inverse = np.linalg.inv(np.triu(factors))
+        return symmetric(np.swapaxes(inverse, -1, -2) @ inverse)
 
     def n_covariance_parameters(self) -> int:
         return self.n_components * self.n_features * (self.n_features + 1) // 2

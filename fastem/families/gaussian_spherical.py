@@ -31,6 +31,10 @@ class GaussianSphericalParams(NamedTuple):
     inverse_sd: np.ndarray
     log_norm: np.ndarray
 
+    def shapes(self, k: int, d: int) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the fields for k components and d features."""
+        return (k, d), (k,), (k, d), (k,)
+
 
 class GaussianSphericalStats(PivotedMoments):
     """Moments with `sxx` (K,): sums of resp * |x - pivot|^2."""

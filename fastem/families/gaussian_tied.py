@@ -19,9 +19,11 @@ from fastem.families._gaussian import (
     triangles_at,
 )
 from fastem.families._gaussian_blocks import (
+    TILE,
     accumulate_tiled,
     centre_block,
     log_prob_of_white,
+    n_tiles,
     padded,
     sum_block,
     tiles_of,
@@ -52,6 +54,10 @@ class GaussianTiedParams(NamedTuple):
     log_norm: np.ndarray
     centre: np.ndarray
     white_means: np.ndarray
+
+    def shapes(self, k: int, d: int) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the fields for k components and d features."""
+        return (k, d), (d, d), (d, d), (n_tiles(d), TILE * TILE), (1,), (d,), (k, d)
 
 
 class GaussianTiedStats(PivotedMoments):
@@ -108,10 +114,14 @@ class GaussianTied(Gaussian):
     def precisions_cholesky(self, params: GaussianTiedParams) -> np.ndarray:
         return params.whitening.T
 
+    def of_precisions_cholesky(self, factors: np.ndarray) -> np.ndarray:
+        inverse = np.linalg.inv(np.triu(factors))
+        return symmetric(np.swapaxes(inverse, -1, -2) @ inverse)
+
     def n_covariance_parameters(self) -> int:
         return self.n_features * (self.n_features + 1) // 2
 
-    def _is_shared(self) -> bool:
+    def is_shared(self) -> bool:
         return True
 
     def _one(self, covariances: np.ndarray) -> np.ndarray:

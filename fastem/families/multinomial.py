@@ -8,7 +8,7 @@ import numpy as np
 
 from fastem.families._column_blocks import TOTAL_EXPOSURE
 from fastem.families._column_moves import ShareMoves
-from fastem.families._columns import TINY, ColumnParams, Columns, ColumnStats, column_params
+from fastem.families._columns import ColumnParams, Columns, ColumnStats, column_params
 from fastem.families._marginal import Marginal
 
 
@@ -32,15 +32,20 @@ class Multinomial(ShareMoves, Columns):
 
     n_trials: int = 1
 
-    def params(self, values: np.ndarray) -> ColumnParams:
-        """Parameters from probabilities (K, D), in any scale."""
-        values = np.maximum(values, TINY)
-        probabilities = np.maximum(values / values.sum(axis=1, keepdims=True), TINY)
+    def proper(self, values: np.ndarray) -> np.ndarray:
+        """Probabilities (K, D) from any scale; equal ones where all are zero."""
+        values = np.where(values.sum(axis=1, keepdims=True) > 0, values, 1.0)
+        return values / values.sum(axis=1, keepdims=True)
+
+    def record(self, values: np.ndarray) -> ColumnParams:
+        """The record of probabilities (K, D)."""
+        probabilities, is_zero = values, values == 0.0
         counted = np.arange(self.n_features)
         return column_params(
             probabilities,
             linear=counted,
-            slope=np.log(probabilities),
+            slope=np.log(np.where(is_zero, 1.0, probabilities)),
+            required=np.where(is_zero, 0.0, -1.0),
             counted=counted,
             total=probabilities.sum(axis=1),
             exposure=np.array([TOTAL_EXPOSURE]),
@@ -78,4 +83,8 @@ class Multinomial(ShareMoves, Columns):
 
     def sample(self, params: ColumnParams, component: int, n_rows: int, random: np.random.Generator) -> np.ndarray:
         p = params.means[component]
-        return random.multinomial(self.n_trials, p / p.sum(), n_rows).astype(np.float64)
+        # The last category takes what rounding leaves of the others: it must not be an impossible one.
+        possible = np.flatnonzero(p)
+        X = np.zeros((n_rows, self.n_features))
+        X[:, possible] = random.multinomial(self.n_trials, p[possible] / p.sum(), n_rows)
+        return X

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import gammaln, xlogy
 
 from fastem.families._column_blocks import NO_EXPOSURE
-from fastem.families._columns import HUGE, TINY, ColumnParams, Columns, ColumnStats, column_params
+from fastem.families._columns import ColumnParams, Columns, ColumnStats, column_params
 from fastem.families._marginal import Marginal
 
 
@@ -36,15 +36,19 @@ class Poisson(Columns):
     def _n_counts(self) -> int:
         return self.n_features - self.exposure
 
-    def params(self, values: np.ndarray) -> ColumnParams:
-        """Parameters from means (K, D): rates, for one unit of exposure; that of an exposure itself is one."""
-        rates = np.clip(values[:, : self._n_counts], TINY, HUGE)
+    def proper(self, values: np.ndarray) -> np.ndarray:
+        return super().proper(values[:, : self._n_counts])
+
+    def record(self, values: np.ndarray) -> ColumnParams:
+        """The record of rates (K, C), for one unit of exposure; the mean of an exposure itself is one."""
+        rates, is_zero = values, values == 0.0
         ones = np.ones((values.shape[0], self.n_features - self._n_counts))
         counted = np.arange(self._n_counts)
         return column_params(
             np.concatenate([rates, ones], axis=1),
             linear=counted,
-            slope=np.log(rates),
+            slope=np.log(np.where(is_zero, 1.0, rates)),
+            required=np.where(is_zero, 0.0, -1.0),
             counted=counted,
             total=rates.sum(axis=1),
             exposure=np.array([self._n_counts if self.exposure else NO_EXPOSURE]),
@@ -66,6 +70,10 @@ class Poisson(Columns):
 
     def exposures(self, X: np.ndarray) -> np.ndarray:
         return X[:, -1] if self.exposure else super().exposures(X)
+
+    def may_stray(self) -> np.ndarray:
+        # A count says nothing without its exposure.
+        return np.full(self.n_features, not self.exposure)
 
     def features(self, X: np.ndarray) -> np.ndarray:
         """Square roots of rates, whose variances are about equal."""

@@ -23,7 +23,7 @@ from fastem.stats import Rescue
 
 # Fields of the parameters that hold numbers of columns, and lines of numbers for each component.
 _LISTS = ("linear", "counted", "squared", "coded")
-_TABLES = ("slope", "variances", "inverse_sd", "probabilities", "log_probabilities")
+_TABLES = ("slope", "required", "variances", "inverse_sd", "probabilities", "log_probabilities")
 
 
 class Part(NamedTuple):
@@ -102,7 +102,8 @@ class Product:
             if isinstance(family, GaussianDiag):
                 parts.append(family.params(means, np.ascontiguousarray(params.variances[:, squared])))
             else:
-                parts.append(family.params(params.probabilities[:, codes] if codes.stop > codes.start else means))
+                has_codes = codes.stop > codes.start
+                parts.append(family.record(params.probabilities[:, codes]) if has_codes else family.params(means))
         return parts
 
     def _stats_of(self, stats: ColumnStats) -> list[Any]:
@@ -143,6 +144,23 @@ class Product:
             **lists,
             **tables,
         )
+
+    def rebuilt(self, params: ColumnParams) -> ColumnParams:
+        """Parameters made anew from means, variances and probabilities of a record alone."""
+        return self.params(self.params_of(params))
+
+    def of_moments(self, means: np.ndarray, variances: np.ndarray, probabilities: Any) -> ColumnParams:
+        """Parameters from what `moments` and `probabilities` show of them."""
+        params = []
+        for family, columns in self.parts:
+            if isinstance(family, GaussianDiag):
+                own: Any = family.params(np.ascontiguousarray(means[:, columns]), variances[:, columns].copy())
+            elif _pattern(Part(family, columns)).coded.size:
+                own = family.params(np.concatenate([probabilities[column] for column in columns], axis=1))
+            else:
+                own = family.params(means[:, columns])
+            params.append(own)
+        return self.params(params)
 
     def first_look(self, centre: np.ndarray) -> ColumnParams:
         """Parameters to gather first statistics with: every component at `centre` (D,)."""
@@ -226,6 +244,28 @@ class Product:
         """Mean (D,) of the rows of one-component statistics; zero where it means nothing."""
         return self.m_step(stats)[0].means[0]
 
+    def may_stray(self) -> np.ndarray:
+        """In which columns (D,) single values may lie far from all others."""
+        may = np.zeros(self.n_features, dtype=bool)
+        for family, columns in self.parts:
+            may[columns] = family.may_stray()
+        return may
+
+    def with_bulk(self, stats: ColumnStats, bulk: ColumnStats) -> ColumnStats:
+        """One-component statistics that tell the scale of the data; each part decides on its own columns."""
+        joined = stats._replace(**{name: getattr(stats, name).copy() for name in ("sums", "sx", "sxx", "pivot")})
+        parts = zip(self._shares(), self._stats_of(stats), self._stats_of(bulk), strict=True)
+        for share, own, near in parts:
+            if not share.family.may_stray().any():
+                continue
+            found = share.family.with_bulk(own, near)
+            if isinstance(found, ColumnStats):
+                joined.sums[:, share.linear] = found.sums
+            else:
+                joined.pivot[:, share.squared], joined.sx[:, share.squared] = found.pivot, found.sx
+                joined.sxx[:, share.squared] = found.sxx
+        return joined
+
     def scaled_to(self, stats: ColumnStats, floor_ratio: float = 1e-10) -> Self:
         """This family with what its parts take from data of the given one-component statistics."""
         own = zip(self.parts, self._stats_of(stats), strict=True)
@@ -300,6 +340,18 @@ class Product:
         """Unconstrained coordinates (P,) of the parameters: those of each part."""
         parts_params = self.params_of(params)
         return np.concatenate([p.family.coordinates(own) for p, own in zip(self.parts, parts_params, strict=True)])
+
+    def roots(self) -> np.ndarray:
+        """Which coordinates (P,) are square roots: those of parts that know of any."""
+
+        def of(part: Any) -> np.ndarray:
+            family = part.family
+            if hasattr(family, "roots"):
+                return family.roots()
+            n = family.coordinates(family.first_look(np.ones(part.columns.size))).size
+            return np.zeros(n, dtype=bool)
+
+        return np.concatenate([of(part) for part in self.parts])
 
     def at_coordinates(self, vector: np.ndarray) -> ColumnParams:
         """Parameters from coordinates (P,)."""

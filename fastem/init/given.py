@@ -20,6 +20,18 @@ class RowSource(Protocol):
     def chunks(self, max_rows: int | None = None) -> Iterator[Any]: ...
 
 
+class Rows(RowSource):
+    """Some rows and their weights, as a source and as its only chunk."""
+
+    lengths = None
+
+    def __init__(self, X: np.ndarray, weight: np.ndarray | None, first_row: int = 0):
+        self.X, self.weight, self.first_row = X, weight, first_row
+
+    def chunks(self, max_rows: int | None = None) -> Iterator[Any]:
+        yield self
+
+
 def start_from(
     model: Model, rows: RowSource, responsibilities: Callable[[int, int], np.ndarray], centre: np.ndarray
 ) -> tuple[Params, list[Rescue]]:

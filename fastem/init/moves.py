@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from fastem.init.given import RowSource, one_hot, start_from
+from fastem.init.given import Rows, one_hot, start_from
 from fastem.init.race import Advance, race
 from fastem.init.start import Sample
 from fastem.model import Model, Params
@@ -205,7 +205,7 @@ def split(model: Model, X: np.ndarray, weight: np.ndarray) -> Split:
     rows alone. What they gain over one component is the least that the whole likelihood gains (Jensen's inequality).
     """
     one, two = _of_components(model, 1), _of_components(model, 2)
-    rows = _Rows(X, weight)
+    rows = Rows(X, weight)
     centre = np.average(X, axis=0, weights=weight)
     alone, _ = start_from(one, rows, lambda start, stop: np.ones((stop - start, 1)), centre)
     side = _sides(X - centre, weight)
@@ -234,18 +234,6 @@ def apply(model: Model, params: Params, sample: Sample, moves: list[Move], split
 
     centre = np.average(sample.X, axis=0, weights=sample.weight)
     return start_from(model, sample, responsibilities, centre)[0]
-
-
-class _Rows(RowSource):
-    """Some rows and their weights, as a source and as its only chunk."""
-
-    lengths = None
-
-    def __init__(self, X: np.ndarray, weight: np.ndarray | None, first_row: int = 0):
-        self.X, self.weight, self.first_row = X, weight, first_row
-
-    def chunks(self, max_rows: int | None = None) -> Any:
-        yield self
 
 
 def _of_components(model: Model, n_components: int) -> Model:

@@ -34,6 +34,24 @@ def _legacy_seed(random: np.random.Generator) -> int:
     return int(random.integers(2**31 - 1))
 
 
+def seeded_labels(
+    X: np.ndarray, bulk: np.ndarray, weight: np.ndarray, n_components: int, seeder: Seeder, random: np.random.Generator
+) -> np.ndarray:
+    """Component (N,) of each of the rows X (N, D): that of the seed nearest to it.
+
+    Each feature is centred, and scaled to unit variance of `bulk` (N, D): the rows, or what stands for far ones.
+    """
+    centre = np.average(bulk, axis=0, weights=weight)
+    centred = bulk - centre
+    # Divided by the largest value first: the square of 1e200 is not a number.
+    largest = np.abs(centred).max(axis=0)
+    scale = np.where(largest > 0, largest, 1.0)
+    sd = np.sqrt(np.average(np.square(centred / scale), axis=0, weights=weight))
+    scaled = (X - centre) / scale
+    scaled /= np.where(sd > 0, sd, 1.0)
+    return nearest_seed(scaled, seeder(scaled, weight, n_components, random))
+
+
 def nearest_seed(X: np.ndarray, seeds: np.ndarray) -> np.ndarray:
     """Index (N,) of the seed nearest to each row, and to each seed at least as many rows as give a covariance.
 

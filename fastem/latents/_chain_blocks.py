@@ -15,9 +15,13 @@ from fastem._vector_math import exp_nonpositive, log_positive
 # The logarithm of zero (see `fastem.blocks`); sums with it stay below the second one.
 LOG_ZERO = -1e300
 _LOG_LEAST = -1e299
-# A chain with no transition rarer than the first number keeps every state above the second one.
+# A chain with no transition rarer than the first number keeps every state above the second one, and every row above
+# the third. In one with rarer transitions, or none, logarithms are taken as soon as a state or a row falls below.
+# The least density of a row that is possible (`fastem.sequence_kernel`), divided by the third, is below the second:
+# what that floor adds to a state is never taken for the state.
 RARE = 1e-100
-_LEAST = 1e-200
+_LEAST = 1e-180
+_LEAST_OF_ROW = 1e-110
 
 
 @block_function
@@ -70,12 +74,41 @@ def log_sum(values):
 
 
 @block_function
-def _lost(before, after):
-    """Whether a state has become so improbable that float64 may lose it."""
-    lost = False
-    for k in range(before.shape[0]):
-        lost = lost or (after[k] < _LEAST and (after[k] > 0.0 or before[k] > 0.0))
-    return lost
+def _leads_to(work, matrix, j):
+    """Whether some state of a vector leads to state j; where none does, zero is no loss."""
+    leads = False
+    for k in range(work.shape[0]):
+        leads = leads or (work[k] > 0.0 and matrix[k, j] > 0.0)
+    return leads
+
+
+@block_function
+def _pass_on(matrix, guarded, emission, i, message, work):
+    """Set `work` to a message times a row's densities, and the message to what a step of the chain makes of it.
+
+    Returns the sum of `work`, by which the message is divided; zero when float64 may have lost a state.
+    """
+    n = message.shape[0]
+    total = 0.0
+    for k in range(n):
+        joint = message[k] * emission[k, i]
+        work[k] = joint
+        total += joint
+    if total <= _LEAST_OF_ROW:
+        return 0.0
+    if guarded:
+        for k in range(n):
+            if work[k] == 0.0 and message[k] > 0.0 and emission[k, i] > 0.0:
+                return 0.0
+    times_matrix(work, matrix, message)
+    scale = 1.0 / total
+    for k in range(n):
+        message[k] *= scale
+    if guarded:
+        for k in range(n):
+            if message[k] < _LEAST and _leads_to(work, matrix, k):
+                return 0.0
+    return total
 
 
 @block_function
@@ -86,28 +119,32 @@ def filter_rows(start, transitions, guarded, emission, begin, end, is_first, mes
         for k in range(n):
             message[k] = start[k]
     for i in range(begin, end):
-        total = 0.0
-        for k in range(n):
-            joint = message[k] * emission[k, i]
-            work[k] = joint
-            filtered[k, i] = joint
-            total += joint
-        if total <= _LEAST:
+        total = _pass_on(transitions, guarded, emission, i, message, work)
+        if total == 0.0:
             return False
         norm[i] = total
-        previous = filtered[:, i]
-        if guarded:
-            for k in range(n):
-                previous[k] = message[k]
-        times_matrix(work, transitions, message)
-        scale = 1.0 / total
         for k in range(n):
-            message[k] *= scale
-        if guarded:
-            if _lost(previous, message):
+            filtered[k, i] = work[k]
+    return True
+
+
+@block_function
+def seek_rows(matrix, guarded, emission, begin, end, backwards, message, work):
+    """Carry a message through rows, up or down; False when they do not tell it for certain.
+
+    Upwards it goes from row `begin` to row `end`, by the transition matrix. Downwards, by the transposed one, it is
+    the density of the rows from `begin` on, given the state at row `begin`. Rows whose density is zero in some state
+    may turn out to be impossible, and tell nothing then: what lies before them decides.
+    """
+    for step in range(end - begin):
+        i = end - 1 - step if backwards else begin + step
+        if _pass_on(matrix, guarded, emission, i, message, work) == 0.0:
+            return False
+    if backwards:
+        for k in range(message.shape[0]):
+            message[k] = work[k]
+            if guarded and work[k] == 0.0:
                 return False
-            for k in range(n):
-                previous[k] = work[k]
     return True
 
 
@@ -144,6 +181,7 @@ def smooth_rows(transposed, emission, begin, end, is_last, weight, message, work
     """Smooth rows by scaled probabilities.
 
     The expected number of transitions from j to k is ``transitions[j, k] * sum_i left[j, i] * right[k, i]``.
+    A state that cannot be, given the rows before, hands nothing on: later rows may favour it without bound.
     """
     n = message.shape[0]
     for i in range(end - 1, begin - 1, -1):
@@ -161,9 +199,10 @@ def smooth_rows(transposed, emission, begin, end, is_last, weight, message, work
         scale = 1.0 / total
         for k in range(n):
             later = work[k] * scale
-            left[k, i] = filtered[k, i] * (scale * weight)
-            filtered[k, i] *= later * weight
-            message[k] = later * emission[k, i]
+            so_far = filtered[k, i]
+            left[k, i] = so_far * (scale * weight)
+            filtered[k, i] = so_far * later * weight
+            message[k] = later * emission[k, i] if so_far > 0.0 else 0.0
 
 
 @block_function
@@ -192,8 +231,9 @@ def smooth_rows_carefully(
                     log_joint = filtered[j, i] + log_transitions[j, k] + message[k] - total
                     counts[j, k] += weight * exp_nonpositive(min(0.0, log_joint))
         for k in range(n):
-            filtered[k, i] = weight * exp_nonpositive(min(0.0, filtered[k, i] + work[k] - total))
-            message[k] = max(LOG_ZERO, work[k] - total + emission[k, i])
+            so_far = filtered[k, i]
+            filtered[k, i] = weight * exp_nonpositive(min(0.0, so_far + work[k] - total))
+            message[k] = max(LOG_ZERO, work[k] - total + emission[k, i]) if so_far > _LOG_LEAST else LOG_ZERO
 
 
 @block_function
@@ -224,14 +264,17 @@ def add_transitions(transitions, left, right, begin, end, counts):
 
 @block_function
 def best_paths(log_start, log_transposed, log_prob, begin, end, is_first, message, work, back):
-    """Extend the most probable path to each state, row by row (Viterbi 1967); the first of equals."""
+    """Extend the most probable path to each state, row by row (Viterbi 1967); the first of equals.
+
+    A row that is impossible on every path is taken for one that tells nothing; False when there is one.
+    """
     n = message.shape[0]
+    possible = True
     for i in range(begin, end):
-        if is_first and i == begin:
-            for k in range(n):
-                message[k] = max(LOG_ZERO, log_start[k] + log_prob[k, i])
-            continue
         for k in range(n):
+            if is_first and i == begin:
+                work[k] = log_start[k]
+                continue
             into = log_transposed[k]
             best, highest = 0, message[0] + into[0]
             for j in range(1, n):
@@ -239,6 +282,13 @@ def best_paths(log_start, log_transposed, log_prob, begin, end, is_first, messag
                 if joint > highest:
                     best, highest = j, joint
             back[i, k] = best
-            work[k] = max(LOG_ZERO, highest + log_prob[k, i])
+            work[k] = max(LOG_ZERO, highest)
+        highest = LOG_ZERO
         for k in range(n):
-            message[k] = work[k]
+            message[k] = max(LOG_ZERO, work[k] + log_prob[k, i])
+            highest = max(highest, message[k])
+        if not highest > _LOG_LEAST:
+            possible = False
+            for k in range(n):
+                message[k] = work[k]
+    return possible

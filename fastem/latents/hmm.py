@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
@@ -16,6 +16,7 @@ from fastem.latents._chain_blocks import (
     best_paths,
     filter_rows,
     filter_rows_carefully,
+    seek_rows,
     smooth_rows,
     smooth_rows_carefully,
 )
@@ -40,6 +41,10 @@ class HmmParams(NamedTuple):
     log_transposed: np.ndarray
     rarest: np.ndarray
 
+    def shapes(self, k: int, d: int) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the fields for k states."""
+        return (k,), (k, k), (k, k), (k,), (k, k), (k, k), (1,)
+
 
 class _HmmFields(NamedTuple):
     start: np.ndarray
@@ -50,6 +55,10 @@ class HmmStats(Additive, _HmmFields):
     """Expected number of sequences that begin in each state, (K,), and of transitions, (K, K)."""
 
     __slots__ = ()
+
+    def shapes(self, params: Any, k: int, n_lanes: int) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the fields with so many lanes, for k states."""
+        return (n_lanes, k), (n_lanes, k, k)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +101,14 @@ class Hmm:
         matrix = _distributions(np.where(self._may_follow(), transmat, 0.0))
         if self.stationary:
             start = stationary_distribution(matrix)
+        return self._of(start, matrix)
+
+    def rebuilt(self, params: HmmParams) -> HmmParams:
+        """Parameters made anew from the probabilities of a record, as they are, alone."""
+        return self._of(params.startprob, params.transmat)
+
+    @staticmethod
+    def _of(start: np.ndarray, matrix: np.ndarray) -> HmmParams:
         log_start, log_matrix = _log(start), _log(matrix)
         rarest = np.array([matrix.min()])
         return HmmParams(*map(plain, (start, matrix, matrix.T, log_start, log_matrix, log_matrix.T, rarest)))
@@ -288,10 +305,25 @@ def _backward_block(
             latent_stats.start[lane, k] += filtered[k, begin]
 
 
+def _seek_block(latent_params, emission, begin, end, backwards, is_edge, state, message, work):
+    matrix = latent_params.transposed if backwards else latent_params.transmat
+    for k in range(message.shape[0]):
+        message[k] = matrix[state, k]
+        if is_edge:
+            message[k] = 1.0 if backwards else latent_params.startprob[k]
+    return seek_rows(matrix, latent_params.rarest[0] < RARE, emission, begin, end, backwards, message, work)
+
+
 def _path_block(latent_params, log_prob, begin, end, is_first, message, work, back):
-    best_paths(
+    return best_paths(
         latent_params.log_startprob, latent_params.log_transposed, log_prob, begin, end, is_first, message, work, back
     )
 
 
-register_chain(HmmParams, forward_block=_forward_block, backward_block=_backward_block, path_block=_path_block)
+register_chain(
+    HmmParams,
+    forward_block=_forward_block,
+    backward_block=_backward_block,
+    seek_block=_seek_block,
+    path_block=_path_block,
+)

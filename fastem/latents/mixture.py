@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,10 @@ class MixtureParams(NamedTuple):
     weights: np.ndarray
     log_weights: np.ndarray
 
+    def shapes(self, k: int, d: int) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the fields for k components."""
+        return (k,), (k,)
+
 
 class _MixtureFields(NamedTuple):
     n: np.ndarray
@@ -27,6 +31,10 @@ class MixtureStats(Additive, _MixtureFields):
     """Expected number of rows of each component: `n` (K,)."""
 
     __slots__ = ()
+
+    def shapes(self, params: Any, k: int, n_lanes: int) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the fields with so many lanes, for k components."""
+        return ((n_lanes, k),)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +59,12 @@ class Mixture:
     is_chain: ClassVar[bool] = False
 
     def params(self, weights: np.ndarray) -> MixtureParams:
-        """Parameters from mixing weights in any scale."""
-        return _proper(np.asarray(weights, dtype=np.float64) / np.sum(weights))
+        """Parameters from mixing weights in any scale; one of zero excludes its component."""
+        return _record(np.asarray(weights, dtype=np.float64) / np.sum(weights))
+
+    def rebuilt(self, params: MixtureParams) -> MixtureParams:
+        """Parameters made anew from the weights of a record, as they are, alone."""
+        return _record(params.weights)
 
     def uniform(self) -> MixtureParams:
         """All components have the same weight."""
@@ -83,7 +95,10 @@ class Mixture:
 
     def _params_of_shares(self, shares: np.ndarray) -> MixtureParams:
         # What is fixed is no share of a sum, which rounding may leave a little beside one.
-        return self.params(shares) if self.fixed_weights is None else _proper(_completed(self.fixed_weights, shares))
+        # Without any rows, as where all of them are impossible, the free ones are equal.
+        fixed = np.full(self.n_components, np.nan) if self.fixed_weights is None else self.fixed_weights
+        weights = _completed(fixed, shares)
+        return _record(np.where(np.isnan(fixed), _floored(weights), weights))
 
     def prior_stats(self, weight: float) -> MixtureStats | None:
         """The rows that the prior stands for; None when it says nothing."""
@@ -99,7 +114,7 @@ class Mixture:
 
     def expected_log_prob(self, params: MixtureParams, stats: MixtureStats) -> float:
         """Sum of the logarithms, in nats, of the weights of the components that rows of these statistics belong to."""
-        return float((stats.n * params.log_weights).sum())
+        return float((stats.n * np.where(stats.n != 0, params.log_weights, 0.0)).sum())
 
     def n_coordinates(self) -> int:
         """Length of `coordinates`."""
@@ -190,10 +205,15 @@ def _completed(fixed: np.ndarray, shares: np.ndarray) -> np.ndarray:
     return weights
 
 
-def _proper(weights: np.ndarray) -> MixtureParams:
-    # A floor far below any meaningful weight keeps the logarithm finite.
-    weights = np.maximum(weights, np.finfo(np.float64).tiny)
-    return MixtureParams(weights, np.log(weights))
+def _floored(weights: np.ndarray) -> np.ndarray:
+    """Estimated weights: that no row was seen is no reason to exclude a component."""
+    return np.maximum(weights, np.finfo(np.float64).tiny)
+
+
+def _record(weights: np.ndarray) -> MixtureParams:
+    logarithms = np.full_like(weights, -np.inf)
+    np.log(weights, out=logarithms, where=weights > 0)
+    return MixtureParams(weights, logarithms)
 
 
 # Less than the log-density of any row that is possible at all.

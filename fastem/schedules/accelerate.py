@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from fastem.schedules.edges import kept_inside
 from fastem.schedules.stopping import gain_of_rate, remaining_gain, rounding_slack
 from fastem.stats import ExpectedStats
 
@@ -52,7 +53,10 @@ class Accelerator(Protocol):
 
 
 class Space(Protocol):
-    """Parameters as points, all of which are valid: a `Model` is one."""
+    """Parameters as points, all of which are valid: a `Model` is one.
+
+    Optional: `roots(point)` tells which coordinates are square roots, for proposals to stay off the edge.
+    """
 
     def coordinates(self, params: Any) -> np.ndarray: ...
 
@@ -69,6 +73,8 @@ class Progress:
         At the last parameters.
     gain : float
         Of the last plain iteration.
+    ratio : float
+        Of the last gain to the one before, when both iterations were plain; zero otherwise.
     rates : tuple of float
         By how much the last changes of the parameters were smaller than those before.
     is_plain : bool
@@ -77,14 +83,18 @@ class Progress:
 
     objective: float = math.nan
     gain: float = math.nan
+    ratio: float = 0.0
     rates: tuple[float, ...] = ()
     is_plain: bool = False
 
     def observe(self, objective: float, proposed: bool) -> None:
         """Note the objective of the parameters that were kept."""
-        self.is_plain = not proposed
+        was_plain, self.is_plain, self.ratio = self.is_plain, not proposed, 0.0
         if self.is_plain:
-            self.gain = objective - self.objective
+            gain = objective - self.objective
+            if was_plain and gain > 0.0 and math.isfinite(self.gain):
+                self.ratio = gain / self.gain if self.gain > 0.0 else math.inf
+            self.gain = gain
         self.objective = objective
 
     def is_settled(self) -> bool:
@@ -100,8 +110,9 @@ class Progress:
             return None
         if not self.rates:
             return remaining_gain(objective)
-        # The objective is nearly quadratic: its gains shrink by the square.
-        return gain_of_rate(self.gain, max(self.rates) ** 2)
+        # The objective is nearly quadratic: its gains shrink by the square. Two plain iterations in a row may tell that
+        # they shrink more slowly: then the rates are of other directions than those in which the gain is to come.
+        return gain_of_rate(self.gain, max(max(self.rates) ** 2, self.ratio))
 
 
 @dataclass
@@ -159,7 +170,8 @@ class Squarem:
         origin, state.origin = state.origin, here
         if origin is None:
             return None
-        first, second = here - origin, self.space.coordinates(image) - here
+        there = self.space.coordinates(image)
+        first, second = here - origin, there - here
         length = float(np.linalg.norm(first))
         if length == 0.0:
             return None
@@ -176,7 +188,7 @@ class Squarem:
         if step == 1.0 or not np.all(np.isfinite(point)):
             return None
         state.origin, state.has_stepped = None, True
-        return self.space.at_coordinates(point)
+        return self.space.at_coordinates(kept_inside(self.space, point, there))
 
     def rejected(self, state: SquaremState) -> None:
         state.has_stepped = False
@@ -242,9 +254,9 @@ class Anderson:
         state.has_stepped = False
         if not state.progress.is_settled():
             return None
-        here = self.space.coordinates(params)
+        here, there = self.space.coordinates(params), self.space.coordinates(image)
         state.points = [*state.points[-self.memory :], here]
-        state.changes = [*state.changes[-self.memory :], self.space.coordinates(image) - here]
+        state.changes = [*state.changes[-self.memory :], there - here]
         if len(state.points) < 2 or has_ended:
             state.n_steps = 0
             return None
@@ -257,7 +269,7 @@ class Anderson:
         if not np.all(np.isfinite(point)):
             return None
         state.n_steps, state.has_stepped = state.n_steps + 1, True
-        return self.space.at_coordinates(point)
+        return self.space.at_coordinates(kept_inside(self.space, point, there))
 
     def rejected(self, state: AndersonState) -> None:
         state.points, state.changes, state.n_steps, state.has_stepped = [], [], 0, False

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator
 from typing import Any
 
 from fastem.schedules.accelerate import Accelerator
+from fastem.schedules.edges import lifted_off
 from fastem.schedules.result import FitResult, FitState, Problem, Reason, Watch
 from fastem.schedules.stopping import remaining_gain, rounding_slack
 from fastem.stats import ExpectedStats, Rescue
@@ -49,10 +51,10 @@ def fit_batch(
     Returns
     -------
     FitResult
-        An iteration that lowered the objective is undone. When the fall is no more than rounding, it
-        counts as converged: there is nothing left to gain. KeyboardInterrupt, or an error of the data,
-        ends the fit with the parameters of the last whole iteration; before the first E-step is done,
-        it is passed on.
+        An iteration that lowered the objective is undone. When the fall is no more than rounding, the iteration
+        counts as one that changed nothing, and the fit as converged: nothing is left to gain. KeyboardInterrupt, or
+        an error of the data, ends the fit with the parameters of the last whole iteration; before the first E-step
+        is done, it is passed on.
     """
     state = start if isinstance(start, FitState) else FitState(start)
     try:
@@ -87,7 +89,8 @@ def iterations(
         state.acceleration = accelerator.begin()
     while True:
         # Asked first, for a fit that is gone on with may have been at its end.
-        if state.near >= 2 or trace.remaining == 0.0:
+        is_near = len(trace.objective) > 1 and (state.near >= 2 or trace.remaining == 0.0)
+        if is_near and not _leaves_edge(state, accelerator, max_iter):
             return Reason.CONVERGED
         if trace.objective and state.n_iter >= max_iter:
             return Reason.MAX_ITER
@@ -100,12 +103,18 @@ def iterations(
                 _reject(state, accelerator)
             tell(state)
             continue
+        if 0.0 < fall <= rounding_slack(stats.objective):
+            # The iteration has led to where it began, to rounding.
+            trace.objective.append(trace.objective[-1])
+            trace.remaining = 0.0
+            continue
         if fall > 0.0:
             trace.fall = fall
             trace.n_dropped += 1
-            return Reason.CONVERGED if fall <= rounding_slack(stats.objective) else Reason.OBJECTIVE_FELL
+            return Reason.OBJECTIVE_FELL
         _keep(state, stats, m_step(stats), accelerator)
-        left = _remaining(state, accelerator)
+        goes_on = len(trace.objective) == 1 and _goes_on(state, tol)
+        left = None if goes_on else _remaining(state, accelerator)
         if left is not None:
             trace.remaining = left
             state.near = state.near + 1 if left < tol else 0
@@ -128,11 +137,40 @@ def _keep(
             state.candidate, state.fallback = proposal, plain
 
 
+def _leaves_edge(state: FitState, accelerator: Accelerator | None, max_iter: int) -> bool:
+    """Whether the fit is to go on off an edge: once, for a proposal may have led there where EM would not."""
+    if state.was_lifted or accelerator is None or state.n_iter + 1 >= max_iter or not state.trace.objective:
+        return False
+    image = state.candidate if state.fallback is None else state.fallback
+    lifted = lifted_off(getattr(accelerator, "space", None), state.params, image)
+    if lifted is None:
+        return False
+    state.candidate, state.fallback, state.is_on_trial, state.e_step = lifted, image, False, None
+    # What was learnt at the edge is no guide off it.
+    state.acceleration = accelerator.begin()
+    state.was_lifted, state.near, state.trace.remaining = True, 0, math.nan
+    return True
+
+
+def _goes_on(state: FitState, tol: float) -> bool:
+    """Whether the fit before was of the same data; then its last iterations count, and this E-step tells nothing new.
+
+    A loop of fits of one iteration each would not see convergence without them.
+    """
+    before, objective = state.before, state.trace.objective[0]
+    if before is None or not abs(objective - before.objective[-1]) <= rounding_slack(objective):
+        state.before = None
+        return False
+    if tol >= before.tol:
+        state.near, state.trace.remaining = before.near, before.remaining
+    return True
+
+
 def _remaining(state: FitState, accelerator: Accelerator | None) -> float | None:
     """What is left to gain; None when the last iteration tells nothing new of it."""
     if accelerator is None:
-        return remaining_gain(state.trace.objective)
-    return accelerator.remaining(state.acceleration, state.trace.objective)
+        return remaining_gain(state.course())
+    return accelerator.remaining(state.acceleration, state.course())
 
 
 def _try_on(state: FitState, image: Any) -> None:

@@ -23,8 +23,9 @@ class PageHinkley(NamedTuple):
 
     The falls below the running mean, less what is tolerated, are summed while the sum is positive. A rise, as
     at the beginning of learning, never alarms: the running mean lags behind it. The deviation comes from
-    differences between neighbours, which a rise does not inflate. A stream that does not change raises about one
-    alarm in 100 000 batches.
+    differences between neighbours, which a rise does not inflate. A batch that is to be judged hardly moves what it
+    is judged by: mean and deviation take from it no more than from a batch at the limit of what is credible, so that
+    a fall of any size alarms. A stream that does not change raises about one alarm in 100 000 batches.
 
     Attributes
     ----------
@@ -55,19 +56,24 @@ class PageHinkley(NamedTuple):
     def after(self, value: float, weight: float) -> tuple[Self, bool]:
         """The test after a batch with this mean log-likelihood and weight, and whether it alarms.
 
-        After an alarm it begins anew.
+        After an alarm it begins anew. The value is minus infinity where no row of the batch was possible.
         """
         cls = type(self)
+        judges = self.n >= WARM_UP and self.variance > 0.0
+        if not judges and not np.isfinite(value):
+            return self, False
         if self.n == 0:
             return cls(1, value, 0.0, value, weight), False
         excess = self.excess
-        if self.n >= WARM_UP and self.variance > 0.0:
-            fall = (self.mean - value) / np.sqrt(self.variance / weight)
+        if judges:
+            sd = np.sqrt(self.variance / weight)
+            fall = (self.mean - value) / sd
             excess = max(0.0, excess + float(np.clip(fall, -MOST, MOST)) - TOLERANCE)
             if excess > THRESHOLD:
                 return cls(), True
+            value = max(value, float(self.mean - MOST * sd))
         square = (value - self.last) ** 2 / (1.0 / weight + 1.0 / self.last_weight)
-        if self.n >= WARM_UP and self.variance > 0.0:
+        if judges:
             square = min(square, _MOST_DIFFERENCE**2 * self.variance)
         n = self.n + 1
         return cls(

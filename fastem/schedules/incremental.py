@@ -171,9 +171,14 @@ def _end_epoch(problem: PartialProblem, state: IncrementalState, before: tuple[A
     if fall > 0.0 and is_batch:
         # The objective of batch EM must not fall. That of several blocks may, near the end: it is not their
         # free energy.
-        (state.params, state.total), trace.fall = before, fall
+        state.params, state.total = before
+        if fall <= rounding_slack(objective):
+            trace.objective.append(trace.objective[-1])
+            trace.remaining = 0.0
+            return Reason.CONVERGED
+        trace.fall = fall
         trace.n_dropped += 1
-        return Reason.CONVERGED if fall <= rounding_slack(objective) else Reason.OBJECTIVE_FELL
+        return Reason.OBJECTIVE_FELL
     trace.objective.append(objective)
     trace.rescues.extend((state.epoch - 1, rescue) for rescue in dict.fromkeys(state.rescues))
     state.rescues = []

@@ -196,6 +196,9 @@ def online_update(model: PartialProblem, state: OnlineState, batch: Batch, setti
             changes |= _learn(model, state, stats, weight, settings)
             loglik = float(stats.loglik) / weight
             changes |= _observe(state, loglik, weight)
+        elif stats.weight > 0.0:
+            # Nothing to learn from, but a sign that the rows have changed.
+            changes |= _watched(state, -math.inf, float(stats.weight))
     # All at once: an interruption leaves the state before or after the batch, never between.
     vars(state).update(changes)
     return loglik
@@ -254,14 +257,18 @@ def _noted(spans: tuple[RescueSpan, ...], rescues: list[Rescue], update: int) ->
 
 def _observe(state: OnlineState, loglik: float, weight: float) -> dict[str, Any]:
     """Keep the books of how well a batch was predicted."""
-    drift, alarm = state.drift.after(loglik, weight)
     return {
+        **_watched(state, loglik, weight),
         "trace": state.trace.after(loglik * weight, weight),
-        "drift": drift,
-        "alarms": (*state.alarms, state.weight + weight) if alarm else state.alarms,
         "epoch_loglik": state.epoch_loglik + loglik * weight,
         "epoch_weight": state.epoch_weight + weight,
     }
+
+
+def _watched(state: OnlineState, loglik: float, weight: float) -> dict[str, Any]:
+    """Judge whether the rows have changed, by how well a batch was predicted."""
+    drift, alarm = state.drift.after(loglik, weight)
+    return {"drift": drift, "alarms": (*state.alarms, state.weight + weight) if alarm else state.alarms}
 
 
 def estimate(model: PartialProblem, state: OnlineState) -> Any:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from fastem.stats import ExpectedStats, Rescue
+
+# Objectives that an estimate of what is left to gain is made of.
+_REMEMBERED = 3
 
 
 class Reason(StrEnum):
@@ -78,6 +81,26 @@ class Trace:
     n_dropped: int = 0
 
 
+class Ending(NamedTuple):
+    """How a fit ended that another one may go on from.
+
+    Attributes
+    ----------
+    objective : tuple of float
+        After the last iterations.
+    near : int
+        Iterations in a row after which no more than `tol` was left to gain.
+    remaining : float
+        Estimate of what further iterations would have gained.
+    tol : float
+    """
+
+    objective: tuple[float, ...]
+    near: int
+    remaining: float
+    tol: float
+
+
 @dataclass
 class FitState:
     """Where a fit stands between two iterations: all that it takes to go on from there.
@@ -108,6 +131,10 @@ class FitState:
         Of the parameters, in nats: what the objective counts besides the log-likelihood.
     e_step : whatever the problem makes of it
         How far the E-step under way has come; None where none is.
+    was_lifted : bool
+        Whether the fit was about to end at an edge, and went on off it.
+    before : Ending or None
+        Of the fit whose parameters this one starts from. It counts when the data turn out to be the same.
     """
 
     params: Any
@@ -123,6 +150,8 @@ class FitState:
     acceleration: Any = None
     log_prior: float = 0.0
     e_step: Any = None
+    was_lifted: bool = False
+    before: Ending | None = None
 
     def __post_init__(self) -> None:
         if self.candidate is None:
@@ -137,6 +166,15 @@ class FitState:
     def n_iter(self) -> int:
         """Iterations that were run, each with an E-step over all data; the first E-step is not counted."""
         return max(0, len(self.trace.objective) + self.trace.n_dropped - 1)
+
+    def course(self) -> tuple[float, ...]:
+        """Objectives of this fit, after those of the one that it goes on from."""
+        before = () if self.before is None else self.before.objective[:-1]
+        return (*before, *self.trace.objective)
+
+    def ending(self, tol: float) -> Ending:
+        """What a fit that goes on from here has to know."""
+        return Ending(self.course()[-_REMEMBERED:], self.near, self.trace.remaining, tol)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastem.given import converted
 from fastem.sources.reader import Span
 from fastem.sources.shared import even_spans
 from fastem.sources.source import Chunk, chunk_rows, draw_rows
@@ -21,7 +22,7 @@ class ArraySource:
     """Rows of an array (N, D) of real numbers.
 
     float32 and float64 are never copied, whatever their memory order; every other dtype is converted
-    to float64 a few megabytes at a time.
+    to float64 a few megabytes at a time, and integers that float64 would round are refused.
 
     Parameters
     ----------
@@ -69,7 +70,7 @@ class ArraySource:
     def _cut(self, start: int, stop: int, step: int) -> Iterator[Chunk]:
         for first in range(start, stop, step):
             rows = slice(first, min(stop, first + step))
-            X = np.asarray(self.X[rows]) if self._native else self.X[rows].astype(np.float64)
+            X = np.asarray(self.X[rows]) if self._native else converted(self.X[rows])
             yield Chunk(X, None if self.weight is None else self.weight[rows], first)
 
 

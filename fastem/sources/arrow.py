@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastem._extras import require
+from fastem.given import require_exact
 from fastem.sources.reader import SourceError, Span
 from fastem.sources.shared import (
     NoRowsError,
@@ -56,6 +57,7 @@ def pieces_of(
     label: str,
     first_row: int = 0,
     span: tuple[int, int | None] = (0, None),
+    keeps_missing: bool = False,
 ) -> Iterator[np.ndarray]:
     """Rows of record batches as arrays (n, len(positions)), column by column in memory.
 
@@ -74,6 +76,8 @@ def pieces_of(
         Where the first batch begins.
     span : (int, int or None)
         The rows that are wanted; None for the stop takes all.
+    keeps_missing : bool
+        Whether a missing value is NaN, or an error.
     """
     start, stop = span
     row = first_row
@@ -81,7 +85,7 @@ def pieces_of(
         low, high = max(start, row), row + batch.num_rows if stop is None else min(stop, row + batch.num_rows)
         for first in range(low, high, max_rows):
             part = batch.slice(first - row, min(max_rows, high - first))
-            yield _to_array([part.column(i) for i in positions], dtype, labels, label, first)
+            yield _to_array([part.column(i) for i in positions], dtype, labels, label, first, keeps_missing)
         row += batch.num_rows
         if stop is not None and row >= stop:
             return
@@ -105,21 +109,40 @@ def _readable(batches: Iterable[Any], label: str, row: int, stop: int | None) ->
 
 
 def _to_array(
-    columns: Sequence[Any], dtype: np.dtype[Any], labels: Sequence[str], label: str, first_row: int
+    columns: Sequence[Any],
+    dtype: np.dtype[Any],
+    labels: Sequence[str],
+    label: str,
+    first_row: int,
+    keeps_missing: bool,
 ) -> np.ndarray:
     piece = recycler.array((len(columns[0]), len(columns)), dtype, order="F")
     for values, column, name in zip(piece.T, columns, labels, strict=True):
-        if column.null_count:
+        if column.null_count and keeps_missing:
+            column = column.cast("float64")
+        elif column.null_count:
             row = int(np.argmin(column.is_valid().to_numpy(zero_copy_only=False)))
             raise missing_value(label, first_row + row, name)
-        values[:] = _values(column)
+        values[:] = _values(column, label)
     return piece
 
 
-def _values(column: Any) -> np.ndarray:
+def _values(column: Any, label: str) -> np.ndarray:
     if "decimal" in str(column.type):
         column = column.cast("float64")
-    return column.to_numpy(zero_copy_only=False)
+    values = column.to_numpy(zero_copy_only=False)
+    require_exact(values, label)
+    return values
+
+
+def ids_of(batches: Iterable[Any], position: int, label: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """A column of record batches as it is: values (n,), and whether each is missing (n,)."""
+    for batch in _readable(batches, label, 0, None):
+        column = batch.column(position)
+        column = getattr(column, "dictionary_decode", lambda: column)()  # noqa: B023
+        if len(column):
+            missing = column.is_null(nan_is_null=True).to_numpy(zero_copy_only=False)
+            yield column.to_numpy(zero_copy_only=False), missing
 
 
 def _is_numeric(arrow_type: Any) -> bool:
@@ -164,6 +187,8 @@ class TableReader:
         When there are none.
     """
 
+    keeps_missing = False
+
     def __init__(self, table: Any, label: str = "the table"):
         self.label = label
         self._table = table
@@ -181,20 +206,27 @@ class TableReader:
     def spans(self) -> list[Span] | None:
         return None if self.n_rows is None else even_spans(self.n_rows, 8 * self.n_columns)
 
+    def ids(self, column: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        yield from ids_of(self._batches_of(self._table), column, self.label)
+
     def stamp(self) -> Any:
         return None
 
     def pieces(self, columns: Sequence[int], max_rows: int, span: Span | None = None) -> Iterator[np.ndarray]:
         self._fields.require_numeric(self.label, columns)
         labels, dtype = column_labels(self.names, columns), self._fields.dtype(columns)
+        keeps = self.keeps_missing
         if self.n_rows is None:
             # Left to itself, a dataset reads ahead as far as hundreds of megabytes.
             batches = self._table.to_batches(
                 columns=labels, batch_size=max(max_rows, 1024), batch_readahead=2, fragment_readahead=1
             )
-            yield from pieces_of(batches, range(len(labels)), dtype, max_rows, labels, self.label)
+            yield from pieces_of(batches, range(len(labels)), dtype, max_rows, labels, self.label, keeps_missing=keeps)
             return
         start, stop = span or (0, self.n_rows)
         part = self._table.slice(start, stop - start)
-        batches = part.to_batches() if hasattr(part, "to_batches") else [part]
-        yield from pieces_of(batches, columns, dtype, max_rows, labels, self.label, start, (start, stop))
+        batches = self._batches_of(part)
+        yield from pieces_of(batches, columns, dtype, max_rows, labels, self.label, start, (start, stop), keeps)
+
+    def _batches_of(self, part: Any) -> Iterable[Any]:
+        return part.to_batches() if hasattr(part, "to_batches") else [part]

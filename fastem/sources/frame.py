@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastem.given import converted, holds_numbers, is_missing, plain_array
 from fastem.sources.reader import SourceError, Span
 from fastem.sources.shared import NoRowsError, column_labels, cut, even_spans, recycler
 
@@ -18,15 +19,26 @@ def is_frame(X: Any) -> bool:
 
 def non_numeric_columns(frame: Any) -> list[str]:
     """Names of the columns that do not hold real numbers or booleans."""
-    names = list(frame.columns)
-    dtypes = [frame[name].dtype for name in names] if not hasattr(frame, "iloc") else list(frame.dtypes)
-    return [str(name) for name, dtype in zip(names, dtypes, strict=True) if not _is_numeric(dtype)]
+    return [str(name) for column, name in enumerate(frame.columns) if not _is_numeric(frame, column)]
 
 
-def _is_numeric(dtype: Any) -> bool:
+def _is_numeric(frame: Any, column: int) -> bool:
+    dtype = list(frame.dtypes)[column]
     if hasattr(dtype, "is_numeric"):
         return dtype.is_numeric() or str(dtype) == "Boolean"
+    if _holds_objects(dtype):
+        return holds_numbers(frame.iloc[:, column].to_numpy(dtype=object))
     return getattr(dtype, "kind", "O") in "biuf"
+
+
+def _holds_objects(dtype: Any) -> bool:
+    """Whether a column of pandas holds objects that may be numbers, as decimals are."""
+    return str(dtype).startswith(("object", "decimal"))
+
+
+def _is_long_integer(dtype: Any) -> bool:
+    """Whether float64 may round the values of a column."""
+    return str(dtype).lower().removesuffix("[pyarrow]") in ("int64", "uint64", "int128", "uint128")
 
 
 def array_view(frame: Any) -> np.ndarray | None:
@@ -57,14 +69,17 @@ class FrameReader:
     def __init__(self, frame: Any, label: str = "the data frame"):
         self.label = label
         self._frame = frame
+        self._numeric: set[int] = set()
         self.names: list[str] | None = [str(name) for name in frame.columns]
         self.n_rows, self.n_columns = frame.shape
         if not (self.n_rows and self.n_columns):
             raise NoRowsError(f"{label} holds no rows: its shape is {frame.shape}.")
 
     def non_numeric(self, columns: Sequence[int]) -> list[str]:
-        dtypes = self._dtypes()
-        return column_labels(self.names, [column for column in columns if not _is_numeric(dtypes[column])])
+        wrong = [column for column in columns if column not in self._numeric and not _is_numeric(self._frame, column)]
+        # To look through objects takes a pass.
+        self._numeric |= set(columns) - set(wrong)
+        return column_labels(self.names, wrong)
 
     def spans(self) -> list[Span]:
         return even_spans(self.n_rows, 8 * self.n_columns)
@@ -76,18 +91,36 @@ class FrameReader:
         wrong = self.non_numeric(columns)
         if wrong:
             raise SourceError(f"{self.label} holds no numbers in the columns {', '.join(wrong)}.")
-        names = [str(self._dtypes()[column]).lower() for column in columns]
-        dtype = np.dtype(np.float32 if all(name in ("float16", "float32") for name in names) else np.float64)
+        dtypes = [list(self._frame.dtypes)[column] for column in columns]
+        narrow = all(str(dtype).lower() in ("float16", "float32") for dtype in dtypes)
+        dtype = np.dtype(np.float32 if narrow else np.float64)
+        alone = [column for column, kind in zip(columns, dtypes, strict=True) if self._is_read_alone(kind)]
         first, end = span or (0, self.n_rows)
         for start, stop in cut(first, end, max_rows):
-            if hasattr(self._frame, "iloc"):
-                yield self._frame.iloc[start:stop, list(columns)].to_numpy(dtype=dtype, na_value=np.nan)
-            else:
-                part = self._frame[start:stop]
+            if alone or not hasattr(self._frame, "iloc"):
                 piece = recycler.array((stop - start, len(columns)), dtype, order="F")
                 for values, column in zip(piece.T, columns, strict=True):
-                    values[:] = np.asarray(part.to_series(column).to_numpy(), dtype=dtype)
+                    values[:] = converted(self._column(column, start, stop), self.label, dtype)
                 yield piece
+                del piece
+            else:
+                yield self._frame.iloc[start:stop, list(columns)].to_numpy(dtype=dtype, na_value=np.nan)
 
-    def _dtypes(self) -> list[Any]:
-        return list(self._frame.dtypes)
+    def ids(self, column: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        values = self._series(column, 0, self.n_rows)
+        missing = values.isna() if hasattr(self._frame, "iloc") else values.is_null()
+        values = values.to_numpy()
+        yield values, missing.to_numpy() | is_missing(values)
+
+    def _is_read_alone(self, dtype: Any) -> bool:
+        return _holds_objects(dtype) or _is_long_integer(dtype)
+
+    def _series(self, column: int, start: int, stop: int) -> Any:
+        if hasattr(self._frame, "iloc"):
+            return self._frame.iloc[start:stop, column]
+        return self._frame[start:stop].to_series(column)
+
+    def _column(self, column: int, start: int, stop: int) -> np.ndarray:
+        """Values of some rows, in a dtype that rounds none of them."""
+        values = self._series(column, start, stop)
+        return plain_array(values, self.label)

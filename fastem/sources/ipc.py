@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastem._extras import require
-from fastem.sources.arrow import Fields, opened, pieces_of
+from fastem.sources.arrow import Fields, ids_of, opened, pieces_of
 from fastem.sources.reader import SourceError, Span
 from fastem.sources.shared import NoRowsError, column_labels, file_stamp
 
@@ -27,6 +27,8 @@ class IpcReader:
     SourceError
         For a file that is empty, damaged or no Arrow file.
     """
+
+    keeps_missing = False
 
     def __init__(self, path: str | os.PathLike[str]):
         self.label = os.fspath(path)
@@ -81,6 +83,11 @@ class IpcReader:
     def spans(self) -> list[Span] | None:
         return None if self._spans is None else [span for span in self._spans if span[0] < span[1]]
 
+    def ids(self, column: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        with self._open([column]) as reader:
+            batches = reader if self._is_stream else map(reader.get_batch, range(reader.num_record_batches))
+            yield from ids_of(batches, 0, self.label)
+
     def stamp(self) -> Any:
         return file_stamp(self.label)
 
@@ -89,12 +96,15 @@ class IpcReader:
         stored = sorted(set(columns))
         positions = [stored.index(column) for column in columns]
         labels, dtype = column_labels(self.names, columns), self._fields.dtype(columns)
+        keeps = self.keeps_missing
         with self._open(columns) as reader:
             if self._spans is None or self.n_rows is None:
-                yield from pieces_of(reader, positions, dtype, max_rows, labels, self.label)
+                yield from pieces_of(reader, positions, dtype, max_rows, labels, self.label, keeps_missing=keeps)
                 return
             start, stop = span or (0, self.n_rows)
             chosen = [i for i, (first, end) in enumerate(self._spans) if first < stop and end > start]
             batches = (reader.get_batch(i) for i in chosen)
             first_row = self._spans[chosen[0]][0]
-            yield from pieces_of(batches, positions, dtype, max_rows, labels, self.label, first_row, (start, stop))
+            yield from pieces_of(
+                batches, positions, dtype, max_rows, labels, self.label, first_row, (start, stop), keeps
+            )

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from fastem.given import in_reach, plain_array
 from fastem.sources.arrow import TableReader, is_table
 from fastem.sources.frame import FrameReader, is_frame
 from fastem.sources.reader import Reader, SourceError, Span
+from fastem.sources.records import RecordsReader, is_records
 from fastem.sources.shared import NoRowsError, rows_text
 from fastem.sources.sliced import SlicedReader
 
@@ -61,7 +63,17 @@ class IterableReader:
     def stamp(self) -> Any:
         return None
 
+    def ids(self, column: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        yield from self._read(
+            lambda reader: ((values.copy(), gone) for values, gone in reader.ids(column)), lambda part: len(part[0])
+        )
+
     def pieces(self, columns: Sequence[int], max_rows: int, span: Span | None = None) -> Iterator[np.ndarray]:
+        # Rows are worked on while the next item is made, and that may be in the same memory.
+        yield from self._read(lambda reader: (piece.copy(order="K") for piece in reader.pieces(columns, max_rows)), len)
+
+    def _read(self, parts_of: Callable[[Reader], Iterator[Any]], n_rows_of: Callable[[Any], int]) -> Iterator[Any]:
+        """What is read of all items, part by part."""
         row = 0
         iterator = iter(self._make_iterator())
         try:
@@ -71,11 +83,10 @@ class IterableReader:
                     continue
                 self._require_same_columns(reader, row)
                 n_rows = 0
-                for piece in reader.pieces(columns, max_rows):
-                    n_rows += piece.shape[0]
-                    # Rows are worked on while the next item is made, and that may be in the same memory.
-                    yield piece.copy(order="K")
-                    del piece
+                for part in parts_of(reader):
+                    n_rows += n_rows_of(part)
+                    yield part
+                    del part
                 row += n_rows
         finally:
             _close(iterator)
@@ -88,18 +99,21 @@ class IterableReader:
     def _reader(self, item: Any, row: int) -> Reader | None:
         """What reads an item; None for one without rows."""
         label = f"{self.label}, in the table from row {row} on"
+        item = in_reach(item, label)
         try:
             if is_frame(item):
                 return FrameReader(item, label)
             if is_table(item):
                 return TableReader(item, label)
-            array = item if hasattr(item, "shape") and hasattr(item, "dtype") else np.asarray(item)
+            if is_records(item):
+                return RecordsReader(item, label)
+            array = plain_array(item, label)
             if len(array.shape) == 1 and array.shape[0]:
                 raise SourceError(
                     f"{label}: its shape is {tuple(array.shape)}, but rows and columns are expected. Reshape it: "
                     "array.reshape(-1, 1) is one column, and array.reshape(1, -1) one row."
                 )
-            return SlicedReader(np.asarray(array), label)
+            return SlicedReader(array, label)
         except NoRowsError:
             return None
 

@@ -11,6 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from fastem.given import require_exact
 from fastem.sources.lease import Lease
 from fastem.sources.reader import PIECE_BYTES, SourceError, Span
 from fastem.sources.shared import (
@@ -25,6 +26,7 @@ from fastem.sources.shared import (
     require_content,
     rows_text,
 )
+from fastem.sources.sliced import SlicedReader
 
 # To map a part takes as long as to read 2 MB, and it takes no memory of its own.
 _MAPPED_BYTES = 32 * 2**20
@@ -62,6 +64,9 @@ class NpyReader:
 
     def spans(self) -> list[Span]:
         return even_spans(self.n_rows, self._row_bytes)
+
+    def ids(self, column: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        yield from SlicedReader(np.load(self.label, mmap_mode="r"), self.label).ids(column)
 
     def stamp(self) -> Any:
         return file_stamp(self.label)
@@ -117,7 +122,9 @@ class NpyReader:
         for first, end in cut(0, stop - start, scratch.shape[0]):
             rows = scratch[: end - first]
             self._fill(file, rows, start + first, start + end)
-            piece[first:end] = rows if everything else rows[:, list(columns)]
+            chosen = rows if everything else rows[:, list(columns)]
+            require_exact(chosen, self.label)
+            piece[first:end] = chosen
         return piece
 
     def _read_columns(self, file: IO[bytes], columns: Sequence[int], start: int, stop: int) -> np.ndarray:
@@ -128,6 +135,7 @@ class NpyReader:
             file.seek(self._offset + (column * self.n_rows + start) * self._dtype.itemsize)
             self._fill(file, values if scratch is None else scratch, start, stop)
             if scratch is not None:
+                require_exact(scratch, self.label)
                 values[:] = scratch
         return piece
 

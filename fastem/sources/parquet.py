@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from fastem._extras import require
-from fastem.sources.arrow import Fields, opened, pieces_of
+from fastem.sources.arrow import Fields, ids_of, opened, pieces_of
+from fastem.sources.ids import IDS_AT_A_TIME, known_ids
 from fastem.sources.reader import Reader, SourceError, Span
 from fastem.sources.shared import NoRowsError, column_labels, cut, file_stamp, recycler
 
@@ -38,6 +40,8 @@ class ParquetReader:
     SourceError
         For a file that is empty, damaged or no Parquet file.
     """
+
+    keeps_missing = False
 
     def __init__(self, path: str | os.PathLike[str], constants: Mapping[str, float] | None = None):
         self.label = os.fspath(path)
@@ -69,6 +73,13 @@ class ParquetReader:
     def spans(self) -> list[Span]:
         return [group for group in self._groups if group[0] < group[1]]
 
+    def ids(self, column: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        if not self._stored([column]):
+            yield from (known_ids(piece[:, 0]) for piece in self.pieces([column], IDS_AT_A_TIME))
+            return
+        with self._open() as file:
+            yield from ids_of(file.iter_batches(IDS_AT_A_TIME, columns=[self._fields.names[column]]), 0, self.label)
+
     def stamp(self) -> Any:
         return file_stamp(self.label)
 
@@ -96,7 +107,9 @@ class ParquetReader:
             ordered = (batch.select(names) for batch in batches)
             positions, dtype = range(len(names)), self._fields.dtype(columns)
             first_row = self._groups[groups[0]][0]
-            yield from pieces_of(ordered, positions, dtype, max_rows, names, self.label, first_row, span)
+            yield from pieces_of(
+                ordered, positions, dtype, max_rows, names, self.label, first_row, span, self.keeps_missing
+            )
 
     def _with_constants(self, stored: Iterator[np.ndarray], columns: Sequence[int], n_rows: int) -> np.ndarray:
         values = list(self._constants.values())
@@ -107,8 +120,8 @@ class ParquetReader:
         return piece
 
 
-def parquet_folder(path: str | os.PathLike[str]) -> list[Reader]:
-    """Readers of all Parquet files of a folder, maybe partitioned by folders such as `year=2013`.
+def parquet_folder(folder: Path, files: Sequence[Path]) -> list[Reader]:
+    """Readers of the Parquet files of a folder, maybe partitioned by folders such as `year=2013`.
 
     Keys of numbers are columns as well; keys of text are left out, and so are files without rows.
 
@@ -116,33 +129,17 @@ def parquet_folder(path: str | os.PathLike[str]) -> list[Reader]:
     ------
     OSError
     SourceError
-        When there are no rows, or files differ in their columns.
+        When there are no rows.
     """
-    folder = Path(path)
-    files = parquet_files(folder)
     keys = [_partition_keys(file.relative_to(folder).parts[:-1]) for file in files]
     numeric = {key for key in set().union(*keys) if all(_number(of_file.get(key)) is not None for of_file in keys)}
-    readers: list[ParquetReader] = []
+    readers: list[Reader] = []
     for file, of_file in zip(files, keys, strict=True):
-        try:
-            reader = ParquetReader(file, {key: float(value) for key, value in of_file.items() if key in numeric})
-        except NoRowsError:
-            continue
-        if readers and reader.names != readers[0].names:
-            raise SourceError(
-                f"{reader.label} has the columns {', '.join(reader.names or [])}, but {readers[0].label} has "
-                f"{', '.join(readers[0].names or [])}. Files of a folder need the same columns in the same order."
-            )
-        readers.append(reader)
+        with suppress(NoRowsError):
+            readers.append(ParquetReader(file, {key: float(value) for key, value in of_file.items() if key in numeric}))
     if not readers:
-        raise NoRowsError(f"{path} holds no rows: it is a directory without Parquet files, or all are empty.")
-    return list(readers)
-
-
-def parquet_files(folder: Path) -> list[Path]:
-    """The Parquet files below a folder, in the order of their paths; hidden ones are left out, as writers expect."""
-    found = [file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file()]
-    return sorted(file for file in found if not any(part[0] in "._" for part in file.relative_to(folder).parts))
+        raise NoRowsError(f"{folder} holds no rows: all of its {len(files)} files are empty.")
+    return readers
 
 
 def _partition_keys(folders: Sequence[str]) -> dict[str, str]:

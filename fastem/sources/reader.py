@@ -7,15 +7,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from fastem.given import SourceError
+
 Span = tuple[int, int]
 
 # Small enough to stay in a processor's last cache between reading and computing, together with the piece that is
 # read ahead: twice as fast as pieces that do not.
 PIECE_BYTES = 8 * 2**20
 
-
-class SourceError(ValueError):
-    """Rows that cannot be read; the message names the file and the range of rows."""
+__all__ = ["PIECE_BYTES", "Reader", "SourceError", "Span"]
 
 
 class Reader(Protocol):
@@ -30,6 +30,9 @@ class Reader(Protocol):
     n_columns : int
     n_rows : int or None
         None where it takes a pass to know.
+
+    Where the format tells a missing value from NaN, it is an error, unless an attribute `keeps_missing` is set to true:
+    then it is NaN.
     """
 
     label: str
@@ -59,6 +62,10 @@ class Reader(Protocol):
             For rows that are damaged or gone, and for values that are not numbers.
         OSError
         """
+        ...
+
+    def ids(self, column: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """A column as it is, numbers or not: in order, values (n,) and whether each is missing (n,)."""
         ...
 
     def stamp(self) -> Any:

@@ -130,18 +130,6 @@ def _pieces(lengths: np.ndarray, longest: int) -> np.ndarray:
     return np.concatenate([one[one > 0] for one in pieces]).astype(np.int64)
 
 
-def run_lengths(ids: Source) -> np.ndarray:
-    """Lengths (S,) of the runs of equal numbers in the one column of a source."""
-    starts: list[np.ndarray] = []
-    n_rows, last = 0, np.nan
-    for chunk in ids.chunks():
-        column = chunk.X[:, 0]
-        changes = np.flatnonzero(column != np.concatenate([[last], column[:-1]]))
-        starts.append(changes + n_rows)
-        n_rows, last = n_rows + len(chunk), column[-1]
-    return np.diff(np.concatenate([*starts, [n_rows]])).astype(np.int64)
-
-
 def _edges(cuts: np.ndarray, wanted: int) -> np.ndarray:
     """Rows at which chunks end: some of the cuts, about `wanted` rows apart."""
     edges, start = [], 0

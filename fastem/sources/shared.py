@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fastem.given import converted
 from fastem.sources.reader import SourceError, Span
 from fastem.sources.source import ROWS_PER_RUN
 
@@ -90,11 +91,11 @@ def cut(start: int, stop: int, n_rows: int) -> list[Span]:
     return list(pairwise(edges)) if start < stop else []
 
 
-def convert(rows: np.ndarray, columns: Sequence[int], dtype: np.dtype[Any]) -> np.ndarray:
+def convert(rows: np.ndarray, columns: Sequence[int], dtype: np.dtype[Any], label: str) -> np.ndarray:
     """Chosen columns of rows (N, D), native and of this dtype; the rows themselves where these are just that."""
     if list(columns) != list(range(rows.shape[1])):
         rows = rows[:, list(columns)]
-    return rows.astype(dtype, copy=False)
+    return converted(rows, label, dtype)
 
 
 def parts(array: np.ndarray, max_rows: int) -> Iterator[np.ndarray]:

@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from fastem.given import holds_numbers, plain_array
+from fastem.sources.ids import IDS_AT_A_TIME, known_ids
 from fastem.sources.reader import SourceError, Span
 from fastem.sources.shared import (
     NoRowsError,
+    column_labels,
     convert,
     cut,
     even_spans,
@@ -39,7 +42,8 @@ class SlicedReader:
         self.label = label
         self._array = array
         shape, self._dtype = tuple(array.shape), np.dtype(array.dtype)
-        if len(shape) not in (1, 2) or not is_numeric(self._dtype):
+        is_readable = is_numeric(self._dtype) or (self._dtype.kind == "O" and isinstance(array, np.ndarray))
+        if len(shape) not in (1, 2) or not is_readable:
             raise SourceError(
                 f"{label} holds an array of shape {shape} and dtype {self._dtype}; rows and columns of real numbers "
                 "are expected."
@@ -51,7 +55,14 @@ class SlicedReader:
         self._chunks = (getattr(array, "chunks", None) or (None,))[0]
 
     def non_numeric(self, columns: Sequence[int]) -> list[str]:
-        return []
+        if self._dtype.kind != "O":
+            return []
+        table = self._array.reshape(self.n_rows, -1)
+        return column_labels(self.names, [column for column in columns if not holds_numbers(table[:, column])])
+
+    def ids(self, column: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for start, stop in self._reads(IDS_AT_A_TIME, 0, self.n_rows):
+            yield known_ids(self._read(start, stop)[:, column])
 
     def spans(self) -> list[Span]:
         if isinstance(self._chunks, tuple):
@@ -66,7 +77,7 @@ class SlicedReader:
         for start, stop in self._reads(max_rows, *(span or (0, self.n_rows))):
             rows = self._read(start, stop)
             for part in parts(rows, max_rows):
-                yield convert(part, columns, dtype)
+                yield convert(part, columns, dtype, self.label)
 
     def _reads(self, max_rows: int, start: int, stop: int) -> list[Span]:
         """Parts that share no chunk, so that none is read (and decompressed) twice."""
@@ -78,7 +89,7 @@ class SlicedReader:
 
     def _read(self, start: int, stop: int) -> np.ndarray:
         try:
-            rows = np.asarray(self._array[start:stop])
+            rows = plain_array(self._array[start:stop], self.label)
         # Whatever reads the array has errors of its own.
         except Exception as error:
             raise SourceError(f"{rows_text(self.label, start, stop)}: cannot be read: {error}") from error
@@ -134,6 +145,10 @@ class StoredReader:
         with self._open() as root:
             reader = self._reader(root)
             yield from reader.pieces(columns, max_rows, span or (0, self.n_rows))
+
+    def ids(self, column: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        with self._open() as root:
+            yield from self._reader(root).ids(column)
 
     def _reader(self, root: Any) -> SlicedReader:
         arrays = self._arrays(root)

@@ -10,6 +10,7 @@ import numpy as np
 
 from fastem.sources.ahead import read_ahead
 from fastem.sources.array import ArraySource
+from fastem.sources.complete import CompleteReader
 from fastem.sources.reader import PIECE_BYTES, Reader, SourceError, Span
 from fastem.sources.source import Chunk, chunk_rows, draw_rows
 
@@ -55,7 +56,11 @@ class StreamedSource:
         self.is_chosen = columns is not None
         self.weight = None if isinstance(weight, str) else weight
         self.weight_column = weight if isinstance(weight, str) else None
-        self._columns = [_positions(reader, columns, self.weight_column) for reader in self._readers]
+        in_order = self._names_in_first_order
+        self._columns = [
+            _positions(reader, in_order(reader) if columns is None else columns, self.weight_column)
+            for reader in self._readers
+        ]
         self.n_features = len(self._columns[0]) - (self.weight_column is not None)
         names, features = self._readers[0].names, self._columns[0][: self.n_features]
         self.names = None if names is None else [names[index] for index in features]
@@ -98,12 +103,6 @@ class StreamedSource:
                 pass
         return [count or 0 for count in self._counts]
 
-    def other_columns(self, *columns: str | int) -> list[int]:
-        """Positions of the columns that the data have besides these."""
-        first = self._readers[0]
-        taken = [column_position(first, column) for column in columns]
-        return [index for index in range(first.n_columns) if index not in taken]
-
     def select(self, features: Sequence[int]) -> StreamedSource:
         """The same rows with some of the features, by their positions among these."""
         selected = copy(self)
@@ -114,6 +113,25 @@ class StreamedSource:
         selected.labels = [self.labels[j] for j in features]
         selected.row_bytes = 8 * len(selected._columns[0])
         return selected
+
+    def keep_missing(self) -> StreamedSource:
+        """Give NaN for values that are missing, where they would be an error; before the first pass."""
+        for reader in self._readers:
+            reader.keeps_missing = True  # type: ignore[attr-defined]
+        return self
+
+    def complete(self) -> StreamedSource:
+        """The rows without those that have a missing or infinite value; `n_dropped` counts these in each pass."""
+        complete = copy(self)
+        complete._readers = [CompleteReader(reader) for reader in self._readers]
+        complete._counts = [None] * len(self._readers)
+        complete._n_positive = None
+        return complete
+
+    @property
+    def n_dropped(self) -> int:
+        """Rows that the last pass left out."""
+        return sum(getattr(reader, "n_dropped", 0) for reader in self._readers)
 
     def weighted(self, weight: np.ndarray | None) -> StreamedSource:
         """The same rows with other weights (N,)."""
@@ -214,6 +232,13 @@ class StreamedSource:
                 f"{weight[row]}. Weights must be finite and not negative."
             )
         return Chunk(table[:, :-1], weight, first_row)
+
+    def _names_in_first_order(self, reader: Reader) -> list[str] | None:
+        """The features in the order of the first reader, where this one has the same columns in another order."""
+        names, wanted = reader.names, self._readers[0].names
+        if names is None or wanted is None or names == wanted or sorted(names) != sorted(wanted):
+            return None
+        return [name for name in wanted if name != self.weight_column]
 
     def _require_same_columns(self) -> None:
         first = self._readers[0]

@@ -1,0 +1,136 @@
+"""Sequences that users hand in as a list, and lengths that they hand in where scikit-learn has its y."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from fastem.estimators._validation import are_fractions, heed_y, read_rows
+from fastem.given import plain_array
+from fastem.sources import ArraySource, Source
+from fastem.sources.frame import is_frame
+
+_AMBIGUOUS = (
+    "X is a list of {n} arrays of {size} numbers each, and each is taken for a sequence of one feature. If they are "
+    "rows of a table, pass numpy.stack(X); if they are sequences, pass arrays of shape (N, 1)."
+)
+
+
+def is_list_of_sequences(X: Any, n_features: int | None = None) -> bool:
+    """Whether X is a list of tables, or of arrays of one dimension, each of which is a sequence.
+
+    Lists of lists of numbers are tables; so are lists of arrays with one number for each of several features that the
+    model is known to have.
+
+    Parameters
+    ----------
+    X : object
+    n_features : int or None
+        What the model was fitted to; None before a fit.
+    """
+    if isinstance(X, np.ndarray) and X.dtype.kind == "O" and X.ndim == 1:
+        X = list(X)
+    if not isinstance(X, list | tuple) or not X:
+        return False
+    depths = {_depth(item) for item in X}
+    if depths == {1} and n_features is not None and n_features > 1:
+        return any(np.shape(item) != (n_features,) for item in X)
+    return depths <= {1, 2}
+
+
+def _depth(item: Any) -> int:
+    """Dimensions of an item that is a table or an array; 0 for anything else."""
+    if is_frame(item) or hasattr(item, "num_columns"):
+        return 2
+    if hasattr(item, "ndim"):
+        return item.ndim
+    nested = isinstance(item, list | tuple) and len(item) > 0 and np.ndim(item[0]) == 1
+    return 2 if nested else 0
+
+
+def sizes_of(X: Any) -> np.ndarray:
+    """Number of rows (S,) of each sequence of a list."""
+    return np.array([item.num_rows if hasattr(item, "num_rows") else len(item) for item in X], dtype=np.int64)
+
+
+def join_sequences(estimator: BaseEstimator, X: Any, *, reset: bool) -> tuple[Source, np.ndarray]:
+    """Rows of all sequences of a list, in one array, and the lengths (S,), zeros among them.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For sequences that cannot be read, or differ in their columns, by their places in the list.
+    """
+    sizes = sizes_of(X)
+    if not sizes.any():
+        raise ValueError("X is a list of sequences without rows: a minimum of 1 is required, there is nothing to read.")
+    if reset:
+        _warn_of_rows(X)
+    joined, names = [], None
+    # All that is plain at once: there may be many thousands.
+    if all(isinstance(item, np.ndarray) for item in X):
+        joined = [_as_column(plain_array(item, f"X[{place}]")) for place, item in enumerate(X) if len(item)]
+        _require_one_width([item.shape[1] for item in joined], np.flatnonzero(sizes))
+    else:
+        for place in np.flatnonzero(sizes).tolist():
+            source = _read(estimator, X[place], place, reset and not joined)
+            joined.append(np.concatenate([chunk.X for chunk in source.chunks()]))
+            names = source.names
+    table = np.concatenate(joined)
+    if names is None:
+        return read_rows(estimator, table, None, reset=reset), sizes
+    return ArraySource(table, None, names), sizes
+
+
+def _as_column(array: np.ndarray) -> np.ndarray:
+    return array.reshape(-1, 1) if array.ndim == 1 else array
+
+
+def _read(estimator: BaseEstimator, item: Any, place: int, reset: bool) -> Any:
+    try:
+        is_plain = not (is_frame(item) or hasattr(item, "num_columns"))
+        return read_rows(estimator, _as_column(plain_array(item)) if is_plain else item, None, reset=reset)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"Sequence {place} of the list X: {error}") from error
+
+
+def _require_one_width(widths: list[int], places: np.ndarray) -> None:
+    for place, width in zip(places.tolist(), widths, strict=True):
+        if width != widths[0]:
+            raise ValueError(
+                f"Sequence {place} of the list X has {width} features, where the first has {widths[0]}. All need the "
+                "same."
+            )
+
+
+def _warn_of_rows(X: Any) -> None:
+    """Tell of arrays that look more like the rows of a table than like sequences."""
+    shapes = {np.shape(item) for item in X} if all(getattr(item, "ndim", 0) == 1 for item in X) else set()
+    if len(shapes) == 1:
+        ((size,),) = shapes
+        if len(X) > size:
+            warnings.warn(_AMBIGUOUS.format(n=len(X), size=size), UserWarning, stacklevel=5)
+
+
+def lengths_in_place_of(y: Any, n_rows: int) -> Any:
+    """The lengths that stand in the place of y, as hmmlearn takes them; None for a y of one value for each row.
+
+    Raises
+    ------
+    ValueError
+        For ones, which may be both.
+    """
+    values = plain_array(y, "y")
+    if values.shape[:1] != (n_rows,) or n_rows == 1:
+        return y
+    if values.ndim == 1 and values.dtype.kind in "iu" and np.all(values == 1):
+        raise ValueError(
+            f"The second argument holds {n_rows} ones for {n_rows} rows: they may be labels, or the lengths of "
+            "sequences of one row. Pass lengths=... for the latter, and leave out the former."
+        )
+    if are_fractions(values):
+        heed_y(y, n_rows)
+    return None
