@@ -246,7 +246,9 @@ def test_a_collapse_is_rescued_and_reported(covariance_type):
     random = np.random.default_rng(0)
     X = np.concatenate([random.normal(size=(200, 2)), np.full((30, 2), 5.0)])
     labels = np.repeat([0, 1], [200, 30])
-    mixture = GaussianMixture(2, covariance_type=covariance_type, init_params=labels, regularization=None).fit(X)
+    mixture = GaussianMixture(2, covariance_type=covariance_type, init_params=labels, regularization=None)
+    with pytest.warns(ConvergenceWarning, match="component 1 has collapsed: 100% of its rows agree"):
+        mixture.fit(X)
     notes = [note for note in mixture.fit_report_.rescues if note.component == 1]
     assert [note.cause for note in notes] == ["collapsed"]
     assert notes[0].first_iteration == 0
@@ -260,7 +262,8 @@ def test_a_collapse_is_rescued_and_reported(covariance_type):
 def test_the_floor_follows_the_units_of_the_data():
     X = np.concatenate([np.random.default_rng(0).normal(size=(200, 2)), np.full((30, 2), 5.0)])
     labels = np.repeat([0, 1], [200, 30])
-    metres, nanometres = (GaussianMixture(2, init_params=labels).fit(X * unit) for unit in (1.0, 1e9))
+    with pytest.warns(ConvergenceWarning, match="component 1 has collapsed"):
+        metres, nanometres = (GaussianMixture(2, init_params=labels).fit(X * unit) for unit in (1.0, 1e9))
     np.testing.assert_allclose(nanometres.covariances_, metres.covariances_ * 1e18, rtol=1e-6)
 
 

@@ -658,7 +658,6 @@ def test_a_collapsed_component_is_named(covariance_type):
         (BernoulliMixture.from_parameters([0.5, 0.5], [[0.5, 0.2], [1.0, 0.7]]), np.eye(2), "1 has probabilities"),
         (CategoricalMixture.from_parameters([1.0], [[[0.5, 0.5, 0.0]]]), [[0], [1]], "0 has probabilities"),
         (PoissonMixture.from_parameters([0.5, 0.5], [[0.0], [3.0]]), [[1], [2]], "0 has rates"),
-        (ExponentialMixture.from_parameters([0.5, 0.5], [[0.0], [3.0]]), [[1], [2]], "0 has means"),
     ],
 )  # fmt: skip
 def test_values_at_their_limits_are_named(mixture, X, message):

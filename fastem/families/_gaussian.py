@@ -348,8 +348,22 @@ class Gaussian(GaussianMoves):
         """
         if self.variance_floor is None:
             return self.params(means, covariances)
+        self._require_no_negative(covariances)
         covariances, factors, _ = self._floored(covariances)
         return self._params(means, covariances, factors)
+
+    def _require_no_negative(self, covariances: np.ndarray) -> None:
+        """Refuse what a floor would hide: variances that are negative in some direction, by more than rounding."""
+        if self.covariance_type not in ("full", "tied"):
+            negative = (covariances < 0.0).reshape(self.n_components, -1).any(axis=1)
+            if negative.any():
+                raise np.linalg.LinAlgError(f"a variance of component {np.argmax(negative)} is not positive")
+            return
+        for k, covariance in enumerate(covariances.reshape(-1, self.n_features, self.n_features)):
+            sd = np.sqrt(np.abs(np.diagonal(covariance)))
+            scale = np.where(sd > 0.0, sd, 1.0)
+            if np.linalg.eigvalsh(covariance / np.outer(scale, scale))[0] < -1e-9:
+                raise np.linalg.LinAlgError(f"the covariance of component {k} is not positive definite")
 
     def rebuilt(self, params: Any) -> Any:
         """Parameters made anew from the means and covariances of a record alone.
