@@ -402,7 +402,7 @@ def test_warmup_compiles_all_that_a_user_may_run(tmp_path):
     many = GaussianMixture(40, covariance_type="diag", init_params=labels, tol=1e-2)
     narrow = np.random.default_rng(0).normal(size=400)
     many.fit(np.column_stack([1e3 * labels + narrow, narrow[::-1]])).predict(np.ones((3, 2)))
-    X = np.random.default_rng(0).normal(size=(400, 3))
+    X = 10.0 * np.random.default_rng(0).normal(size=(400, 3))
     means = np.asfortranarray(X[:2])
     for rows in (X, X.astype(np.float32), np.asfortranarray(X), X[::2], X.astype(int)):
         mixture = GaussianMixture(2, covariance_type="diag", means_init=means, tol=1e-2).fit(rows)
