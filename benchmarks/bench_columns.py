@@ -11,17 +11,17 @@ from scipy.special import logsumexp
 
 from benchmarks import common
 from benchmarks.common import CHECKED_ROWS, Workload
-from fastem.families.bernoulli import Bernoulli
-from fastem.families.categorical import Categorical
-from fastem.families.exponential import Exponential
-from fastem.families.gaussian_diag import GaussianDiag
-from fastem.families.poisson import Poisson
-from fastem.families.product import Part, Product
+from fastem.families.columns.bernoulli import Bernoulli
+from fastem.families.columns.categorical import Categorical
+from fastem.families.columns.exponential import Exponential
+from fastem.families.columns.poisson import Poisson
+from fastem.families.columns.product import Part, Product
+from fastem.families.gaussian.diag import GaussianDiag
+from fastem.fitting.information import empirical_information, total_gradient
 from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params
 from fastem.sources import Chunk
 from fastem.stats import ExpectedStats
-from fastem.uncertainty import empirical_information, total_gradient
 
 _N_CODES = 5
 

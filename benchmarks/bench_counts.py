@@ -22,8 +22,9 @@ import numpy as np
 import fastem
 from benchmarks import common
 from benchmarks.common import OVERLAPPING, SEPARATED, WORKLOADS, Workload
-from fastem import GaussianMixture, kernel
-from fastem.reading import BLOCK
+from fastem import GaussianMixture
+from fastem.passes import row_pass, score_pass
+from fastem.passes.reading import BLOCK
 
 
 class Counted:
@@ -59,8 +60,8 @@ def counting() -> Iterator[Counted]:
     tracemalloc.start()
     try:
         with (
-            mock.patch.object(kernel, "fused_pass", watched(kernel.fused_pass, 2)),
-            mock.patch.object(kernel, "score_pass", watched(kernel.score_pass, 2)),
+            mock.patch.object(row_pass, "fused_pass", watched(row_pass.fused_pass, 2)),
+            mock.patch.object(score_pass, "score_pass", watched(score_pass.score_pass, 2)),
         ):
             yield counted
     finally:

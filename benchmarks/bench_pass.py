@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks import common
 from benchmarks.common import CHECKED_ROWS, OVERLAPPING, PROFILE, SEPARATED, WORKLOADS, Workload
 from fastem import GaussianMixture
-from fastem.reach import NO_REACH, NoReach
+from fastem.passes.pruning import NO_REACH, NoReach
 from fastem.sources import Chunk
 from fastem.stats import ExpectedStats
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from benchmarks import common
 from benchmarks.common import CHECKED_ROWS, PROFILE, PROFILES, WORKLOADS
-from fastem.init.start import STARTS, sample_size, start_from_sample
 from fastem.sources import as_source
+from fastem.starts.start import STARTS, sample_size, start_from_sample
 
 _IMPORT = """
 import time

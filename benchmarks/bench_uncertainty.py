@@ -9,9 +9,9 @@ import numpy as np
 from benchmarks import common
 from benchmarks.common import CHECKED_ROWS, WORKLOADS, Workload
 from fastem import GaussianMixture
+from fastem.fitting.bootstrap import Bootstrap as Replicates
+from fastem.fitting.information import row_gradients
 from fastem.sources import Chunk
-from fastem.uncertainty import Bootstrap as Replicates
-from fastem.uncertainty import row_gradients
 
 # At most some hundred parameters: the work grows with their square.
 SMALL = [workload for workload in WORKLOADS if workload.n_features <= 8]

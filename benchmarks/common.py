@@ -17,10 +17,10 @@ from scipy.stats import multivariate_normal
 from sklearn.exceptions import ConvergenceWarning
 
 from fastem import GaussianMixture
-from fastem.families.gaussian_diag import GaussianDiag
-from fastem.families.gaussian_full import GaussianFull
-from fastem.families.gaussian_spherical import GaussianSpherical
-from fastem.families.gaussian_tied import GaussianTied
+from fastem.families.gaussian.diag import GaussianDiag
+from fastem.families.gaussian.full import GaussianFull
+from fastem.families.gaussian.spherical import GaussianSpherical
+from fastem.families.gaussian.tied import GaussianTied
 from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params
 

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 from benchmarks import interleaved
 from benchmarks.interleaved import ROOT, TREES, git
 from benchmarks.key import COUNTS
-from fastem._disk_cache import source_digest
 from fastem._extras import require
 from fastem.bench.versus import described, machine, rounded
+from fastem.passes.cache import source_digest
 
 PAGE = ROOT / "docs" / "benchmarks"
 MEASURED = (

@@ -8,14 +8,14 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from fastem import kernel, sequence_kernel
-from fastem.reach import MIN_COMPONENTS, NO_REACH, NoReach, Reach, is_worthwhile
-from fastem.reading import BLOCK, ROWS_PER_RUN
-from fastem.rows import NO_ROWS, Rows, rows_of, weights_of
-from fastem.sequence_kernel import NO_OUTPUTS
-from fastem.shapes import require_shapes, shapes_of
+from fastem.passes import lanes, row_pass, score_pass, sequence_pass, viterbi
+from fastem.passes.pruning import MIN_COMPONENTS, NO_REACH, NoReach, Reach, is_worthwhile
+from fastem.passes.reading import BLOCK, ROWS_PER_RUN
+from fastem.passes.rows import NO_ROWS, Rows, rows_of, weights_of
+from fastem.passes.shapes import require_shapes, shapes_of
+from fastem.passes.sweep import NO_OUTPUTS
+from fastem.passes.units import units_of
 from fastem.stats import ExpectedStats, Rescue
-from fastem.units import units_of
 
 
 class Params(NamedTuple):
@@ -188,7 +188,7 @@ class Model:
         self._require_fitting(params)
         lengths = _lengths(lengths, X)
         loglik = np.empty(len(lengths))
-        sequence_kernel.path_pass(params.family, params.latent, rows_of(X), units_of(lengths), out, loglik)
+        viterbi.path_pass(params.family, params.latent, rows_of(X), units_of(lengths), out, loglik)
         return loglik
 
     def _score(self, params: Params, X: np.ndarray, lengths: np.ndarray | None, **outputs: np.ndarray) -> None:
@@ -197,13 +197,13 @@ class Model:
             if "resp" in outputs:
                 outputs["smoothed"] = outputs.pop("resp")
             zero = zero_stats(self, params)
-            sequence_kernel.sequence_pass(
+            sequence_pass.sequence_pass(
                 params.family, params.latent, rows_of(X), weights_of(None), units_of(_lengths(lengths, X)),
-                zero.with_lanes(kernel.MAX_LANES), outputs=NO_OUTPUTS._replace(**outputs), learns=False,
+                zero.with_lanes(lanes.MAX_LANES), outputs=NO_OUTPUTS._replace(**outputs), learns=False,
             )  # fmt: skip
             return
-        strands = self.latent.zero_stats().with_lanes(kernel.MAX_LANES)
-        kernel.score_pass(params.family, params.latent, rows_of(X), strands, reach=self.reach(params), **outputs)
+        strands = self.latent.zero_stats().with_lanes(lanes.MAX_LANES)
+        score_pass.score_pass(params.family, params.latent, rows_of(X), strands, reach=self.reach(params), **outputs)
 
     def sample(
         self, params: Params, n_rows: int, random: np.random.Generator, **start: Any
@@ -235,7 +235,7 @@ class Gathering:
         self._latent = model.latent
         self._params = params
         self._reach = reach
-        self._lanes, self._n_blocks = begun or Partial(zero.with_lanes(kernel.n_lanes(zero)), 0)
+        self._lanes, self._n_blocks = begun or Partial(zero.with_lanes(lanes.n_lanes(zero)), 0)
 
     def add(self, chunk: Chunk) -> None:
         """Add the expected statistics of a chunk."""
@@ -250,7 +250,7 @@ class Gathering:
 
     def _pass(self, chunk: Chunk, given: Rows, reach: Reach | NoReach) -> None:
         rows, weight = rows_of(chunk.X), weights_of(chunk.weight)
-        kernel.fused_pass(
+        row_pass.fused_pass(
             self._params.family, self._params.latent, rows, weight, self._lanes, self._n_blocks, given, reach
         )
         self._n_blocks += -(-chunk.X.shape[0] // BLOCK)
@@ -261,7 +261,7 @@ class Gathering:
 
     def total(self) -> ExpectedStats:
         """Sum the private accumulators, in a fixed order."""
-        return self._lanes.collapse(kernel.lanes_filled(len(self._lanes.loglik), self._n_blocks))
+        return self._lanes.collapse(lanes.lanes_filled(len(self._lanes.loglik), self._n_blocks))
 
 
 class ChainGathering(Gathering):
@@ -269,7 +269,7 @@ class ChainGathering(Gathering):
 
     def add(self, chunk: Chunk) -> None:
         units = units_of(_lengths(chunk.lengths, chunk.X), chunk.first_row)
-        sequence_kernel.sequence_pass(
+        sequence_pass.sequence_pass(
             self._params.family, self._params.latent, rows_of(chunk.X), weights_of(chunk.weight), units, self._lanes,
             self._n_blocks,
         )  # fmt: skip

@@ -29,8 +29,8 @@ from typing import Any
 import numpy as np
 
 from fastem._replacing import replacing
-from fastem._signals import signals_waiting
 from fastem._text import shown
+from fastem.passes.signals import signals_waiting
 
 FORMAT = "fastem"
 VERSION = 1

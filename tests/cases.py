@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from fastem.families.bernoulli import Bernoulli
-from fastem.families.categorical import Categorical
-from fastem.families.exponential import Exponential
-from fastem.families.gaussian_diag import GaussianDiag
-from fastem.families.gaussian_full import GaussianFull
-from fastem.families.gaussian_spherical import GaussianSpherical
-from fastem.families.gaussian_tied import GaussianTied
-from fastem.families.multinomial import Multinomial
-from fastem.families.poisson import Poisson
-from fastem.families.product import Part, Product
+from fastem.families.columns.bernoulli import Bernoulli
+from fastem.families.columns.categorical import Categorical
+from fastem.families.columns.exponential import Exponential
+from fastem.families.columns.multinomial import Multinomial
+from fastem.families.columns.poisson import Poisson
+from fastem.families.columns.product import Part, Product
+from fastem.families.gaussian.diag import GaussianDiag
+from fastem.families.gaussian.full import GaussianFull
+from fastem.families.gaussian.spherical import GaussianSpherical
+from fastem.families.gaussian.tied import GaussianTied
 from fastem.latents.hmm import Hmm
 from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params

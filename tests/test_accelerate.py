@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from fastem import CategoricalHMM, GaussianMixture
-from fastem.estimators._problem import Problem
-from fastem.schedules.accelerate import Anderson, Automatic, Squarem
+from fastem.fitting.problem import Problem
+from fastem.schedules.accelerate.anderson import Anderson
+from fastem.schedules.accelerate.automatic import Automatic
+from fastem.schedules.accelerate.squarem import Squarem
 from fastem.schedules.batch import fit_batch
 from fastem.schedules.edges import kept_inside, lifted_off
 from fastem.schedules.result import FitState, Reason, Trace

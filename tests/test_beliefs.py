@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 import fastem
 from fastem import GaussianMixture
-from fastem.estimators._problem import Problem
+from fastem.fitting.problem import Problem
 from fastem.model import Params
 from fastem.sources import ArraySource
 

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from fastem import blocks, kernel
-from fastem.blocks import NotRegisteredError, register_family, register_latent
 from fastem.model import Params
-from fastem.rows import rows_of, weights_of
+from fastem.passes import blocks, row_pass
+from fastem.passes.blocks import NotRegisteredError, register_family, register_latent
+from fastem.passes.rows import rows_of, weights_of
 from tests.cases import CASES
 
 
@@ -33,7 +33,7 @@ def test_an_unregistered_class_says_what_to_register(room, function):
     lanes = model.gathering(CASES[0].params(model))._lanes
     message = rf"No {function} is registered for Unknown.*register_{room}\(Unknown, {function}="
     with pytest.raises(NotRegisteredError, match=message):
-        kernel.fused_pass(params.family, params.latent, rows_of(np.ones((5, 2))), weights_of(None), lanes)
+        row_pass.fused_pass(params.family, params.latent, rows_of(np.ones((5, 2))), weights_of(None), lanes)
     with pytest.raises(NotRegisteredError, match=message):
         model.label(Params(params.latent, params.family), np.ones((5, 2)), np.empty(5, dtype=np.int64))
 

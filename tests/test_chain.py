@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from fastem import sequence_kernel, units
-from fastem.families.gaussian_diag import GaussianDiag
+from fastem.families.gaussian.diag import GaussianDiag
 from fastem.latents.hmm import Hmm, stationary_distribution
 from fastem.model import Model, Params
-from fastem.rows import rows_of, weights_of
+from fastem.passes import sequence_pass, sweep, units
+from fastem.passes.messages import compiled_seek_pass
+from fastem.passes.rows import rows_of, weights_of
+from fastem.passes.units import UNIT_ROWS, unit_cuts, units_of
 from fastem.sources import Chunk
-from fastem.units import UNIT_ROWS, unit_cuts, units_of
 from tests import naive
 from tests.cases import CASES, assert_close, e_step, sequences, unit_weights
 
@@ -108,7 +109,7 @@ def test_all_paths_of_tiny_chains(structure, n_rows):
 def statistics(model, params, X, lengths, **settings):
     """Statistics of sequences, by the pass itself."""
     gathering = model.gathering(params)
-    sequence_kernel.sequence_pass(
+    sequence_pass.sequence_pass(
         params.family, params.latent, rows_of(X), weights_of(None), units_of(np.asarray(lengths)), gathering._lanes,
         **settings,
     )  # fmt: skip
@@ -158,11 +159,9 @@ def test_messages_are_found_by_forgetting_where_the_chain_forgets():
         lanes = model.gathering(params)._lanes
         shape = cut.first.size, 3
         inside = cut.begins_inside
-        messages = sequence_kernel.Messages(np.zeros(shape), np.zeros(shape), ~inside, ~np.append(inside[1:], False))
-        sequence_kernel._compiled_seek_pass(
-            params.family, params.latent, rows_of(X), cut, messages, len(lanes.loglik), 10, 66
-        )
-        assert messages.ahead_known.all() == messages.behind_known.all() == forgets
+        found = sweep.Messages(np.zeros(shape), np.zeros(shape), ~inside, ~np.append(inside[1:], False))
+        compiled_seek_pass(params.family, params.latent, rows_of(X), cut, found, len(lanes.loglik), 10, 66)
+        assert found.ahead_known.all() == found.behind_known.all() == forgets
 
 
 def test_units_hold_every_row_once_in_order():

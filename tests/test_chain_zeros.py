@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastem.families.categorical import Categorical
+from fastem.families.columns.categorical import Categorical
 from fastem.latents.hmm import Hmm
 from fastem.model import Model, Params
+from fastem.passes.units import UNIT_ROWS
 from fastem.sources import Chunk
-from fastem.units import UNIT_ROWS
 from tests import naive
 from tests.test_chain import chain_of, emission_of, outputs_of, statistics
 

@@ -15,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 import fastem
 from fastem import GaussianHMM, GaussianMixture
+from fastem.fitting import problem
 from fastem.persistence import ModelFileError, pack, unpack
 from fastem.schedules.result import FitState, Trace
 from fastem.stats import Rescue
@@ -42,9 +43,8 @@ def assert_same_fit(a, b):
 
 def interrupted_after(n_iter, X, path, **settings):
     """A fit that a keyboard interrupt ends in a later E-step."""
-    from fastem.estimators import _learning
 
-    original = _learning.Problem.e_step
+    original = problem.Problem.e_step
     calls = []
 
     def e_step(self, params):
@@ -54,7 +54,7 @@ def interrupted_after(n_iter, X, path, **settings):
         return original(self, params)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_learning.Problem, "e_step", e_step)
+        patch.setattr(problem.Problem, "e_step", e_step)
         return fitted(X, checkpoint=path, checkpoint_interval=0.0, **settings)
 
 
@@ -116,7 +116,7 @@ def test_a_fit_that_has_converged_is_not_repeated(X, tmp_path, monkeypatch):
     path = tmp_path / "fit.npz"
     done = fitted(X, checkpoint=path, tol=1e-3, max_iter=500)
     assert done.converged_
-    monkeypatch.setattr("fastem.estimators._learning.fit_batch", lambda *_, **__: pytest.fail("fitted again"))
+    monkeypatch.setattr("fastem.fitting.batch.fit_batch", lambda *_, **__: pytest.fail("fitted again"))
     assert_same_fit(fitted(X, resume=True, checkpoint=path, tol=1e-3, max_iter=500), done)
 
 
@@ -127,11 +127,11 @@ def test_resuming_without_a_file_begins(X, tmp_path):
 
 
 def test_checkpoints_keep_their_distance(X, tmp_path, monkeypatch):
-    from fastem.estimators import _archive
+    from fastem.fitting import archive
 
     written = []
-    original = _archive.save
-    monkeypatch.setattr(_archive, "save", lambda *args: (written.append(1), original(*args)))
+    original = archive.save
+    monkeypatch.setattr(archive, "save", lambda *args: (written.append(1), original(*args)))
     fitted(X, checkpoint=tmp_path / "often.npz", checkpoint_interval=0.0)
     often = len(written)
     fitted(X, checkpoint=tmp_path / "once.npz", checkpoint_interval=3600.0)
@@ -183,12 +183,12 @@ def test_a_checkpoint_that_cannot_be_written_is_told_before_the_fit(X, tmp_path,
 
 
 def test_a_disk_that_is_full_leaves_the_model_so_far(X, tmp_path, monkeypatch):
-    from fastem.estimators import _archive
+    from fastem.fitting import archive
 
     def full(*_):
         raise OSError("no space left")
 
-    monkeypatch.setattr(_archive, "save", full)
+    monkeypatch.setattr(archive, "save", full)
     mixture = GaussianMixture(**SETTINGS, checkpoint=tmp_path / "fit.npz", checkpoint_interval=0.0, chunk_rows=5280)
     with pytest.raises(OSError, match="no space left"):
         mixture.fit(X)

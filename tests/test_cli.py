@@ -20,9 +20,10 @@ import pytest
 from typer.testing import CliRunner
 
 import fastem
-from fastem import GaussianHMM, GaussianMixture, Mixture, _disk_cache, _jit, kernel
+from fastem import GaussianHMM, GaussianMixture, Mixture
 from fastem.cli import app, fit_command
-from fastem.estimators import _running
+from fastem.fitting import thread_limits
+from fastem.passes import cache, score_pass, threads
 
 FAITHFUL = Path(__file__).parent.parent / "examples" / "faithful.csv"
 LOGLIK_PER_ROW = -1130.26396018 / 272
@@ -461,8 +462,8 @@ def test_what_a_fit_tells_while_it_runs_goes_to_stderr():
 
 def test_threads_of_a_prediction_and_a_score(model, monkeypatch):
     seen = []
-    original = _jit.threads
-    monkeypatch.setattr(_running, "threads", lambda n: (seen.append(n), original(n))[1])
+    original = threads.threads
+    monkeypatch.setattr(thread_limits, "threads", lambda n: (seen.append(n), original(n))[1])
     succeed("predict", model, FAITHFUL, "--threads", 1)
     succeed("score", model, FAITHFUL, "--threads", 1)
     assert set(seen) == {1}
@@ -479,13 +480,13 @@ def test_too_many_threads_are_told_by_the_option(model):
 
 
 def test_a_compilation_is_told_on_stderr(model, monkeypatch):
-    original = kernel.score_pass
+    original = score_pass.score_pass
 
     def compile_and_score(*arguments, **outputs):
-        _disk_cache._tell("directory")
+        cache._tell("directory")
         original(*arguments, **outputs)
 
-    monkeypatch.setattr(kernel, "score_pass", compile_and_score)
+    monkeypatch.setattr(score_pass, "score_pass", compile_and_score)
     result = succeed("predict", model, FAITHFUL, "--json")
     json.loads(result.stdout)
     assert result.stderr.startswith("compiling the kernel that scores rows under full Gaussians")

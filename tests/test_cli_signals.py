@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import fastem
-from fastem._ending import Ending, ending_softly
 from fastem.cli import app
+from fastem.cli.ending import Ending, ending_softly
 from tests.test_cli import FAITHFUL, run
 
 # The default of each signal: what starts the tests may have told it to be ignored.
@@ -117,7 +117,7 @@ def test_a_second_signal_ends_at_once_and_leaves_no_half_of_a_file(tmp_path):
 
 def test_a_prediction_that_is_asked_to_end_leaves_no_half_of_a_file(tmp_path, monkeypatch):
     from fastem import GaussianMixture
-    from fastem._marking import Marked
+    from fastem.cli.marking import Marked
 
     model, labels = tmp_path / "model.npz", np.zeros(5, dtype=np.int64)
     GaussianMixture.from_parameters([1.0], [[2.0, 50.0]], [np.eye(2)]).save(model)

@@ -10,8 +10,8 @@ import pytest
 
 import fastem
 from fastem import GaussianMixture
-from fastem.compress import Grid, compress
-from fastem.estimators import _learning
+from fastem.fitting import bins
+from fastem.fitting.compress import Grid, compress
 from fastem.schedules.batch import fit_batch
 from fastem.sources import ArraySource
 
@@ -165,7 +165,7 @@ def test_interruption_of_the_stand_in_is_passed_on(monkeypatch):
         monkeypatch.setattr(type(problem), "e_step", e_step_or_stop)
         return fit_batch(problem, *arguments, **options)
 
-    monkeypatch.setattr(_learning, "fit_batch", interrupted)
+    monkeypatch.setattr(bins, "fit_batch", interrupted)
     with pytest.raises(KeyboardInterrupt):
         GaussianMixture(3, random_state=0, compress=512).fit(overlapping())
 

@@ -15,7 +15,7 @@ import pytest
 import scipy.stats
 
 from fastem import Mixture, select
-from fastem.estimators import _learning
+from fastem.fitting import subsample
 from fastem.sources import Chunk
 from tests import naive
 from tests.conftest import ROOT
@@ -106,8 +106,8 @@ def test_the_page_on_a_family_of_ones_own(monkeypatch):
     assert (order[names["states"]] == names["path"]).mean() > 0.9
     assert hmm.bic(X) < names["mixture"].bic(X)
     # Very many rows, which a sample would lead if the family told enough; races and selections.
-    monkeypatch.setattr(_learning, "_MANY_ROWS", 1000)
-    monkeypatch.setattr(_learning, "_LEAST_SAMPLE", 500)
+    monkeypatch.setattr(subsample, "_MANY_ROWS", 1000)
+    monkeypatch.setattr(subsample, "_LEAST_SAMPLE", 500)
     many = Mixture(names["Geometric"], 2, random_state=0, n_init=3).fit(X)
     assert many.converged_
     assert many.fit_report_.n_rows_sampled == 0

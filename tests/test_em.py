@@ -11,7 +11,8 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from fastem import GaussianMixture
-from fastem.families._gaussian import floored_whitening
+from fastem.families.gaussian.matrices import floored_whitening
+from fastem.fitting import problem
 from fastem.schedules.batch import fit_batch
 from fastem.schedules.result import Reason
 from fastem.schedules.stopping import remaining_gain
@@ -347,10 +348,8 @@ def test_interrupting_a_fit_leaves_a_usable_model(monkeypatch):
             raise KeyboardInterrupt
         return original(self, params)
 
-    from fastem.estimators import _learning
-
-    original = _learning.Problem.e_step
-    monkeypatch.setattr(_learning.Problem, "e_step", interrupt)
+    original = problem.Problem.e_step
+    monkeypatch.setattr(problem.Problem, "e_step", interrupt)
     with pytest.warns(ConvergenceWarning, match="interrupted"):
         mixture.fit(X)
     assert mixture.stop_reason_ == "interrupted"

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from fastem.families._columns import Columns
-from fastem.families._gaussian import Gaussian
-from fastem.families.bernoulli import Bernoulli
-from fastem.families.categorical import Categorical
-from fastem.families.exponential import Exponential
-from fastem.families.gaussian_diag import GaussianDiag
-from fastem.families.multinomial import Multinomial
-from fastem.families.poisson import Poisson
-from fastem.families.product import Part, Product
+from fastem.families.columns.base import Columns
+from fastem.families.columns.bernoulli import Bernoulli
+from fastem.families.columns.categorical import Categorical
+from fastem.families.columns.exponential import Exponential
+from fastem.families.columns.multinomial import Multinomial
+from fastem.families.columns.poisson import Poisson
+from fastem.families.columns.product import Part, Product
+from fastem.families.gaussian.diag import GaussianDiag
+from fastem.families.gaussian.family import Gaussian
 from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params
 from fastem.sources import Chunk

@@ -7,9 +7,9 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from fastem import GaussianMixture, Mixture, select
-from fastem.init.bulk import bulk_of
 from fastem.sources.source import Chunk
 from fastem.sources.thinned import Thinned
+from fastem.starts.bulk import bulk_of
 
 
 def clusters(seed=0, n=150, d=2):

@@ -168,8 +168,8 @@ def test_a_slowdown_planted_in_a_kernel_is_caught(tmp_path):
     sound, slow = tmp_path / "sound", tmp_path / "slow"
     for home in (sound, slow):
         shutil.copytree(ROOT / "fastem", home / "fastem", ignore=shutil.ignore_patterns("__pycache__"))
-    kernel = slow / "fastem" / "kernel.py"
-    evaluation = r"( +)(n_components = _log_prob\(.*\))\n"
+    kernel = slow / "fastem" / "passes" / "row_pass.py"
+    evaluation = r"( +)(n_components = block_log_prob\(.*\))\n"
     text, n_planted = re.subn(evaluation, r"\1for _ in range(20):\n\1    \2\n", kernel.read_text())
     kernel.write_text(text)
     assert n_planted > 0

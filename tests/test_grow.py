@@ -9,8 +9,8 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from fastem import GaussianMixture
-from fastem.estimators._problem import Problem, SampleProblem, first_rows, shuffled_sample
-from fastem.schedules.accelerate import Squarem
+from fastem.fitting.problem import Problem, SampleProblem, first_rows, shuffled_sample
+from fastem.schedules.accelerate.squarem import Squarem
 from fastem.schedules.grow import Correction, _Corrected
 from fastem.sources import ArraySource
 from tests.cases import MIXTURE_CASES, assert_close

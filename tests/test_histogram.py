@@ -14,8 +14,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 import fastem
 from fastem import GaussianMixture
-from fastem.binned import BinnedProblem, Bins, bin_moments
 from fastem.estimators.gaussian_mixture import FAMILIES
+from fastem.fitting.binned import BinnedProblem, Bins, bin_moments
 from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params
 from tests import naive

@@ -18,8 +18,8 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 import fastem
 from fastem import HMM, CategoricalHMM, GaussianHMM, PoissonHMM, open_source
+from fastem.passes.units import UNIT_ROWS
 from fastem.sources import ArraySource, SequenceSource, SourceError
-from fastem.units import UNIT_ROWS
 from tests.conftest import ROOT
 
 COVARIANCE_TYPES = ["diag", "full", "tied", "spherical"]
@@ -370,9 +370,9 @@ def test_incremental_learning_reaches_the_same_optimum(truth):
 
 WARMED = """
 import numpy as np, fastem
-from fastem import sequence_kernel
+from fastem.passes import messages, sweep, viterbi
 fastem.warmup("diag", hmm=True)
-passes = [getattr(sequence_kernel, f"_compiled_{name}_pass") for name in ("sweep", "seek", "path")]
+passes = [sweep.compiled_sweep_pass, messages.compiled_seek_pass, viterbi.compiled_path_pass]
 counts = [len(one.dispatcher.signatures) for one in passes]
 assert counts == [1, 1, 1], counts
 X = np.random.default_rng(0).normal(size=(9000, 3)).astype(np.float32)

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params, zero_stats
-from fastem.reading import BLOCK
+from fastem.passes.reading import BLOCK
+from fastem.passes.units import unit_cuts
 from fastem.sources import Chunk
-from fastem.units import unit_cuts
 from tests.cases import (
     CASES,
     assert_close,

@@ -19,7 +19,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 import fastem
 from fastem import GaussianMixture
-from fastem.estimators import _learning
+from fastem.fitting import incremental, problem
 from fastem.schedules import online
 from fastem.schedules.prequential import MAX_POINTS
 from fastem.sources import shuffle
@@ -184,7 +184,7 @@ def stopping_at(monkeypatch, n, event):
 
         return e_step
 
-    for owner in (fastem.model.Model, _learning._Blocks):
+    for owner in (fastem.model.Model, incremental._Blocks):
         monkeypatch.setattr(owner, "e_step", wrapped(owner.e_step))
 
 
@@ -221,7 +221,7 @@ def test_an_interrupt_of_the_last_pass_ends_cleanly(monkeypatch, tmp_path):
     settings = {"learning_method": "online", "tol": 1e-3, "checkpoint": tmp_path / "fit.npz"}
     whole = fitted(X, **settings)
     with monkeypatch.context() as patch:
-        patch.setattr(_learning.Problem, "e_step", lambda self, params: interrupt())
+        patch.setattr(problem.Problem, "e_step", lambda self, params: interrupt())
         stopped = fitted(X, **settings)
     assert stopped.stop_reason_ == "interrupted"
     np.testing.assert_array_equal(stopped.means_, whole.means_)

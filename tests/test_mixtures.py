@@ -27,7 +27,7 @@ from fastem import (
     MultinomialMixture,
     PoissonMixture,
 )
-from fastem.families.gaussian_full import GaussianFull
+from fastem.families.gaussian.full import GaussianFull
 from tests import naive
 from tests.cases import assert_same_bits
 
@@ -439,9 +439,10 @@ def test_one_pass_is_compiled_for_all_of_them_and_found_by_another_process():
     fastem.warmup("columns")
     code = """
         import numpy as np
-        from fastem import CategoricalMixture, Mixture, PoissonMixture, _disk_cache
+        from fastem import CategoricalMixture, Mixture, PoissonMixture
+        from fastem.passes.cache import telling
         told = []
-        with _disk_cache.telling(told.append):
+        with telling(told.append):
             PoissonMixture(2, random_state=0).fit(np.arange(20.0)).predict(np.arange(3))
             CategoricalMixture(2, random_state=0).fit(np.arange(40).reshape(-1, 2) % 3)
             rows = np.column_stack([np.arange(40.0), np.arange(40) % 4])

@@ -9,7 +9,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from fastem import GaussianMixture
-from fastem.estimators import _learning
+from fastem.fitting import subsample
 
 COVARIANCE_TYPES = ["full", "tied", "diag", "spherical"]
 
@@ -64,8 +64,8 @@ WAYS = {
 def few_rows_are_many(monkeypatch):
     """Fits grow from samples of a few rows."""
     for name, value in {"_MANY_ROWS": 40, "_LEAST_SAMPLE": 12, "_LEAST_ROWS_PER_PARAMETER": 0}.items():
-        monkeypatch.setattr(_learning, name, value)
-    monkeypatch.setattr(_learning, "_ROWS_PER_PARAMETER", 1)
+        monkeypatch.setattr(subsample, name, value)
+    monkeypatch.setattr(subsample, "_ROWS_PER_PARAMETER", 1)
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)

@@ -10,12 +10,12 @@ import pytest
 import fastem
 from fastem import GaussianMixture
 from fastem.estimators.gaussian_mixture import FAMILIES
-from fastem.init.given import one_hot, start_from
-from fastem.init.moves import apply, look_at, ranked, split
-from fastem.init.race import race
 from fastem.latents.mixture import Mixture
 from fastem.model import Model
+from fastem.search.halving import race
+from fastem.search.swaps import apply, look_at, ranked, split
 from fastem.sources import ArraySource
+from fastem.starts.given import one_hot, start_from
 from tests.cases import GAUSSIAN_CASES, MIXTURE_CASES, e_step
 
 # Components of chains stay where they are.
@@ -215,11 +215,11 @@ def test_what_is_fixed_is_not_moved():
 
 
 def test_a_sample_of_one_piece_or_many_says_the_same(case, monkeypatch):
-    from fastem.init import moves
+    from fastem.search import swaps
 
     model, params, sample = problem(case)
     whole = look_at(model, params, sample)
-    monkeypatch.setattr(moves, "_PIECE_NUMBERS", 100)
+    monkeypatch.setattr(swaps, "_PIECE_NUMBERS", 100)
     pieces = look_at(model, params, sample)
     np.testing.assert_allclose(pieces.losses, whole.losses, rtol=1e-12)
     for a, b in zip(pieces.rows, whole.rows, strict=True):

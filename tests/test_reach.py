@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastem import kernel
 from fastem.model import Params
-from fastem.reach import MIN_COMPONENTS, NO_REACH, is_worthwhile
-from fastem.reading import BLOCK, ROWS_PER_RUN
-from fastem.rows import rows_of
+from fastem.passes import score_pass
+from fastem.passes.pruning import MIN_COMPONENTS, NO_REACH, is_worthwhile
+from fastem.passes.reading import BLOCK, ROWS_PER_RUN
+from fastem.passes.rows import rows_of
 from fastem.sources import Chunk
 from tests.cases import GAUSSIAN_CASES, assert_close, assert_same_bits
 
@@ -50,7 +50,7 @@ def gathered(model, params, X, reach, weight=None, cuts=()):
 def scores(model, params, X, reach):
     strands = model.latent.zero_stats().with_lanes(8)
     loglik, resp, label = np.empty(len(X)), np.empty((len(X), K)), np.empty(len(X), dtype=np.int64)
-    kernel.score_pass(
+    score_pass.score_pass(
         params.family, params.latent, rows_of(X), strands, loglik=loglik, resp=resp, label=label, reach=reach
     )
     return loglik, resp, label

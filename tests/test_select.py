@@ -18,20 +18,21 @@ from typer.testing import CliRunner
 import fastem
 from fastem import GaussianMixture, Mixture, PoissonMixture, select
 from fastem.cli import app
-from fastem.estimators import _candidates, _learning, _select
-from fastem.estimators._heldout import HeldOut, hold_out
+from fastem.estimators import _candidates, _select
 from fastem.executors.serial import sums_over
-from fastem.families.gaussian_full import GaussianFull
-from fastem.init.split import split_starts
-from fastem.init.start import start_from_sample
+from fastem.families.gaussian.full import GaussianFull
+from fastem.fitting import subsample
 from fastem.latents.mixture import Mixture as MixtureLatent
 from fastem.model import Model
-from fastem.schedules.accelerate import Squarem
+from fastem.schedules.accelerate.squarem import Squarem
 from fastem.schedules.batch import fit_batch
 from fastem.schedules.result import FitState
 from fastem.schedules.together import Course, fit_together
+from fastem.search.heldout import HeldOut, hold_out
+from fastem.search.split import split_starts
 from fastem.sources import ArraySource, as_source
 from fastem.sources.holdout import WithoutRows
+from fastem.starts.start import start_from_sample
 from tests.cases import GAUSSIAN_CASES
 from tests.conftest import ROOT
 
@@ -187,8 +188,8 @@ def test_a_sample_leads_the_fit_of_very_many_rows(monkeypatch):
     pieces, _ = counting(X)
     settings = {"n_components": range(1, 5), "tol": 1e-6, **QUICK}
     plain = select(X, growth=False, **settings)
-    monkeypatch.setattr(_learning, "_MANY_ROWS", 30_000)
-    monkeypatch.setattr(_learning, "_LEAST_SAMPLE", 10_000)
+    monkeypatch.setattr(subsample, "_MANY_ROWS", 30_000)
+    monkeypatch.setattr(subsample, "_LEAST_SAMPLE", 10_000)
     led = select(pieces, **settings)
     assert led.best_params_ == plain.best_params_
     assert led.best_estimator_.fit_report_.n_rows == len(X)

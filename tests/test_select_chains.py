@@ -11,17 +11,17 @@ from typer.testing import CliRunner
 import fastem
 from fastem import HMM, CategoricalHMM, GaussianHMM, GaussianMixture, PoissonHMM, open_source, select
 from fastem.cli import app
-from fastem.estimators._heldout import hold_out
-from fastem.estimators._problem import Problem
-from fastem.init.chain import chain_from_chunks, start_of_chain
-from fastem.init.given import one_hot
-from fastem.init.split import copied_start, split_starts
+from fastem.fitting.problem import Problem
 from fastem.latents.hmm import Hmm
 from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params
-from fastem.schedules.accelerate import Squarem
+from fastem.schedules.accelerate.squarem import Squarem
 from fastem.schedules.batch import fit_batch
+from fastem.search.heldout import hold_out
+from fastem.search.split import copied_start, split_starts
 from fastem.sources import ArraySource, SequenceSource, SourceError
+from fastem.starts.chain import chain_from_chunks, start_of_chain
+from fastem.starts.given import one_hot
 from tests.cases import CASES as ALL_CASES
 from tests.conftest import ROOT
 

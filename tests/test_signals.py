@@ -11,7 +11,7 @@ import threading
 import numba
 import pytest
 
-from fastem._signals import signals_waiting
+from fastem.passes.signals import signals_waiting
 from fastem.persistence import write_archive
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="this system has few signals")
@@ -170,7 +170,7 @@ print(run())
 LOOP = """
 import numpy as np
 from numba import prange
-from fastem import _jit
+from fastem.passes.threads import Pass
 
 def double(serial, x):
     for i in prange(x.shape[0]):
@@ -178,7 +178,7 @@ def double(serial, x):
 
 def run():
     if all(one.dispatcher.overloads for one in passes):
-        passes.append(_jit.Pass(double, lambda sig: "a"))
+        passes.append(Pass(double, lambda sig: "a"))
     x = np.arange(3)
     passes[-1](x)
     passes[-1](x)

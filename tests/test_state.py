@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 import fastem
-from fastem import GaussianHMM, GaussianMixture, PoissonMixture, kernel
+from fastem import GaussianHMM, GaussianMixture, PoissonMixture
+from fastem.passes import row_pass, score_pass
+from fastem.passes.rows import rows_of, weights_of
 from fastem.persistence import ModelFileError
-from fastem.rows import rows_of, weights_of
 
 X = np.repeat([[0.0, 0.0], [8.0, 8.0]], 20, axis=0) + np.resize([-1.0, 0.5, 1.0], (40, 2))
 
@@ -122,8 +123,8 @@ def test_a_pass_refuses_arrays_that_do_not_fit(what):
         lanes = lanes._replace(weight=lanes.weight[:1])
     out = np.empty(3, dtype=np.int64)
     with pytest.raises(ValueError, match=r"shape|lanes|weights"):
-        kernel.score_pass(family, params.latent, rows, lanes.latent, label=out) if what == "outputs" else (
-            kernel.fused_pass(family, params.latent, rows, weight, lanes)
+        score_pass.score_pass(family, params.latent, rows, lanes.latent, label=out) if what == "outputs" else (
+            row_pass.fused_pass(family, params.latent, rows, weight, lanes)
         )
 
 

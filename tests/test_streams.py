@@ -307,9 +307,9 @@ def test_a_stream_that_breaks_leaves_the_model_of_the_last_whole_iteration(tmp_p
 
 def slowly(change):
     """A follower of a fit that changes something after the third iteration."""
-    from fastem.estimators import _progress
+    from fastem.fitting import progress
 
-    class Changing(_progress.Quiet):
+    class Changing(progress.Quiet):
         def epoch(self, n_done, trace):
             if n_done == 3:
                 change()
@@ -340,7 +340,7 @@ def test_a_file_that_changes_during_a_fit_is_named(tmp_path, monkeypatch, suffix
 
     write(X)
     expected = fitted(path, max_iter=3)
-    monkeypatch.setattr("fastem.estimators._progress.Quiet", slowly(tamper))
+    monkeypatch.setattr("fastem.fitting.progress.Quiet", slowly(tamper))
     mixture = GaussianMixture(**{**SETTINGS, "max_iter": 10})
     with pytest.raises((ValueError, OSError), match="rows") as caught:
         mixture.fit(path)

@@ -15,9 +15,10 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import fastem
-from fastem import GaussianHMM, GaussianMixture, _jit, kernel, sequence_kernel
-from fastem.estimators._running import holding_libraries
-from fastem.units import UNIT_ROWS
+from fastem import GaussianHMM, GaussianMixture
+from fastem.fitting.thread_limits import holding_libraries
+from fastem.passes import messages, row_pass, sequence_pass, threads
+from fastem.passes.units import UNIT_ROWS
 from tests.conftest import ROOT
 
 SETUP = """
@@ -72,7 +73,7 @@ def test_a_forked_child_fits_after_its_parent_did(layer):
     require_layer(layer)
     result = run(
         """
-from fastem._disk_cache import telling
+from fastem.passes.cache import telling
 alone = fit()
 compiled = []
 def fit_in_child():
@@ -97,7 +98,7 @@ def test_a_forked_child_compiles_for_its_parent_too(tmp_path):
     """What its parent has not run is compiled once, and kept."""
     result = run(
         """
-from fastem._disk_cache import telling
+from fastem.passes.cache import telling
 fit()
 X = X[:, :1] % 1.0
 def predict_in(directories):
@@ -129,12 +130,12 @@ def everything(X):
 @pytest.mark.parametrize("forgets", [True, False])
 def test_one_thread_alone_gives_the_same_bits(monkeypatch, forgets):
     if not forgets:
-        messages = sequence_kernel._messages
-        monkeypatch.setattr(sequence_kernel, "_messages", lambda *arguments: messages(*arguments[:-1], False))
+        original = messages.unit_messages
+        monkeypatch.setattr(sequence_pass, "unit_messages", lambda *arguments: original(*arguments[:-1], False))
     random = np.random.default_rng(0)
     X = random.normal(size=(3 * UNIT_ROWS, 2)) + 4.0 * (random.random((3 * UNIT_ROWS, 1)) > 0.5)
     together = everything(X)
-    monkeypatch.setattr(_jit._state, "threads_lost", True)
+    monkeypatch.setattr(threads._state, "threads_lost", True)
     monkeypatch.setattr(numba, "set_num_threads", None)
     assert everything(X) == together
 
@@ -164,7 +165,7 @@ def test_the_number_of_threads_changes_no_bit_of_a_fit():
 
 RECORDING = """
 import json
-from fastem import kernel
+from fastem.passes import row_pass, score_pass
 seen = []
 def recording(compiled):
     def run(*arguments):
@@ -172,7 +173,7 @@ def recording(compiled):
             seen.append(numba.get_num_threads())
         compiled(*arguments)
     return run
-for each in (kernel._compiled_fused_pass, kernel._compiled_score_pass):
+for each in (row_pass.compiled_fused_pass, score_pass.compiled_score_pass):
     each.dispatcher = recording(each.dispatcher)
 def threads_of(call):
     seen.clear()
@@ -244,7 +245,7 @@ def test_threads_are_given_back_after_an_error(X, monkeypatch):
 
     seen = []
     before = numba.get_num_threads()
-    monkeypatch.setattr(kernel._compiled_fused_pass, "dispatcher", fail)
+    monkeypatch.setattr(row_pass.compiled_fused_pass, "dispatcher", fail)
     with threadpool_limits(2, user_api="blas"):
         with pytest.raises(BoomError):
             GaussianMixture(n_threads=1).fit(X)
@@ -419,7 +420,7 @@ fit()
 GaussianMixture(3, random_state=0, max_iter=3).fit(X.astype(np.float32), sample_weight=np.ones(len(X)))
 GaussianMixture(3, random_state=0, max_iter=3).fit(np.asfortranarray(X)[::2])
 GaussianMixture(3, random_state=0, max_iter=3).fit(X[:, 0].astype(int))
-from fastem.kernel import _compiled_fused_pass
+from fastem.passes.row_pass import compiled_fused_pass
 stats = _compiled_fused_pass.dispatcher.stats
 print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
 """,
@@ -431,9 +432,9 @@ print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
 
 def test_an_edited_family_is_compiled_again():
     """numba's own key knows nothing of the families; ours changes with their source."""
-    from fastem import blocks
-    from fastem.families.gaussian_diag import GaussianDiagParams
-    from fastem.families.gaussian_full import GaussianFullParams
+    from fastem.families.gaussian.diag import GaussianDiagParams
+    from fastem.families.gaussian.full import GaussianFullParams
+    from fastem.passes import blocks
 
     assert blocks.fingerprint(GaussianFullParams) == blocks.fingerprint(GaussianFullParams)
     assert blocks.fingerprint(GaussianFullParams) != blocks.fingerprint(GaussianDiagParams)

@@ -22,21 +22,21 @@ from fastem import (
     PoissonMixture,
     open_source,
 )
-from fastem.estimators._problem import Problem
-from fastem.families.gaussian_diag import GaussianDiag
-from fastem.model import Model, Params
-from fastem.sources import ArraySource, Chunk
-from fastem.uncertainty import (
+from fastem.families.gaussian.diag import GaussianDiag
+from fastem.fitting.information import (
     ParameterArrays,
     changes,
     empirical_information,
     estimates,
-    intervals,
     moved,
     observed_information,
     row_gradients,
     total_gradient,
 )
+from fastem.fitting.intervals import intervals
+from fastem.fitting.problem import Problem
+from fastem.model import Model, Params
+from fastem.sources import ArraySource, Chunk
 from tests import naive
 from tests.cases import GAUSSIAN_CASES, MIXTURE_CASES, PLAIN, e_step
 
@@ -157,7 +157,7 @@ def test_pieces_do_not_show(case, monkeypatch):
     model = case.model(3, 2)
     params, X = case.params(model), case.rows(model, 500, seed=0)
     whole = empirical_information(model, params, [Chunk(X, None, 0)])
-    monkeypatch.setattr("fastem.uncertainty._PIECE_NUMBERS", 1000)
+    monkeypatch.setattr("fastem.fitting.information._PIECE_NUMBERS", 1000)
     pieces = empirical_information(model, params, [Chunk(X, None, 0), Chunk(X[:50], np.zeros(50), 500)])
     np.testing.assert_allclose(pieces.matrix, whole.matrix, rtol=1e-11, atol=1e-10)
 

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import pytest
 
-from fastem._vector_math import exp_nonpositive, log_positive
+from fastem.passes.vector_math import exp_nonpositive, log_positive
 
 pytestmark = pytest.mark.skipif(
     np.finfo(np.longdouble).nmant < 60, reason="needs a long double that is wider than float64"

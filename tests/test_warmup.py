@@ -21,8 +21,10 @@ import numpy as np
 import pytest
 
 import fastem
-from fastem import GaussianMixture, _disk_cache, _jit, blocks, kernel
-from fastem.estimators import _running, _warmup
+from fastem import GaussianMixture
+from fastem.estimators import _warmup
+from fastem.fitting import thread_limits
+from fastem.passes import blocks, cache, row_pass, score_pass, threads
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
@@ -60,8 +62,8 @@ class Doubling:
         """What is told by the pass as another process would meet it, once its result has been checked."""
         told = []
         x = np.arange(5, dtype=dtype)
-        with _disk_cache.telling(told.append):
-            fresh = _jit.Pass(self.function, lambda sig: fingerprint)
+        with cache.telling(told.append):
+            fresh = threads.Pass(self.function, lambda sig: fingerprint)
             fresh(x)
             fresh(x)
         assert x.tolist() == [0, 4, 8, 12, 16]
@@ -135,8 +137,8 @@ def test_sources_that_cannot_be_read_are_not_cached(doubling):
 
     told = []
     for _ in range(2):
-        fresh = _jit.Pass(doubling.function, unreadable)
-        with _disk_cache.telling(told.append):
+        fresh = threads.Pass(doubling.function, unreadable)
+        with cache.telling(told.append):
             fresh(np.arange(3.0))
     assert doubling.kernels() == []
     assert told == [None, None], "every process compiles it"
@@ -145,7 +147,7 @@ def test_sources_that_cannot_be_read_are_not_cached(doubling):
 def test_kernels_are_found_where_nothing_can_be_written(doubling, monkeypatch):
     """An image is made by one user and run by another."""
     doubling.run()
-    monkeypatch.setattr(_disk_cache, "_can_be_written", lambda folder: False)
+    monkeypatch.setattr(cache, "_can_be_written", lambda folder: False)
     assert doubling.run() == []
     assert doubling.run("b") == [None]
     assert len(doubling.kernels()) == 1
@@ -209,16 +211,16 @@ def test_the_users_cache_directory(tmp_path, monkeypatch):
     monkeypatch.setattr(numba.config, "CACHE_DIR", "")
     for unset in ("", "relative"):
         monkeypatch.setenv("XDG_CACHE_HOME", unset)
-        assert _disk_cache._folders() == [], "a home that is not there is not made"
+        assert cache._folders() == [], "a home that is not there is not made"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
-    assert [folder.parent for folder in _disk_cache._folders()] == [tmp_path / "x" / "fastem"]
+    assert [folder.parent for folder in cache._folders()] == [tmp_path / "x" / "fastem"]
     home.mkdir()
     monkeypatch.delenv("XDG_CACHE_HOME")
-    (folder,) = _disk_cache._folders()
+    (folder,) = cache._folders()
     assert folder.parent == home / ".cache" / "fastem"
-    assert _disk_cache.source_digest() in folder.name
+    assert cache.source_digest() in folder.name
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "named"))
-    assert [each.parent for each in _disk_cache._folders()] == [tmp_path / "named", folder.parent]
+    assert [each.parent for each in cache._folders()] == [tmp_path / "named", folder.parent]
     assert not any(tmp_path.rglob("fastem*"))
 
 
@@ -249,21 +251,21 @@ def zipped(package, archive):
 
 
 def test_an_edit_changes_the_digest_and_a_zip_archive_does_not(copied, tmp_path):
-    digests = [_disk_cache.source_digest(PACKAGE), _disk_cache.source_digest(copied)]
-    digests.append(_disk_cache.source_digest(zipped(copied, tmp_path / "a.zip") / "fastem"))
+    digests = [cache.source_digest(PACKAGE), cache.source_digest(copied)]
+    digests.append(cache.source_digest(zipped(copied, tmp_path / "a.zip") / "fastem"))
     assert len(set(digests)) == 1
-    family = copied / "families" / "gaussian_full.py"
+    family = copied / "families" / "gaussian" / "full.py"
     family.write_text(family.read_text() + "\n")
     edited = [
-        _disk_cache.source_digest(copied),
-        _disk_cache.source_digest(zipped(copied, tmp_path / "b.zip") / "fastem"),
+        cache.source_digest(copied),
+        cache.source_digest(zipped(copied, tmp_path / "b.zip") / "fastem"),
     ]
     assert len({*digests, *edited}) == 2
 
 
 def test_an_edit_of_what_is_not_compiled_keeps_the_digest(copied):
     (copied / "cli.py").write_text("")
-    assert _disk_cache.source_digest(copied) == _disk_cache.source_digest(PACKAGE)
+    assert cache.source_digest(copied) == cache.source_digest(PACKAGE)
 
 
 def test_an_edit_of_a_family_that_runs_is_not_what_runs(tmp_path, monkeypatch):
@@ -301,9 +303,9 @@ def test_an_edit_of_a_family_that_runs_is_not_what_runs(tmp_path, monkeypatch):
 
 def test_no_sources_no_digest(tmp_path):
     with pytest.raises(FileNotFoundError, match="no sources"):
-        _disk_cache.source_digest(tmp_path)
+        cache.source_digest(tmp_path)
     with pytest.raises(OSError, match="absent"):
-        _disk_cache.file_digest(tmp_path / "absent.py")
+        cache.file_digest(tmp_path / "absent.py")
 
 
 def test_every_file_with_compiled_code_is_in_the_digest():
@@ -311,7 +313,7 @@ def test_every_file_with_compiled_code_is_in_the_digest():
     files = [path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py")]
     missed = [path for path in files if re.search(compiled, (PACKAGE / path).read_text(), re.M)]
     assert len(missed) > 5
-    assert [path for path in missed if not _disk_cache._is_compiled(path)] == []
+    assert [path for path in missed if not cache._is_compiled(path)] == []
 
 
 # Ways to install.
@@ -391,7 +393,7 @@ def test_equal_installations_share_kernels_and_hold_none(copied, tmp_path):
 
 def kernels(covariance_type):
     name = f"Gaussian{covariance_type.capitalize()}Params"
-    passes = (kernel._compiled_fused_pass, kernel._compiled_score_pass)
+    passes = (row_pass.compiled_fused_pass, score_pass.compiled_score_pass)
     return [sum(name in str(sig[1]) for sig in one.dispatcher.overloads) for one in passes]
 
 
@@ -448,12 +450,12 @@ def test_warmup_warns_when_nothing_is_kept(monkeypatch):
 def compiling(monkeypatch):
     """Every pass tells that it is compiled into a directory."""
 
-    class Compiling(_jit.Pass):
+    class Compiling(threads.Pass):
         def __init__(self, original):
-            self.dispatcher = lambda serial, *arguments: (_disk_cache._tell("directory"), original(*arguments))
+            self.dispatcher = lambda serial, *arguments: (cache._tell("directory"), original(*arguments))
 
-    for name in ("_compiled_fused_pass", "_compiled_score_pass"):
-        monkeypatch.setattr(kernel, name, Compiling(getattr(kernel, name)))
+    for module, name in ((row_pass, "compiled_fused_pass"), (score_pass, "compiled_score_pass")):
+        monkeypatch.setattr(module, name, Compiling(getattr(module, name)))
 
 
 def test_a_verbose_estimator_tells_of_compilation(compiling, capsys):
@@ -467,7 +469,7 @@ def test_a_verbose_estimator_tells_of_compilation(compiling, capsys):
         method(X)
         assert "compiling the kernel that scores rows under diag Gaussians" in capsys.readouterr().out
     lines = []
-    with _running.telling_compilations_to(lines.append):
+    with thread_limits.telling_compilations_to(lines.append):
         quiet.predict(X)
         mixture.predict(X)
     assert len(lines) == 2

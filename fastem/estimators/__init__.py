@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fastem.estimators import _archive
 from fastem.estimators._select import Selection, select
 from fastem.estimators._warmup import warmup
 from fastem.estimators.column_hmms import CategoricalHMM, PoissonHMM
@@ -20,6 +19,7 @@ from fastem.estimators.gaussian_hmm import GaussianHMM
 from fastem.estimators.gaussian_mixture import GaussianMixture
 from fastem.estimators.hmm import HMM
 from fastem.estimators.mixture import Mixture
+from fastem.fitting import archive
 
 _ESTIMATORS = (
     Mixture,
@@ -73,4 +73,4 @@ def load(path: str | Path) -> Any:
     OSError
         When it cannot be opened.
     """
-    return _archive.load(path, _CLASSES)
+    return archive.load(path, _CLASSES)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from fastem.estimators._validation import read_array, symmetric
-from fastem.families._gaussian import Gaussian, central_moments
+from fastem.families.gaussian.family import Gaussian
+from fastem.families.gaussian.moments import central_moments
 from fastem.given import plain_array
 from fastem.latents.mixture import Mixture
 

@@ -10,22 +10,24 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import clone
 
-from fastem.estimators._learning import accelerator_of, growing, led_by, sample_rows
 from fastem.estimators._mixture import BaseMixture
-from fastem.estimators._problem import Problem, SharedProblem, first_rows, shuffled_sample
-from fastem.estimators._racing import race_sample
-from fastem.estimators._survey import Survey, look_over, single_of
 from fastem.estimators._validation import sample_bytes
-from fastem.init.split import copied_start, rows_and_posterior, split_starts, whole_start
-from fastem.init.start import sample_size
+from fastem.fitting.batch import accelerator_of, led_by
+from fastem.fitting.problem import Problem, SharedProblem, first_rows, shuffled_sample
+from fastem.fitting.scan import Survey, look_over, single_of
+from fastem.fitting.subsample import growing, sample_rows
 from fastem.model import Model, Params
-from fastem.schedules.accelerate import Accelerator, Squarem
+from fastem.schedules.accelerate.protocol import Accelerator
+from fastem.schedules.accelerate.squarem import Squarem
 from fastem.schedules.batch import fit_batch
 from fastem.schedules.grow import fit_samples
 from fastem.schedules.result import FitResult, FitState
 from fastem.schedules.stopping import rounding_slack
 from fastem.schedules.together import Course, fit_together
+from fastem.search.sample_race import race_sample
+from fastem.search.split import copied_start, rows_and_posterior, split_starts, whole_start
 from fastem.sources import ArraySource, SequenceSource, Source
+from fastem.starts.start import sample_size
 
 # A larger mixture is begun by splitting each of so many components of a smaller one, the heaviest, and so many times
 # anew for each of `n_init`; a start has so many iterations, and so many of the best go on.

@@ -13,16 +13,10 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 
 from fastem.estimators._known import KnownParameters
-from fastem.estimators._running import running
-from fastem.estimators._validation import (
-    feature_index,
-    heed_y,
-    read_rows,
-    require_finite,
-    require_support,
-    rows_per_chunk,
-)
+from fastem.estimators._validation import feature_index, heed_y, read_rows, rows_per_chunk
 from fastem.families._marginal import Marginal
+from fastem.fitting.checks import require_finite, require_support
+from fastem.fitting.thread_limits import running
 from fastem.sources import Chunk, Source, in_chunks_of
 
 # Scores of this many rows are held at a time when only their sum is asked for.

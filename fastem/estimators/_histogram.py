@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from fastem.binned import Bins
 from fastem.estimators._validation import read_weight
+from fastem.fitting.binned import Bins
 from fastem.given import converted, plain_array
 
 # As for rows: the square of a larger value is not a number.

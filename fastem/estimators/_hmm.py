@@ -13,27 +13,29 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from fastem._text import unknown_choice
-from fastem.estimators._held import HeldModel, hold_family
 from fastem.estimators._hmmlearn import Monitor, monitor_of, tell_overwritten
 from fastem.estimators._known import Known, is_same
-from fastem.estimators._learning import BatchLearning, IncrementalLearning, Learning
 from fastem.estimators._listed import is_list_of_sequences, join_sequences, lengths_in_place_of, sizes_of
 from fastem.estimators._mixture import BaseMixture, Start
-from fastem.estimators._problem import Problem
-from fastem.estimators._running import holding_libraries, running
-from fastem.estimators._strays import Strays
-from fastem.estimators._survey import Look, Survey
-from fastem.estimators._validation import NO_WEIGHT, read_rows, require_finite, require_support, rows_per_chunk
+from fastem.estimators._validation import NO_WEIGHT, read_rows, rows_per_chunk
+from fastem.fitting.batch import BatchLearning, Learning
+from fastem.fitting.checks import require_finite, require_support
+from fastem.fitting.fixed import HeldModel, hold_family
+from fastem.fitting.incremental import IncrementalLearning
+from fastem.fitting.problem import Problem
+from fastem.fitting.scan import Look, Survey
+from fastem.fitting.strays import Strays
+from fastem.fitting.thread_limits import holding_libraries, running
 from fastem.given import floats, plain_array
-from fastem.init.chain import is_left_right, segments, start_of_chain
-from fastem.init.given import start_from
-from fastem.init.start import STARTS, sample_size, start_from_sample
 from fastem.latents.hmm import Hmm, stationary_distribution
 from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params
 from fastem.schedules.batch import fit_batch
 from fastem.schedules.result import Reason
 from fastem.sources import Chunk, SequenceSource, Source, SourceError, in_chunks_of, proper_lengths
+from fastem.starts.chain import is_left_right, segments, start_of_chain
+from fastem.starts.given import start_from
+from fastem.starts.start import STARTS, sample_size, start_from_sample
 from fastem.stats import Rescue
 
 # The mixture that a start grows from need not have converged.
@@ -731,7 +733,7 @@ class BaseHMM(BaseMixture):
         return self.plot_states(X, ax=ax, **options)
 
     def plot_states(self, X: Any, lengths: Any = None, ax: Any = None, **options: Any) -> Any:
-        """Draw a series over its states; see `fastem.plotting.plot_states`."""
+        """Draw a series over its states; see `fastem.plotting.chain.plot_states`."""
         from fastem.plotting import plot_states
 
         if hasattr(self, "_params") and is_list_of_sequences(X, self.n_features_in_):
@@ -740,7 +742,7 @@ class BaseHMM(BaseMixture):
         return plot_states(self, X, lengths, ax=ax, **options)
 
     def plot_transitions(self, ax: Any = None) -> Any:
-        """Draw the transition matrix as a heat map; see `fastem.plotting.plot_transitions`."""
+        """Draw the transition matrix as a heat map; see `fastem.plotting.chain.plot_transitions`."""
         from fastem.plotting import plot_transitions
 
         return plot_transitions(self, ax=ax)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastem.estimators._validation import read_array
-from fastem.families._gaussian import Gaussian
+from fastem.families.gaussian.family import Gaussian
 
 # hmmlearn tells by a logger what fastem tells by a warning: both are there, and only one is shown by default.
 _LOG = logging.getLogger("fastem")

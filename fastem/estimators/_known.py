@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from fastem.model import Model, Params
-from fastem.rows import plain
+from fastem.passes.rows import plain
 
 # How far an attribute that was set may differ from what the model makes of it, in proportion to its largest number.
 _AGREEMENT = 1e-6

@@ -18,29 +18,9 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from fastem.estimators import _archive
 from fastem.estimators._beliefs import mixture_of
-from fastem.estimators._checkpoint import Checkpoint, digest_of, require_place
 from fastem.estimators._fitted import FittedMixture
 from fastem.estimators._known import Known
-from fastem.estimators._learning import (
-    ACCELERATORS,
-    BatchLearning,
-    GrowingLearning,
-    IncrementalLearning,
-    Learning,
-    OnlineLearning,
-    online_note,
-    step_of,
-)
-from fastem.estimators._progress import following
-from fastem.estimators._racing import RaceTrack, race_sample
-from fastem.estimators._report import CollapseNote, FitReport, RaceNote, report_on
-from fastem.estimators._running import holding_libraries, running
-from fastem.estimators._search import Search
-from fastem.estimators._strays import Strays
-from fastem.estimators._streaming import Stream, items_of, learn
-from fastem.estimators._survey import Look, Survey, look_over, single_of
 from fastem.estimators._validation import (
     NO_WEIGHT,
     heed_y,
@@ -48,22 +28,37 @@ from fastem.estimators._validation import (
     parse_bytes,
     read_rows,
     read_weights,
-    require_finite,
     require_known_words,
     rows_per_chunk,
     sample_bytes,
 )
+from fastem.fitting import archive
+from fastem.fitting.batch import ACCELERATORS, BatchLearning, Learning
+from fastem.fitting.checkpoint import Checkpoint, digest_of, require_place
+from fastem.fitting.checks import require_finite
+from fastem.fitting.collapse import collapsed, too_few_distinct
+from fastem.fitting.incremental import IncrementalLearning
+from fastem.fitting.notes import RaceNote
+from fastem.fitting.online import OnlineLearning, online_note, step_of
+from fastem.fitting.progress import following
+from fastem.fitting.report import CollapseNote, FitReport, report_on
+from fastem.fitting.runs import Search
+from fastem.fitting.scan import Look, Survey, look_over, single_of
+from fastem.fitting.strays import Strays
+from fastem.fitting.stream import Stream, items_of, learn
+from fastem.fitting.subsample import GrowingLearning
+from fastem.fitting.thread_limits import holding_libraries, running
 from fastem.given import plain_array
-from fastem.init.collapse import collapsed, too_few_distinct
-from fastem.init.given import one_hot, start_from
-from fastem.init.start import STARTS, sample_size, start_from_sample
 from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params
 from fastem.persistence import require_model_name
 from fastem.schedules.online import OnlineSettings, OnlineState
 from fastem.schedules.result import Ending, FitResult, FitState, Reason
+from fastem.search.sample_race import RaceTrack, race_sample
 from fastem.sources import Source, in_chunks_of
 from fastem.sources.shuffle import RowOrder
+from fastem.starts.given import one_hot, start_from
+from fastem.starts.start import STARTS, sample_size, start_from_sample
 from fastem.stats import Rescue
 
 _SORTED = (
@@ -833,16 +828,16 @@ class BaseMixture(FittedMixture):
 
     def _write(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted model, whatever the file is called."""
-        _archive.save(self, Path(path))
+        archive.save(self, Path(path))
 
     def plot(self, X: Any, ax: Any = None, **options: Any) -> Any:
-        """Draw the fitted density over the data; see `fastem.plotting.plot_density`."""
+        """Draw the fitted density over the data; see `fastem.plotting.density.plot_density`."""
         from fastem.plotting import plot_density
 
         return plot_density(self, X, ax=ax, **options)
 
     def plot_objective(self, ax: Any = None) -> Any:
-        """Draw the objective against the iteration; see `fastem.plotting.plot_objective`."""
+        """Draw the objective against the iteration; see `fastem.plotting.fit.plot_objective`."""
         from fastem.plotting import plot_objective
 
         return plot_objective(self, ax=ax)

@@ -15,17 +15,17 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastem._extras import require
 from fastem.estimators._candidates import Candidates, Key
-from fastem.estimators._heldout import HeldOut, hold_out
 from fastem.estimators._hmm import BaseHMM
 from fastem.estimators._mixture import BaseMixture, Start, Starts
-from fastem.estimators._racing import excerpt_of
-from fastem.estimators._running import holding_libraries, running
-from fastem.estimators._search import Search
-from fastem.estimators._survey import Survey
 from fastem.estimators._validation import no_setting, read_rows, require_one_of, rows_per_chunk
 from fastem.estimators.gaussian_mixture import FAMILIES, GaussianMixture
-from fastem.init.collapse import Collapse, collapsed
+from fastem.fitting.collapse import Collapse, collapsed
+from fastem.fitting.runs import Search
+from fastem.fitting.scan import Survey
+from fastem.fitting.thread_limits import holding_libraries, running
 from fastem.schedules.result import FitResult, Reason
+from fastem.search.heldout import HeldOut, hold_out
+from fastem.search.sample_race import excerpt_of
 from fastem.sources import SequenceSource, Source, in_chunks_of
 
 CRITERIA = ("bic", "aic", "icl", "heldout")
@@ -90,7 +90,7 @@ class Selection:
         return require("pandas", "pandas", "to_pandas()").DataFrame(self.columns())
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the criterion against the number of components; see `fastem.plotting.plot_selection`."""
+        """Draw the criterion against the number of components; see `fastem.plotting.fit.plot_selection`."""
         from fastem.plotting import plot_selection
 
         return plot_selection(self, ax=ax)

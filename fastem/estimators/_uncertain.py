@@ -12,23 +12,17 @@ from typing import Any
 from sklearn.exceptions import ConvergenceWarning
 
 from fastem.estimators._fitted import FittedMixture
-from fastem.estimators._problem import Problem
-from fastem.estimators._running import holding_libraries, running
 from fastem.estimators._validation import require_one_of
+from fastem.fitting.bootstrap import Bootstrap, bootstrap
+from fastem.fitting.information import StandardErrors, standard_errors
+from fastem.fitting.intervals import ConfidenceIntervals, intervals, require_level
+from fastem.fitting.problem import Problem
+from fastem.fitting.thread_limits import holding_libraries, running
 from fastem.model import Params
 from fastem.schedules.batch import fit_batch
 from fastem.schedules.result import Reason
 from fastem.sources import Source
 from fastem.sources.source import Sample
-from fastem.uncertainty import (
-    Bootstrap,
-    ConfidenceIntervals,
-    StandardErrors,
-    bootstrap,
-    intervals,
-    require_level,
-    standard_errors,
-)
 
 _KINDS = ("empirical", "observed", "robust")
 # A fit that stopped so many standard errors short of the maximum is told of.

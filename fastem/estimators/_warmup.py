@@ -9,15 +9,15 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from fastem._disk_cache import telling
-from fastem.estimators._running import REMEDY
 from fastem.estimators._validation import require_one_of
 from fastem.estimators.column_hmms import PoissonHMM
 from fastem.estimators.column_mixtures import BernoulliMixture
 from fastem.estimators.gaussian_hmm import GaussianHMM
 from fastem.estimators.gaussian_mixture import FAMILIES, GaussianMixture
-from fastem.reach import MIN_COMPONENTS
-from fastem.units import UNIT_ROWS
+from fastem.fitting.thread_limits import REMEDY
+from fastem.passes.cache import telling
+from fastem.passes.pruning import MIN_COMPONENTS
+from fastem.passes.units import UNIT_ROWS
 
 _ROWS, _BITS = np.array([[0.0], [1.0], [3.0]]), np.array([[0.0], [1.0], [1.0]])
 # Components that are many and far apart have kernels of their own, which leave some of them out.

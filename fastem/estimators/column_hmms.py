@@ -10,10 +10,11 @@ import numpy as np
 from sklearn.utils._param_validation import Interval
 
 from fastem.estimators._hmm import BaseHMM
-from fastem.estimators._validation import highest_codes, read_array, table_sizes
-from fastem.families._columns import Columns
-from fastem.families.categorical import Categorical
-from fastem.families.poisson import Poisson
+from fastem.estimators._validation import read_array, table_sizes
+from fastem.families.columns.base import Columns
+from fastem.families.columns.categorical import Categorical
+from fastem.families.columns.poisson import Poisson
+from fastem.fitting.checks import highest_codes
 from fastem.given import floats
 from fastem.model import Model, Params
 from fastem.sources import Source

@@ -12,13 +12,14 @@ from sklearn.utils._param_validation import Interval
 
 from fastem.estimators._mixture import BaseMixture
 from fastem.estimators._uncertain import UncertainMixture
-from fastem.estimators._validation import highest_codes, read_array, read_weights, table_sizes
-from fastem.families._columns import Columns
-from fastem.families.bernoulli import Bernoulli
-from fastem.families.categorical import Categorical
-from fastem.families.exponential import Exponential
-from fastem.families.multinomial import Multinomial
-from fastem.families.poisson import Poisson
+from fastem.estimators._validation import read_array, read_weights, table_sizes
+from fastem.families.columns.base import Columns
+from fastem.families.columns.bernoulli import Bernoulli
+from fastem.families.columns.categorical import Categorical
+from fastem.families.columns.exponential import Exponential
+from fastem.families.columns.multinomial import Multinomial
+from fastem.families.columns.poisson import Poisson
+from fastem.fitting.checks import highest_codes
 from fastem.given import floats, plain_array
 from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params

@@ -10,12 +10,12 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from fastem.estimators._beliefs import with_penalty
-from fastem.estimators._held import hold_gaussian
 from fastem.estimators._hmm import BaseHMM
 from fastem.estimators._hmmlearn import has_covariance_prior, read_covars, with_hmmlearn_priors
 from fastem.estimators._validation import read_array, table_sizes
 from fastem.estimators.gaussian_mixture import FAMILIES, proper_params
-from fastem.families._gaussian import Gaussian
+from fastem.families.gaussian.family import Gaussian
+from fastem.fitting.fixed import hold_gaussian
 from fastem.given import floats
 from fastem.model import Model, Params
 

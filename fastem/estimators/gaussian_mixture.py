@@ -11,20 +11,21 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from fastem.binned import Bins
 from fastem.estimators._beliefs import with_fixed, with_priors
 from fastem.estimators._histogram import read_histogram
-from fastem.estimators._learning import CompressedLearning, HistogramLearning, Learning
 from fastem.estimators._mixture import BaseMixture
-from fastem.estimators._running import holding_libraries, running
-from fastem.estimators._survey import Survey
 from fastem.estimators._uncertain import UncertainMixture
 from fastem.estimators._validation import read_array, read_weights, symmetric, table_sizes
-from fastem.families._gaussian import Gaussian
-from fastem.families.gaussian_diag import GaussianDiag
-from fastem.families.gaussian_full import GaussianFull
-from fastem.families.gaussian_spherical import GaussianSpherical
-from fastem.families.gaussian_tied import GaussianTied
+from fastem.families.gaussian.diag import GaussianDiag
+from fastem.families.gaussian.family import Gaussian
+from fastem.families.gaussian.full import GaussianFull
+from fastem.families.gaussian.spherical import GaussianSpherical
+from fastem.families.gaussian.tied import GaussianTied
+from fastem.fitting.batch import Learning
+from fastem.fitting.binned import Bins
+from fastem.fitting.bins import CompressedLearning, HistogramLearning
+from fastem.fitting.scan import Survey
+from fastem.fitting.thread_limits import holding_libraries, running
 from fastem.given import floats
 from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params

@@ -12,17 +12,18 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from fastem.estimators._mixture import BaseMixture
 from fastem.estimators._uncertain import UncertainMixture
-from fastem.estimators._validation import highest_codes, read_weights, require_one_of, table_sizes
-from fastem.families.bernoulli import Bernoulli
-from fastem.families.categorical import Categorical
-from fastem.families.exponential import Exponential
-from fastem.families.gaussian_diag import GaussianDiag
-from fastem.families.multinomial import Multinomial
-from fastem.families.poisson import Poisson
-from fastem.families.product import Part, Product
+from fastem.estimators._validation import read_weights, require_one_of, table_sizes
+from fastem.families.columns.bernoulli import Bernoulli
+from fastem.families.columns.categorical import Categorical
+from fastem.families.columns.exponential import Exponential
+from fastem.families.columns.multinomial import Multinomial
+from fastem.families.columns.poisson import Poisson
+from fastem.families.columns.product import Part, Product
+from fastem.families.gaussian.diag import GaussianDiag
+from fastem.fitting.checks import highest_codes
 from fastem.given import plain_array
 from fastem.model import Model, Params
-from fastem.shapes import require_shapes, shapes_of
+from fastem.passes.shapes import require_shapes, shapes_of
 from fastem.sources import Source
 
 _KINDS: dict[str, Any] = {

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastem._jit import block_function
-from fastem._vector_math import exp_nonpositive, log_positive
+from fastem.passes.flags import block_function
+from fastem.passes.vector_math import exp_nonpositive, log_positive
 
 # The logarithm of zero (see `fastem.blocks`); sums with it stay below the second one.
 LOG_ZERO = -1e300
 _LOG_LEAST = -1e299
 # A chain with no transition rarer than the first number keeps every state above the second one, and every row above
 # the third. In one with rarer transitions, or none, logarithms are taken as soon as a state or a row falls below.
-# The least density of a row that is possible (`fastem.sequence_kernel`), divided by the third, is below the second:
+# The least density of a row that is possible (`fastem.passes.sweep`), divided by the third, is below the second:
 # what that floor adds to a state is never taken for the state.
 RARE = 1e-100
 _LEAST = 1e-180

@@ -8,7 +8,6 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from scipy.optimize import minimize
 
-from fastem.blocks import register_chain
 from fastem.latents._chain_blocks import (
     LOG_ZERO,
     RARE,
@@ -20,7 +19,8 @@ from fastem.latents._chain_blocks import (
     smooth_rows,
     smooth_rows_carefully,
 )
-from fastem.rows import plain
+from fastem.passes.blocks import register_chain
+from fastem.passes.rows import plain
 from fastem.stats import Additive
 
 _TINY = float(np.finfo(np.float64).tiny)

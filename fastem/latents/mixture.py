@@ -7,8 +7,8 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from fastem._vector_math import exp_nonpositive
-from fastem.blocks import register_latent
+from fastem.passes.blocks import register_latent
+from fastem.passes.vector_math import exp_nonpositive
 from fastem.stats import Additive
 
 

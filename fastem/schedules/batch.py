@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Generator
 from typing import Any
 
-from fastem.schedules.accelerate import Accelerator
+from fastem.schedules.accelerate.protocol import Accelerator
 from fastem.schedules.edges import lifted_off
 from fastem.schedules.result import FitResult, FitState, Problem, Reason, Watch
 from fastem.schedules.stopping import remaining_gain, rounding_slack

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from fastem.schedules.accelerate import Accelerator, Space, Squarem
+from fastem.schedules.accelerate.protocol import Accelerator, Space
+from fastem.schedules.accelerate.squarem import Squarem
 from fastem.schedules.batch import fit_batch
 from fastem.schedules.result import FitResult, Problem, Reason
 from fastem.stats import ExpectedStats, Rescue

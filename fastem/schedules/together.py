@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fastem.schedules.accelerate import Accelerator
+from fastem.schedules.accelerate.protocol import Accelerator
 from fastem.schedules.batch import Iterations, MStep, iterations
 from fastem.schedules.result import FitResult, FitState, Reason
 from fastem.stats import ExpectedStats

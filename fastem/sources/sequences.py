@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from fastem.passes.units import unit_cuts
 from fastem.sources.array import ArraySource
 from fastem.sources.reader import SourceError
 from fastem.sources.shuffle import taken
 from fastem.sources.source import Chunk, Sample, Source, chunk_rows
-from fastem.units import unit_cuts
 
 # Chunks of an array are views, those of anything else copies.
 _CHUNK_BYTES = 8 * 2**20

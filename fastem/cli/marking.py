@@ -1,0 +1,139 @@
+"""Rows that a model cannot use, because a value is missing or infinite: they keep their places, and are counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastem.fitting.checks import require_support
+from fastem.sources import Chunk, SequenceSource, Source
+from fastem.sources.sequences import rows_of_runs
+from fastem.sources.shuffle import taken
+
+if TYPE_CHECKING:
+    from fastem.estimators._mixture import BaseMixture
+
+# The label of a row that has none, where a file of integers must have one.
+NO_LABEL = -1
+
+
+@dataclass
+class Marked:
+    """What is said of all rows of a source, and of how many nothing can be said.
+
+    Of hidden Markov models, whole sequences are used, or not.
+
+    Parameters
+    ----------
+    mixture : BaseMixture
+    source : Source
+        Of files, and not read yet.
+    """
+
+    mixture: BaseMixture
+    source: Any
+    n_rows: int = 0
+    n_marked: int = 0
+
+    def __post_init__(self) -> None:
+        rows: Any = self.source.rows if isinstance(self.source, SequenceSource) else self.source
+        rows.keep_missing()
+
+    def predicted(self, what: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Labels ("label") or probabilities ("posterior") of all rows, in order, and which rows (N,) have none."""
+        self.n_rows = self.n_marked = 0
+        pieces = self._of_sequences(what) if self.mixture._model.latent.is_chain else self._of_rows(what)
+        for values, usable in pieces:
+            self.n_rows += usable.size
+            self.n_marked += int(np.count_nonzero(~usable))
+            yield values, ~usable
+
+    def criteria(self) -> dict[str, float]:
+        """Criteria of the rows that can be used.
+
+        Raises
+        ------
+        ValueError
+            When there are none.
+        """
+        if self.mixture._model.latent.is_chain:
+            sequences = self._sequences()
+            usable = _usable_rows(sequences)
+            self.n_rows, self.n_marked = usable.size, int(np.count_nonzero(~usable))
+            self._require_some()
+            return self.mixture.criteria(_chosen(sequences, usable))
+        complete = self.source.complete()
+        loglik, weight = self.mixture._loglik(complete, None)
+        self.n_marked = complete.n_dropped
+        self.n_rows = complete.n_rows + self.n_marked
+        self._require_some()
+        return self.mixture._criteria(loglik, weight)
+
+    def _require_some(self) -> None:
+        if self.n_marked == self.n_rows:
+            what = "sequence" if self.mixture._model.latent.is_chain else "row"
+            raise ValueError(f"Every {what} of X has a missing or infinite value. Fill in the values.")
+
+    def _of_rows(self, what: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        mixture = self.mixture
+        source = mixture._rows(self.source)
+        for chunk in source.chunks():
+            usable = np.isfinite(chunk.X).all(axis=1)
+            values = mixture._room(len(chunk), what)
+            if usable.any():
+                whole = _filled(chunk, usable)
+                require_support(whole, mixture._model.family, source.labels)
+                with mixture._scoring():
+                    getattr(mixture._model, what)(mixture._params, whole.X, values)
+                del whole
+            del chunk
+            values[~usable] = _filler(values)
+            yield values, usable
+
+    def _of_sequences(self, what: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        sequences = self._sequences()
+        usable = _usable_rows(sequences)
+        predict: Any = self.mixture.predict if what == "label" else self.mixture.predict_proba
+        values = predict(_chosen(sequences, usable)) if usable.any() else self.mixture._room(0, what)
+        every = self.mixture._room(usable.size, what)
+        every[usable], every[~usable] = values, _filler(values)
+        yield every, usable
+
+    def _sequences(self) -> SequenceSource:
+        hmm: Any = self.mixture
+        return hmm._sequences(self.source, None, reset=False)
+
+
+def _filled(chunk: Chunk, usable: np.ndarray) -> Chunk:
+    """The rows, with one of those that can be used in the place of each that cannot."""
+    if usable.all():
+        return chunk
+    X = chunk.X.copy()
+    X[~usable] = X[np.argmax(usable)]
+    return replace(chunk, X=X)
+
+
+def _filler(values: np.ndarray) -> float:
+    return NO_LABEL if values.dtype.kind == "i" else np.nan
+
+
+def _usable_rows(sequences: SequenceSource) -> np.ndarray:
+    """Which rows (N,) are of sequences whose values are all finite, after a pass."""
+    parts = []
+    for chunk in sequences.chunks():
+        lengths: Any = chunk.lengths
+        finite = np.isfinite(chunk.X).all(axis=1)
+        parts.append(np.repeat(np.logical_and.reduceat(finite, np.cumsum(lengths) - lengths), lengths))
+        del chunk
+    return np.concatenate(parts)
+
+
+def _chosen(sequences: SequenceSource, usable: np.ndarray) -> Source:
+    """The sequences that can be used; in memory, where there are others."""
+    if usable.all():
+        return sequences
+    chosen = np.flatnonzero(usable[np.cumsum(sequences.lengths) - 1])
+    return SequenceSource(taken(sequences.rows, rows_of_runs(sequences.lengths, chosen)), sequences.lengths[chosen])

@@ -1,0 +1,1 @@
+"""Families of independent columns: one file a distribution."""

@@ -1,0 +1,1 @@
+"""Gaussian distributions: a location and a covariance structure."""

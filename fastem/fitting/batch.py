@@ -1,0 +1,116 @@
+"""Batch EM over all rows, accelerated or plain."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from fastem.fitting.problem import Problem, SampleProblem
+from fastem.model import Model, Params
+from fastem.schedules.accelerate.anderson import Anderson
+from fastem.schedules.accelerate.automatic import Automatic
+from fastem.schedules.accelerate.protocol import Accelerator
+from fastem.schedules.accelerate.squarem import Squarem
+from fastem.schedules.batch import fit_batch
+from fastem.schedules.grow import Correction
+from fastem.schedules.result import FitResult, FitState, Trace
+from fastem.sources import ArraySource, Source
+
+
+class Follower(Protocol):
+    """Who is told how a fit goes on."""
+
+    def rows(self, n_rows: int) -> None:
+        """So many more rows were read."""
+        ...
+
+    def step(self) -> None:
+        """The state of the schedule has moved."""
+        ...
+
+    def epoch(self, n_done: int, trace: Trace) -> None:
+        """All rows were read once more."""
+        ...
+
+
+class Learning(Protocol):
+    """One way to improve a start."""
+
+    def begin(self, params: Params) -> Any:
+        """The state of a schedule at its start."""
+        ...
+
+    def run(self, model: Model, source: Source, state: Any, seed: int, follower: Follower) -> FitResult:
+        """Go on from a state; that of the result is the state of the schedule."""
+        ...
+
+    def shown(self, model: Model, result: FitResult, source: Source | None) -> FitResult:
+        """The result with a `FitState`, whose objective is exact when there is a source to read."""
+        ...
+
+
+ACCELERATORS: dict[str, Callable[[Model, float], Accelerator]] = {
+    "auto": lambda model, tol: Automatic(model, model.n_parameters(), tol),
+    "squarem": lambda model, tol: Squarem(model),
+    "anderson": Anderson,
+}
+
+
+def accelerator_of(name: str | None, model: Model, tol: float) -> Accelerator | None:
+    """The accelerator of a name of `ACCELERATORS`; None stands for plain EM."""
+    return None if name is None else ACCELERATORS[name](model, tol)
+
+
+def led_by(sample: ArraySource, model: Model, tol: float, after: Accelerator | None) -> Accelerator:
+    """The accelerator that a sample of all rows is; `after` goes on where it misleads."""
+    return Correction(model, SampleProblem(model, sample), tol, after or Squarem(model))
+
+
+@dataclass(kw_only=True)
+class BatchLearning:
+    """EM over all rows.
+
+    Parameters
+    ----------
+    acceleration : str or None
+        A name of `ACCELERATORS`; None for plain EM.
+    """
+
+    tol: float
+    max_iter: int
+    acceleration: str | None = None
+
+    def begin(self, params: Params) -> FitState:
+        return FitState(params)
+
+    def run(self, model: Model, source: Source, state: FitState, seed: int, follower: Follower) -> FitResult:
+        def tell(n_rows: int) -> None:
+            follower.rows(n_rows)
+            state.e_step = problem.state
+            follower.step()
+
+        accelerator = self._accelerator(model, source, state, seed)
+        problem = Problem(model, source, tell, state.e_step)
+        return self._improve(problem, state, follower, accelerator)
+
+    def _accelerator(self, model: Model, source: Source, state: FitState, seed: int) -> Accelerator | None:
+        return accelerator_of(self.acceleration, model, self.tol)
+
+    def _is_at_start(self, state: FitState) -> bool:
+        """Whether iterations on a stand-in for the rows are to come first: not where an earlier fit is gone on with."""
+        return self.max_iter > 0 and state.before is None and not state.trace.objective and state.n_iter_ahead == 0
+
+    def _improve(self, problem: Any, state: FitState, follower: Follower, accelerator: Accelerator | None) -> FitResult:
+        def watch(state: FitState) -> None:
+            follower.epoch(state.n_iter, state.trace)
+            follower.step()
+
+        return fit_batch(problem, state, tol=self.tol, max_iter=self.max_iter, accelerator=accelerator, watch=watch)
+
+    def shown(self, model: Model, result: FitResult, source: Source | None) -> FitResult:
+        if result.trace.objective:
+            return result
+        # Within the first E-step there is a model, but nothing is known of it.
+        return replace(result, state=FitState(result.state.candidate, Trace([math.nan])))

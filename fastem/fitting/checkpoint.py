@@ -1,0 +1,175 @@
+"""The state of a fit on disk: it goes on from there after whatever ended it."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastem._replacing import why_not
+from fastem.fitting import archive
+from fastem.fitting.archive import record_classes, require_state
+from fastem.fitting.runs import Search
+from fastem.model import Model
+from fastem.persistence import ModelFileError, pack, read_archive, unpack
+from fastem.schedules.result import Reason
+
+# What files of arrays begin with.
+_ARCHIVE = b"PK"
+# Settings that say how a fit is run, and how a model is used: they may be others when it goes on.
+_RUN = {
+    "tol", "max_iter", "n_iter", "verbose", "verbose_interval", "progress", "n_threads", "checkpoint",
+    "checkpoint_interval", "chunk_rows", "memory_limit", "on_drift", "algorithm", "n_trials", "warm_start",
+}  # fmt: skip
+_MOST_LETTERS = 60
+
+
+class Checkpoint:
+    """A file that holds the model so far, which `fastem.load` reads, and the state of its fit.
+
+    Parameters
+    ----------
+    estimator : BaseMixture
+    model : Model
+    """
+
+    def __init__(self, estimator: Any, model: Model, data: str = ""):
+        self._estimator, self._model = estimator, model
+        self._path = None if estimator.checkpoint is None else Path(estimator.checkpoint)
+        self._binding = {} if self._path is None else {**_settings_that_bind(estimator), "data": data}
+        self._last = time.monotonic()
+
+    def is_due(self) -> bool:
+        """Whether the interval since the last time is over."""
+        return self._path is not None and time.monotonic() - self._last >= self._estimator.checkpoint_interval
+
+    def write(self, search: Search) -> None:
+        """Write the state of the search, and the model that the estimator has; nothing where no file is named."""
+        if self._path is None:
+            return
+        arrays: dict[str, np.ndarray] = {}
+        progress = {"search": pack(search, "progress", arrays), "binding": self._binding}
+        archive.save(self._estimator, self._path, progress, arrays)
+        self._last = time.monotonic()
+
+    def read(self, new: Search) -> Search:
+        """The search that the file holds, of the same data as the new one; the new one when there is no file.
+
+        Raises
+        ------
+        ModelFileError
+            When the file is damaged, or is no checkpoint.
+        ValueError
+            When it is that of another fit.
+        """
+        if self._path is None:
+            raise ValueError("resume=True goes on from a checkpoint, but none is named. Set checkpoint to its path.")
+        if not self._path.exists():
+            return new
+        header, arrays = read_archive(self._path)
+        if "progress" not in header:
+            raise ModelFileError(f"{self._path} holds a model, but no fit to go on with. Use resume=False.")
+        try:
+            then = dict(header["progress"]["binding"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelFileError(f"{self._path} is damaged, or was written by another version: {error!r}") from error
+        self._require_same_settings(then)
+        try:
+            search: Search = unpack(header["progress"]["search"], arrays, record_classes(self._model))
+            require_state(search, Search, self._model)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
+            raise ModelFileError(f"{self._path} is damaged, or was written by another version: {error!r}") from error
+        if (search.n_rows, search.weight) != (new.n_rows, new.weight):
+            raise ValueError(
+                f"The checkpoint is of {search.n_rows} rows of total weight {search.weight:g}, but now there are "
+                f"{new.n_rows} of {new.weight:g}. {self._remedy()}"
+            )
+        for name, value in self._model.family.constraints().items():
+            if not np.array_equal(arrays.get(f"constraint/{name}", ()), value):
+                raise ValueError(f"The checkpoint is of other data: their {name} was another. {self._remedy()}")
+        if then.get("data") != self._binding["data"]:
+            raise ValueError(f"The checkpoint is of other data, or of other sequences. {self._remedy()}")
+        if search.best is not None:
+            search.best = replace(search.best, reason=Reason(search.best.reason))
+        return search
+
+    def _require_same_settings(self, settings: dict[str, Any]) -> None:
+        # An attribute that a fit started from may be missing now, or there for the first time.
+        for name in [*self._binding, *sorted(set(settings) - set(self._binding))]:
+            then, now = settings.get(name), self._binding.get(name)
+            if name != "data" and now != then:
+                raise ValueError(
+                    f"The checkpoint is of a fit with {name}={then}, but now it is {now}. {self._remedy()}"
+                )
+
+    def _remedy(self) -> str:
+        return f"Fit the same data with the same settings, or begin anew with another checkpoint than {self._path}."
+
+
+def require_place(path: str | os.PathLike[str]) -> None:
+    """Raise when no checkpoint can be written there, or when it would replace something else, such as the rows.
+
+    Raises
+    ------
+    OSError
+    ModelFileError
+    """
+    reason = why_not(path)
+    if not reason and os.path.exists(path) and not os.path.isfile(path):
+        reason = "it is a pipe or a device, which keeps nothing"
+    if reason:
+        raise OSError(f"The checkpoint {path} cannot be written: {reason}. Name another file.")
+    if not os.path.exists(path):
+        return
+    with open(path, "rb") as file:
+        start = file.read(len(_ARCHIVE))
+    if start not in (b"", _ARCHIVE):
+        raise ModelFileError(f"{path} is not a model file of fastem, and no checkpoint replaces it. Name another file.")
+
+
+def _settings_that_bind(estimator: Any) -> dict[str, str]:
+    """All that the result of a fit depends on, in words: settings, and attributes that it starts from."""
+    settings = {name: value for name, value in estimator.get_params(deep=False).items() if name not in _RUN}
+    # A generator has moved on; its state is kept with the search.
+    if not isinstance(settings.get("random_state"), int | np.integer):
+        settings.pop("random_state", None)
+    settings |= estimator._starting_attributes()
+    # The first that differs is told.
+    order = sorted(settings, key=lambda name: name != "n_components")
+    return {name: _in_words(settings[name]) for name in order}
+
+
+def _in_words(value: Any) -> str:
+    """A text that is the same for equal values; of large arrays it ends with a digest."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, str | int | float | bool):
+        return repr(value)
+    if callable(value):
+        return getattr(value, "__qualname__", type(value).__name__)
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf" and value.size > _MOST_LETTERS:
+        return f"an array of shape {value.shape} {digest_of(value.astype(np.float64))}"
+    if isinstance(value, np.ndarray | list | tuple):
+        items = value.tolist() if isinstance(value, np.ndarray) else value
+        text = repr(_plain(items))
+        return text if len(text) < _MOST_LETTERS else f"{text[:_MOST_LETTERS]}... {sha256(text.encode()).hexdigest()}"
+    return _in_words(np.asarray(value))
+
+
+def _plain(items: Any) -> Any:
+    if isinstance(items, np.ndarray | np.generic):
+        return _plain(items.tolist())
+    return [_plain(item) for item in items] if isinstance(items, list | tuple) else items
+
+
+def digest_of(*arrays: Any) -> str:
+    """Digest of the bits of arrays."""
+    digest = sha256()
+    for array in arrays:
+        digest.update(repr(np.shape(array)).encode() + np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,146 @@
+"""What a fit remembers of its starts, races, repairs and batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class RescueNote:
+    """A component that had to be kept proper.
+
+    Attributes
+    ----------
+    component : int
+        -1 when all components share the parameter.
+    cause : {"empty", "collapsed"}
+    remedy : str
+    first_iteration, last_iteration : int
+        0 is the start. Of online EM, updates are counted.
+    """
+
+    component: int
+    cause: str
+    remedy: str
+    first_iteration: int
+    last_iteration: int
+
+    def __str__(self) -> str:
+        return self.told("iteration")
+
+    def told(self, step: str) -> str:
+        """In words, with the word for what is counted."""
+        who = "the shared covariance" if self.component < 0 else f"component {self.component}"
+        state = "was empty" if self.cause == "empty" else "had collapsed"
+        first, last = self.first_iteration, self.last_iteration
+        when = f"{step} {first}" if first == last else f"{step}s {first} to {last}"
+        return f"{who} {state} at {when}: {self.remedy}"
+
+
+@dataclass(frozen=True)
+class RunNote:
+    """One start and where it led: objective in nats per unit of weight."""
+
+    objective: float
+    n_iter: int
+    stop_reason: str
+
+
+@dataclass(frozen=True)
+class MoveNote:
+    """A component that was taken away where it was hardly missed, and put where it was needed.
+
+    Attributes
+    ----------
+    component : int
+    to : int
+        The component that it took one half of.
+    gain : float
+        Of the move, in nats per unit of weight of the sample; of moves that were made at once, the mean.
+    was_empty : bool
+        Whether less than one row of the sample belonged to it.
+    """
+
+    component: int
+    to: int
+    gain: float
+    was_empty: bool
+
+    def __str__(self) -> str:
+        state = ", which was empty," if self.was_empty else ""
+        return f"component {self.component}{state} took one half of component {self.to}: {self.gain:+.2g} nats per row"
+
+
+@dataclass(frozen=True)
+class RaceNote:
+    """How the start of a run was chosen, on a sample.
+
+    Attributes
+    ----------
+    n_rows : int
+        Of the sample.
+    heats : tuple of tuple of float
+        Objectives, in nats per unit of weight, of the starts that ran in each heat; the better half went on.
+    winner : int
+        Index of the start that won.
+    moves : tuple of MoveNote
+    """
+
+    n_rows: int
+    heats: tuple[tuple[float, ...], ...]
+    winner: int
+    moves: tuple[MoveNote, ...]
+
+    def __str__(self) -> str:
+        lines = []
+        if self.heats:
+            heats = " -> ".join(f"{len(heat)} from {min(heat):.6g} to {max(heat):.6g}" for heat in self.heats)
+            lines.append(f"raced on {counted(self.n_rows, 'row')}: {heats}; start {self.winner} won")
+        lines.extend(f"moved: {move}" for move in self.moves)
+        return "\n".join(lines)
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> RaceNote:
+        heats = tuple(tuple(heat) for heat in fields["heats"])
+        return cls(**{**fields, "heats": heats, "moves": tuple(MoveNote(**move) for move in fields["moves"])})
+
+
+@dataclass(frozen=True)
+class OnlineNote:
+    """How online EM went.
+
+    Attributes
+    ----------
+    n_updates : int
+        Batches that were learnt from.
+    weight : float
+        Of their rows; each epoch counts.
+    prequential_rows, prequential_loglik : tuple of float
+        The course of the log-likelihood of batches before they were learnt from, in nats per row, against the
+        weight seen; at most a thousand points.
+    held_out_gains, held_out_bounds : tuple of float
+        Mean gain of the held-out rows in each epoch, and its upper confidence bound (95 %), in nats per row; NaN
+        without such rows.
+    alarms : tuple of float
+        The weight seen when rows were found to have changed (Page & Hinkley).
+    skipped_weight : float
+        Of rows that were impossible under every component.
+    n_skipped : int
+        Batches left out because their statistics were not finite.
+    """
+
+    n_updates: int
+    weight: float
+    prequential_rows: tuple[float, ...]
+    prequential_loglik: tuple[float, ...]
+    held_out_gains: tuple[float, ...]
+    held_out_bounds: tuple[float, ...]
+    alarms: tuple[float, ...]
+    skipped_weight: float
+    n_skipped: int
+
+
+def counted(n: int, noun: str) -> str:
+    """A number and its noun."""
+    return f"{n} {noun}{'' if n == 1 else 's'}"

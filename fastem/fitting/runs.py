@@ -1,0 +1,75 @@
+"""The starts of a fit: those that are done, the best of them, and the one under way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import numpy as np
+
+from fastem.fitting.notes import RaceNote, RunNote
+from fastem.schedules.result import FitResult
+from fastem.stats import Rescue
+
+
+@dataclass
+class Search:
+    """How far a fit has come: all that it takes to go on from there.
+
+    Attributes
+    ----------
+    n_rows : int
+    weight : float
+        Total weight of the rows.
+    random : dict
+        State of the generator that later starts draw from.
+    runs : list of RunNote
+        The starts that are done.
+    best : FitResult or None
+        The best of them.
+    best_schedule : state of a schedule, or None
+        Where it ended.
+    best_rescues : list of Rescue
+        What had to be rescued at its start.
+    current : state of a schedule, or None
+        The start under way.
+    rescues : list of Rescue
+        What had to be rescued at the start under way.
+    races : list of RaceNote
+        How starts were chosen on a sample.
+    """
+
+    n_rows: int
+    weight: float
+    random: Mapping[str, Any]
+    runs: list[RunNote] = field(default_factory=list)
+    best: FitResult | None = None
+    best_schedule: Any = None
+    best_rescues: list[Rescue] = field(default_factory=list)
+    current: Any = None
+    rescues: list[Rescue] = field(default_factory=list)
+    races: list[RaceNote] = field(default_factory=list)
+
+    def begin(
+        self, state: Any, rescues: list[Rescue], generator: np.random.Generator, chosen: RaceNote | None = None
+    ) -> None:
+        """Take up a new start, chosen by a race where there was one."""
+        self.current, self.rescues = state, rescues
+        if chosen is not None:
+            self.races.append(chosen)
+        self.random = generator.bit_generator.state
+
+    def generator(self) -> np.random.Generator:
+        """What the next start draws from."""
+        generator = np.random.default_rng()
+        generator.bit_generator.state = self.random
+        return generator
+
+    def with_result(self, result: FitResult) -> Self:
+        """This search with the result of the start under way; the earlier of equals stays the best."""
+        note = RunNote(result.objective, result.n_iter, str(result.reason))
+        done = replace(self, runs=[*self.runs, note], current=None, rescues=[])
+        if self.best is None or result.objective > self.best.objective:
+            done.best, done.best_rescues, done.best_schedule = result, self.rescues, self.current
+        return done

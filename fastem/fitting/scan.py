@@ -1,0 +1,123 @@
+"""What a first pass over the data tells: their scale, how many rows there are, and whether every value is usable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastem.fitting.checks import require_finite, require_support
+from fastem.fitting.strays import Strays, strays_of
+from fastem.latents.mixture import Mixture
+from fastem.model import Model, Params
+from fastem.sources import ArraySource, Source
+from fastem.sources.shuffle import RowOrder
+from fastem.sources.thinned import Thinned
+from fastem.starts.bulk import Bulk, bulk_of
+
+
+class Survey(NamedTuple):
+    """What a first pass over the data tells: the model for them, their mean (D,), and how many they are.
+
+    `excerpt` holds some of the rows, spread evenly over all, and `is_whole` says whether it holds all; `digest` is that
+    of the statistics; `strays` are the rows that lie far from all others, if there are any.
+    """
+
+    model: Model
+    centre: np.ndarray
+    n_rows: int
+    weight: float
+    excerpt: ArraySource
+    is_whole: bool
+    digest: str = ""
+    strays: Strays | None = None
+
+
+class Look(NamedTuple):
+    """What a pass over rows finds: statistics of one component, and how many rows there are.
+
+    `n_positive` counts those of positive weight; `scale` are statistics of the same weight, of the bulk of the rows
+    where far values would rule those of all (see `fastem.starts.bulk`); `excerpt`, `is_whole` and `strays` as in
+    `Survey`.
+    """
+
+    stats: Any
+    scale: Any
+    n_rows: int
+    n_positive: int
+    weight: float
+    excerpt: ArraySource
+    is_whole: bool
+    strays: Strays | None = None
+
+
+def look_over(source: Source, singles: Sequence[Model], order: RowOrder | None = None) -> list[Look]:
+    """Statistics of all rows under several models of one component, in one pass.
+
+    Raises
+    ------
+    ValueError
+        When there are no rows, or the first has an unusable value.
+    """
+    first = next(source.chunks(max_rows=1), None)
+    if first is None:
+        raise ValueError("There are no rows to read.")
+    require_finite(first, source.labels)
+    centre = first.X[0].astype(np.float64)
+    gatherings = [
+        single.gathering(Params(single.latent.params(np.ones(1)), single.family.first_look(centre)))
+        for single in singles
+    ]
+    thinned = Thinned(source.n_features)
+    n_rows = n_positive = 0
+    for chunk in source.chunks():
+        for gathering in gatherings:
+            gathering.add_given(chunk, np.broadcast_to(np.float64(1.0), (len(chunk), 1)))
+        if order is not None:
+            order.add(chunk)
+        for single in singles:
+            require_support(chunk, single.family, source.labels)
+        thinned.add(chunk)
+        n_rows += len(chunk)
+        n_positive += len(chunk) if chunk.weight is None else int(np.count_nonzero(chunk.weight))
+        del chunk
+    excerpt = ArraySource(*thinned.rows())
+    totals = [gathering.total() for gathering in gatherings]
+    bulks = [_bulk(single.family, total.family, excerpt) for single, total in zip(singles, totals, strict=True)]
+    return [
+        Look(
+            total.family, _scale(single, total.family, excerpt, bulk), n_rows, n_positive, float(total.weight), excerpt,
+            thinned.is_whole, None if bulk is None else strays_of(bulk, excerpt, thinned.extremes(), n_positive),
+        )
+        for single, total, bulk in zip(singles, totals, bulks, strict=True)
+    ]  # fmt: skip
+
+
+def _bulk(family: Any, stats: Any, excerpt: ArraySource) -> Bulk | None:
+    """Where most rows are; None for a family without columns whose values may lie far from all others."""
+    # A family from outside takes its scale from all rows.
+    if not hasattr(family, "may_stray") or not family.may_stray().any():
+        return None
+    if len(excerpt.X) == 0 or not all(np.all(np.isfinite(field)) for field in stats):
+        return None
+    bulk = bulk_of(excerpt.X, excerpt.weight)
+    return bulk._replace(reach=np.where(family.may_stray(), bulk.reach, np.inf))
+
+
+def _scale(single: Model, stats: Any, excerpt: ArraySource, bulk: Bulk | None) -> Any:
+    """Statistics that tell the scale of the data, of the bulk of the rows where far values would rule it."""
+    family = single.family
+    if bulk is None:
+        return stats
+    near = ArraySource(bulk.called_in(excerpt.X), excerpt.weight)
+    gathering = single.gathering(Params(single.latent.params(np.ones(1)), family.first_look(bulk.centre)))
+    for chunk in near.chunks():
+        gathering.add_given(chunk, np.broadcast_to(np.float64(1.0), (len(chunk), 1)))
+    found = gathering.total()
+    return family.with_bulk(stats, float(stats.n.sum() / found.family.n.sum()) * found.family)
+
+
+def single_of(family: Any) -> Model:
+    """One component of a family, that all rows belong to."""
+    return Model(Mixture(1), family.with_components(1))

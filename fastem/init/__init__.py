@@ -1,1 +1,0 @@
-"""Starts: from rows to first parameters."""

@@ -1,0 +1,386 @@
+"""The block operations, and how a family or a latent registers for them.
+
+A block is a few hundred rows, laid out features x rows in float64, so that the innermost loop of every
+operation runs over rows and vectorises. The parallel passes call the functions of this module;
+numba resolves each call, at compile time, on the class of the parameter record.
+
+==================  =======  ==================================================================
+operation           owner    meaning
+==================  =======  ==================================================================
+`log_prob_block`    family   log-density of each row under each component
+`posterior_block`   latent   log-densities become responsibilities; adds the latent's counts
+`accumulate_block`  family   adds the family's expected statistics
+`forward_block`     chain    filters: probabilities of the states, given the rows so far
+`backward_block`    chain    smooths: given all rows; adds the chain's counts
+`seek_block`        chain    what some rows tell of a message, from one state
+`path_block`        chain    the most probable path into each state
+==================  =======  ==================================================================
+
+A *chain* is a latent whose rows hang together in sequences: it has the last four in place of
+`posterior_block`. Two neighbouring stretches of a sequence know of each other by a *message*, one
+number for each state. The logarithm of zero is -1e300 there, so that it can be added and subtracted.
+
+Every block has the same number of rows, a multiple of eight: the last one of a chunk is filled up with
+rows of weight zero.
+
+An operation handles the components that it is told to, in that order: line a of a block of log-densities
+or responsibilities belongs to component ``components[a]``. A pass that knows some components to be out
+of reach of every row of a block leaves them out (see `fastem.passes.pruning`).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from numba.extending import overload
+
+from fastem.passes.cache import file_digest
+from fastem.passes.flags import BLOCK_OPTIONS
+
+_implementations: dict[tuple[str, type], Callable[..., Any]] = {}
+# Digests of their files; None where there is none to read.
+_digests: dict[tuple[str, type], str | None] = {}
+
+
+class NotRegisteredError(TypeError):
+    """A parameter record has no block operations."""
+
+
+def scratch_lines(n_features: int) -> int:
+    """Lines of float64 numbers, one for each row of a block, that a pass lends to each block operation."""
+    return 2 * n_features + 8
+
+
+def log_prob_block(family_params, components, x, log_prob, scratch):
+    """Set ``log_prob[a, i] = log p(x[:, i] | component components[a])`` for each row i of the block, in nats.
+
+    Parameters
+    ----------
+    family_params : NamedTuple of arrays
+    components : (A,) int64 array
+    x : (n_features, rows) float64 array
+    log_prob : (A, rows) float64 array, overwritten
+    scratch : (scratch_lines(n_features), rows) float64 array, free to use
+    """
+    implementation(log_prob_block, type(family_params))(family_params, components, x, log_prob, scratch)
+
+
+def posterior_block(latent_params, components, log_prob, weight, shift, norm, scratch, latent_stats, lane):
+    """Turn log-densities into responsibilities, in place, and add the latent's counts.
+
+    Parameters
+    ----------
+    latent_params : NamedTuple of arrays
+    components : (A,) int64 array
+    log_prob : (A, rows) float64 array
+        Log-densities on entry, ``weight[i] * p(component components[a] | row i)`` on return.
+    weight : (rows,) float64 array
+    shift, norm : (rows,) float64 arrays, overwritten
+        The log-likelihood of row i is ``shift[i] + log(norm[i])``, in nats, with `norm` from 1 to 1e30.
+        `shift` is minus infinity for a row that is impossible under every component, whose
+        responsibilities are all zero. In two parts, because a sum of logarithms is the logarithm of a
+        product, which is cheaper.
+    scratch : float64 array, free to use
+    latent_stats : Additive
+        With a leading axis of lanes.
+    lane : int
+    """
+    implementation(posterior_block, type(latent_params))(
+        latent_params, components, log_prob, weight, shift, norm, scratch, latent_stats, lane
+    )
+
+
+def accumulate_block(family_params, components, x, resp, scratch, family_stats, lane):
+    """Add the expected statistics of the block to one lane of `family_stats`.
+
+    Parameters
+    ----------
+    family_params : NamedTuple of arrays
+    components : (A,) int64 array
+    x : (n_features, rows) float64 array
+    resp : (A, rows) float64 array
+        Responsibilities times weights; zero in the rows that fill up the block.
+    scratch : float64 array, free to use
+    family_stats : Additive
+        With a leading axis of lanes.
+    lane : int
+    """
+    implementation(accumulate_block, type(family_params))(
+        family_params, components, x, resp, scratch, family_stats, lane
+    )
+
+
+def forward_block(latent_params, emission, begin, end, is_first, careful, message, work, filtered, shift, norm):
+    """Filter rows `begin` to `end - 1` of a block, which belong to one sequence.
+
+    Parameters
+    ----------
+    latent_params : NamedTuple of arrays
+    emission : (K, rows) float64 array
+        Density of each row in each state, in any scale of the row's own; logarithms of it when `careful`. Where
+        a row is impossible after those before it, it is taken for one that tells nothing: its line becomes
+        one (zero, when `careful`), and its `shift` minus infinity.
+    begin, end : int
+    is_first : bool
+        Whether row `begin` is the first one of its sequence.
+    careful : bool
+        Work with logarithms throughout, which no range of densities exceeds.
+    message : (K,) float64 array, changed in place
+        Probability of each state at row `begin`, given the rows before it, unless `is_first`; at row `end` on
+        return. Logarithms when `careful`.
+    work : (K,) float64 array, free to use
+    filtered : (K, rows) float64 array, overwritten in these rows
+        ``filtered[k, i] / norm[i]`` is the probability of state k given the rows up to i; logarithms of it, and
+        `norm` one, when `careful`.
+    shift, norm : (rows,) float64 arrays
+        The log-likelihood of row i, given those before it, becomes ``shift[i] + log(norm[i])``; on entry
+        `shift` has the logarithm of the scale of `emission`.
+
+    Returns
+    -------
+    bool
+        False when probabilities left the range of float64, and all must be done again with `careful`.
+    """
+    return implementation(forward_block, type(latent_params))(
+        latent_params, emission, begin, end, is_first, careful, message, work, filtered, shift, norm
+    )
+
+
+def backward_block(
+    latent_params, emission, begin, end, is_first, is_last, careful, weight, message, work, filtered, left, right,
+    latent_stats, lane,
+):  # fmt: skip
+    """Smooth rows `end - 1` down to `begin` of a block after `forward_block`, and add the counts of the chain.
+
+    Parameters
+    ----------
+    latent_params, emission, begin, end, is_first, careful, work
+        As in `forward_block`.
+    is_last : bool
+        Whether row ``end - 1`` is the last one of its sequence.
+    weight : float
+        Of the sequence.
+    message : (K,) float64 array, changed in place
+        Density of the rows from `end` on, given the state at row `end`, in any scale, unless `is_last`; of those
+        from `begin` on on return. Logarithms when `careful`.
+    filtered : (K, rows) float64 array
+        Of `forward_block` on entry, in any scale; ``weight * p(state k | all rows of the sequence)`` on return.
+    left, right : (K, rows) float64 arrays, free to use
+    latent_stats : Additive
+        With a leading axis of lanes.
+    lane : int
+    """
+    implementation(backward_block, type(latent_params))(
+        latent_params, emission, begin, end, is_first, is_last, careful, weight, message, work, filtered, left,
+        right, latent_stats, lane,
+    )  # fmt: skip
+
+
+def seek_block(latent_params, emission, begin, end, backwards, is_edge, state, message, work):
+    """Carry a message through rows `begin` to `end - 1` of a block, which belong to one sequence.
+
+    Parameters
+    ----------
+    latent_params, emission, begin, end, work
+        As in `forward_block`, not `careful`.
+    backwards : bool
+        Down to row `begin`: the message of `backward_block`. Up to row `end` otherwise: that of `forward_block`.
+    is_edge : bool
+        Whether the rows come to the edge of the sequence where the message sets out.
+    state : int
+        Of the row beyond that edge of the rows, unless `is_edge`.
+    message : (K,) float64 array, overwritten
+        In any scale.
+
+    Returns
+    -------
+    bool
+        False when the rows do not tell the message: probabilities left the range of float64, or a row may be
+        impossible, given those before it.
+    """
+    return implementation(seek_block, type(latent_params))(
+        latent_params, emission, begin, end, backwards, is_edge, state, message, work
+    )
+
+
+def path_block(latent_params, log_prob, begin, end, is_first, message, work, back):
+    """Take the most probable paths through rows `begin` to `end - 1` of a block, which belong to one sequence.
+
+    Parameters
+    ----------
+    latent_params : NamedTuple of arrays
+    log_prob : (K, rows) float64 array
+    begin, end : int
+    is_first : bool
+    message : (K,) float64 array, changed in place
+        Log-density of the most probable path to each state at row ``begin - 1``, unless `is_first`; at row
+        ``end - 1`` on return.
+    work : (K,) float64 array, free to use
+    back : (rows, K) int32 array, overwritten in these rows
+        The state at the row before, on that path; not defined for the first row of a sequence.
+
+    Returns
+    -------
+    bool
+        Whether all rows are possible. One that is impossible on every path is taken for one that tells nothing.
+    """
+    return implementation(path_block, type(latent_params))(
+        latent_params, log_prob, begin, end, is_first, message, work, back
+    )
+
+
+def register_family(
+    params_class: type, *, log_prob_block: Callable[..., None], accumulate_block: Callable[..., None]
+) -> None:
+    """Let a pass run a family whose parameters are records of `params_class`.
+
+    Parameters
+    ----------
+    params_class : type
+        A NamedTuple class.
+    log_prob_block, accumulate_block : callable
+        Plain functions that numba can compile, with the arguments of the operations of this module.
+
+    Raises
+    ------
+    TypeError
+        When the class is not a NamedTuple, or the arguments of a function are not those of the operation.
+    """
+    _register("log_prob_block", params_class, log_prob_block)
+    _register("accumulate_block", params_class, accumulate_block)
+
+
+def register_latent(params_class: type, *, posterior_block: Callable[..., None]) -> None:
+    """Let a pass run a hidden structure whose parameters are records of `params_class`."""
+    _register("posterior_block", params_class, posterior_block)
+
+
+def register_chain(
+    params_class: type,
+    *,
+    forward_block: Callable[..., bool],
+    backward_block: Callable[..., None],
+    seek_block: Callable[..., bool],
+    path_block: Callable[..., bool],
+) -> None:
+    """Let a pass over sequences run a chain whose parameters are records of `params_class`."""
+    _register("forward_block", params_class, forward_block)
+    _register("backward_block", params_class, backward_block)
+    _register("seek_block", params_class, seek_block)
+    _register("path_block", params_class, path_block)
+
+
+def _register(operation: str, params_class: type, function: Callable[..., Any]) -> None:
+    if not (isinstance(params_class, type) and issubclass(params_class, tuple) and hasattr(params_class, "_fields")):
+        raise TypeError(f"{operation}: the class of the parameters must be a NamedTuple class, got {params_class!r}.")
+    expected, given = (list(inspect.signature(f).parameters) for f in (_operations[operation], function))
+    if given != expected:
+        raise TypeError(
+            f"{operation} of {params_class.__name__} must take the arguments ({', '.join(expected)}), "
+            f"got ({', '.join(given)})."
+        )
+    _implementations[operation, params_class] = function
+    # Now: if the file is edited while this process runs, its new contents are not what is compiled here.
+    _digests[operation, params_class] = _digest_of_file(function)
+
+
+def _digest_of_file(function: Callable[..., Any]) -> str | None:
+    try:
+        return file_digest(Path(inspect.getsourcefile(inspect.unwrap(function)) or ""))
+    except (OSError, TypeError):
+        return None
+
+
+def implementation(operation: Callable[..., Any], params_class: type) -> Callable[..., Any]:
+    """The function registered for an operation on records of `params_class`.
+
+    Raises
+    ------
+    NotRegisteredError
+    """
+    try:
+        return _implementations[operation.__name__, params_class]
+    except KeyError:
+        kind = _KINDS.get(operation.__name__, "family")
+        raise NotRegisteredError(
+            f"No {operation.__name__} is registered for {params_class.__name__}. "
+            f"Register it with fastem.passes.blocks.register_{kind}({params_class.__name__}, {operation.__name__}=...)."
+        ) from None
+
+
+def fingerprint(*params_classes: type) -> str:
+    """Digest of the files that hold the block functions for these classes of parameters.
+
+    Raises
+    ------
+    OSError
+        When one could not be read, as for functions that were typed in.
+    """
+    digests = {digest for (_, params_class), digest in _digests.items() if params_class in params_classes}
+    if None in digests:
+        raise FileNotFoundError(f"The source of a block function of {params_classes} cannot be read.")
+    return "".join(sorted(digest for digest in digests if digest is not None))
+
+
+_operations = {
+    f.__name__: f
+    for f in (
+        log_prob_block,
+        posterior_block,
+        accumulate_block,
+        forward_block,
+        backward_block,
+        seek_block,
+        path_block,
+    )
+}
+_KINDS = {
+    "posterior_block": "latent",
+    "forward_block": "chain",
+    "backward_block": "chain",
+    "seek_block": "chain",
+    "path_block": "chain",
+}
+
+
+@overload(log_prob_block, jit_options=BLOCK_OPTIONS)
+def _compile_log_prob_block(family_params, components, x, log_prob, scratch):
+    return implementation(log_prob_block, family_params.instance_class)
+
+
+@overload(posterior_block, jit_options=BLOCK_OPTIONS)
+def _compile_posterior_block(latent_params, components, log_prob, weight, shift, norm, scratch, latent_stats, lane):
+    return implementation(posterior_block, latent_params.instance_class)
+
+
+@overload(accumulate_block, jit_options=BLOCK_OPTIONS)
+def _compile_accumulate_block(family_params, components, x, resp, scratch, family_stats, lane):
+    return implementation(accumulate_block, family_params.instance_class)
+
+
+@overload(forward_block, jit_options=BLOCK_OPTIONS)
+def _compile_forward_block(
+    latent_params, emission, begin, end, is_first, careful, message, work, filtered, shift, norm
+):
+    return implementation(forward_block, latent_params.instance_class)
+
+
+@overload(backward_block, jit_options=BLOCK_OPTIONS)
+def _compile_backward_block(
+    latent_params, emission, begin, end, is_first, is_last, careful, weight, message, work, filtered, left, right,
+    latent_stats, lane,
+):  # fmt: skip
+    return implementation(backward_block, latent_params.instance_class)
+
+
+@overload(seek_block, jit_options=BLOCK_OPTIONS)
+def _compile_seek_block(latent_params, emission, begin, end, backwards, is_edge, state, message, work):
+    return implementation(seek_block, latent_params.instance_class)
+
+
+@overload(path_block, jit_options=BLOCK_OPTIONS)
+def _compile_path_block(latent_params, log_prob, begin, end, is_first, message, work, back):
+    return implementation(path_block, latent_params.instance_class)

@@ -1,0 +1,79 @@
+"""Lanes: private accumulators, their number and the order of their sums."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba.core import types
+
+from fastem.passes import blocks
+from fastem.passes.blocks import accumulate_block, log_prob_block, posterior_block
+from fastem.passes.flags import block_function
+from fastem.passes.reading import BLOCK, RUN
+from fastem.passes.rows import Rows
+from fastem.passes.threads import threads
+from fastem.stats import ExpectedStats
+
+MAX_LANES = 64
+
+MIN_LANES = 16
+
+_LANES_BUDGET = 32 * 2**20
+
+
+class Totals(NamedTuple):
+    """The scalar sums of a pass, one entry for each lane: numba's parallel loops take no nested records."""
+
+    loglik: np.ndarray
+    weight: np.ndarray
+    impossible: np.ndarray
+
+
+def n_lanes(stats: ExpectedStats) -> int:
+    """Number of private accumulators of a pass: a power of two, and a function of the model's size alone.
+
+    It does not depend on the machine, so that neither do the bits of a result.
+    """
+    size = sum(np.asarray(field).nbytes for record in (stats.latent, stats.family) for field in record)
+    lanes = MAX_LANES
+    while lanes > MIN_LANES and lanes * size > _LANES_BUDGET:
+        lanes //= 2
+    return lanes
+
+
+def lanes_filled(lanes: int, n_blocks: int) -> int:
+    """How many of the lanes can hold anything after this many blocks: the first ones."""
+    return min(lanes, -(-n_blocks // RUN))
+
+
+@block_function
+def bits_reversed(index, n):
+    """The number below n, a power of two, whose binary digits are those of `index` in reverse."""
+    reverse = 0
+    while n > 1:
+        reverse = 2 * reverse + index % 2
+        index //= 2
+        n //= 2
+    return reverse
+
+
+def fingerprint(sig: tuple[Any, ...]) -> str:
+    """Digest of the sources of all that is compiled into a pass over arguments of these numba types."""
+    return blocks.fingerprint(*(t.instance_class for t in sig if isinstance(t, types.NamedTuple)))  # type: ignore[attr-defined]
+
+
+def few_threads(rows: Rows) -> AbstractContextManager[Any]:
+    """One thread for the rows of one run, which one lane or strand takes.
+
+    To wake threads that have nothing to do takes milliseconds when other processes are busy.
+    """
+    return threads(1) if rows.n_rows <= RUN * BLOCK else nullcontext()
+
+
+def require_registered(family_params: Any, latent_params: Any) -> None:
+    """Raise a clear error here, rather than a page of numba's from inside the compilation."""
+    for operation in (log_prob_block, accumulate_block):
+        blocks.implementation(operation, type(family_params))
+    blocks.implementation(posterior_block, type(latent_params))

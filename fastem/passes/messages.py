@@ -1,0 +1,214 @@
+"""Messages between the units of long sequences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import prange
+
+from fastem.passes.blocks import seek_block
+from fastem.passes.flags import block_function
+from fastem.passes.lanes import Totals, fingerprint
+from fastem.passes.reading import VECTOR
+from fastem.passes.rows import Rows, weights_of
+from fastem.passes.sweep import (
+    NO_OUTPUTS,
+    Messages,
+    backward_rows,
+    blocks_of_largest,
+    emit,
+    filter_rows,
+    keep_message,
+    last_sequence,
+    new_memory,
+    start_of,
+)
+from fastem.passes.threads import Pass
+from fastem.passes.units import Units
+from fastem.stats import ExpectedStats
+
+# Rows after which a message is looked at, whether it still depends on what came before; all lie in one block.
+_WARM_UPS = np.array([32, 128, 512])
+
+# Largest relative difference between messages that count as one. No later row makes it larger.
+_AGREEMENT = 1e-12
+
+
+@block_function
+def _differs(message, reference):
+    """Whether a message differs from another one; both are scaled to sum to one first."""
+    total, sum_of_reference = 0.0, 0.0
+    for k in range(message.shape[0]):
+        total += message[k]
+        sum_of_reference += reference[k]
+    differs = not total > 0.0
+    for k in range(message.shape[0]):
+        expected = reference[k] * total
+        differs = differs or not abs(message[k] * sum_of_reference - expected) <= _AGREEMENT * expected
+    return differs
+
+
+@block_function
+def _agrees(state, message, reference):
+    """Keep the first message, and compare the others with it."""
+    if state > 0:
+        return not _differs(message, reference)
+    for k in range(message.shape[0]):
+        reference[k] = message[k]
+    return True
+
+
+@block_function
+def _seek_ahead(family_params, latent_params, rows, units, unit, memory):
+    """Find the message for the first row of a unit from some rows before it; False when it takes more of them."""
+    n_before = units.first[unit] - start_of(units, units.sequence[unit])
+    n_read = min(memory.x.shape[1], n_before)
+    emit(family_params, rows, units.first[unit] - n_read, False, memory.emission[0], memory.shift[0], memory)
+    for warm_up in _WARM_UPS:
+        begin = max(0, n_read - warm_up)
+        if _agree(latent_params, begin, n_read, False, n_read - begin == n_before, memory):
+            return True
+    return False
+
+
+@block_function
+def _seek_behind(family_params, latent_params, rows, units, unit, memory):
+    """Find the message for the row after a unit from some rows from there on; False when it takes more of them."""
+    n_behind = units.ends[last_sequence(units, unit)] - units.stop[unit]
+    emit(family_params, rows, units.stop[unit], False, memory.emission[0], memory.shift[0], memory)
+    for warm_up in _WARM_UPS:
+        n = min(warm_up, n_behind)
+        if _agree(latent_params, 0, n, True, n == n_behind, memory):
+            return True
+    return False
+
+
+@block_function
+def _agree(latent_params, begin, end, backwards, is_edge, memory):
+    """Whether rows hand on the same message, the reference, from all states of the row beyond them."""
+    for state in range(1 if is_edge else memory.message.shape[0]):
+        if not seek_block(
+            latent_params, memory.emission[0], begin, end, backwards, is_edge, state, memory.message, memory.work
+        ):
+            return False
+        if not _agrees(state, memory.message, memory.reference):
+            return False
+    return True
+
+
+@block_function
+def _seek(family_params, latent_params, rows, units, messages, unit, memory):
+    """Find the messages of a unit that are not known, where some rows tell them."""
+    if not messages.ahead_known[unit] and _seek_ahead(family_params, latent_params, rows, units, unit, memory):
+        keep_message(memory.reference, False, messages.ahead[unit])
+        messages.ahead_known[unit] = True
+    if not messages.behind_known[unit] and _seek_behind(family_params, latent_params, rows, units, unit, memory):
+        keep_message(memory.reference, False, messages.behind[unit])
+        messages.behind_known[unit] = True
+
+
+@block_function
+def _seek_lane(family_params, latent_params, rows, units, messages, n_lanes, scratch_lines, vectors, lane):
+    memory = new_memory(1, rows.n_columns, latent_params[0].shape[0], scratch_lines, vectors * VECTOR)
+    for unit in range(lane, units.first.shape[0], n_lanes):
+        _seek(family_params, latent_params, rows, units, messages, unit, memory)
+
+
+def _seek_pass(serial, family_params, latent_params, rows, units, messages, n_lanes, scratch_lines, vectors):
+    if serial:
+        for lane in range(n_lanes):
+            _seek_lane(family_params, latent_params, rows, units, messages, n_lanes, scratch_lines, vectors, lane)
+        return
+    for index in prange(n_lanes):
+        _seek_lane(
+            family_params, latent_params, rows, units, messages, n_lanes, scratch_lines, vectors, np.int64(index)
+        )
+
+
+@block_function
+def _hand_over(
+    family_params, latent_params, rows, weight, units, messages, first, last, outputs, memory, totals, latent_stats,
+    family_stats, lane,
+):  # fmt: skip
+    """Find the messages of the units `first` to `last` of a sequence that are not known, each from its neighbour."""
+    for unit in range(first + 1, last + 1):
+        if not messages.ahead_known[unit]:
+            careful = filter_rows(family_params, latent_params, rows, units, messages, unit - 1, memory)
+            keep_message(memory.message, careful, messages.ahead[unit])
+            messages.ahead_known[unit] = True
+    for unit in range(last - 1, first - 1, -1):
+        if not messages.behind_known[unit]:
+            careful = filter_rows(family_params, latent_params, rows, units, messages, unit + 1, memory)
+            backward_rows(
+                family_params, latent_params, rows, weight, units, messages, unit + 1, careful, False, outputs,
+                memory, totals, latent_stats, family_stats, lane,
+            )  # fmt: skip
+            keep_message(memory.message, careful, messages.behind[unit])
+            messages.behind_known[unit] = True
+
+
+@block_function
+def _hand_over_lane(
+    family_params, latent_params, rows, weight, units, messages, first, last, scratch_lines, vectors, outputs, totals,
+    latent_stats, family_stats, lane,
+):  # fmt: skip
+    n_lanes = latent_stats[0].shape[0]
+    if lane < first.shape[0]:
+        n_blocks = blocks_of_largest(units, vectors * VECTOR)
+        memory = new_memory(n_blocks, rows.n_columns, latent_params[0].shape[0], scratch_lines, vectors * VECTOR)
+        for s in range(lane, first.shape[0], n_lanes):
+            _hand_over(
+                family_params, latent_params, rows, weight, units, messages, first[s], last[s], outputs, memory,
+                totals, latent_stats, family_stats, lane,
+            )  # fmt: skip
+
+
+def _hand_over_pass(
+    serial, family_params, latent_params, rows, weight, units, messages, first, last, scratch_lines, vectors, outputs,
+    totals, latent_stats, family_stats,
+):  # fmt: skip
+    n_lanes = latent_stats[0].shape[0]
+    if serial:
+        for lane in range(n_lanes):
+            _hand_over_lane(
+                family_params, latent_params, rows, weight, units, messages, first, last, scratch_lines, vectors,
+                outputs, totals, latent_stats, family_stats, lane,
+            )  # fmt: skip
+        return
+    for index in prange(n_lanes):
+        _hand_over_lane(
+            family_params, latent_params, rows, weight, units, messages, first, last, scratch_lines, vectors, outputs,
+            totals, latent_stats, family_stats, np.int64(index),
+        )  # fmt: skip
+
+
+compiled_seek_pass = Pass(_seek_pass, fingerprint)
+
+_compiled_hand_over_pass = Pass(_hand_over_pass, fingerprint)
+
+
+def unit_messages(
+    family_params: Any, latent_params: Any, rows: Rows, units: Units, lanes: ExpectedStats, sizes: Any, forgets: bool
+) -> Messages:
+    """What the units know of the rest of their sequences; empty arrays where all sequences are whole."""
+    begins_inside = units.begins_inside
+    if not begins_inside.any():
+        return Messages(np.empty((0, 0)), np.empty((0, 0)), np.empty(0, dtype=bool), np.empty(0, dtype=bool))
+    ends_inside = np.append(begins_inside[1:], False)
+    shape = units.first.size, latent_params[0].size
+    messages = Messages(np.zeros(shape), np.zeros(shape), ~begins_inside, ~ends_inside)
+    # Sums that nobody reads: these passes look for messages only.
+    unread = 0.0 * lanes
+    if forgets:
+        compiled_seek_pass(family_params, latent_params, rows, units, messages, len(lanes.loglik), *sizes)
+    unknown = ~(messages.ahead_known & messages.behind_known)
+    if unknown.any():
+        first = np.flatnonzero(~begins_inside & ends_inside)
+        last = np.flatnonzero(begins_inside & ~ends_inside)
+        behind = np.logical_or.reduceat(unknown, first)
+        _compiled_hand_over_pass(
+            family_params, latent_params, rows, weights_of(None), units, messages, first[behind], last[behind], *sizes,
+            NO_OUTPUTS, Totals(unread.loglik, unread.weight, unread.impossible), unread.latent, unread.family,
+        )  # fmt: skip
+    return messages

@@ -1,0 +1,332 @@
+"""Leaving out components that are out of reach: provable bounds on the responsibilities of a block of rows.
+
+With many separated components, almost all responsibilities are zero to rounding. A pass over such a
+model takes runs of rows, sorts the rows of each run by a rough guess of their component (their *home*),
+and so makes blocks whose rows come from few components. The homes of a block are evaluated first. Any
+other component is left out of the block when a bound shows that its share of every row is lost in the
+rounding of float64.
+
+The bound: in a few coordinates y = A (x - origin), along which the means differ most (Fisher's
+discriminant directions), the squared Mahalanobis distance of x from component k is at least
+``squeeze[k] * |y - y_k|^2``, where 1 / squeeze[k] is the largest eigenvalue of A covariance_k A'. The
+guess is the component with the nearest y_k. It may be wrong: that costs time, and no digit.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba.extending import overload
+
+from fastem.passes.flags import BLOCK_OPTIONS, block_function
+from fastem.passes.rows import plain
+
+# With fewer components, sorting costs more than it saves.
+MIN_COMPONENTS = 32
+_MAX_COORDINATES = 8
+# The share of all components, in a typical block, up to which the sorting of rows pays.
+_WORTHWHILE_SHARE = 0.6
+# A component is left out below this share of every row, divided by the number of components.
+_NEGLIGIBLE = np.finfo(np.float64).eps
+# Part of a squared distance that is given up for rounding errors, so that the bounds hold in spite of them.
+_SLACK = 1e-3
+
+
+class Reach(NamedTuple):
+    """What a pass must know to leave components out.
+
+    Shapes::
+
+        origin       (D,)
+        axes         (P, D)  coordinates of a row: axes @ (row - origin)
+        places       (K, Q)  float32, coordinates of the means, filled up with zeros to four or eight
+        half_squares (K,)    float32, half the squares of the places
+        log_share    (K,)    log of each component's share of all rows
+        squeeze      (K,)    float32, squared distances from k are at least squeeze[k] times those of the coordinates
+        ceiling      (K,)    float32, twice the log of the component's share of rows times its highest density
+        margin       ()      a component is out of reach this far below another, in nats
+    """
+
+    origin: np.ndarray
+    axes: np.ndarray
+    places: np.ndarray
+    half_squares: np.ndarray
+    log_share: np.ndarray
+    squeeze: np.ndarray
+    ceiling: np.ndarray
+    margin: float
+
+
+def _reach(
+    origin: np.ndarray,
+    axes: np.ndarray,
+    places: np.ndarray,
+    log_share: np.ndarray,
+    squeeze: np.ndarray,
+    ceiling: np.ndarray,
+    margin: float,
+) -> Reach:
+    """The one combination of types and memory orders that passes are compiled for."""
+    return Reach(
+        plain(np.asarray(origin, dtype=np.float64)),
+        plain(np.asarray(axes, dtype=np.float64)),
+        plain(np.asarray(places, dtype=np.float32)),
+        plain(np.asarray(0.5 * np.square(places).sum(axis=1), dtype=np.float32)),
+        plain(np.asarray(log_share, dtype=np.float64)),
+        plain(np.asarray(squeeze, dtype=np.float32)),
+        plain(np.asarray(ceiling, dtype=np.float32)),
+        float(margin),
+    )
+
+
+class NoReach(NamedTuple):
+    """In place of a `Reach`: every component is evaluated for every row.
+
+    A class of its own, so that passes without a reach are compiled without all that it needs, which
+    takes as long as everything else. (numba takes no record without fields.)
+    """
+
+    nothing: int
+
+
+NO_REACH = NoReach(0)
+
+
+def discriminant_axes(means: np.ndarray, within: np.ndarray) -> np.ndarray:
+    """Axes (P, D) along which means (K, D) differ most, in standard deviations of a covariance (D, D).
+
+    Fisher (1936), Annals of Eugenics 7, 179-188. No axes for a covariance that is not positive definite.
+    """
+    try:
+        inverse = np.linalg.inv(np.linalg.cholesky(within))
+    except np.linalg.LinAlgError:
+        return np.empty((0, means.shape[1]))
+    offsets = (means - means.mean(axis=0)) @ inverse.T
+    if not np.all(np.isfinite(offsets)):
+        return np.empty((0, means.shape[1]))
+    _, directions = np.linalg.eigh(offsets.T @ offsets)
+    return directions[:, ::-1][:, :_MAX_COORDINATES].T @ inverse
+
+
+def reach_of(
+    means: np.ndarray, axes: np.ndarray, spread: np.ndarray, peak: np.ndarray, log_share: np.ndarray
+) -> Reach | NoReach:
+    """Complete a `Reach`; without axes there is none.
+
+    Parameters
+    ----------
+    means : (K, D) ndarray
+    axes : (P, D) ndarray
+    spread : (K, P, P) ndarray
+        Covariances of the coordinates under each component.
+    peak, log_share : (K,) ndarray
+        Log-densities at the means, and logarithms of the components' shares of all rows.
+    """
+    n_components, n_coordinates = means.shape[0], axes.shape[0]
+    if n_coordinates == 0:
+        return NO_REACH
+    origin = means.mean(axis=0)
+    width = 4 if n_coordinates <= 4 else _MAX_COORDINATES
+    places = np.zeros((n_components, width))
+    places[:, :n_coordinates] = (means - origin) @ axes.T
+    largest = np.linalg.eigvalsh(spread)[:, -1]
+    squeeze = 1.0 / np.maximum(largest, np.finfo(np.float32).tiny)
+    # Single precision mistakes a distance d by up to blur, and (d - blur)^2 >= (1 - c) d^2 - blur^2 / c.
+    blur = 4.0 * np.finfo(np.float32).eps * np.sqrt(width) * np.abs(places).max()
+    ceiling = 2.0 * (peak + log_share) + squeeze * blur**2 / _SLACK
+    margin = np.log(n_components / _NEGLIGIBLE)
+    return _reach(origin, axes, places, log_share, (1.0 - 2.0 * _SLACK) * squeeze, ceiling, margin)
+
+
+def is_worthwhile(reach: Reach | NoReach, n_features: int, rows_per_block: int, rows_per_run: int) -> bool:
+    """Whether a pass over rows of this model is likely to be faster if it leaves components out."""
+    if isinstance(reach, NoReach):
+        return False
+    n_components = reach.ceiling.shape[0]
+    places = reach.places.astype(np.float64)
+    # Some row of a block comes nearer than its home's mean by a few standard deviations, and some row
+    # lies farther from its home than most.
+    gap = np.linalg.norm(places[:, None, :] - places[None, :, :], axis=2)
+    nearest = np.maximum(gap - 3.0, 0.0)
+    depth = n_features + 4.0 * np.sqrt(2.0 * n_features) + 2.0 * reach.margin
+    reachable = reach.ceiling - reach.squeeze * np.square(nearest) >= (reach.ceiling - depth)[:, None]
+    share_of_home = min(float(np.exp(reach.log_share) @ reachable.mean(axis=1)), 1.0)
+    homes = 1.0 + n_components * rows_per_block / rows_per_run
+    return 1.0 - (1.0 - share_of_home) ** homes < _WORTHWHILE_SHARE
+
+
+class Sorter(NamedTuple):
+    """Memory to sort the rows of a run: their homes, their order, and room for the bounds of a block."""
+
+    home: np.ndarray
+    order: np.ndarray
+    first: np.ndarray
+    coordinates: np.ndarray
+    row_value: np.ndarray
+    label: np.ndarray
+
+
+class NoSorter(NamedTuple):
+    """In place of a `Sorter`: the rows of a run stay in their order."""
+
+    order: np.ndarray
+
+
+def new_sorter(reach, rows_per_block, rows_per_run):
+    """A `Sorter` for runs of `rows_per_run` rows; a `NoSorter` without a reach."""
+    return (_new_no_sorter if isinstance(reach, NoReach) else _new_sorter)(reach, rows_per_block, rows_per_run)
+
+
+@overload(new_sorter, jit_options=BLOCK_OPTIONS)
+def _compile_new_sorter(reach, rows_per_block, rows_per_run):
+    return _new_no_sorter if reach.instance_class is NoReach else _new_sorter
+
+
+def _new_no_sorter(reach, rows_per_block, rows_per_run):
+    return NoSorter(np.empty(0, dtype=np.int64))
+
+
+def _new_sorter(reach, rows_per_block, rows_per_run):
+    n_components, width = reach.places.shape
+    return Sorter(
+        np.empty(rows_per_run, dtype=np.int64),
+        np.empty(rows_per_run, dtype=np.int64),
+        np.empty(n_components + 1, dtype=np.int64),
+        np.zeros((width, rows_per_block), dtype=np.float32),
+        np.empty(rows_per_block, dtype=np.float32),
+        np.empty(rows_per_block, dtype=np.float32),
+    )
+
+
+@block_function
+def _find_coordinates(reach, x, scratch, coordinates):
+    """Set the coordinates of the rows x (D, rows): differences and sums in double precision, then rounded."""
+    y = scratch[0]
+    for p in range(reach.axes.shape[0]):
+        for i in range(x.shape[1]):
+            y[i] = 0.0
+        for j in range(reach.axes.shape[1]):
+            axis, origin = reach.axes[p, j], reach.origin[j]
+            for i in range(x.shape[1]):
+                y[i] += axis * (x[j, i] - origin)
+        for i in range(x.shape[1]):
+            coordinates[p, i] = np.float32(y[i])
+
+
+@block_function
+def guess_homes(reach, x, scratch, sorter, home):
+    """Set `home` to the component with the nearest mean, for the first rows of a block x (D, rows)."""
+    y, highest, label = sorter.coordinates, sorter.row_value, sorter.label
+    _find_coordinates(reach, x, scratch, y)
+    for i in range(highest.shape[0]):
+        highest[i] = np.float32(-np.inf)
+        label[i] = np.float32(0.0)
+    for k in range(reach.places.shape[0]):
+        # The nearest place p has the highest y . p - p . p / 2. That cancels, but this is a guess.
+        name, place, half_square = np.float32(k), reach.places[k], reach.half_squares[k]
+        p0, p1, p2, p3 = place[0], place[1], place[2], place[3]
+        if place.shape[0] == 4:
+            for i in range(highest.shape[0]):
+                score = (y[0, i] * p0 + y[1, i] * p1) + (y[2, i] * p2 + y[3, i] * p3) - half_square
+                higher = score > highest[i]
+                label[i] = name if higher else label[i]
+                highest[i] = score if higher else highest[i]
+        else:
+            p4, p5, p6, p7 = place[4], place[5], place[6], place[7]
+            for i in range(highest.shape[0]):
+                low = (y[0, i] * p0 + y[1, i] * p1) + (y[2, i] * p2 + y[3, i] * p3)
+                score = low + ((y[4, i] * p4 + y[5, i] * p5) + (y[6, i] * p6 + y[7, i] * p7)) - half_square
+                higher = score > highest[i]
+                label[i] = name if higher else label[i]
+                highest[i] = score if higher else highest[i]
+    for i in range(home.shape[0]):
+        home[i] = np.int64(label[i])
+
+
+@block_function
+def _count_in_reach(y, place, squeeze, ceiling, room):
+    """Number of rows with coordinates y (Q, rows) that a component may reach: those that its bound does not exclude."""
+    p0, p1, p2, p3 = place[0], place[1], place[2], place[3]
+    n = np.float32(0.0)
+    if place.shape[0] == 4:
+        for i in range(room.shape[0]):
+            d0, d1, d2, d3 = y[0, i] - p0, y[1, i] - p1, y[2, i] - p2, y[3, i] - p3
+            square = (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3)
+            n += np.float32(0.0) if squeeze * square > ceiling + room[i] else np.float32(1.0)
+    else:
+        p4, p5, p6, p7 = place[4], place[5], place[6], place[7]
+        for i in range(room.shape[0]):
+            d0, d1, d2, d3 = y[0, i] - p0, y[1, i] - p1, y[2, i] - p2, y[3, i] - p3
+            d4, d5, d6, d7 = y[4, i] - p4, y[5, i] - p5, y[6, i] - p6, y[7, i] - p7
+            square = (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3) + ((d4 * d4 + d5 * d5) + (d6 * d6 + d7 * d7))
+            n += np.float32(0.0) if squeeze * square > ceiling + room[i] else np.float32(1.0)
+    return n
+
+
+@block_function
+def sort_by_home(sorter, n):
+    """Set `order` to the first n rows in order of their homes; rows with the same home keep theirs."""
+    first, home, order = sorter.first, sorter.home, sorter.order
+    for k in range(first.shape[0]):
+        first[k] = 0
+    for i in range(n):
+        first[home[i] + 1] += 1
+    for k in range(1, first.shape[0]):
+        first[k] += first[k - 1]
+    for i in range(n):
+        order[first[home[i]]] = i
+        first[home[i]] += 1
+
+
+@block_function
+def list_homes(sorter, begin, end, components):
+    """Write the homes of the rows ``order[begin:end]`` to `components`, and return their number."""
+    n = 0
+    for i in range(begin, end):
+        home = sorter.home[sorter.order[i]]
+        if n == 0 or components[n - 1] != home:
+            components[n] = home
+            n += 1
+    return n
+
+
+@block_function
+def add_others_in_reach(reach, x, n_homes, log_prob, components, scratch, sorter):
+    """Append to the homes in `components` the others that are in reach of a row; return the number of all.
+
+    Parameters
+    ----------
+    reach : Reach
+    x : (D, rows) float64 array
+    n_homes : int
+    log_prob : (n_homes or more, rows) float64 array
+        Log-densities of the rows under the homes.
+    components : (K,) int64 array, changed in place
+    scratch : float64 array, free to use
+    sorter : Sorter
+    """
+    best, room, y = scratch[1], sorter.row_value, sorter.coordinates
+    _find_coordinates(reach, x, scratch, y)
+    for i in range(x.shape[1]):
+        best[i] = -np.inf
+    for a in range(n_homes):
+        log_share = reach.log_share[components[a]]
+        for i in range(x.shape[1]):
+            joint = log_prob[a, i] + log_share
+            best[i] = joint if joint > best[i] else best[i]
+    for i in range(x.shape[1]):
+        # An impossible row has all the room there is: every component is in its reach. A nat and a
+        # millionth more than the margin, against rounding to single precision.
+        room[i] = np.float32(2.0 * (reach.margin + 1.0 - best[i] + 1e-6 * abs(best[i])))
+    n = n_homes
+    is_home = sorter.first
+    for k in range(is_home.shape[0]):
+        is_home[k] = 0
+    for a in range(n_homes):
+        is_home[components[a]] = 1
+    for k in range(reach.places.shape[0]):
+        if is_home[k] == 0 and _count_in_reach(y, reach.places[k], reach.squeeze[k], reach.ceiling[k], room) > 0.0:
+            components[n] = k
+            n += 1
+    return n

@@ -1,0 +1,165 @@
+"""Reading rows into blocks: runs of rows, in their order or sorted, become features x rows float64 scratch.
+
+Whatever the dtype and memory order of the rows, one compiled pass serves.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba.extending import overload
+
+from fastem.passes import blocks
+from fastem.passes.flags import BLOCK_OPTIONS, block_function
+from fastem.passes.pruning import NoReach, Reach, guess_homes, sort_by_home
+
+VECTOR = 8  # float64 numbers in a line of the cache, and in the widest vectors
+# Rows of a block. Not a power of two: the lines of a block, one for each feature or component, would
+# compete for the same few places in the cache.
+BLOCK = 66 * VECTOR
+# Blocks of a run, which one lane takes together: memory is read in pieces of a few pages.
+RUN = 4
+# The same where the rows of a run are sorted: the longer the run, the fewer components in a block.
+_SORTED_RUN = 32
+# Chunks of whole runs give the same bits as one large chunk.
+ROWS_PER_RUN = _SORTED_RUN * BLOCK
+
+
+class Layout(NamedTuple):
+    """Sizes that a compiled pass is told, because loops whose length it knew would be unrolled until they spill."""
+
+    vectors_per_block: int
+    blocks_per_run: int
+    scratch_lines: int
+
+
+def layout_of(n_features: int, reach: Reach | NoReach) -> Layout:
+    """The sizes of a pass over rows of so many features."""
+    blocks_per_run = RUN if isinstance(reach, NoReach) else _SORTED_RUN
+    return Layout(BLOCK // VECTOR, blocks_per_run, blocks.scratch_lines(n_features))
+
+
+@block_function
+def _copy_column(flat, first, stride, n, column):
+    """Copy n numbers into float64, and repeat the last one up to the end of the block."""
+    if stride == 1:
+        # Indices that begin at zero: numba tests every other index for being negative, and then LLVM
+        # does not vectorise the loop.
+        source = flat[first : first + n]
+        for i in range(n):
+            column[i] = source[i]
+    else:
+        for i in range(n):
+            column[i] = flat[first + i * stride]
+    for i in range(n, column.shape[0]):
+        column[i] = column[n - 1]
+
+
+@block_function
+def copy_block(rows, start, x):
+    """Copy a block of rows from `start` on, transposed, into float64; repeat the last row past the end."""
+    n = min(x.shape[1], rows.n_rows - start)
+    for j in range(rows.n_columns):
+        first = rows.offset + start * rows.row_stride + j * rows.column_stride
+        if rows.float64.shape[0] > 0:
+            _copy_column(rows.float64, first, rows.row_stride, n, x[j])
+        else:
+            _copy_column(rows.float32, first, rows.row_stride, n, x[j])
+
+
+@block_function
+def _gather_block(rows, start, order, x):
+    """Copy the rows ``start + order``, transposed, into float64; repeat the last one up to the end of the block."""
+    n = order.shape[0]
+    for j in range(rows.n_columns):
+        first = rows.offset + start * rows.row_stride + j * rows.column_stride
+        for i in range(n):
+            place = first + order[i] * rows.row_stride
+            x[j, i] = rows.float64[place] if rows.float64.shape[0] > 0 else rows.float32[place]
+        for i in range(n, x.shape[1]):
+            x[j, i] = x[j, n - 1]
+
+
+class Buffers(NamedTuple):
+    """Memory for one block: rows, log-densities or responsibilities, and what the operations may use.
+
+    `components` begins with those that the block evaluates, in the order of the lines of `resp`.
+    """
+
+    x: np.ndarray
+    resp: np.ndarray
+    weight: np.ndarray
+    shift: np.ndarray
+    norm: np.ndarray
+    scratch: np.ndarray
+    components: np.ndarray
+
+
+@block_function
+def new_buffers(n_features, n_components, layout):
+    # Said so that the compiler sees that no loop over rows leaves a rest.
+    n_rows = layout.vectors_per_block * VECTOR
+    lines = n_features + n_components + 3 + layout.scratch_lines
+    memory = np.empty(lines * n_rows + VECTOR)
+    # A vector that straddles two lines of the cache is read twice.
+    first = (-memory.ctypes.data // memory.itemsize) % VECTOR
+    table = memory[first : first + lines * n_rows].reshape(lines, n_rows)
+    rest = n_features + n_components
+    for i in range(n_rows):
+        table[rest, i] = 1.0
+    return Buffers(
+        table[:n_features],
+        table[n_features:rest],
+        table[rest],
+        table[rest + 1],
+        table[rest + 2],
+        table[rest + 3 :],
+        np.arange(n_components),
+    )
+
+
+@block_function
+def read_weight(weight, start, order, n, buffers):
+    """Copy the weights of a block of n rows; rows past the end weigh nothing. True when every weight is one."""
+    w = buffers.weight
+    if weight.shape[0] == 0 and n == w.shape[0]:
+        return True
+    # Loops, not assignments to slices: numba compiles seconds of error messages for each of those.
+    for i in range(n):
+        place = start + (order[i] if order.shape[0] > 0 else i)
+        w[i] = weight[place] if weight.shape[0] > 0 else 1.0
+    for i in range(n, w.shape[0]):
+        w[i] = 0.0
+    return False
+
+
+def sort_run(reach, rows, start, n, buffers, sorter):
+    """Bring the n rows from `start` on into the order of their homes; without a reach, leave them as they are."""
+    (_keep_order if isinstance(reach, NoReach) else _sort_by_homes)(reach, rows, start, n, buffers, sorter)
+
+
+@overload(sort_run, jit_options=BLOCK_OPTIONS)
+def _compile_sort_run(reach, rows, start, n, buffers, sorter):
+    return _keep_order if reach.instance_class is NoReach else _sort_by_homes
+
+
+def _keep_order(reach, rows, start, n, buffers, sorter):
+    pass
+
+
+def _sort_by_homes(reach, rows, start, n, buffers, sorter):
+    block_rows = buffers.x.shape[1]
+    for begin in range(0, n, block_rows):
+        copy_block(rows, start + begin, buffers.x)
+        guess_homes(reach, buffers.x, buffers.scratch, sorter, sorter.home[begin : min(begin + block_rows, n)])
+    sort_by_home(sorter, n)
+
+
+@block_function
+def read_block(rows, start, begin, end, sorter, x):
+    """Read rows `begin` to `end - 1` of the run that begins at `start`; in sorted order, if the run was sorted."""
+    if sorter.order.shape[0] > 0:
+        _gather_block(rows, start, sorter.order[begin:end], x)
+    else:
+        copy_block(rows, start + begin, x)

@@ -1,0 +1,245 @@
+"""The fused pass over rows: responsibilities and statistics in one read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import prange
+from numba.extending import overload
+
+from fastem.passes.blocks import accumulate_block, log_prob_block, posterior_block
+from fastem.passes.flags import BLOCK_OPTIONS, block_function
+from fastem.passes.lanes import Totals, bits_reversed, few_threads, fingerprint, require_registered
+from fastem.passes.pruning import NO_REACH, NoReach, Reach, add_others_in_reach, list_homes, new_sorter
+from fastem.passes.reading import copy_block, layout_of, new_buffers, read_block, read_weight, sort_run
+from fastem.passes.rows import NO_ROWS, Rows
+from fastem.passes.shapes import (
+    require_given,
+    require_lanes,
+    require_params,
+    require_rows,
+    require_weight,
+    shapes_of,
+)
+from fastem.passes.threads import Pass
+from fastem.passes.vector_math import log_positive
+from fastem.stats import ExpectedStats
+
+
+def block_log_prob(family_params, reach, begin, end, buffers, sorter):
+    """Set the log-densities of the rows in the buffers; return how many components are evaluated."""
+    evaluate = _log_prob_of_all if isinstance(reach, NoReach) else _log_prob_in_reach
+    return evaluate(family_params, reach, begin, end, buffers, sorter)
+
+
+@overload(block_log_prob, jit_options=BLOCK_OPTIONS)
+def _compile_log_prob(family_params, reach, begin, end, buffers, sorter):
+    return _log_prob_of_all if reach.instance_class is NoReach else _log_prob_in_reach
+
+
+def _log_prob_of_all(family_params, reach, begin, end, buffers, sorter):
+    log_prob_block(family_params, buffers.components, buffers.x, buffers.resp, buffers.scratch)
+    return buffers.components.shape[0]
+
+
+def _log_prob_in_reach(family_params, reach, begin, end, buffers, sorter):
+    components, x, log_prob, scratch = buffers.components, buffers.x, buffers.resp, buffers.scratch
+    n_homes = list_homes(sorter, begin, end, components)
+    n_done, n = 0, n_homes
+    # One call for both the homes and the others: each call would be compiled, inlined, anew.
+    while n_done < n:
+        log_prob_block(family_params, components[n_done:n], x, log_prob[n_done:n], scratch)
+        n_done = n
+        if n == n_homes:
+            n = add_others_in_reach(reach, x, n, log_prob, components, scratch, sorter)
+    return n
+
+
+@block_function
+def block_posterior(latent_params, n_components, buffers, latent_stats, lane):
+    """Turn the log-densities of the first `n_components` of the buffers' components into responsibilities."""
+    posterior_block(
+        latent_params, buffers.components[:n_components], buffers.resp[:n_components], buffers.weight, buffers.shift,
+        buffers.norm, buffers.scratch, latent_stats, lane,
+    )  # fmt: skip
+
+
+@block_function
+def _given_posterior(given, start, buffers):
+    """Read the responsibilities of a block, which are known."""
+    copy_block(given, start, buffers.resp)
+    for k in range(buffers.resp.shape[0]):
+        for i in range(buffers.resp.shape[1]):
+            buffers.resp[k, i] *= buffers.weight[i]
+    for i in range(buffers.shift.shape[0]):
+        buffers.shift[i] = 0.0
+        buffers.norm[i] = 1.0
+
+
+@block_function
+def _sum_of_logs(norm):
+    """Sum of the logarithms of a block of norms: one logarithm for each product of eight."""
+    n = norm.shape[0] // 8
+    a, b, c, d = norm[:n], norm[n : 2 * n], norm[2 * n : 3 * n], norm[3 * n : 4 * n]
+    e, f, g, h = norm[4 * n : 5 * n], norm[5 * n : 6 * n], norm[6 * n : 7 * n], norm[7 * n :]
+    total = 0.0
+    for i in range(n):
+        total += log_positive(((a[i] * b[i]) * (c[i] * d[i])) * ((e[i] * f[i]) * (g[i] * h[i])))
+    return total
+
+
+@block_function
+def _add_totals(buffers, all_ones, totals, lane):
+    """Add the log-likelihood and the weight of a block."""
+    shift, norm, w = buffers.shift, buffers.norm, buffers.weight
+    n_rows = shift.shape[0]
+    loglik, weight = 0.0, 0.0
+    if all_ones:
+        weight = float(n_rows)
+        for i in range(n_rows):
+            loglik += shift[i]
+        loglik += _sum_of_logs(norm)
+    else:
+        for i in range(n_rows):
+            weight += w[i]
+            loglik += w[i] * (shift[i] + log_positive(norm[i]))
+    if not loglik > -np.inf:
+        loglik = 0.0
+        for i in range(n_rows):
+            if shift[i] == -np.inf:
+                totals.impossible[lane] += w[i]
+            else:
+                loglik += w[i] * (shift[i] + log_positive(norm[i]))
+    totals.loglik[lane] += loglik
+    totals.weight[lane] += weight
+
+
+@block_function
+def _fill_lane(
+    family_params,
+    latent_params,
+    reach,
+    rows,
+    weight,
+    given,
+    first_block,
+    layout,
+    totals,
+    latent_stats,
+    family_stats,
+    lane,
+):
+    """Add every block that belongs to a lane: runs of blocks go to the lanes in turn."""
+    buffers = new_buffers(rows.n_columns, latent_params[0].shape[0], layout)
+    block_rows = buffers.x.shape[1]
+    rows_per_run = layout.blocks_per_run * block_rows
+    sorter = new_sorter(reach, block_rows, rows_per_run)
+    n_lanes = totals.loglik.shape[0]
+    first_run = first_block // layout.blocks_per_run
+    run = first_run + (lane - first_run) % n_lanes
+    # Rows of this chunk before the first run: it may have begun in an earlier chunk.
+    offset = first_block * block_rows
+    while run * rows_per_run - offset < rows.n_rows:
+        start = max(run * rows_per_run - offset, 0)
+        n = min((run + 1) * rows_per_run - offset, rows.n_rows) - start
+        sort_run(reach, rows, start, n, buffers, sorter)
+        for begin in range(0, n, block_rows):
+            end = min(begin + block_rows, n)
+            order = sorter.order[begin:end]
+            first = start if order.shape[0] > 0 else start + begin
+            all_ones = read_weight(weight, first, order, end - begin, buffers)
+            read_block(rows, start, begin, end, sorter, buffers.x)
+            if given.n_columns > 0:
+                n_components = buffers.components.shape[0]
+                _given_posterior(given, start + begin, buffers)
+            else:
+                n_components = block_log_prob(family_params, reach, begin, end, buffers, sorter)
+                block_posterior(latent_params, n_components, buffers, latent_stats, lane)
+            _add_totals(buffers, all_ones, totals, lane)
+            accumulate_block(
+                family_params, buffers.components[:n_components], buffers.x, buffers.resp[:n_components],
+                buffers.scratch, family_stats, lane,
+            )  # fmt: skip
+        run += n_lanes
+
+
+# Each pass has its loop twice: on this thread alone, and in parallel. Both call one compiled function, so that the
+# second loop costs no time to compile and gives the same bits.
+def _fused_pass(
+    serial, family_params, latent_params, reach, rows, weight, given, first_block, layout, totals, latent_stats,
+    family_stats,
+):  # fmt: skip
+    n_lanes = totals.loglik.shape[0]
+    if serial:
+        for lane in range(n_lanes):
+            _fill_lane(
+                family_params, latent_params, reach, rows, weight, given, first_block, layout,
+                totals, latent_stats, family_stats, lane,
+            )  # fmt: skip
+        return
+    for index in prange(n_lanes):
+        # Each thread takes a stretch of indices: with their bits reversed, lanes next to each other go to
+        # different threads, and few rows, which fill the first lanes only, to all of them.
+        lane = bits_reversed(np.int64(index), n_lanes)
+        _fill_lane(
+            family_params, latent_params, reach, rows, weight, given, first_block, layout,
+            totals, latent_stats, family_stats, lane,
+        )  # fmt: skip
+
+
+compiled_fused_pass = Pass(_fused_pass, fingerprint)
+
+
+def fused_pass(
+    family_params: Any,
+    latent_params: Any,
+    rows: Rows,
+    weight: np.ndarray,
+    lanes: ExpectedStats,
+    first_block: int = 0,
+    given: Rows = NO_ROWS,
+    reach: Reach | NoReach = NO_REACH,
+) -> None:
+    """Add the expected statistics of a chunk to `lanes`, in one read of the chunk.
+
+    Parameters
+    ----------
+    family_params, latent_params : NamedTuple of arrays
+        Of registered classes; the first field of `latent_params` has one entry for each component.
+    rows : Rows
+        The chunk, (N, D).
+    weight : ndarray
+        From `weights_of`.
+    lanes : ExpectedStats
+        With lanes; changed in place.
+    first_block : int
+        Number of blocks that earlier chunks added to the same lanes. With chunks of whole blocks (of
+        whole runs, with a reach), the sums then have the same bits however the rows are cut into chunks.
+    given : Rows
+        Known responsibilities (N, K), to be used in place of the posterior; none by default.
+    reach : Reach or NoReach
+        Of these parameters, to leave components out; none by default.
+    """
+    require_registered(family_params, latent_params)
+    n_components = require_params(family_params, latent_params, rows)
+    require_rows(rows)
+    require_weight(weight, rows.n_rows)
+    require_given(given, rows.n_rows, n_components)
+    require_lanes(lanes, family_params, n_components)
+    _require_reach(reach, n_components, rows.n_columns)
+    totals = Totals(lanes.loglik, lanes.weight, lanes.impossible)
+    with few_threads(rows):
+        compiled_fused_pass(
+            family_params, latent_params, reach, rows, weight, given, first_block, layout_of(rows.n_columns, reach),
+            totals, lanes.latent, lanes.family,
+        )  # fmt: skip
+
+
+def _require_reach(reach: Reach | NoReach, n_components: int, n_features: int) -> None:
+    """Raise unless a reach is that of so many components and features."""
+    if isinstance(reach, Reach):
+        of_axes, of_places = (reach.axes.shape[0], n_features), (n_components, reach.places.shape[1])
+        expected = (n_features,), of_axes, of_places, *((n_components,),) * 4
+        if shapes_of(reach[:-1]) != expected:
+            raise ValueError(f"The reach is not that of {n_components} components with {n_features} features.")

@@ -1,0 +1,156 @@
+"""The pass over rows that fills scores, posteriors and labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import prange
+
+from fastem.passes.flags import block_function
+from fastem.passes.lanes import few_threads, fingerprint, require_registered
+from fastem.passes.pruning import NO_REACH, NoReach, Reach, new_sorter
+from fastem.passes.reading import layout_of, new_buffers, read_block, sort_run
+from fastem.passes.row_pass import _require_reach, block_log_prob, block_posterior
+from fastem.passes.rows import Rows
+from fastem.passes.shapes import (
+    require_output,
+    require_params,
+    require_rows,
+    require_stats,
+)
+from fastem.passes.threads import Pass
+from fastem.passes.vector_math import log_positive
+
+
+@block_function
+def _most_probable(components, resp, highest, best):
+    """Set `best` to the component of the highest responsibility of each row, the first one of equals."""
+    n_rows = resp.shape[1]
+    for i in range(n_rows):
+        highest[i] = resp[0, i]
+        best[i] = np.float64(components[0])
+    for a in range(1, components.shape[0]):
+        label = np.float64(components[a])
+        for i in range(n_rows):
+            better = resp[a, i] > highest[i] or (resp[a, i] == highest[i] and label < best[i])
+            best[i] = label if better else best[i]
+            highest[i] = resp[a, i] if better else highest[i]
+
+
+@block_function
+def _write_scores(n_components, buffers, place, loglik, resp_out, label):
+    """Write the scores of a block to the rows `place` of the outputs; an output of no rows is not asked for."""
+    components, resp, scratch = buffers.components[:n_components], buffers.resp[:n_components], buffers.scratch
+    if loglik.shape[0] > 0:
+        value = scratch[0]
+        for i in range(value.shape[0]):
+            value[i] = buffers.shift[i] + log_positive(buffers.norm[i])
+        for i in range(place.shape[0]):
+            loglik[place[i]] = value[i]
+    if resp_out.shape[0] > 0:
+        for i in range(place.shape[0]):
+            if n_components < resp_out.shape[1]:
+                for k in range(resp_out.shape[1]):
+                    resp_out[place[i], k] = 0.0
+            for a in range(n_components):
+                resp_out[place[i], components[a]] = resp[a, i]
+    if label.shape[0] > 0:
+        _most_probable(components, resp, scratch[0], scratch[1])
+        for i in range(place.shape[0]):
+            label[place[i]] = np.int64(scratch[1, i])
+
+
+@block_function
+def _score_strand(family_params, latent_params, reach, rows, layout, latent_stats, loglik, resp_out, label, strand):
+    """Score the runs of a strand, which lie next to each other."""
+    buffers = new_buffers(rows.n_columns, latent_params[0].shape[0], layout)
+    block_rows = buffers.x.shape[1]
+    rows_per_run = layout.blocks_per_run * block_rows
+    sorter = new_sorter(reach, block_rows, rows_per_run)
+    place = np.empty(block_rows, dtype=np.int64)
+    n_runs, n_strands = (rows.n_rows + rows_per_run - 1) // rows_per_run, latent_stats[0].shape[0]
+    for run in range(strand * n_runs // n_strands, (strand + 1) * n_runs // n_strands):
+        start = run * rows_per_run
+        n = min(start + rows_per_run, rows.n_rows) - start
+        sort_run(reach, rows, start, n, buffers, sorter)
+        for begin in range(0, n, block_rows):
+            end = min(begin + block_rows, n)
+            for i in range(begin, end):
+                place[i - begin] = start + (sorter.order[i] if sorter.order.shape[0] > 0 else i)
+            read_block(rows, start, begin, end, sorter, buffers.x)
+            n_components = block_log_prob(family_params, reach, begin, end, buffers, sorter)
+            block_posterior(latent_params, n_components, buffers, latent_stats, strand)
+            _write_scores(n_components, buffers, place[: end - begin], loglik, resp_out, label)
+
+
+def _score_pass(serial, family_params, latent_params, reach, rows, layout, latent_stats, loglik, resp_out, label):
+    n_strands = latent_stats[0].shape[0]
+    if serial:
+        for strand in range(n_strands):
+            _score_strand(
+                family_params, latent_params, reach, rows, layout, latent_stats, loglik, resp_out, label, strand
+            )
+        return
+    for index in prange(n_strands):
+        # numba takes the index for unsigned in some places, and would compile every callee twice.
+        _score_strand(
+            family_params, latent_params, reach, rows, layout, latent_stats, loglik, resp_out, label, np.int64(index)
+        )
+
+
+compiled_score_pass = Pass(_score_pass, fingerprint)
+
+
+def score_pass(
+    family_params: Any,
+    latent_params: Any,
+    rows: Rows,
+    latent_stats: Any,
+    *,
+    loglik: np.ndarray | None = None,
+    resp: np.ndarray | None = None,
+    label: np.ndarray | None = None,
+    reach: Reach | NoReach = NO_REACH,
+) -> None:
+    """Fill the given outputs for the rows of a chunk, in one read of the chunk.
+
+    Parameters
+    ----------
+    family_params, latent_params : NamedTuple of arrays
+    rows : Rows
+        The chunk, (N, D).
+    latent_stats : Additive
+        With lanes, one for each strand that may run in parallel; its sums are by-products.
+    loglik : (N,) float64 ndarray, optional
+        Log-likelihood of each row, in nats.
+    resp : (N, K) float64 ndarray, optional
+        Responsibilities.
+    label : (N,) int64 ndarray, optional
+        The component of highest responsibility.
+    reach : Reach or NoReach
+        Of these parameters, to leave components out; none by default.
+    """
+    require_registered(family_params, latent_params)
+    n_components = require_params(family_params, latent_params, rows)
+    require_rows(rows)
+    require_stats(latent_stats, family_params, n_components, latent_stats[0].shape[0])
+    _require_reach(reach, n_components, rows.n_columns)
+    if loglik is not None:
+        require_output("loglik", loglik, (rows.n_rows,), np.float64)
+    if resp is not None:
+        require_output("resp", resp, (rows.n_rows, n_components), np.float64)
+    if label is not None:
+        require_output("label", label, (rows.n_rows,), np.int64)
+    with few_threads(rows):
+        compiled_score_pass(
+            family_params,
+            latent_params,
+            reach,
+            rows,
+            layout_of(rows.n_columns, reach),
+            latent_stats,
+            np.empty(0) if loglik is None else loglik,
+            np.empty((0, 0)) if resp is None else resp,
+            np.empty(0, dtype=np.int64) if label is None else label,
+        )

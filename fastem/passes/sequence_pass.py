@@ -1,0 +1,78 @@
+"""The pass over sequences: statistics, smoothed and filtered states."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+
+from fastem.passes import blocks
+from fastem.passes.lanes import Totals
+from fastem.passes.messages import unit_messages
+from fastem.passes.reading import BLOCK, VECTOR
+from fastem.passes.rows import Rows
+from fastem.passes.shapes import (
+    require_lanes,
+    require_params,
+    require_rows,
+    require_units,
+    require_weight,
+)
+from fastem.passes.sweep import NO_OUTPUTS, Outputs, compiled_sweep_pass, require_chain_registered, require_outputs
+from fastem.passes.threads import threads
+from fastem.passes.units import Units
+from fastem.stats import ExpectedStats
+
+
+def sequence_pass(
+    family_params: Any,
+    latent_params: Any,
+    rows: Rows,
+    weight: np.ndarray,
+    units: Units,
+    lanes: ExpectedStats,
+    first_unit: int = 0,
+    outputs: Outputs = NO_OUTPUTS,
+    *,
+    learns: bool = True,
+    forgets: bool = True,
+) -> None:
+    """Add the expected statistics of the sequences of a chunk to `lanes`, and write what is asked of their rows.
+
+    Parameters
+    ----------
+    family_params, latent_params : NamedTuple of arrays
+        Of registered classes; the first field of `latent_params` has one entry for each state.
+    rows : Rows
+        The chunk, (N, D).
+    weight : ndarray
+        From `weights_of`; the same for all rows of a sequence.
+    units : Units
+        All rows of the chunk.
+    lanes : ExpectedStats
+        With lanes; changed in place.
+    first_unit : int
+        Number of units that earlier chunks added to the same lanes.
+    outputs : Outputs
+    learns : bool
+        Without, nothing is added to the statistics of the family.
+    forgets : bool
+        Without, units learn of the rest of their sequences from their neighbours only: slow, and a check.
+    """
+    require_chain_registered(family_params, latent_params)
+    n_components = require_params(family_params, latent_params, rows)
+    require_rows(rows)
+    require_weight(weight, rows.n_rows)
+    require_units(units, rows.n_rows)
+    require_lanes(lanes, family_params, n_components)
+    require_outputs(outputs, rows.n_rows, n_components)
+    totals = Totals(lanes.loglik, lanes.weight, lanes.impossible)
+    sizes = blocks.scratch_lines(rows.n_columns), BLOCK // VECTOR
+    messages = unit_messages(family_params, latent_params, rows, units, lanes, sizes, forgets)
+    # As in `fused_pass`: to wake a thread that has nothing to do takes time.
+    with threads(1) if units.first.size == 1 else nullcontext():
+        compiled_sweep_pass(
+            family_params, latent_params, rows, weight, units, messages, first_unit, *sizes, learns, outputs, totals,
+            lanes.latent, lanes.family,
+        )  # fmt: skip

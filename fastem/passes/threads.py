@@ -1,0 +1,162 @@
+"""Threads, the pass lock, and passes that are compiled on first use."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from numbers import Integral
+from typing import Any
+
+import numba
+
+from fastem.passes.cache import KernelCache
+from fastem.passes.flags import parallel_function
+from fastem.passes.signals import signals_waiting
+
+_n_threads: ContextVar[int | None] = ContextVar("fastem_n_threads", default=None)
+
+
+@contextmanager
+def threads(n_threads: int | None) -> Iterator[int | None]:
+    """Let the passes that this thread runs use at most `n_threads` threads; None stands for all that numba may use.
+
+    Yields the number that is allowed.
+
+    Raises
+    ------
+    ValueError
+        When it is not a positive integer, or is more than numba may start.
+    """
+    if n_threads is not None:
+        n_threads = _allowed(n_threads)
+    token = _n_threads.set(n_threads)
+    try:
+        yield n_threads
+    finally:
+        _n_threads.reset(token)
+
+
+def _allowed(n_threads: int) -> int:
+    if not isinstance(n_threads, Integral) or n_threads < 1:
+        raise ValueError(f"n_threads must be a positive integer, or None for all threads, got {n_threads!r}.")
+    most = numba.config.NUMBA_NUM_THREADS
+    # Whoever started a worker process (joblib, Dask) shared out the processors among its workers.
+    if n_threads > most and multiprocessing.parent_process() is None:
+        raise ValueError(
+            f"n_threads={n_threads} is more than numba may start in this process, which is {most}. Ask for at most "
+            f"{most}, or set the environment variable NUMBA_NUM_THREADS={n_threads} before Python starts."
+        )
+    return min(int(n_threads), most)
+
+
+@contextmanager
+def _masked(n_threads: int) -> Iterator[None]:
+    """Hold back all threads of numba but `n_threads`, for this Python thread."""
+    before = numba.get_num_threads()
+    numba.set_num_threads(n_threads)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
+
+
+class Pass:
+    """The outermost function of a pass: compiled on first use, kept on disk, run by one Python thread at a time.
+
+    Parameters
+    ----------
+    function : callable
+        Its first argument tells whether its loop runs on this thread alone; otherwise it is a `prange` loop. One
+        function holds both, so that a process that may start no threads runs what is compiled already.
+    fingerprint : callable
+        Maps the tuple of numba argument types to a string that changes whenever the source of a
+        block function for these types changes.
+
+    Notes
+    -----
+    A cache directory that cannot be written is not an error: the pass is then compiled once in each process.
+    """
+
+    def __init__(self, function: Callable[..., None], fingerprint: Callable[[Any], str]):
+        self.dispatcher = compiled(function, fingerprint)
+
+    def __call__(self, *arguments: Any) -> None:
+        n_threads = _n_threads.get()
+        with _state.lock:
+            serial = _must_be_serial()
+            with nullcontext() if serial or n_threads is None else _masked(n_threads):
+                self.dispatcher(serial, *arguments)
+
+
+def compiled(function: Callable[..., None], fingerprint: Callable[[Any], str]) -> Any:
+    """A parallel function that is compiled on first use and kept on disk."""
+    dispatcher = parallel_function(function)
+    if not numba.config.DISABLE_JIT:
+        dispatcher._cache = KernelCache(function, fingerprint)
+        dispatcher.compile = _without_signals(dispatcher.compile)
+    return dispatcher
+
+
+def _without_signals(compile_or_load: Callable[..., Any]) -> Callable[..., Any]:
+    """An exception amid a compilation leaves numba and LLVM with code that is half made, for good."""
+
+    def undisturbed(*arguments: Any) -> Any:
+        with signals_waiting():
+            return compile_or_load(*arguments)
+
+    return undisturbed
+
+
+@dataclass
+class _State:
+    """What this process may do.
+
+    Attributes
+    ----------
+    lock : lock
+        Two Python threads inside a parallel kernel abort the interpreter under numba's workqueue layer
+        (numba#9288, numba#10565). A pass uses every core anyway, so one at a time costs nothing.
+        Re-entrant: while it waits for the end of a pass, a thread of TBB may take up another one.
+    threads_lost : bool
+        This process was forked from one that ran OpenMP threads. GNU OpenMP ends a process that starts
+        threads after that; the loop then runs on one thread, and gives the same bits.
+    """
+
+    lock: Any = field(default_factory=threading.RLock)
+    threads_lost: bool = False
+
+
+_state = _State()
+
+
+def _must_be_serial() -> bool:
+    """Whether starting threads would end the process."""
+    return _state.threads_lost or (_layer() == "workqueue" and _is_foreign())
+
+
+def _layer() -> str | None:
+    """numba's threading layer; None before threads were started."""
+    try:
+        return numba.threading_layer()
+    except ValueError:
+        return None
+
+
+def _is_foreign() -> bool:
+    """Whether Python did not start this thread: then it may be one of numba's own, inside a parallel loop."""
+    return isinstance(threading.current_thread(), threading._DummyThread)
+
+
+def _begin_in_child() -> None:
+    """After a fork: the lock may be held by a thread that is not there any more."""
+    _state.lock = threading.RLock()
+    _state.threads_lost = _layer() == "omp"
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_in_child)

@@ -1,0 +1,7 @@
+"""Pictures, on matplotlib: the extra `plot`."""
+
+from fastem.plotting.chain import plot_states, plot_transitions
+from fastem.plotting.density import plot_density
+from fastem.plotting.fit import plot_objective, plot_selection
+
+__all__ = ["plot_density", "plot_objective", "plot_selection", "plot_states", "plot_transitions"]

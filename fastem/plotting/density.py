@@ -1,0 +1,235 @@
+"""Densities of mixtures over their data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastem._extras import require
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from fastem.families._marginal import Marginal
+from fastem.plotting.style import (
+    COLOURS,
+    MOST_POINTS,
+    MOST_ROWS,
+    axes_or_new,
+    column_of,
+    component_label,
+    component_style,
+    feature_names,
+    finish,
+    first_with_a_curve,
+    labels_of,
+    read_features,
+    read_kind,
+    read_rows,
+    read_table,
+    spread,
+)
+
+_MOST_BINS = 100
+
+
+def plot_density(
+    mixture: Any,
+    X: Any,
+    ax: Axes | None = None,
+    *,
+    sample_weight: Any = None,
+    features: Any = None,
+    kind: str = "auto",
+    bins: Any = None,
+    kde: bool = False,
+) -> Axes:
+    """Draw data and the fitted mixture: a histogram with densities, or rows in the plane with ellipses.
+
+    Parameters
+    ----------
+    mixture : GaussianMixture, PoissonMixture, Mixture, ...
+        Fitted, or made from parameters. Those without covariances show the means of components in the plane, and the
+        probabilities of discrete features.
+    X : array-like (N, D), or (N,) for one feature, or data frame
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure by default.
+    sample_weight : array-like (N,), optional
+        Weights of rows in the histogram, the hexagons and the kernel density estimate. Points are drawn
+        alike, without those of weight zero.
+    features : int, str, or one or two of them, optional
+        Indices or names of the features to show, with the marginal distribution of the mixture. One
+        feature gives a histogram, two give a plane. By default the first two, or the only one; of mixtures
+        that are not Gaussian, the first that has a curve.
+    kind : {"auto", "scatter", "hexbin"}, default "auto"
+        In the plane: points coloured by their most probable component, or shares of rows in hexagons.
+        "auto" takes points up to 5 000 rows.
+    bins : int, sequence or str, optional
+        As in `numpy.histogram_bin_edges`, by default "rice", or whole numbers. In the plane an int, the number of
+        hexagons across, by default 40.
+    kde : bool, default False
+        Add a Gaussian kernel density estimate (`scipy.stats.gaussian_kde`) to a histogram.
+
+    Returns
+    -------
+    ax : matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError
+        For a model without parameters, data that do not fit it, or options that do not fit the picture; and for counts
+        with an exposure or of a given total, which have no one density.
+    TypeError
+        For a family of your own that has no marginals.
+    MissingExtraError
+        Without matplotlib.
+
+    Notes
+    -----
+    Ellipses lie 1 and 2 standard deviations from the mean (in Mahalanobis distance): they hold 39.3% and
+    86.5% of the probability of their component.
+
+    X is never copied as a whole: a histogram or hexagons show at most 200 000 rows, points and the kernel
+    density estimate at most 5 000, taken evenly from all of X with a fixed seed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastem import GaussianMixture
+    >>> X = np.random.default_rng(0).normal(size=(200, 3))
+    >>> ax = plot_density(GaussianMixture(random_state=0).fit(X), X, features=(0, 2))
+    >>> ax.figure.savefig("density.png")
+    """
+    if not hasattr(mixture, "weights_"):
+        raise ValueError(
+            "There is no mixture to draw: this model has no weights. Call fit first. Chains have plot_states."
+        )
+    X = read_table(mixture, X)
+    names = feature_names(mixture, X)
+    has_ellipses = hasattr(mixture, "covariances_")
+    if features is None and not has_ellipses:
+        features = first_with_a_curve(mixture, len(names))
+    columns = read_features(features, names)
+    kind = read_kind(kind, kde, len(columns), X.shape[0])
+    rows, weight = read_rows(sample_weight, X.shape[0], MOST_POINTS if kind == "scatter" else MOST_ROWS)
+    points = np.stack([column_of(X, column, rows) for column in columns])
+    if not np.all(np.isfinite(points)):
+        raise ValueError("Only finite numbers can be drawn: drop the rows of X that hold NaN or infinity.")
+    marginals = [mixture.marginal(column) for column in columns]
+    if kde and marginals[0].is_discrete:
+        raise ValueError("kde=True needs a feature that is no count or code.")
+    ax = axes_or_new(ax)
+    if len(columns) == 1:
+        if bins is None and marginals[0].is_discrete:
+            bins = _whole_bins(points[0])
+        _draw_histogram(ax, points[0], weight, bins)
+        _draw_curves(ax, points[0], weight if kde else None, mixture.weights_, marginals[0])
+        ax.set(xlabel=names[columns[0]], ylabel="share of rows" if marginals[0].is_discrete else "density")
+    else:
+        if kind == "scatter":
+            _draw_points(ax, points, labels_of(mixture, X, rows))
+        else:
+            _draw_hexagons(ax, points, weight, bins)
+        if has_ellipses:
+            _draw_ellipses(ax, mixture.weights_, *_marginal(mixture, columns))
+        else:
+            _draw_means(ax, mixture.weights_, np.stack([marginal.means for marginal in marginals], axis=1))
+        ax.set(xlabel=names[columns[0]], ylabel=names[columns[1]])
+    finish(ax)
+    return ax
+
+
+def _marginal(mixture: Any, columns: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Means (K, d) and covariances (K, d, d) of the d chosen features."""
+    means, covariances, identity = mixture.means_[:, columns], mixture.covariances_, np.eye(len(columns))
+    chosen = {
+        "full": lambda: covariances[:, columns][:, :, columns],
+        "tied": lambda: covariances[columns][:, columns],
+        "diag": lambda: covariances[:, columns, None] * identity,
+        "spherical": lambda: covariances[:, None, None] * identity,
+    }[mixture.covariance_type]()
+    return means, np.broadcast_to(chosen, (len(means), *identity.shape))
+
+
+def _draw_histogram(ax: Axes, x: np.ndarray, weight: np.ndarray, bins: Any) -> None:
+    # Edges are found apart because NumPy's rules for them do not take weights.
+    edges = np.histogram_bin_edges(x, "rice" if bins is None else bins)
+    density, _ = np.histogram(x, edges, weights=weight, density=True)
+    ax.stairs(density, edges, fill=True, color="#D9D9D9", label="data")
+
+
+def _whole_bins(x: np.ndarray) -> np.ndarray:
+    """Edges of bins around whole numbers, as many in each, and not too many bins."""
+    first, last = np.floor(x.min()), np.ceil(x.max())
+    width = np.ceil((last - first + 1) / _MOST_BINS)
+    return np.arange(first, last + width + 1, width) - 0.5
+
+
+def _draw_curves(
+    ax: Axes, x: np.ndarray, kde_weight: np.ndarray | None, weights: np.ndarray, marginal: Marginal
+) -> None:
+    # An even grid over everything would step over narrow components.
+    near = (marginal.means[:, None] + marginal.sds[:, None] * np.linspace(-4, 4, 129)).ravel()
+    grid = np.concatenate([near, np.linspace(x.min(), x.max(), 257)])
+    grid = np.unique(np.round(grid) if marginal.is_discrete else grid)
+    components = weights[:, None] * marginal.density(grid)
+    # Values that cannot be are no part of the picture.
+    possible = components.any(axis=0)
+    grid, components = grid[possible], components[:, possible]
+    marker = "o" if marginal.is_discrete and grid.size <= _MOST_BINS else None
+    for k, component in enumerate(components):
+        label = component_label(k, weights)
+        ax.plot(grid, component, linewidth=1.5, marker=marker, markersize=4, label=label, **component_style(k))
+    ax.plot(grid, components.sum(axis=0), color="black", linewidth=1.8, marker=marker, markersize=4, label="mixture")
+    if kde_weight is not None:
+        ax.plot(grid, _kernel_density(x, kde_weight, grid), ":", color=COLOURS[5], linewidth=2, label="kernel density")
+    ax.set_ylim(bottom=0)
+
+
+def _kernel_density(x: np.ndarray, weight: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    from scipy.stats import gaussian_kde
+
+    if np.ptp(x) == 0:
+        raise ValueError("kde=True needs rows that differ.")
+    rows = spread(x.size, MOST_POINTS)
+    return gaussian_kde(x[rows], weights=weight[rows])(grid)
+
+
+def _draw_points(ax: Axes, points: np.ndarray, labels: np.ndarray) -> None:
+    colours = np.array(COLOURS)[labels % len(COLOURS)]
+    size = np.clip(20_000 / labels.size, 5, 24)
+    ax.scatter(points[0], points[1], s=size, c=colours, alpha=0.55, linewidths=0)
+
+
+def _draw_hexagons(ax: Axes, points: np.ndarray, weight: np.ndarray, bins: Any) -> None:
+    percent, n_across = 100 * weight / weight.sum(), 40 if bins is None else bins
+    hexagons = ax.hexbin(
+        points[0], points[1], percent, gridsize=n_across, reduce_C_function=np.sum, mincnt=1, bins="log", cmap="Greys"
+    )
+    ax.figure.colorbar(hexagons, ax=ax, label="rows in a hexagon (% of all)", format="%g")
+
+
+def _draw_ellipses(ax: Axes, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> None:
+    patches = require("matplotlib.patches", "plot", "plotting")
+    effects = require("matplotlib.patheffects", "plot", "plotting")
+    # A rim of white sets the ellipses off from dark hexagons and from points of their own colour.
+    line = {"fill": False, "linewidth": 1.8, "path_effects": [effects.withStroke(linewidth=3.5, foreground="white")]}
+    for k, covariance in enumerate(covariances):
+        variances, directions = np.linalg.eigh(covariance)
+        minor, major = np.sqrt(np.maximum(variances, 0))
+        angle = np.degrees(np.arctan2(directions[1, 1], directions[0, 1]))
+        for n_sd in (1, 2):
+            ellipse = patches.Ellipse(
+                means[k], 2 * n_sd * major, 2 * n_sd * minor, angle=angle, **line, **component_style(k)
+            )
+            ax.add_patch(ellipse).set_zorder(3)
+    _draw_means(ax, weights, means)
+    ax.plot([], [], color="#4D4D4D", label="1 and 2 standard deviations")
+    ax.autoscale_view()
+
+
+def _draw_means(ax: Axes, weights: np.ndarray, means: np.ndarray) -> None:
+    for k, mean in enumerate(means):
+        label, colour = component_label(k, weights), component_style(k)["color"]
+        ax.plot(*mean, "o", color=colour, markersize=8, markeredgecolor="white", label=label, zorder=4)

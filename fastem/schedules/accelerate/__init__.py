@@ -1,0 +1,1 @@
+"""Extrapolation of EM: one method a file."""

@@ -1,0 +1,98 @@
+"""SQUAREM: squared extrapolation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from fastem.schedules.accelerate.protocol import GROWTH, WORTHWHILE, Progress, Space
+from fastem.schedules.edges import kept_inside
+from fastem.stats import ExpectedStats
+
+
+@dataclass
+class SquaremState:
+    """Where SQUAREM stands in its cycle of two plain iterations, a step, and an iteration that settles it.
+
+    Attributes
+    ----------
+    origin : (P,) ndarray or None
+        Coordinates before the first iteration of the cycle.
+    longest : float
+        The longest step, in iterations.
+    was_longest : bool
+        Whether the last step was as long as that.
+    has_stepped : bool
+        Whether the last parameters were a proposal.
+    progress : Progress
+    """
+
+    origin: np.ndarray | None = None
+    longest: float = 1.0
+    was_longest: bool = False
+    has_stepped: bool = False
+    progress: Progress = field(default_factory=Progress)
+
+
+@dataclass(frozen=True)
+class Squarem:
+    """Squared extrapolation along two iterations (scheme S3).
+
+    Parameters
+    ----------
+    space : Space
+    shortest : float
+        Steps of less than this many iterations are left out.
+
+    References
+    ----------
+    Varadhan & Roland (2008), *Simple and globally convergent methods for accelerating the convergence of any EM
+    algorithm*, Scand. J. Statist. 35, 335-353.
+    """
+
+    space: Space
+    shortest: float = WORTHWHILE
+
+    def begin(self) -> SquaremState:
+        return SquaremState()
+
+    def propose(self, state: SquaremState, params: Any, image: Any, stats: ExpectedStats) -> Any | None:
+        state.progress.observe(stats.objective, state.has_stepped)
+        if state.has_stepped or not state.progress.is_settled():
+            state.origin, state.has_stepped = None, False
+            return None
+        here = self.space.coordinates(params)
+        origin, state.origin = state.origin, here
+        if origin is None:
+            return None
+        there = self.space.coordinates(image)
+        first, second = here - origin, there - here
+        length = float(np.linalg.norm(first))
+        if length == 0.0:
+            return None
+        state.progress.add_rate(float(np.linalg.norm(second)) / length)
+        bend = second - first
+        step = length / max(float(np.linalg.norm(bend)), math.ulp(length))
+        if step < self.shortest:
+            return None
+        state.was_longest = step >= state.longest
+        step = min(step, state.longest)
+        if state.was_longest:
+            state.longest *= GROWTH
+        point = origin + 2.0 * step * first + step**2 * bend
+        if step == 1.0 or not np.all(np.isfinite(point)):
+            return None
+        state.origin, state.has_stepped = None, True
+        return self.space.at_coordinates(kept_inside(self.space, point, there))
+
+    def rejected(self, state: SquaremState) -> None:
+        state.has_stepped = False
+        if state.was_longest:
+            state.longest = max(1.0, state.longest / GROWTH**2)
+
+    def remaining(self, state: SquaremState, objective: Sequence[float]) -> float | None:
+        return state.progress.remaining(objective)

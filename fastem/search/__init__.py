@@ -1,0 +1,1 @@
+"""Ways from one optimum to a better one, or to another size."""

@@ -1,0 +1,108 @@
+"""One start out of several: raced on a sample, and moved there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+
+from fastem.fitting.notes import MoveNote, RaceNote
+from fastem.fitting.problem import Problem
+from fastem.latents.hmm import Hmm
+from fastem.model import Model, Params
+from fastem.schedules.accelerate.squarem import Squarem
+from fastem.schedules.batch import fit_batch
+from fastem.schedules.result import FitState
+from fastem.search.halving import race
+from fastem.search.swaps import Kept, moved
+from fastem.sources import Source
+from fastem.sources.sequences import SequenceSource
+from fastem.sources.source import Sample
+from fastem.starts.start import sample_size
+
+# Rows of the sample that starts race on, at least and for each free parameter; and no more numbers than these. Of
+# fewer, small components have too few rows to tell a good optimum from a bad one.
+_LEAST_ROWS = 20_000
+_ROWS_PER_PARAMETER = 50
+_MOST_NUMBERS = 2**22
+# Long sequences are cut into pieces of so many rows, which come from anywhere in time.
+_PIECE_ROWS = 1000
+# The sample cannot tell optima apart that are nearer than this, in nats per unit of weight.
+_TOL = 1e-6
+# Without caution a start is followed for so long.
+_MOST_ITERATIONS = 1000
+
+
+def race_sample(source: Source, model: Model, random: np.random.Generator) -> Source:
+    """The rows, or the sequences, that starts race on."""
+    least = sample_size(model.latent.n_components, source.n_features)
+    wanted = max(_LEAST_ROWS, _ROWS_PER_PARAMETER * model.n_parameters())
+    n_rows = max(least, min(wanted, _MOST_NUMBERS // source.n_features))
+    if isinstance(source, SequenceSource):
+        return excerpt_of(source, model.latent, n_rows, random)
+    return source.sample(n_rows, random)
+
+
+def excerpt_of(source: SequenceSource, latent: Hmm, n_rows: int, random: np.random.Generator) -> SequenceSource:
+    """Sequences, or pieces of long ones, of about so many rows together, for a chain; in memory."""
+    # A piece may begin in any state, which a chain need not allow.
+    return source.excerpt(n_rows, None if latent.allowed_start is not None else _PIECE_ROWS, random)
+
+
+@dataclass(frozen=True)
+class RaceTrack:
+    """A sample on which fits run.
+
+    Parameters
+    ----------
+    model : Model
+    sample : Source
+    is_whole : bool
+        Whether the sample holds all rows.
+    """
+
+    model: Model
+    sample: Source
+    is_whole: bool = False
+
+    def run(self, starts: Sequence[Params], n_moves: int) -> tuple[Params, RaceNote]:
+        """Race the starts; the winner is moved in at most so many rounds.
+
+        The race is run with caution, and short: where the sample holds all rows, the first start, which a fit from one
+        start has, is taken nevertheless if it leads to more without caution.
+        """
+        winner = race([FitState(params) for params in starts], self.advance)
+        state = winner.contestant
+        kept: list[Kept] = []
+        if n_moves > 0:
+            # Only components of independent rows are moved.
+            rows = cast(Sample, self.sample)
+            state, kept = moved(self.model.cautious(), rows, state, FitState, self.advance, n_moves)
+        heats = tuple(tuple(heat) for heat in winner.heats)
+        # Caution may have led the first start elsewhere, even where it won.
+        if self.is_whole and state.params is not starts[0] and self._end(starts[0]) > self._end(state.params):
+            return starts[0], RaceNote(self.sample.n_rows or 0, heats, 0, ())
+        moves = tuple(note for step in kept for note in _notes(step))
+        return state.params, RaceNote(self.sample.n_rows or 0, heats, winner.index, moves)
+
+    def _end(self, start: Params) -> float:
+        """The objective that a start leads to without caution."""
+        problem = Problem(self.model, self.sample)
+        end = fit_batch(problem, start, tol=_TOL, max_iter=_MOST_ITERATIONS, accelerator=Squarem(self.model)).unbroken()
+        return end.objective
+
+    def advance(self, state: FitState, n_iter: int) -> FitState:
+        """Go on with a fit for at most so many iterations."""
+        problem = Problem(self.model.cautious(), self.sample)
+        fit_batch(problem, state, tol=_TOL, max_iter=state.n_iter + n_iter, accelerator=Squarem(self.model)).unbroken()
+        return state
+
+
+def _notes(step: Kept) -> list[MoveNote]:
+    gain = step.gain / len(step.moves)
+    return [
+        MoveNote(move.removed, move.split, gain, was_empty)
+        for move, was_empty in zip(step.moves, step.empty, strict=True)
+    ]

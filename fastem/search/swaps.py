@@ -1,0 +1,261 @@
+"""Moves between optima: a component that is hardly missed is taken away, and one that is two in truth is split.
+
+EM cannot do this: to bring two components from one cluster to another, it would have to pass through worse parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+
+from fastem.model import Model, Params
+from fastem.search.halving import Advance, race
+from fastem.starts.given import Rows, one_hot, start_from
+from fastem.starts.start import Sample
+
+# Responsibilities are made for this many numbers at a time; smaller ones do not count for a split.
+_PIECE_NUMBERS = 2**20
+_LEAST_RESP = 1e-3
+# A split is found by EM for two components on the rows of one: so many iterations.
+_SPLIT_ITERATIONS = 12
+# Changed models that race in one round; all of them run so long before the first ones are left behind.
+_CANDIDATES = 4
+_FIRST_HEAT = 8
+# Between two rounds the incumbent comes nearer to its optimum.
+_SETTLING = 30
+# Moves that gain less than this, in nats per unit of weight, are left out.
+_LEAST_GAIN = 1e-5
+
+
+class Move(NamedTuple):
+    """Component `split` becomes two; the second half takes the place of component `removed`.
+
+    The gain, in nats per unit of weight, is certain when it is positive: one move alone cannot gain less.
+    """
+
+    split: int
+    removed: int
+    gain: float
+
+
+class Kept(NamedTuple):
+    """Moves that were made at once, their gain in nats per unit of weight of the sample, and which removed ones were
+    empty."""
+
+    moves: list[Move]
+    gain: float
+    empty: list[bool]
+
+
+class Split(NamedTuple):
+    """Two components in place of one: the model of two, its parameters, and the log-likelihood gained, in nats."""
+
+    model: Model
+    params: Params
+    gain: float
+
+
+class Runner(Protocol):
+    """A fit of the sample on its way."""
+
+    @property
+    def params(self) -> Any: ...
+
+    @property
+    def objective(self) -> float: ...
+
+
+R = TypeVar("R", bound=Runner)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the rows of a sample tell about the components of a model.
+
+    Attributes
+    ----------
+    losses : (K,) ndarray
+        Log-likelihood in nats that is lost, at most, when a component is removed.
+    rows, resp : list of ndarray
+        For each component: which rows it takes part in, and their weighted responsibilities.
+    weight : float
+        Of all rows.
+    n_rows : int
+    """
+
+    losses: np.ndarray
+    rows: list[np.ndarray]
+    resp: list[np.ndarray]
+    weight: float
+    n_rows: int
+
+    def is_empty(self, component: int) -> bool:
+        """Whether less than one row belongs to the component."""
+        return bool(self.resp[component].sum() < self.weight / self.n_rows)
+
+
+def moved(
+    model: Model, sample: Sample, incumbent: R, begin: Callable[[Params], R], advance: Advance[R], n_rounds: int
+) -> tuple[R, list[Kept]]:
+    """Improve a fit of a sample by moves, as long as they raise its objective.
+
+    In each round the incumbent races some changed models; it stays unless one of them wins.
+
+    Parameters
+    ----------
+    model : Model
+        Whose components are exchangeable: nothing is fixed.
+    sample : Sample
+    incumbent : a fit of the sample on its way
+    begin, advance : callable
+        Make a fit from parameters, and let one run for so many more iterations.
+    n_rounds : int
+        The most rounds.
+
+    Returns
+    -------
+    The fit, and the moves that were kept.
+
+    References
+    ----------
+    Ueda, Nakano, Ghahramani & Hinton (2000), *SMEM algorithm for mixture models*, Neural Computation 12, 2109-2128;
+    Zhao, Hautamäki, Kärkkäinen & Fränti (2012), *Random swap EM algorithm for Gaussian mixture models*, Pattern
+    Recognition Letters 33, 2120-2126. Both moves are scored here by what they change in the likelihood.
+    """
+    kept: list[Kept] = []
+    for _ in range(n_rounds):
+        incumbent = advance(incumbent, _SETTLING)
+        look = look_at(model, incumbent.params, sample)
+        splits = _splits(model, sample, look)
+        candidates = _candidates(ranked(look, splits))
+        if not candidates:
+            break
+        runners = [begin(apply(model, incumbent.params, sample, moves, splits)) for moves in candidates]
+        before = incumbent.objective
+        winner = race([incumbent, *runners], advance, _FIRST_HEAT)
+        incumbent = winner.contestant
+        if winner.index == 0 or not incumbent.objective - before > _LEAST_GAIN:
+            break
+        moves = candidates[winner.index - 1]
+        kept.append(Kept(moves, incumbent.objective - before, [look.is_empty(move.removed) for move in moves]))
+    return incumbent, kept
+
+
+def look_at(model: Model, params: Params, sample: Sample) -> Look:
+    """One pass over a sample, piece by piece."""
+    n_components = model.latent.n_components
+    losses = np.zeros(n_components)
+    found: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in range(n_components)]
+    weights = _weights_of(sample)
+    step = max(1, _PIECE_NUMBERS // n_components)
+    for first in range(0, len(sample.X), step):
+        resp = _posterior(model, params, sample.X[first : first + step])
+        weight = weights[first : first + step]
+        # Without the component a row has 1 - resp of its density. Of rows that no other one reaches, much is lost.
+        losses -= weight @ np.log(np.maximum(1.0 - resp, np.finfo(np.float64).eps))
+        for k in range(n_components):
+            rows = np.flatnonzero(resp[:, k] > _LEAST_RESP)
+            found[k].append((first + rows, resp[rows, k] * weight[rows]))
+    all_rows = [np.concatenate([rows for rows, _ in pieces]) for pieces in found]
+    all_resp = [np.concatenate([resp for _, resp in pieces]) for pieces in found]
+    return Look(losses, all_rows, all_resp, float(weights.sum()), len(weights))
+
+
+def ranked(look: Look, splits: dict[int, Split]) -> list[Move]:
+    """All moves, the most promising first."""
+    moves = [
+        Move(k, j, (split.gain - float(loss)) / look.weight)
+        for k, split in splits.items()
+        for j, loss in enumerate(look.losses)
+        if j != k
+    ]
+    return sorted(moves, key=lambda move: -move.gain)
+
+
+def _candidates(moves: list[Move]) -> list[list[Move]]:
+    """Sets of moves to try: all that are certain to gain, as far as they do not share components, and single ones."""
+    certain: list[Move] = []
+    for move in moves:
+        if move.gain > _LEAST_GAIN and not any({move.split, move.removed} & {m.split, m.removed} for m in certain):
+            certain.append(move)
+    candidates = [certain] if len(certain) > 1 else []
+    n_tried: dict[int, int] = {}
+    for move in moves:
+        # One split with one removed component or another: the first two say enough.
+        if len(candidates) < _CANDIDATES and n_tried.get(move.split, 0) < 2:
+            n_tried[move.split] = n_tried.get(move.split, 0) + 1
+            candidates.append([move])
+    return candidates
+
+
+def _splits(model: Model, sample: Sample, look: Look) -> dict[int, Split]:
+    """Each component that has rows enough for two, split."""
+    least = 2 * (sample.X.shape[1] + 2)
+    weights = zip(look.rows, look.resp, strict=True)
+    return {k: split(model, sample.X[rows], resp) for k, (rows, resp) in enumerate(weights) if rows.size >= least}
+
+
+def split(model: Model, X: np.ndarray, weight: np.ndarray) -> Split:
+    """Two components for the rows X (N, D) of one, weighted by its responsibilities (N,).
+
+    They begin on either side of the mean, across the direction in which the rows vary most, and are fitted to these
+    rows alone. What they gain over one component is the least that the whole likelihood gains (Jensen's inequality).
+    """
+    one, two = _of_components(model, 1), _of_components(model, 2)
+    rows = Rows(X, weight)
+    centre = np.average(X, axis=0, weights=weight)
+    alone, _ = start_from(one, rows, lambda start, stop: np.ones((stop - start, 1)), centre)
+    side = _sides(X - centre, weight)
+    params, _ = start_from(two, rows, lambda start, stop: one_hot(side[start:stop], 2), centre)
+    for _ in range(_SPLIT_ITERATIONS):
+        params, _ = two.m_step(two.e_step(params, rows))
+    gain = two.e_step(params, rows).loglik - one.e_step(alone, rows).loglik
+    return Split(two, params, float(gain))
+
+
+def apply(model: Model, params: Params, sample: Sample, moves: list[Move], splits: dict[int, Split]) -> Params:
+    """Parameters after moves of different components: one M-step from responsibilities that have moved."""
+
+    def responsibilities(start: int, stop: int) -> np.ndarray:
+        X = sample.X[start:stop]
+        resp = _posterior(model, params, X)
+        resp[:, [move.removed for move in moves]] = 0.0
+        total = resp.sum(axis=1, keepdims=True)
+        # A row that only removed components could explain goes to all others.
+        resp = np.divide(resp, total, out=np.full_like(resp, 1.0 / resp.shape[1]), where=total > 0.0)
+        for move in moves:
+            share = _posterior(splits[move.split].model, splits[move.split].params, X)
+            resp[:, move.removed] = resp[:, move.split] * share[:, 1]
+            resp[:, move.split] *= share[:, 0]
+        return resp
+
+    centre = np.average(sample.X, axis=0, weights=sample.weight)
+    return start_from(model, sample, responsibilities, centre)[0]
+
+
+def _of_components(model: Model, n_components: int) -> Model:
+    """A model of the same kind."""
+    return Model(replace(model.latent, n_components=n_components), model.family.with_components(n_components))
+
+
+def _sides(centred: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """On which side (N,) of the mean rows lie, along their first principal component in units of their spread."""
+    largest = np.abs(centred).max(axis=0)
+    scaled = centred / np.where(largest > 0.0, largest, 1.0)
+    sd = np.sqrt(np.average(np.square(scaled), axis=0, weights=weight))
+    scaled /= np.where(sd > 0.0, sd, 1.0)
+    _, axes = np.linalg.eigh((scaled * weight[:, None]).T @ scaled)
+    return (scaled @ axes[:, -1] > 0.0).astype(np.intp)
+
+
+def _posterior(model: Model, params: Params, X: np.ndarray) -> np.ndarray:
+    resp = np.empty((len(X), model.latent.n_components))
+    model.posterior(params, X, resp)
+    return resp
+
+
+def _weights_of(sample: Sample) -> np.ndarray:
+    return np.ones(len(sample.X)) if sample.weight is None else sample.weight

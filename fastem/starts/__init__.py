@@ -1,0 +1,1 @@
+"""First parameters, without iteration."""

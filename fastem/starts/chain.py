@@ -1,0 +1,86 @@
+"""Starts of hidden Markov chains: from a mixture of the rows, whatever their order, to first transitions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import numpy as np
+
+from fastem.latents.mixture import Mixture
+from fastem.model import Model, Params
+from fastem.starts.given import one_hot, start_from_chunks
+from fastem.stats import Rescue
+
+
+class SequenceRows(Protocol):
+    """What a start asks of sequences: chunks that hold whole ones."""
+
+    def chunks(self, max_rows: int | None = None) -> Iterator[Any]: ...
+
+
+def segments(lengths: np.ndarray, shares: np.ndarray) -> Callable[[int, int], np.ndarray]:
+    """Responsibilities of a range of rows, when every sequence is cut into stretches of these shares (K,), in order."""
+    ends, inner = np.cumsum(lengths), np.cumsum(shares)[:-1]
+
+    def responsibilities(start: int, stop: int) -> np.ndarray:
+        rows = np.arange(start, stop)
+        sequence = np.searchsorted(ends, rows, side="right")
+        place = rows - (ends[sequence] - lengths[sequence])
+        # The middle of a row decides: no edge falls on it by rounding.
+        return one_hot(np.searchsorted(inner, (place + 0.5) / lengths[sequence]), shares.size)
+
+    return responsibilities
+
+
+def start_of_chain(mixture: Model, params: Params, latent: Any, sequences: SequenceRows, n_rows: int) -> Any:
+    """First parameters of a chain: how often labels of the mixture follow each other in some `n_rows` rows.
+
+    One is added to each count, so that nothing that is allowed begins as impossible (Laplace).
+    """
+    k = latent.n_components
+    start, transitions = np.ones(k), np.ones((k, k))
+    n_seen = 0
+    for chunk in sequences.chunks(n_rows):
+        label = np.empty(len(chunk), dtype=np.int64)
+        mixture.label(params, chunk.X, label)
+        ends = np.cumsum(chunk.lengths)
+        start += np.bincount(label[ends - chunk.lengths], minlength=k)
+        pairs = np.delete(label[:-1] * k + label[1:], ends[:-1] - 1)
+        transitions += np.bincount(pairs, minlength=k * k).reshape(k, k)
+        n_seen += len(chunk)
+        if n_seen >= n_rows:
+            break
+    return latent.params(start, transitions)
+
+
+def chain_from_chunks(
+    model: Model, sequences: SequenceRows, responsibilities: Callable[[Any], np.ndarray], centre: np.ndarray
+) -> tuple[Params, list[Rescue]]:
+    """As `start_from_chunks`, for a chain: how probable each state is at each row tells transitions, too.
+
+    States of neighbouring rows are counted as if they were independent, given their probabilities, and one is added
+    to each count.
+    """
+    k = model.latent.n_components
+    start, transitions = np.ones(k), np.ones((k, k))
+
+    def of_chunk(chunk: Any) -> np.ndarray:
+        resp = responsibilities(chunk)
+        weighted = resp if chunk.weight is None else resp * chunk.weight[:, None]
+        ends = np.cumsum(chunk.lengths)
+        start[:] += weighted[ends - chunk.lengths].sum(axis=0)
+        goes_on = np.ones(len(resp), dtype=bool)
+        goes_on[ends - 1] = False
+        transitions[:] += weighted[goes_on].T @ resp[1:][goes_on[:-1]]
+        return resp
+
+    params, rescues = start_from_chunks(Model(Mixture(k), model.family), sequences, of_chunk, centre)
+    return params._replace(latent=model.latent.params(start, transitions)), rescues
+
+
+def is_left_right(latent: Any) -> bool:
+    """Whether no state of a chain of several is followed by an earlier one."""
+    if not latent.is_chain or latent.allowed is None or latent.n_components == 1:
+        return False
+    return not np.tril(latent.allowed, -1).any()
