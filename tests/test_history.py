@@ -68,9 +68,9 @@ def test_equal_packages_are_measured_once_and_known_ones_not_at_all(monkeypatch)
 
 def test_kernels_stay_for_as_long_as_their_sources(monkeypatch, tmp_path):
     packages = {
-        "first": {"kernel.py": "1", "cli.py": "1"},
-        "second": {"kernel.py": "1", "model.py": "1"},
-        "third": {"kernel.py": "2", "model.py": "1"},
+        "first": {"passes/row_pass.py": "1", "cli/fit.py": "1"},
+        "second": {"passes/row_pass.py": "1", "sources/csv.py": "1"},
+        "third": {"passes/row_pass.py": "2", "sources/csv.py": "1"},
     }
     for revision, files in packages.items():
         for name, text in files.items():
@@ -82,7 +82,8 @@ def test_kernels_stay_for_as_long_as_their_sources(monkeypatch, tmp_path):
     kept = []
     for revision, files in packages.items():
         history.turned_into(home, revision)
-        assert {path.name: path.read_text() for path in (home / "fastem").iterdir()} == files
+        package = home / "fastem"
+        assert {path.relative_to(package).as_posix(): path.read_text() for path in package.rglob("*.py")} == files
         kept.append((home / "kernels").exists())
         (home / "kernels").mkdir(exist_ok=True)
     assert kept == [False, True, False]
