@@ -106,11 +106,11 @@ class Passes:
 _EVALUATIONS = """
 import json, sys
 from benchmarks import common
-from fastem import kernel
+from fastem.passes import row_pass
 from fastem.sources import Chunk
 
 evaluated = blocks = 0
-log_prob = kernel._log_prob
+log_prob = row_pass.block_log_prob
 
 def counted(*arguments):
     global evaluated, blocks
@@ -118,7 +118,7 @@ def counted(*arguments):
     evaluated, blocks = evaluated + n_components, blocks + 1
     return n_components
 
-kernel._log_prob = counted
+row_pass.block_log_prob = counted
 workload = common.Workload(1056, 2, 36, "diag", separation=float(sys.argv[1]))
 model, start = common.model_of(workload)
 model.e_step(start, Chunk(common.rows_of(workload), None, 0))

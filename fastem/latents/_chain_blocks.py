@@ -12,7 +12,7 @@ import numpy as np
 from fastem.passes.flags import block_function
 from fastem.passes.vector_math import exp_nonpositive, log_positive
 
-# The logarithm of zero (see `fastem.blocks`); sums with it stay below the second one.
+# The logarithm of zero (see `fastem.passes.blocks`); sums with it stay below the second one.
 LOG_ZERO = -1e300
 _LOG_LEAST = -1e299
 # A chain with no transition rarer than the first number keeps every state above the second one, and every row above

@@ -92,7 +92,7 @@ class Hmm:
     transition_prior: float | np.ndarray = 1.0
     stationary: bool = False
 
-    # Rows hang together in sequences (see `fastem.blocks`).
+    # Rows hang together in sequences (see `fastem.passes.blocks`).
     is_chain: ClassVar[bool] = True
 
     def params(self, startprob: np.ndarray, transmat: np.ndarray) -> HmmParams:

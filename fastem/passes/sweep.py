@@ -18,7 +18,7 @@ from fastem.passes.shapes import (
 from fastem.passes.threads import Pass
 from fastem.passes.vector_math import exp_nonpositive, log_positive
 
-# The logarithm of zero (see `fastem.blocks`), and what is more than any sum with it.
+# The logarithm of zero (see `fastem.passes.blocks`), and what is more than any sum with it.
 _LOG_ZERO, LOG_LEAST = -1e300, -1e299
 
 # How far apart, in nats, the parts of a message may be outside careful arithmetic.
