@@ -34,7 +34,9 @@ README = (ROOT / "README.md").read_text()
         "fastem.estimators.column_hmms",
         "fastem.estimators.hmm",
         "fastem.estimators._select",
-        "fastem.plotting",
+        "fastem.plotting.chain",
+        "fastem.plotting.density",
+        "fastem.plotting.fit",
     ],
 )
 def test_examples_of_docstrings(module, tmp_path, monkeypatch):
