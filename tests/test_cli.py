@@ -21,7 +21,8 @@ from typer.testing import CliRunner
 
 import fastem
 from fastem import GaussianHMM, GaussianMixture, Mixture
-from fastem.cli import app, fit_command
+from fastem.cli import app
+from fastem.cli.fit import fit_command
 from fastem.fitting import thread_limits
 from fastem.passes import cache, score_pass, threads
 

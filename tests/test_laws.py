@@ -18,6 +18,7 @@ from fastem.passes.units import unit_cuts
 from fastem.sources import Chunk
 from tests.cases import (
     CASES,
+    MIXTURE_CASES,
     assert_close,
     assert_same_bits,
     chunks_of,
@@ -273,3 +274,15 @@ def test_parameters_come_back_from_the_statistics_that_stand_for_them(case, mode
     params = case.params(model)
     assert_close(model.m_step(model.stats_of(params))[0], params, rtol=1e-12)
     assert_close(model.m_step(1e6 * model.stats_of(params))[0], params, rtol=1e-12)
+
+
+@pytest.mark.parametrize("own", MIXTURE_CASES, ids=lambda own: own.name)
+def test_statistics_tell_by_how_much_their_likelihood_changes(own):
+    """One component: the log-likelihood of rows, and of their statistics, differ by what no parameter changes."""
+    model = own.model(1)
+    X = own.rows(model, 300)
+    here, there = own.params(model, 0), own.params(model, 5)
+    stats = e_step(model, here, X)
+    change = e_step(model, there, X).loglik - stats.loglik
+    told = model.expected_log_prob(there, stats) - model.expected_log_prob(here, stats)
+    assert told == pytest.approx(change, rel=1e-9, abs=1e-7)

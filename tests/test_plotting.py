@@ -27,6 +27,8 @@ from fastem import (
     plotting,
 )
 from fastem._extras import MissingExtraError
+from fastem.plotting import density as density_file
+from fastem.plotting import style
 
 COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
 
@@ -344,8 +346,9 @@ def test_hexagons_hold_shares_of_the_weight(ax):
 
 
 def test_many_rows_are_drawn_from_an_even_sample(monkeypatch):
-    monkeypatch.setattr(plotting, "_MOST_POINTS", 100)
-    monkeypatch.setattr(plotting, "_MOST_ROWS", 1000)
+    for module in (density_file, style):
+        monkeypatch.setattr(module, "MOST_POINTS", 100)
+    monkeypatch.setattr(density_file, "MOST_ROWS", 1000)
     mixture, _ = mixture_of("full", n_features=2)
     X = np.column_stack([np.arange(5000.0), np.zeros(5000)])
     only(mixture.plot(X), PolyCollection)
@@ -482,7 +485,7 @@ def test_states_are_bands_behind_the_series():
     x = np.array([0.1, 0.2, 9.0, 8.8, 0.0, 9.1])
     ax = plotting.plot_states(hmm, np.concatenate([[9.0], x]), [1, 6], sequence=1)
     bands = [(patch.get_x(), patch.get_x() + patch.get_width(), to_hex(patch.get_facecolor())) for patch in ax.patches]
-    blue, orange = (colour.lower() for colour in plotting._COLOURS[:2])
+    blue, orange = (colour.lower() for colour in style.COLOURS[:2])
     assert bands == [(-0.5, 1.5, blue), (1.5, 3.5, orange), (3.5, 4.5, blue), (4.5, 5.5, orange)]
     lines = curves(ax)
     np.testing.assert_array_equal(lines["data"][1], x)

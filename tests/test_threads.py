@@ -421,7 +421,7 @@ GaussianMixture(3, random_state=0, max_iter=3).fit(X.astype(np.float32), sample_
 GaussianMixture(3, random_state=0, max_iter=3).fit(np.asfortranarray(X)[::2])
 GaussianMixture(3, random_state=0, max_iter=3).fit(X[:, 0].astype(int))
 from fastem.passes.row_pass import compiled_fused_pass
-stats = _compiled_fused_pass.dispatcher.stats
+stats = compiled_fused_pass.dispatcher.stats
 print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
 """,
         NUMBA_CACHE_DIR=str(tmp_path),

@@ -94,8 +94,9 @@ def _files_under(root: Path) -> list[Path]:
 
 
 def _is_compiled(path: Path) -> bool:
-    # Some installations hold bytecode only.
-    return path.suffix in (".py", ".pyc") and any(path.with_suffix("").match(room) for room in _COMPILED_ROOMS)
+    # Some installations hold bytecode only; what lies beside sources follows from them.
+    is_source = path.suffix in (".py", ".pyc") and "__pycache__" not in path.parts
+    return is_source and any(path.with_suffix("").match(room) for room in _COMPILED_ROOMS)
 
 
 def _sources() -> str | None:

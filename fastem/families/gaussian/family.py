@@ -150,6 +150,10 @@ class Gaussian(GaussianMoves):
         """Traces of moments, in the family's own shape or in that of one component, times inverse covariances."""
         raise NotImplementedError
 
+    def as_covariances(self, scatter: np.ndarray) -> np.ndarray:
+        """Sums of scatter, of which covariances are means, in the form of covariances."""
+        return scatter
+
     def mean_covariance(self, params: Any) -> np.ndarray:
         """Mean of the covariance matrices (D, D) of all components."""
         raise NotImplementedError
@@ -319,8 +323,8 @@ class Gaussian(GaussianMoves):
 
     def expected_log_prob(self, params: Any, stats: PivotedMoments) -> float:
         """Sum of the log-densities, in nats, that rows of these statistics have under the components they belong to."""
-        about_means = stats.about(params.means)
-        return float((stats.n * params.log_norm).sum() - 0.5 * self.inner(params, about_means.sxx).sum())
+        scatter = self.as_covariances(stats.about(params.means).sxx)
+        return float((stats.n * params.log_norm).sum() - 0.5 * self.inner(params, scatter).sum())
 
     def log_prior(self, params: Any, weight: float) -> float:
         """Logarithm of the priors' densities and of the penalty, up to a constant, in nats.

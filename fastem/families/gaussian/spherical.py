@@ -55,6 +55,9 @@ class GaussianSpherical(Gaussian):
     def scatter_of(self, covariances: np.ndarray, n: np.ndarray) -> np.ndarray:
         return super().scatter_of(covariances, n) * self.n_features
 
+    def as_covariances(self, scatter: np.ndarray) -> np.ndarray:
+        return scatter / self.n_features
+
     def factors_of(self, covariances: np.ndarray) -> np.ndarray:
         return proper_inverse_sd(covariances[:, None])[:, 0]
 
