@@ -230,6 +230,14 @@ def test_unusable_starts_are_named(parameters, message, X):
         GaussianMixture(2, **parameters).fit(X)
 
 
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_negative_covariances_are_refused_where_a_floor_would_lift_them(covariance_type, X):
+    mixture = GaussianMixture(2, covariance_type=covariance_type, random_state=0).fit(X)
+    mixture.covariances_ = -mixture.covariances_
+    with pytest.raises(ValueError, match=r"must be positive definite: .* is not positive"):
+        mixture.predict(X)
+
+
 def bad_rows():
     good = np.ones((5, 2))
     with_nan = good.copy()
