@@ -14,9 +14,10 @@ from benchmarks.common import CHECKED_ROWS, Workload
 from fastem.families.columns.bernoulli import Bernoulli
 from fastem.families.columns.categorical import Categorical
 from fastem.families.columns.exponential import Exponential
+from fastem.families.columns.gamma import Gamma
 from fastem.families.columns.poisson import Poisson
 from fastem.families.columns.product import Part, Product
-from fastem.families.gaussian.diag import GaussianDiag
+from fastem.families.gaussian.family import Gaussian
 from fastem.fitting.information import empirical_information, total_gradient
 from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params
@@ -26,20 +27,27 @@ from fastem.stats import ExpectedStats
 _N_CODES = 5
 
 
+def _of(family: Any) -> Callable[[int, int], Any]:
+    """What makes a family of a size."""
+    options = {Categorical: {"n_categories": _N_CODES}, Gaussian: {"covariance_type": "diag"}}.get(family, {})
+    return lambda k, d: family(n_components=k, n_features=d, **options)
+
+
 def _mixed(n_components: int, n_features: int) -> Product:
     """A normal column, counts, categories and binary values in turn."""
-    families = (GaussianDiag, Poisson, Categorical, Bernoulli)
+    families = (Gaussian, Poisson, Categorical, Bernoulli)
     columns = [np.arange(first, n_features, len(families)) for first in range(min(len(families), n_features))]
-    return Product(tuple(Part(family(n_components, own.size), own) for family, own in zip(families, columns)))  # noqa: B905
+    return Product(tuple(Part(_of(family)(n_components, own.size), own) for family, own in zip(families, columns)))  # noqa: B905
 
 
 FAMILIES: dict[str, Callable[[int, int], Any]] = {
-    "normal": GaussianDiag,
-    "poisson": Poisson,
-    "large counts": Poisson,
-    "bernoulli": Bernoulli,
-    "categorical": lambda k, d: Categorical(k, d, n_categories=_N_CODES),
-    "exponential": Exponential,
+    "normal": _of(Gaussian),
+    "poisson": _of(Poisson),
+    "large counts": _of(Poisson),
+    "bernoulli": _of(Bernoulli),
+    "categorical": _of(Categorical),
+    "exponential": _of(Exponential),
+    "gamma": _of(Gamma),
     "mixed": _mixed,
 }
 SIZES = [common.sized(Workload(*size, "diag")) for size in ((1_000_000, 1, 3), (500_000, 8, 16))]
@@ -49,7 +57,7 @@ def _params(family: Any, scale: float, random: np.random.Generator) -> Any:
     k, d = family.n_components, family.n_features
     if isinstance(family, Product):
         return family.params([_params(part.family, scale, random) for part in family.parts])
-    if isinstance(family, GaussianDiag):
+    if isinstance(family, Gaussian):
         return family.params(random.normal(size=(k, d)), random.uniform(0.5, 2.0, (k, d)))
     return family.params(scale * random.uniform(0.1, 0.9, family.values_shape()))
 
@@ -62,8 +70,11 @@ def _scipy_log_prob(kind: str, X: np.ndarray, params: Any, k: int) -> np.ndarray
         return scipy.stats.bernoulli(params.means[k]).logpmf(X).sum(axis=1)
     if kind == "exponential":
         return scipy.stats.expon(scale=params.means[k]).logpdf(X).sum(axis=1)
+    if kind == "gamma":
+        shape, scale = np.split(params.values[k], 2)
+        return scipy.stats.gamma(shape, scale=scale).logpdf(X).sum(axis=1)
     if kind == "categorical":
-        tables = params.log_probabilities[k].reshape(X.shape[1], -1)
+        tables = params.slope[k].reshape(X.shape[1], -1)
         return tables[np.arange(X.shape[1]), X.astype(np.int64)].sum(axis=1)
     return scipy.stats.poisson(params.means[k]).logpmf(X).sum(axis=1)
 
@@ -110,7 +121,7 @@ class EStep:
     def _exact(self, kind: str, X: np.ndarray, k: int) -> np.ndarray:
         if kind != "mixed":
             return _scipy_log_prob(kind, X, self.at.family, k)
-        names = {GaussianDiag: "normal", Poisson: "poisson", Categorical: "categorical", Bernoulli: "bernoulli"}
+        names = {Gaussian: "normal", Poisson: "poisson", Categorical: "categorical", Bernoulli: "bernoulli"}
         parts = zip(self.model.family.parts, self.model.family.params_of(self.at.family), strict=True)
         return sum(_scipy_log_prob(names[type(family)], X[:, columns], own, k) for (family, columns), own in parts)
 

@@ -14,7 +14,7 @@ from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 
 from benchmarks import common
 from benchmarks.common import CHECKED_ROWS, PROFILE, PROFILES, SEPARATED, WORKLOADS, Workload
-from fastem import GaussianMixture
+from fastem import Batch, GaussianMixture, Subsample
 
 # Components whose means are two standard deviations apart, for which EM needs hundreds of passes.
 BLURRED = replace(WORKLOADS[0], separation=2.0)
@@ -111,7 +111,7 @@ class FitCompressed:
 
     def fit(self, compress: int | None) -> GaussianMixture:
         with common.quiet():
-            return GaussianMixture(**self.settings, compress=compress).fit(self.X)
+            return GaussianMixture(**self.settings, schedule=Batch(bins=compress)).fit(self.X)
 
     def time_fit(self, compress: int | None) -> None:
         self.fit(compress)
@@ -140,9 +140,9 @@ class Record(NamedTuple):
 
 
 WAYS: dict[str, dict[str, Any]] = {
-    "plain": {"acceleration": None, "growth": False},
-    "accelerated": {"growth": False},
-    "led by samples": {"growth": True},
+    "plain": {"schedule": "plain"},
+    "accelerated": {"schedule": Batch(subsample=None)},
+    "led by samples": {"schedule": Batch(subsample=Subsample())},
 }
 PEER = "scikit-learn"
 # In nats per row.
@@ -161,7 +161,7 @@ def records_of(workload: Workload) -> dict[str, Record]:
     start = {**common.start_settings(workload), "random_state": 0}
 
     def fit(way: str, tol: float, max_iter: int) -> GaussianMixture:
-        settings = {**start, **WAYS[way], "regularization": None, "tol": tol, "max_iter": max_iter}
+        settings = {**start, **WAYS[way], "prior": None, "tol": tol, "max_iter": max_iter}
         with common.quiet():
             return GaussianMixture(**settings).fit(X)
 

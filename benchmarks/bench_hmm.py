@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import importlib
 import tracemalloc
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from benchmarks import common
 from benchmarks.common import PROFILE, PROFILES
-from fastem import GaussianHMM
+from fastem import GMMHMM, GaussianHMM
 from fastem.model import Model, Params
 from fastem.sources import Chunk
 from fastem.stats import ExpectedStats
@@ -43,6 +45,7 @@ def sized(problem: Sequences) -> Sequences:
 # The stated problem; a single long sequence; many short ones; many states.
 STATED = sized(Sequences(200, 2_000))
 LONG = sized(Sequences(1, 400_000))
+MIXED = sized(Sequences(50, 2_000))
 RACED = sized(Sequences(100, 1_000))
 PROBLEMS = [STATED, LONG, sized(Sequences(20_000, 20)), sized(Sequences(50, 2_000, n_states=32))]
 
@@ -157,29 +160,69 @@ def theirs(problem: Sequences, implementation: str) -> Any:
     return other
 
 
+Pair = tuple[Callable[[], Params], Callable[[], Any]]
+
+
 def iteration(model: Model, start: Params, chunk: Chunk) -> Params:
     """One iteration of Baum and Welch."""
-    return model.m_step(model.e_step(start, chunk))[0]
+    return model.m_step(model.e_step(start, chunk), start)[0]
+
+
+def mixed_of(problem: Sequences) -> GMMHMM:
+    """The same chain with three components in each state."""
+    plain, random = hmm_of(problem), np.random.default_rng(2)
+    means = plain.means_[:, None, :] + common.OVERLAPPING * random.normal(
+        size=(problem.n_states, 3, problem.n_features)
+    )
+    weights = np.full((problem.n_states, 3), 1 / 3)
+    return GMMHMM.from_parameters(plain.startprob_, plain.transmat_, weights, means, np.ones_like(means))
+
+
+def mixed_pair(implementation: str) -> Pair:
+    """An iteration of ours and of hmmlearn's GMMHMM, from the same parameters."""
+    hmm, lengths = mixed_of(MIXED), np.full(MIXED.n_sequences, MIXED.n_rows)
+    X = hmm.sample(int(lengths.sum()), random_state=1)[0]
+    other = importlib.import_module("hmmlearn.hmm").GMMHMM(
+        MIXED.n_states, 3, n_iter=1, tol=-np.inf, init_params="", implementation=implementation, min_covar=0.0
+    )
+
+    def theirs() -> Any:
+        other.startprob_, other.transmat_, other.weights_ = hmm.startprob_, hmm.transmat_, hmm.weights_
+        other.means_, other.covars_ = hmm.means_.copy(), hmm.covars_.copy()
+        # Its fit clusters the rows by k-means first, whatever it starts from: that is no iteration.
+        other._check()
+        other._do_mstep(other._do_estep(X, lengths)[0])
+        return other
+
+    return (lambda: iteration(hmm._model, hmm._params, Chunk(X, None, 0, lengths))), theirs
+
+
+def plain_pair(implementation: str) -> Pair:
+    """The same of hmmlearn's GaussianHMM."""
+    X, lengths = rows_of(STATED)
+    hmm = hmm_of(STATED)
+    ours = partial(iteration, hmm._model, hmm._params, Chunk(X, None, 0, lengths))
+    return ours, lambda: theirs(STATED, implementation).fit(X, lengths)
+
+
+PAIRS = {"GaussianHMM": plain_pair, "GMMHMM": mixed_pair}
 
 
 class Versus:
     """One iteration of Baum and Welch by hmmlearn, divided by the time of ours."""
 
-    params = (["log", "scaling"],)
-    param_names = ("implementation",)
+    params = (list(PAIRS), ["log", "scaling"])
+    param_names = ("hmm", "implementation")
 
-    def setup(self, implementation: str) -> None:
-        X, lengths = rows_of(STATED)
-        hmm = hmm_of(STATED)
-        self.ours = lambda: iteration(hmm._model, hmm._params, Chunk(X, None, 0, lengths))
-        self.theirs = lambda: theirs(STATED, implementation).fit(X, lengths)
+    def setup(self, hmm: str, implementation: str) -> None:
+        self.ours, self.theirs = PAIRS[hmm](implementation)
 
-    def track_ratio(self, implementation: str) -> float:
+    def track_ratio(self, hmm: str, implementation: str) -> float:
         return common.ratio_of_times(self.theirs, self.ours)
 
     track_ratio.unit = "times"
 
-    def track_difference(self, implementation: str) -> float:
+    def track_difference(self, hmm: str, implementation: str) -> float:
         """Both come to the same transition matrix."""
         return common.relative_error(self.ours().latent.transmat, self.theirs().transmat_)
 
@@ -189,14 +232,14 @@ class Versus:
 
 def main() -> None:
     """Print the table."""
-    print(f"profile: {PROFILE}, problem: {STATED}")
-    for implementation in ("log", "scaling"):
-        group = Versus()
-        group.setup(implementation)
-        ratios = [common.ratio_of_times(group.theirs, group.ours) for _ in range(PROFILES[PROFILE].rounds)]
-        print(
-            f"hmmlearn, {implementation}: {np.median(ratios):.1f} times ours ({min(ratios):.1f} to {max(ratios):.1f})"
-        )
+    for hmm, problem in (("GaussianHMM", STATED), ("GMMHMM", MIXED)):
+        print(f"profile: {PROFILE}, problem: {problem}")
+        for implementation in ("log", "scaling"):
+            group = Versus()
+            group.setup(hmm, implementation)
+            ratios = [common.ratio_of_times(group.theirs, group.ours) for _ in range(PROFILES[PROFILE].rounds)]
+            between = f"{min(ratios):.1f} to {max(ratios):.1f}"
+            print(f"hmmlearn's {hmm}, {implementation}: {np.median(ratios):.1f} times ours ({between})")
     for problem in PROBLEMS:
         single = Pass()
         single.setup(problem)

@@ -20,6 +20,8 @@ ELKI = common.Parameters(
 )
 _ELKI_ROWS = common.sized(Workload(1_000_000, 2, 3)).n_rows
 
+_SCHEDULES = {"online": "online", "batch": "plain"}
+
 
 class Online:
     """Online EM from a start that knows nothing: a random label for each row."""
@@ -41,7 +43,7 @@ class Online:
     def fit(self, n_epochs: int, method: str = "online") -> GaussianMixture:
         settings: dict[str, Any] = {"init_params": self.labels, "max_iter": n_epochs, "tol": 0.0, "random_state": 0}
         with common.quiet():
-            return GaussianMixture(3, learning_method=method, **common.PLAIN, **settings).fit(self.X)
+            return GaussianMixture(3, **common.PLAIN | {"schedule": _SCHEDULES[method]}, **settings).fit(self.X)
 
     def update(self) -> None:
         online_update(self.fitted._model, self.state, self.batch, OnlineSettings(min_rows=3.0))
@@ -96,9 +98,8 @@ class OnlineWorth:
     def fit(self, method: str, max_iter: int) -> GaussianMixture:
         settings: dict[str, Any] = {"max_iter": max_iter, "tol": 0.0, "random_state": 0}
         with common.quiet():
-            return GaussianMixture(self.workload.n_components, learning_method=method, **common.PLAIN, **settings).fit(
-                self.X
-            )
+            ways = common.PLAIN | {"schedule": _SCHEDULES[method]}
+            return GaussianMixture(self.workload.n_components, **ways, **settings).fit(self.X)
 
     def track_worth_in_iterations(self) -> int:
         """Iterations that batch EM needs to come as far; the most that are tried, where it does not."""

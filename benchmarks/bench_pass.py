@@ -11,16 +11,19 @@ from tempfile import TemporaryDirectory
 from typing import ClassVar
 
 import numpy as np
+from scipy.special import logsumexp
 
 from benchmarks import common
 from benchmarks.common import CHECKED_ROWS, OVERLAPPING, PROFILE, SEPARATED, WORKLOADS, Workload
 from fastem import GaussianMixture
+from fastem.families.gaussian import student
+from fastem.families.gaussian.location_scatter import STRUCTURES
 from fastem.passes.pruning import NO_REACH, NoReach
 from fastem.sources import Chunk
 from fastem.stats import ExpectedStats
 
 _MIDDLE = WORKLOADS[2]
-REGIMES = [replace(workload, covariance_type=name) for workload in WORKLOADS for name in common.FAMILIES] + [
+REGIMES = [replace(workload, covariance_type=name) for workload in WORKLOADS for name in STRUCTURES] + [
     replace(_MIDDLE, order="F"),
     replace(_MIDDLE, dtype="float32"),
     replace(_MIDDLE, dtype="float32", order="F"),
@@ -77,7 +80,7 @@ class EStep:
 
     def track_statistics_error(self, workload: Workload) -> float:
         """Error of the weights, means and covariances that an M-step makes of the statistics."""
-        params, _ = self.model.m_step(self.e_step(self.checked))
+        params, _ = self.model.m_step(self.e_step(self.checked), self.start)
         exact = common.em_step(self.checked, common.start_of(workload), workload.covariance_type)
         return max(
             common.relative_error(params.latent.weights, exact.weights),
@@ -87,6 +90,43 @@ class EStep:
 
     track_statistics_error.unit = "relative"
     track_statistics_error.bound = 1e-10
+
+
+class StudentT:
+    """A pass over t-distributed components, against Gaussian ones at the same locations and scales, without a reach."""
+
+    params = ([replace(workload, covariance_type=name) for workload in WORKLOADS for name in STRUCTURES],)
+    param_names = ("workload",)
+
+    def setup(self, workload: Workload) -> None:
+        self.X = common.rows_of(workload)
+        self.gaussian, at = common.model_of(workload)
+        k, d = workload.n_components, workload.n_features
+        family = student.StudentT(4.0, n_components=k, n_features=d, covariance_type=workload.covariance_type)
+        self.heavy = replace(self.gaussian, family=family)
+        self.at = at
+        self.heavy_at = at._replace(family=family.params(at.family.means, at.family.covariances))
+
+    def gaussian_e_step(self) -> ExpectedStats:
+        gathering = self.gaussian.gathering(self.at, NO_REACH)
+        gathering.add(Chunk(self.X, None, 0))
+        return gathering.total()
+
+    def track_ratio(self, workload: Workload) -> float:
+        return common.ratio_of_times(
+            lambda: self.heavy.e_step(self.heavy_at, Chunk(self.X, None, 0)), self.gaussian_e_step
+        )
+
+    track_ratio.unit = "time of t-distributions / time of Gaussians"
+
+    def track_log_likelihood_error(self, workload: Workload) -> float:
+        X, family = self.X[:CHECKED_ROWS], self.heavy.family
+        joint = family.log_prob(self.heavy_at.family, X) + self.heavy_at.latent.log_weights[:, None]
+        found = self.heavy.e_step(self.heavy_at, Chunk(X, None, 0)).objective
+        return common.relative_error(found, logsumexp(joint, axis=0).mean())
+
+    track_log_likelihood_error.unit = "relative"
+    track_log_likelihood_error.bound = 1e-11
 
 
 class Layouts:
@@ -121,7 +161,7 @@ class Layouts:
     track_ratio.unit = "time in this layout / time of C-ordered float64"
 
     def track_difference(self, workload: Workload, layout: str) -> float:
-        ours, plain = (self.model.m_step(self.e_step(X))[0].family for X in (self.laid_out, self.plain))
+        ours, plain = (self.model.m_step(self.e_step(X), self.start)[0].family for X in (self.laid_out, self.plain))
         return max(
             common.relative_error(ours.means, plain.means), common.relative_error(ours.covariances, plain.covariances)
         )
@@ -151,7 +191,9 @@ class LeftOut:
     track_gain.unit = "time of all components / time of those in reach"
 
     def track_difference(self, workload: Workload) -> float:
-        ours, all_of_them = (self.model.m_step(stats)[0].family for stats in (self.e_step(), self.e_step(NO_REACH)))
+        ours, all_of_them = (
+            self.model.m_step(stats, self.start)[0].family for stats in (self.e_step(), self.e_step(NO_REACH))
+        )
         return max(
             common.relative_error(ours.means, all_of_them.means),
             common.relative_error(ours.covariances, all_of_them.covariances),

@@ -15,7 +15,7 @@ from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 
 from benchmarks import common
 from benchmarks.common import PROFILE
-from fastem import GaussianMixture
+from fastem import GaussianMixture, Race, Restarts
 
 N_ROWS = {"toy": 400, "regular": 4_000, "large": 20_000}[PROFILE]
 N_DATA_SETS = 1 if PROFILE == "toy" else 5
@@ -80,9 +80,9 @@ PROBLEMS: dict[str, Callable[[np.random.Generator], Problem]] = {
 PEER = "scikit-learn, 10 restarts"
 SEARCHES: dict[str, dict[str, Any]] = {
     "one start": {},
-    "race of 8": {"n_init": 8, "n_moves": 0},
-    "race of 8, moves": {"n_init": 8, "n_moves": 20},
-    "8 restarts": {"n_init": 8, "search": "restarts", "n_moves": 0},
+    "race of 8": {"n_init": 8, "search": Race(swaps=0)},
+    "race of 8, moves": {"n_init": 8, "search": Race(swaps=20)},
+    "8 restarts": {"n_init": 8, "search": Restarts(swaps=0)},
     PEER: {},
 }
 

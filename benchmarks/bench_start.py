@@ -13,6 +13,7 @@ import numpy as np
 
 from benchmarks import common
 from benchmarks.common import CHECKED_ROWS, PROFILE, PROFILES, WORKLOADS
+from fastem.families.gaussian.location_scatter import STRUCTURES
 from fastem.sources import as_source
 from fastem.starts.start import STARTS, sample_size, start_from_sample
 
@@ -107,7 +108,7 @@ class FirstFitRecord(NamedTuple):
 class FirstFit:
     """The first small fit of a process, import not included."""
 
-    params = (["diag"] if PROFILE == "toy" else list(common.FAMILIES),)
+    params = (["diag"] if PROFILE == "toy" else list(STRUCTURES),)
     param_names = ("covariance_type",)
 
     def setup_cache(self) -> dict[str, FirstFitRecord]:

@@ -225,14 +225,15 @@ class ColdFile:
 _MEMORY_ROWS = {"toy": 20_000, "regular": 2**22, "large": 2**26}[PROFILE]
 _PEAK = """
 import sys, warnings
-from fastem import GaussianMixture
+from fastem import Batch, GaussianMixture
 
 def status(name):
     with open("/proc/self/status") as lines:
         return next(int(line.split()[1]) for line in lines if line.startswith(name)) * 1024
 
 def fit(X):
-    GaussianMixture(16, max_iter=2, tol=0.0, random_state=0, growth=growth == "led").fit(X)
+    schedule = Batch(subsample="auto" if growth == "led" else None)
+    GaussianMixture(16, max_iter=2, tol=0.0, random_state=0, schedule=schedule).fit(X)
 
 warnings.simplefilter("ignore")
 few, rows, growth = sys.argv[1:]

@@ -17,14 +17,9 @@ from scipy.stats import multivariate_normal
 from sklearn.exceptions import ConvergenceWarning
 
 from fastem import GaussianMixture
-from fastem.families.gaussian.diag import GaussianDiag
-from fastem.families.gaussian.full import GaussianFull
-from fastem.families.gaussian.spherical import GaussianSpherical
-from fastem.families.gaussian.tied import GaussianTied
+from fastem.families.gaussian.family import Gaussian
 from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params
-
-FAMILIES = {family.covariance_type: family for family in (GaussianFull, GaussianTied, GaussianDiag, GaussianSpherical)}
 
 # Least distance between two means, in standard deviations.
 OVERLAPPING = 3.0
@@ -115,7 +110,7 @@ WORKLOADS = workloads()
 
 
 # Settings of fastem that leave plain EM, for the maximum of the likelihood.
-PLAIN: dict[str, Any] = {"acceleration": None, "growth": False, "regularization": None}
+PLAIN: dict[str, Any] = {"schedule": "plain", "prior": None}
 
 
 class Parameters(NamedTuple):
@@ -203,7 +198,9 @@ def start_settings(workload: Workload) -> dict[str, Any]:
 def model_of(workload: Workload) -> tuple[Model, Params]:
     """The model inside the estimator, and `start_of` as its kernels read it."""
     start = start_of(workload)
-    family = FAMILIES[workload.covariance_type](workload.n_components, workload.n_features)
+    family = Gaussian(
+        n_components=workload.n_components, n_features=workload.n_features, covariance_type=workload.covariance_type
+    )
     model = Model(Mixture(workload.n_components), family)
     family_params = family.params(start.means, start.covariances_as(workload.covariance_type))
     return model, Params(model.latent.params(start.weights), family_params)

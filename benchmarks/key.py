@@ -79,8 +79,8 @@ def mixture(start: Problem, **settings: Any) -> Any:
         "tol": 0.0,
         "random_state": 0,
     }
-    plain = {"acceleration": None, "growth": False, "regularization": None}
-    # An older version knows plain EM only.
+    # Each version is given the names that it knows, of plain EM by maximum likelihood.
+    plain = {"schedule": "plain", "prior": None, "acceleration": None, "growth": False, "regularization": None}
     defaults |= {name: value for name, value in plain.items() if name in known}
     return GaussianMixture(k, **{**defaults, **settings})
 
@@ -116,7 +116,10 @@ def _fit_file() -> Prepared:
 
 
 def _fit_online() -> Prepared:
-    return _fit(problem(50_000, 8, 16), learning_method="online", max_iter=1)
+    from fastem import GaussianMixture
+
+    name = "schedule" if "schedule" in GaussianMixture().get_params() else "learning_method"
+    return _fit(problem(50_000, 8, 16), **{name: "online"}, max_iter=1)
 
 
 def _score() -> Prepared:

@@ -29,7 +29,7 @@ import pyarrow.parquet as pq
 from matplotlib.axes import Axes
 from sklearn.exceptions import ConvergenceWarning
 
-from fastem import GaussianMixture, open_source
+from fastem import GaussianMixture, Online, open_source
 
 FLIGHTS = Path(__file__).parent / "flights.csv.gz"
 DELAYS = ["dep_delay", "arr_delay"]
@@ -121,8 +121,8 @@ def learn_online(folder: Path, exact: GaussianMixture) -> None:
     for n_epochs in (1, 5):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            mixture = GaussianMixture(**SETTINGS, learning_method="online", max_iter=n_epochs, tol=0.0).fit(source)
-            plain = GaussianMixture(**SETTINGS, acceleration=None, max_iter=n_epochs).fit(source)
+            mixture = GaussianMixture(**SETTINGS, schedule="online", max_iter=n_epochs, tol=0.0).fit(source)
+            plain = GaussianMixture(**SETTINGS, schedule="plain", max_iter=n_epochs).fit(source)
         told = f"as many iterations of plain EM: {plain.lower_bound_:.4f}; the optimum: {exact.lower_bound_:.4f}"
         print(f"online, epochs: {n_epochs}: {mixture.lower_bound_:.4f} ({told})")
 
@@ -138,7 +138,9 @@ def watch(folder: Path) -> tuple[GaussianMixture, list[str]]:
     """Learn from each day once, forget within weeks, and tell when flights are no longer what they were."""
     today = ""
     alarms: list[str] = []
-    stream = GaussianMixture(**SETTINGS, half_life=20_000, on_drift=lambda mixture: alarms.append(today))
+    stream = GaussianMixture(
+        **SETTINGS, schedule=Online(half_life=20_000, on_drift=lambda mixture: alarms.append(today))
+    )
     for file in sorted(folder.iterdir()):
         for day, rows in days_of(file):
             today = day

@@ -1,4 +1,7 @@
-"""Expectation-maximisation at the speed of the hardware, on data that fits in memory and on data that does not."""
+"""Expectation-maximisation at the speed of the hardware, on data that fits in memory and on data that does not.
+
+Families that mixtures and hidden Markov models take as values (`Poisson`, `Categorical`, …) are in `fastem.families`.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fastem.estimators import (
+        GMMHMM,
         HMM,
-        BernoulliMixture,
+        Batch,
         CategoricalHMM,
-        CategoricalMixture,
-        ExponentialMixture,
+        Checkpoint,
+        Dirichlet,
+        Fixed,
         GaussianHMM,
         GaussianMixture,
+        Incremental,
         Mixture,
-        MultinomialMixture,
+        NormalInverseWishart,
+        Online,
         PoissonHMM,
-        PoissonMixture,
+        Race,
+        Restarts,
         Selection,
+        Subsample,
         load,
         select,
         warmup,
@@ -26,19 +35,25 @@ if TYPE_CHECKING:
     from fastem.sources import CsvFormat, open_source
 
 __all__ = [
+    "GMMHMM",
     "HMM",
-    "BernoulliMixture",
+    "Batch",
     "CategoricalHMM",
-    "CategoricalMixture",
+    "Checkpoint",
     "CsvFormat",
-    "ExponentialMixture",
+    "Dirichlet",
+    "Fixed",
     "GaussianHMM",
     "GaussianMixture",
+    "Incremental",
     "Mixture",
-    "MultinomialMixture",
+    "NormalInverseWishart",
+    "Online",
     "PoissonHMM",
-    "PoissonMixture",
+    "Race",
+    "Restarts",
     "Selection",
+    "Subsample",
     "load",
     "open_source",
     "select",

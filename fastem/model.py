@@ -54,7 +54,7 @@ class Partial(NamedTuple):
 
 @dataclass(frozen=True)
 class Model:
-    """A latent structure and a family with the same number of components."""
+    """A latent structure and a family with the same number of components, unless a chain maps its states to others."""
 
     latent: Any
     family: Any
@@ -102,16 +102,18 @@ class Model:
     def reach(self, params: Params) -> Reach | NoReach:
         """Which components a pass at `params` may leave out; an empty record when looking is not worth its time."""
         k, d = self.family.n_components, self.family.n_features
-        if k < MIN_COMPONENTS or not hasattr(self.family, "reach") or not hasattr(self.latent, "log_share"):
+        if k < MIN_COMPONENTS:
             return NO_REACH
         log_share = self.latent.log_share(params.latent)
-        if not np.all(np.isfinite(log_share)):
+        if log_share is None or not np.all(np.isfinite(log_share)):
             return NO_REACH
         reach = self.family.reach(params.family, log_share)
         return reach if is_worthwhile(reach, d, BLOCK, ROWS_PER_RUN) else NO_REACH
 
-    def m_step(self, stats: ExpectedStats) -> tuple[Params, list[Rescue]]:
-        """Parameters of highest expected likelihood and prior, and what had to be rescued to keep them proper.
+    def m_step(self, stats: ExpectedStats, params: Params) -> tuple[Params, list[Rescue]]:
+        """Parameters of highest expected likelihood and prior, given statistics that were taken at `params`.
+
+        And what had to be rescued to keep them proper.
 
         A prior is a record of rows that were never seen, and is added to the statistics of those that were.
         """
@@ -119,8 +121,8 @@ class Model:
         latent_prior, family_prior = self.latent.prior_stats(weight), self.family.prior_stats(weight)
         latent = stats.latent if latent_prior is None else stats.latent + latent_prior
         family = stats.family if family_prior is None else stats.family + family_prior
-        params, rescues = self.family.m_step(family)
-        return Params(self.latent.m_step(latent), params), rescues
+        family_params, rescues = self.family.m_step(family, params.family)
+        return Params(self.latent.m_step(latent, params.latent), family_params), rescues
 
     def log_prior(self, params: Params, weight: float) -> float:
         """Logarithm of the prior density at `params`, up to a constant, for rows of this total weight; in nats."""
@@ -128,7 +130,7 @@ class Model:
 
     def cautious(self) -> Model:
         """This model for a small sample: its components are kept from collapsing, if the family knows how."""
-        return replace(self, family=self.family.cautious()) if hasattr(self.family, "cautious") else self
+        return replace(self, family=self.family.cautious())
 
     def expected_log_prob(self, params: Params, stats: ExpectedStats) -> float:
         """Joint log-density, in nats, of rows and components that have these statistics."""
@@ -154,8 +156,7 @@ class Model:
         n = self.latent.n_coordinates()
         roots = np.zeros(point.size, dtype=bool)
         roots[:n] = True
-        if hasattr(self.family, "roots"):
-            roots[n:] = self.family.roots()
+        roots[n:] = self.family.roots()
         return roots
 
     def stats_of(self, params: Params) -> ExpectedStats:
@@ -208,13 +209,14 @@ class Model:
     def sample(
         self, params: Params, n_rows: int, random: np.random.Generator, **start: Any
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Draw rows (n_rows, D) and the components (n_rows,) that they come from; of a chain, one sequence."""
-        component = self.latent.sample(params.latent, n_rows, random, **start)
+        """Draw rows (n_rows, D), and their components (n_rows,); of a chain, one sequence, and its states."""
+        hidden = self.latent.sample(params.latent, n_rows, random, **start)
+        component = self.latent.components(params.latent, hidden, random)
         X = np.empty((n_rows, self.family.n_features))
-        for k in range(self.latent.n_components):
+        for k in range(self.family.n_components):
             rows = np.flatnonzero(component == k)
             X[rows] = self.family.sample(params.family, k, rows.size, random)
-        return X, component
+        return X, hidden
 
 
 def zero_stats(model: Model, params: Params) -> ExpectedStats:

@@ -4,7 +4,7 @@ Layout (version 1)::
 
     header            a JSON text: {"format": "fastem", "version": 1, "class": ..., "settings": {...},
                       "fitted": {...}}
-    setting/NAME      constructor parameters that are arrays
+    setting/NAME      constructor parameters, and their options, that are arrays
     latent/NAME       parameters of the latent structure
     family/NAME       parameters of the family
     constraint/NAME   limits that the data set, structure/NAME what the latent structure was told
@@ -146,13 +146,13 @@ def pack(value: Any, place: str, arrays: dict[str, np.ndarray]) -> Any:
         value = value.item()
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if isinstance(value, np.ndarray):
-        arrays[place] = value
+    if hasattr(value, "__array__"):
+        arrays[place] = np.asarray(value)
         return {"array": place}
     if isinstance(value, dict):
         return {"dict": {name: pack(item, f"{place}/{name}", arrays) for name, item in value.items()}}
     if is_dataclass(value) or hasattr(value, "_fields"):
-        names = value._fields if hasattr(value, "_fields") else [field.name for field in fields(value)]
+        names = value._fields if hasattr(value, "_fields") else [field.name for field in fields(value) if field.init]
         packed = {name: pack(getattr(value, name), f"{place}/{name}", arrays) for name in names}
         return {"record": type(value).__name__, "fields": packed}
     items = [pack(item, f"{place}/{index}", arrays) for index, item in enumerate(value)]

@@ -43,6 +43,13 @@ class Additive(_Fields):
         )
 
     def __add__(self, other: Self) -> Self:  # type: ignore[override]
+        for name in self.shared:
+            mine, others = getattr(self, name), getattr(other, name)
+            if mine is not others and not np.array_equal(mine, others):
+                raise ValueError(
+                    f"Two records of {type(self).__name__} differ in {name}, which describes them: their sums cannot "
+                    "be added. Align one with the other first."
+                )
         return self._map(lambda a, b: a + b, other)
 
     def __sub__(self, other: Self) -> Self:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from fastem import open_source
 from fastem.families.columns.bernoulli import Bernoulli
 from fastem.families.columns.categorical import Categorical
 from fastem.families.columns.exponential import Exponential
+from fastem.families.columns.gamma import Gamma
 from fastem.families.columns.multinomial import Multinomial
 from fastem.families.columns.poisson import Poisson
 from fastem.families.columns.product import Part, Product
-from fastem.families.gaussian.diag import GaussianDiag
-from fastem.families.gaussian.full import GaussianFull
-from fastem.families.gaussian.spherical import GaussianSpherical
-from fastem.families.gaussian.tied import GaussianTied
+from fastem.families.gaussian.family import Gaussian
+from fastem.families.gaussian.location_scatter import STRUCTURES
+from fastem.families.gaussian.student import StudentT
+from fastem.latents.emissions import Emissions
 from fastem.latents.hmm import Hmm
 from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params
@@ -42,6 +45,9 @@ class FamilyCase:
         The naive statistics, by name, of rows X with responsibilities, from a family and its parameters.
     moves : {"affine", "scale", ""}
         By which maps of rows to others EM goes along.
+    has_pivots : bool
+    tells_log_prob : bool
+        Whether statistics give the log-likelihood at any parameters, up to a constant.
     """
 
     name: str
@@ -51,10 +57,11 @@ class FamilyCase:
     stats: Callable[[Any, Any, np.ndarray, np.ndarray], dict[str, np.ndarray]]
     moves: str = ""
     has_pivots: bool = False
+    tells_log_prob: bool = True
 
 
 # Settings of an estimator that leave plain EM, of maximum likelihood.
-PLAIN = {"acceleration": None, "growth": False, "regularization": None}
+PLAIN = {"schedule": "plain", "prior": None}
 
 
 def _gaussian_params(family, random):
@@ -70,10 +77,19 @@ def _gaussian_params(family, random):
     return family.params(2.0 * random.normal(size=(k, d)), np.ascontiguousarray(covariances))
 
 
-def _gaussian_log_prob(family, params):
+def _matrices(family, params):
     kind, d = family.covariance_type, family.n_features
-    matrices = [naive.covariance_matrix(kind, params.covariances, k, d) for k in range(family.n_components)]
+    return [naive.covariance_matrix(kind, params.covariances, k, d) for k in range(family.n_components)]
+
+
+def _gaussian_log_prob(family, params):
+    matrices = _matrices(family, params)
     return lambda x, k: naive.log_prob(x, params.means[k], matrices[k])
+
+
+def _student_log_prob(family, params):
+    matrices = _matrices(family, params)
+    return lambda x, k: naive.student_log_prob(x, params.means[k], matrices[k], family.df)
 
 
 def _gaussian_stats(family, params, X, resp):
@@ -82,12 +98,18 @@ def _gaussian_stats(family, params, X, resp):
     return {"n": stats.n, "sx": stats.sx, "sxx": sxx, "dof": np.zeros_like(stats.n)}
 
 
+def _student_stats(family, params, X, resp):
+    weighted = resp * naive.student_weights(X, params.means, _matrices(family, params), family.df)
+    stats = _gaussian_stats(family, params, X, weighted)
+    return {**stats, "n": resp.sum(axis=0), "u": weighted.sum(axis=0)}
+
+
 def _column_params(family, random):
     """Rates, probabilities or means: all are positive, and only some must be below one."""
-    k, d = family.n_components, family.n_features
     if isinstance(family, Categorical):
-        return family.params(random.uniform(0.1, 1.0, size=(k, family.first_code[-1])))
-    return family.params(random.uniform(0.05, 0.95, size=(k, d)) * (1.0 if isinstance(family, Bernoulli) else 12.0))
+        return family.params(random.uniform(0.1, 1.0, size=family.values_shape()))
+    size = 1.0 if isinstance(family, Bernoulli) else 12.0
+    return family.params(random.uniform(0.05, 0.95, size=family.values_shape()) * size)
 
 
 def _exposures(family, X):
@@ -115,8 +137,12 @@ def _exponential_log_prob(family, params):
     return lambda x, k: sum(map(naive.exponential, x, params.means[k]))
 
 
+def _gamma_log_prob(family, params):
+    return lambda x, k: sum(map(naive.gamma, x, *np.split(params.values[k], 2)))
+
+
 def _categorical_log_prob(family, params):
-    lists = [np.split(line, family.first_code[1:-1]) for line in params.probabilities]
+    lists = [np.split(line, family.first_code[1:-1]) for line in params.values]
     return lambda x, k: sum(map(naive.categorical, x, lists[k]))
 
 
@@ -126,15 +152,23 @@ def _multinomial_log_prob(family, params):
 
 def _product(n_components, n_features):
     """Columns of all kinds in turn; the first ones are counts."""
-    kinds = [Poisson, GaussianDiag, Categorical, Bernoulli, Exponential]
+    kinds = [Poisson, partial(Gaussian, covariance_type="diag"), Categorical, Bernoulli, Gamma, Exponential]
     columns = [np.arange(first, n_features, len(kinds)) for first in range(len(kinds))]
     return Product(
-        tuple(Part(kind(n_components, own.size), own) for kind, own in zip(kinds, columns, strict=True) if own.size)
+        tuple(
+            Part(_sized(kind, n_components, own.size), own)
+            for kind, own in zip(kinds, columns, strict=True)
+            if own.size
+        )
     )
 
 
+def _sized(kind, n_components, n_features):
+    return of_size(kind, n_components, n_features, **({"n_categories": 2} if kind is Categorical else {}))
+
+
 def _product_params(family, random):
-    draw = {GaussianDiag: _gaussian_params}
+    draw = {Gaussian: _gaussian_params}
     return family.params([draw.get(type(part.family), _column_params)(part.family, random) for part in family.parts])
 
 
@@ -150,31 +184,42 @@ _LOG_PROB = {
     Poisson: _poisson_log_prob,
     Bernoulli: _bernoulli_log_prob,
     Exponential: _exponential_log_prob,
+    Gamma: _gamma_log_prob,
     Categorical: _categorical_log_prob,
     Multinomial: _multinomial_log_prob,
-    GaussianDiag: _gaussian_log_prob,
+    Gaussian: _gaussian_log_prob,
 }
+
+
+def of_size(kind, n_components, n_features, **options):
+    """A family of so many components and columns."""
+    return kind(n_components=n_components, n_features=n_features, **options)
 
 
 def _of_columns(name, kind, moves="", **options):
     def family(n_components, n_features):
         # Columns of up to a dozen categories: below and above eight they are counted in different ways.
         sizes = {"n_categories": 2 + np.arange(n_features) * 5 % 11} if kind is Categorical else {}
-        return kind(n_components, n_features, **sizes, **options)
+        return of_size(kind, n_components, n_features, **sizes, **options)
 
     return FamilyCase(name, family, _column_params, _LOG_PROB[kind], _column_stats, moves)
 
 
 FAMILIES = [
     FamilyCase(
-        f"{family.covariance_type} Gaussians", family, _gaussian_params, _gaussian_log_prob, _gaussian_stats, "affine",
-        has_pivots=True,
+        f"{kind} {name}", partial(of_size, family, covariance_type=kind), _gaussian_params, log_prob, stats, "affine",
+        has_pivots=True, tells_log_prob=family is Gaussian,
     )
-    for family in (GaussianFull, GaussianTied, GaussianDiag, GaussianSpherical)
+    for name, family, log_prob, stats in (
+        ("Gaussians", Gaussian, _gaussian_log_prob, _gaussian_stats),
+        ("t-distributions", StudentT, _student_log_prob, _student_stats),
+    )
+    for kind in STRUCTURES
 ] + [
     _of_columns("Poisson counts", Poisson),
     _of_columns("binary columns", Bernoulli),
     _of_columns("exponential columns", Exponential, "scale"),
+    _of_columns("gamma columns", Gamma, "scale"),
     _of_columns("categories", Categorical),
     _of_columns("multinomial counts", Multinomial, n_trials=9),
     FamilyCase("mixed columns", _product, _product_params, _product_log_prob, _column_stats, has_pivots=True),
@@ -188,6 +233,20 @@ def _mixture_params(latent, random):
 def _hmm_params(latent, random):
     k = latent.n_components
     return latent.params(random.uniform(0.5, 1.5, k), random.uniform(0.1, 1.0, (k, k)) + 2.0 * np.eye(k))
+
+
+def mixed_chain(n_components):
+    """As many states as components, each of which draws from its own component and from the next."""
+    own = np.arange(n_components)
+    pairs = sorted({(int(k), int(s)) for s in own for k in (s, (s + 1) % n_components)})
+    component, state = np.array(pairs).T
+    return Hmm(n_components, emissions=Emissions(state, component))
+
+
+def _mixed_chain_params(latent, random):
+    k, n_entries = latent.n_components, latent.emissions.state.size
+    transmat = random.uniform(0.1, 1.0, (k, k)) + 2.0 * np.eye(k)
+    return latent.params(random.uniform(0.5, 1.5, k), transmat, random.uniform(0.2, 1.0, n_entries))
 
 
 @dataclass(frozen=True)
@@ -214,9 +273,13 @@ CASES = [
     Case(f"{name} of {observed.name}", latent, latent_params, observed)
     for name, latent, latent_params in (("mixture", Mixture, _mixture_params), ("chain", Hmm, _hmm_params))
     for observed in FAMILIES
+] + [
+    # What a state draws from knows nothing of the family.
+    Case(f"mixed chain of {observed.name}", mixed_chain, _mixed_chain_params, observed)
+    for observed in (FAMILIES[0], FAMILIES[-1])
 ]
 MIXTURE_CASES = [case for case in CASES if case.latent is Mixture]
-GAUSSIAN_CASES = [case for case in MIXTURE_CASES if case.observed.moves == "affine"]
+GAUSSIAN_CASES = [case for case in MIXTURE_CASES if case.observed.stats is _gaussian_stats]
 
 # Of the sequences of a chain, in turn: some are single rows, some are longer than a block.
 _LENGTHS = (1, 7, 40, 2, 150, 13, 1, 600, 60)
@@ -267,6 +330,11 @@ def fields(record, prefix=""):
             yield from fields(value, f"{prefix}{name}.")
         else:
             yield prefix + name, np.asarray(value)
+
+
+def memory_of(n_rows, X):
+    """The `memory_limit` under which chunks have so many rows."""
+    return 4 * n_rows * open_source(X).row_bytes
 
 
 def assert_close(actual, expected, rtol=1e-10, scale=1.0):

@@ -30,9 +30,29 @@ def covariance_matrix(covariance_type, covariances, k, n_features):
 
 def log_prob(x, mean, covariance):
     """Log-density of one row under one normal distribution, in nats."""
-    d = x - mean
     _, log_determinant = np.linalg.slogdet(covariance)
-    return -0.5 * (len(x) * np.log(2 * np.pi) + log_determinant + d @ np.linalg.solve(covariance, d))
+    return -0.5 * (len(x) * np.log(2 * np.pi) + log_determinant + squared_distance(x, mean, covariance))
+
+
+def squared_distance(x, mean, matrix):
+    """Mahalanobis' squared distance."""
+    d = x - mean
+    return d @ np.linalg.solve(matrix, d)
+
+
+def student_log_prob(x, location, scale, df):
+    """Log-density of one row under one multivariate t-distribution, in nats."""
+    p = len(x)
+    _, log_determinant = np.linalg.slogdet(scale)
+    log_norm = lgamma((df + p) / 2) - lgamma(df / 2) - 0.5 * (p * log(np.pi * df) + log_determinant)
+    return log_norm - 0.5 * (df + p) * np.log1p(squared_distance(x, location, scale) / df)
+
+
+def student_weights(X, locations, scales, df):
+    """What the hidden scale of each row is expected to be under each component (N, K)."""
+    p = X.shape[1]
+    pairs = list(zip(locations, scales, strict=True))
+    return np.array([[(df + p) / (df + squared_distance(x, *pair)) for pair in pairs] for x in X])
 
 
 def joint(X, weights, component_log_prob):
@@ -222,6 +242,22 @@ def chain(log_emission, startprob, transmat):
     return NaiveChain(loglik, np.exp(alpha), smoothed, transitions)
 
 
+def chain_of_entries(log_prob, params, component):
+    """A chain whose states draw from several components, as one whose states are the entries (component, state).
+
+    From log-densities of components (T, K): `smoothed` and `filtered` are of entries, and so are `transitions`.
+    """
+    state, weights = params.entry_state, params.weights
+    startprob = params.startprob[state] * weights
+    return chain(log_prob[:, component], startprob, params.transmat[np.ix_(state, state)] * weights)
+
+
+def mixed_emission(log_prob, params, component):
+    """Log-densities of rows in states (T, S), from those under components (T, K)."""
+    joint = log_prob[:, component] + _log(params.weights)
+    return np.stack([_log_sum(joint[:, params.entry_state == s], axis=1) for s in range(params.startprob.size)], axis=1)
+
+
 def best_path_log_prob(log_emission, startprob, transmat):
     """Log-density of the rows together with the most probable path (Viterbi), and one such path."""
     log_transmat = _log(transmat)
@@ -273,6 +309,10 @@ def exponential(x, mean):
     return -x / mean - log(mean)
 
 
+def gamma(x, shape, scale):
+    return (shape - 1) * log(x) - x / scale - shape * log(scale) - lgamma(shape)
+
+
 def normal(x, mean, variance):
     return -0.5 * (log(2 * np.pi * variance) + (x - mean) ** 2 / variance)
 
@@ -286,25 +326,28 @@ def multinomial(row, p):
 
 
 def column_stats(X, resp, params, exposure):
-    """Expected statistics of columns of all forms, by name, from responsibilities (N, K) and exposures (N,)."""
+    """Expected statistics of terms of all forms, by name, from responsibilities (N, K) and exposures (N,)."""
+    n_read = params.linear.size - params.source.size
+    functions = (lambda v: v, np.log, lambda v: np.log1p(-v), lambda v: 1 / v, np.cos, np.sin)
     totals = {
         "n": np.zeros(resp.shape[1]),
         "pseudo": np.zeros(resp.shape[1]),
         "dof": np.zeros(resp.shape[1]),
         "exposure": np.zeros(resp.shape[1]),
         "sums": np.zeros_like(params.slope),
-        "codes": np.zeros_like(params.probabilities),
-        "sx": np.zeros_like(params.variances),
-        "sxx": np.zeros_like(params.variances),
+        "sx": np.zeros_like(params.inverse_sd),
+        "sxx": np.zeros_like(params.inverse_sd),
     }
     for x, r, e in zip(X, resp, exposure, strict=True):
         for k in range(len(r)):
             d = x[params.squared] - params.means[k, params.squared]
             totals["n"][k] += r[k]
             totals["exposure"][k] += r[k] * e
-            totals["sums"][k] += r[k] * x[params.linear]
+            terms = [x[column] for column in params.linear[:n_read]]
+            terms += [functions[f](x[column]) for column, f in zip(params.source, params.transform, strict=True)]
+            totals["sums"][k, : len(terms)] += r[k] * np.array(terms)
             totals["sx"][k] += r[k] * d
             totals["sxx"][k] += r[k] * d**2
             for column, first in zip(params.coded, params.first_code[:-1], strict=True):
-                totals["codes"][k, first + int(x[column])] += r[k]
+                totals["sums"][k, first + int(x[column])] += r[k]
     return totals

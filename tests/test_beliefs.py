@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
 import fastem
-from fastem import GaussianMixture
+from fastem import Fixed, GaussianMixture, NormalInverseWishart
 from fastem.fitting.problem import Problem
 from fastem.model import Params
 from fastem.sources import ArraySource
@@ -30,7 +30,7 @@ def test_the_mode_of_a_normal_inverse_wishart_posterior(X):
     """One component, where the mode has a formula (Murphy 2012, eq. 4.213)."""
     m0, kappa, nu, scale = np.array([1.0, -1.0]), 3.0, 7.0, np.array([[2.0, 0.3], [0.3, 1.0]])
     mixture = GaussianMixture(
-        mean_prior=m0, mean_precision_prior=kappa, degrees_of_freedom_prior=nu, covariance_prior=scale
+        prior=NormalInverseWishart(mean=m0, mean_precision=kappa, degrees_of_freedom=nu, covariance=scale)
     ).fit(X)
     n, mean = len(X), X.mean(axis=0)
     scatter = (X - mean).T @ (X - mean)
@@ -44,9 +44,11 @@ def test_the_objective_is_the_posterior_density_up_to_a_constant(X):
     """Differences between parameters, with the densities of SciPy."""
     m0, kappa, nu, scale = np.array([1.0, -1.0]), 3.0, 7.0, np.array([[2.0, 0.3], [0.3, 1.0]])
     mixture = GaussianMixture(
-        2, mean_prior=m0, mean_precision_prior=kappa, degrees_of_freedom_prior=nu, covariance_prior=scale,
-        weight_concentration_prior=3.0,
-    )  # fmt: skip
+        2,
+        prior=NormalInverseWishart(
+            mean=m0, mean_precision=kappa, degrees_of_freedom=nu, covariance=scale, weight_concentration=3.0
+        ),
+    )
     source = ArraySource(X, None)
     model = mixture._survey(source).model
 
@@ -77,10 +79,9 @@ def test_the_objective_is_the_posterior_density_up_to_a_constant(X):
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_no_step_from_the_mode_raises_the_objective(covariance_type, X):
-    mixture = GaussianMixture(
-        2, covariance_type=covariance_type, mean_precision_prior=5.0, degrees_of_freedom_prior=6.0,
-        weight_concentration_prior=4.0, tol=1e-13, max_iter=20_000, random_state=0,
-    ).fit(X)  # fmt: skip
+    prior = NormalInverseWishart(mean_precision=5.0, degrees_of_freedom=6.0, weight_concentration=4.0)
+    settings = {"tol": 1e-13, "max_iter": 20_000, "random_state": 0}
+    mixture = GaussianMixture(2, covariance_type=covariance_type, prior=prior, **settings).fit(X)
     model, problem = mixture._model, Problem(mixture._model, ArraySource(X, None))
     point = model.coordinates(mixture._params)
     best = minimize(lambda p: -problem.e_step(model.at_coordinates(p)).objective, point, method="BFGS")
@@ -92,7 +93,7 @@ def test_no_step_from_the_mode_raises_the_objective(covariance_type, X):
 def test_the_penalty_vanishes_and_follows_units(covariance_type, X):
     settings = {"covariance_type": covariance_type, "random_state": 0, "tol": 1e-10, "max_iter": 5000}
     penalised = GaussianMixture(2, **settings).fit(X)
-    plain = GaussianMixture(2, regularization=None, **settings).fit(X)
+    plain = GaussianMixture(2, prior=None, **settings).fit(X)
     assert plain.lower_bound_ == pytest.approx(plain.score(X), abs=1e-12)
     assert 0.0 < plain.score(X) - penalised.score(X) < 1e-5
     assert penalised.lower_bound_ < penalised.fit_report_.loglik == pytest.approx(penalised.score(X), abs=1e-12)
@@ -133,10 +134,10 @@ def test_an_empty_component_takes_the_covariance_of_its_prior(X):
 
 def test_online_em_counts_a_prior_once_however_often_rows_are_read(X):
     rows = np.repeat(X, 40, axis=0)
-    settings = {"random_state": 0, "mean_prior": [20.0, 20.0], "mean_precision_prior": 2000.0, "tol": 1e-4}
+    settings = {"random_state": 0, "prior": NormalInverseWishart(mean=[20.0, 20.0], mean_precision=2000.0), "tol": 1e-4}
     batch = GaussianMixture(**settings).fit(rows)
-    online = GaussianMixture(learning_method="online", max_iter=5, **settings).fit(rows)
-    incremental = GaussianMixture(learning_method="incremental", **settings).fit(rows)
+    online = GaussianMixture(schedule="online", max_iter=5, **settings).fit(rows)
+    incremental = GaussianMixture(schedule="incremental", **settings).fit(rows)
     assert abs(batch.means_ - rows.mean(axis=0)).min() > 1.0
     np.testing.assert_allclose(online.means_, batch.means_, rtol=0.01)
     np.testing.assert_allclose(incremental.means_, batch.means_, rtol=1e-10)
@@ -149,8 +150,8 @@ def test_online_em_counts_a_prior_once_however_often_rows_are_read(X):
 def test_what_is_fixed_stays_to_the_last_bit_and_the_rest_is_best(covariance_type, X):
     means = np.array([[0.5, 0.5], [4.0, 1.0]])
     mixture = GaussianMixture(
-        2, covariance_type=covariance_type, means_init=means, fix_means=[True, False], fix_weights="equal",
-        random_state=0, tol=1e-12, max_iter=5000, regularization=None,
+        2, covariance_type=covariance_type, means_init=means, prior=None,
+        fixed=Fixed(means=[True, False], weights="equal"), random_state=0, tol=1e-12, max_iter=5000,
     ).fit(X)  # fmt: skip
     np.testing.assert_array_equal(mixture.means_[0], means[0])
     np.testing.assert_array_equal(mixture.weights_, [0.5, 0.5])
@@ -166,9 +167,9 @@ def test_what_is_fixed_stays_to_the_last_bit_and_the_rest_is_best(covariance_typ
 
 def test_fixed_covariances(X):
     precisions = np.stack([np.diag([1.0, 0.25]), np.diag([4.0, 1.0])])
-    mixture = GaussianMixture(2, precisions_init=precisions, fix_covariances=True, random_state=0).fit(X)
+    mixture = GaussianMixture(2, precisions_init=precisions, fixed=Fixed(covariances=True), random_state=0).fit(X)
     np.testing.assert_allclose(mixture.covariances_, np.linalg.inv(precisions), rtol=1e-12)
-    one = GaussianMixture(2, precisions_init=precisions, fix_covariances=[False, True], random_state=0).fit(X)
+    one = GaussianMixture(2, precisions_init=precisions, fixed=Fixed(covariances=[False, True]), random_state=0).fit(X)
     np.testing.assert_allclose(one.covariances_[1], np.linalg.inv(precisions[1]), rtol=1e-12)
     assert one.lower_bound_ > mixture.lower_bound_
     assert mixture._model.n_parameters() == 1 + 4
@@ -177,7 +178,7 @@ def test_fixed_covariances(X):
 
 def test_some_weights_are_fixed(X):
     mixture = GaussianMixture(
-        3, weights_init=[0.2, 0.5, 0.3], fix_weights=[True, False, False], random_state=0, max_iter=3000
+        3, weights_init=[0.2, 0.5, 0.3], fixed=Fixed(weights=[True, False, False]), random_state=0, max_iter=3000
     ).fit(X)
     assert mixture.weights_[0] == 0.2
     assert mixture.weights_.sum() == pytest.approx(1.0, abs=1e-14)
@@ -188,7 +189,7 @@ def test_known_components_and_one_unknown(X):
     """The usual use: some components are known, a further one is looked for; a fitted model goes on with them."""
     known = GaussianMixture.from_parameters(
         [0.5, 0.5], [[0, 0], [4, 1]], [[1, 4], [0.25, 1]], covariance_type="diag", warm_start=True,
-        fix_means=[True, False], fix_covariances=[True, False],
+        fixed=Fixed(means=[True, False], covariances=[True, False]),
     )  # fmt: skip
     known.fit(X)
     np.testing.assert_array_equal(known.means_[0], [0, 0])
@@ -198,9 +199,12 @@ def test_known_components_and_one_unknown(X):
 
 def test_priors_and_fixed_parameters_survive_a_file(tmp_path, X):
     mixture = GaussianMixture(
-        2, means_init=[[0.0, 0.0], [4.0, 1.0]], fix_means=[True, False], fix_weights="equal", random_state=0,
-        mean_precision_prior=2.0, degrees_of_freedom_prior=9.0,
-    ).fit(X)  # fmt: skip
+        2,
+        means_init=[[0.0, 0.0], [4.0, 1.0]],
+        prior=NormalInverseWishart(mean_precision=2.0, degrees_of_freedom=9.0),
+        fixed=Fixed(means=[True, False], weights="equal"),
+        random_state=0,
+    ).fit(X)
     mixture.save(tmp_path / "model.npz")
     again = fastem.load(tmp_path / "model.npz")
     assert again._model.n_parameters() == mixture._model.n_parameters()
@@ -211,18 +215,19 @@ def test_priors_and_fixed_parameters_survive_a_file(tmp_path, X):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"fix_means": True}, "Give means_init"),
-        ({"fix_weights": True}, "Give weights_init"),
-        ({"fix_covariances": [True, False]}, "Give precisions_init"),
-        ({"fix_means": [True, False, True], "means_init": [[0, 0], [1, 1]]}, "one of these for each of 2"),
-        ({"fix_covariances": [True, False], "precisions_init": np.eye(2), "covariance_type": "tied"}, "only one"),
-        ({"degrees_of_freedom_prior": 0.5}, "more than the number of features less one"),
-        ({"covariance_prior": [[1.0, 2.0], [2.0, 1.0]]}, "positive definite"),
-        ({"covariance_prior": [1.0, 2.0]}, "must have the shape"),
-        ({"mean_prior": [1.0]}, "must have the shape"),
-        ({"weight_concentration_prior": 0.5}, "weight_concentration_prior"),
-        ({"regularization": "ridge"}, "regularization"),
-        ({"acceleration": "nesterov"}, "acceleration"),
+        ({"fixed": Fixed(means=True)}, "Give means_init"),
+        ({"fixed": Fixed(weights=True)}, "Give weights_init"),
+        ({"fixed": Fixed(covariances=[True, False])}, "Give precisions_init"),
+        ({"fixed": Fixed(means=[True, False, True]), "means_init": [[0, 0], [1, 1]]}, "one of these for each of 2"),
+        (
+            {"fixed": Fixed(covariances=[True, False]), "precisions_init": np.eye(2), "covariance_type": "tied"},
+            "only one",
+        ),
+        ({"prior": NormalInverseWishart(degrees_of_freedom=0.5)}, "more than the number of features less one"),
+        ({"prior": NormalInverseWishart(covariance=[[1.0, 2.0], [2.0, 1.0]])}, "positive definite"),
+        ({"prior": NormalInverseWishart(covariance=[1.0, 2.0])}, "must have the shape"),
+        ({"prior": NormalInverseWishart(mean=[1.0])}, "must have the shape"),
+        ({"prior": "ridge"}, "'prior' parameter"),
     ],
 )
 def test_unusable_beliefs_are_named(settings, message, X):

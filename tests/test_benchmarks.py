@@ -221,7 +221,7 @@ def test_mlpack_converges_to_the_same_log_likelihood(covariance_type, toy):
     workload = small_workload(toy, covariance_type, n_components=2, separation=common.SEPARATED)
     X = common.rows_of(workload)
     with common.quiet():
-        ours = GaussianMixture(**common.start_settings(workload), regularization=None, tol=1e-12).fit(X)
+        ours = GaussianMixture(**common.start_settings(workload), prior=None, tol=1e-12).fit(X)
     fitted = mlpack.fit(X, toy("bench_versus").start_of(workload), 100)
     theirs = common.mean_log_likelihood(X, common.Parameters.of_type(*fitted))
     assert theirs == pytest.approx(ours.lower_bound_, rel=1e-9)

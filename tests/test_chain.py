@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from fastem.families.gaussian.diag import GaussianDiag
+from fastem.families.gaussian.family import Gaussian
 from fastem.latents.hmm import Hmm, stationary_distribution
 from fastem.model import Model, Params
 from fastem.passes import sequence_pass, sweep, units
@@ -28,7 +28,7 @@ def chain_of(startprob, transmat, means, sd=1.0, **structure):
     """A model of one feature, and its parameters."""
     means = np.asarray(means, dtype=float).reshape(-1, 1)
     k = len(means)
-    model = Model(Hmm(k, **structure), GaussianDiag(k, 1))
+    model = Model(Hmm(k, **structure), Gaussian(n_components=k, n_features=1, covariance_type="diag"))
     family = model.family.params(means, np.broadcast_to(np.square(sd), (k, 1)).astype(float).copy())
     return model, Params(model.latent.params(np.asarray(startprob, float), np.asarray(transmat, float)), family)
 
@@ -255,13 +255,19 @@ def test_rows_that_contradict_the_chain_are_reported():
 
 
 def test_zeros_stay_zeros():
-    model = Model(Hmm(4, allowed=LEFT_RIGHT, allowed_start=np.arange(4) < 1, transition_prior=3.0), GaussianDiag(4, 1))
+    model = Model(
+        Hmm(4, allowed=LEFT_RIGHT, allowed_start=np.arange(4) < 1, transition_prior=3.0),
+        Gaussian(n_components=4, n_features=1, covariance_type="diag"),
+    )
     params = Params(model.latent.uniform(), model.family.params(np.arange(4.0)[:, None], np.ones((4, 1))))
     X = np.random.default_rng(0).normal(np.repeat([0.0, 1.0, 2.0, 3.0], 30), 0.5)[:, None]
     for _ in range(5):
         stats = model.e_step(params, Chunk(X, None, 0, np.array([120])))
         prior = model.latent.prior_stats(stats.weight)
-        params = Params(model.latent.m_step(stats.latent + prior), model.family.m_step(stats.family)[0])
+        params = Params(
+            model.latent.m_step(stats.latent + prior, params.latent),
+            model.family.m_step(stats.family, params.family)[0],
+        )
     assert np.all(params.latent.transmat[~LEFT_RIGHT] == 0.0)
     assert np.all(params.latent.transmat[LEFT_RIGHT] > 0.0)
     assert params.latent.startprob.tolist() == [1.0, 0.0, 0.0, 0.0]
@@ -271,7 +277,7 @@ def test_zeros_stay_zeros():
 def test_a_state_that_is_never_left_may_go_anywhere():
     latent = Hmm(2)
     stats = latent.zero_stats()._replace(transitions=np.array([[3.0, 1.0], [0.0, 0.0]]))
-    params = latent.m_step(stats)
+    params = latent.m_step(stats, latent.uniform())
     assert params.startprob.tolist() == [0.5, 0.5]
     assert params.transmat.tolist() == [[0.75, 0.25], [0.5, 0.5]]
 
@@ -326,10 +332,10 @@ def test_a_stationary_start_never_lowers_the_objective_and_beats_shares_of_count
         np.testing.assert_allclose(params.latent.startprob @ params.latent.transmat, params.latent.startprob)
         stats = model.e_step(params, Chunk(X, None, 0, lengths))
         objective.append(stats.objective)
-        params = model.m_step(stats)[0]
+        params = model.m_step(stats, params)[0]
     assert np.diff(objective).min() > -1e-11
-    plain = free.latent.m_step(stats.latent).transmat
-    best = model.latent.m_step(stats.latent).transmat
+    plain = free.latent.m_step(stats.latent, params.latent).transmat
+    best = model.latent.m_step(stats.latent, params.latent).transmat
 
     def expected(matrix):
         start = stationary_distribution(matrix)

@@ -11,6 +11,7 @@ from fastem.model import Model, Params
 from fastem.passes.units import UNIT_ROWS
 from fastem.sources import Chunk
 from tests import naive
+from tests.cases import of_size
 from tests.test_chain import chain_of, emission_of, outputs_of, statistics
 
 LONG = [2 * UNIT_ROWS + 1700, 40, UNIT_ROWS + 3, 1, 700]
@@ -115,7 +116,7 @@ def test_symbols_that_a_state_never_shows(structure):
     random = np.random.default_rng(len(structure))
     k = 3
     matrix = STRUCTURES[structure](random, k)
-    model = Model(Hmm(k), Categorical(k, 1, n_categories=4))
+    model = Model(Hmm(k), of_size(Categorical, k, 1, n_categories=4))
     symbols = np.array([[0.6, 0.4, 0.0, 0.0], [0.0, 0.5, 0.5, 0.0], [0.3, 0.3, 0.4, 0.0]])
     params = Params(model.latent.params(np.array([1.0, 0.0, 0.0]), matrix), model.family.params(symbols))
     X = np.concatenate([model.sample(params, n, random)[0] for n in LONG])
@@ -149,7 +150,7 @@ def test_a_state_that_cannot_be_reached_explains_nothing(n_rows, far):
     stats = model.e_step(params, Chunk(X, None, 0, np.array([n_rows])))
     assert stats.family.n.tolist() == [0.0, n_rows]
     assert stats.latent.transitions.tolist() == [[0.0, 0.0], [0.0, n_rows - 1.0]]
-    again, _ = model.m_step(stats)
+    again, _ = model.m_step(stats, params)
     assert np.all(np.isfinite(again.family.means))
 
 

@@ -14,11 +14,12 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 import fastem
-from fastem import GaussianHMM, GaussianMixture
+from fastem import Checkpoint, GaussianHMM, GaussianMixture
 from fastem.fitting import problem
 from fastem.persistence import ModelFileError, pack, unpack
 from fastem.schedules.result import FitState, Trace
 from fastem.stats import Rescue
+from tests.cases import memory_of
 
 SETTINGS = {"n_components": 4, "random_state": 0, "max_iter": 12, "tol": 0.0, "init_params": "random_from_data"}
 
@@ -55,7 +56,7 @@ def interrupted_after(n_iter, X, path, **settings):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(problem.Problem, "e_step", e_step)
-        return fitted(X, checkpoint=path, checkpoint_interval=0.0, **settings)
+        return fitted(X, checkpoint=Checkpoint(path, every=0.0), **settings)
 
 
 @pytest.mark.parametrize("n_iter", [0, 1, 5, 11])
@@ -91,7 +92,7 @@ def test_an_e_step_that_was_cut_goes_on_where_it_was(X, tmp_path, n_chunks):
         calls.append(1)
         original(self, chunk)
 
-    options = {"chunk_rows": 528, "checkpoint": path, "checkpoint_interval": 0.0}
+    options = {"memory_limit": memory_of(528, X), "checkpoint": Checkpoint(path, every=0.0)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Gathering, "add", dying)
         with pytest.raises(SystemExit):
@@ -132,9 +133,9 @@ def test_checkpoints_keep_their_distance(X, tmp_path, monkeypatch):
     written = []
     original = archive.save
     monkeypatch.setattr(archive, "save", lambda *args: (written.append(1), original(*args)))
-    fitted(X, checkpoint=tmp_path / "often.npz", checkpoint_interval=0.0)
+    fitted(X, checkpoint=Checkpoint(tmp_path / "often.npz", every=0.0))
     often = len(written)
-    fitted(X, checkpoint=tmp_path / "once.npz", checkpoint_interval=3600.0)
+    fitted(X, checkpoint=Checkpoint(tmp_path / "once.npz", every=3600.0))
     assert often == 27, "after each chunk, of the start and of 12 iterations, and each of these, and at the end"
     assert len(written) == often + 1, "at the end"
 
@@ -189,7 +190,9 @@ def test_a_disk_that_is_full_leaves_the_model_so_far(X, tmp_path, monkeypatch):
         raise OSError("no space left")
 
     monkeypatch.setattr(archive, "save", full)
-    mixture = GaussianMixture(**SETTINGS, checkpoint=tmp_path / "fit.npz", checkpoint_interval=0.0, chunk_rows=5280)
+    mixture = GaussianMixture(
+        **SETTINGS, memory_limit=memory_of(5280, X), checkpoint=Checkpoint(tmp_path / "fit.npz", every=0.0)
+    )
     with pytest.raises(OSError, match="no space left"):
         mixture.fit(X)
     assert np.isfinite(mixture.predict_proba(X)).all()
@@ -212,12 +215,12 @@ def test_packed_values_are_unpacked():
 KILLED = """
 import sys, warnings
 import numpy as np
-from fastem import GaussianHMM, GaussianMixture
+from fastem import Checkpoint, GaussianHMM, GaussianMixture
 warnings.simplefilter("ignore")
 path, checkpoint = sys.argv[1:3]
 mixture = GaussianMixture(
     4, random_state=0, max_iter=60, tol=0.0, init_params="random_from_data", n_init=2, search="restarts",
-    checkpoint=checkpoint, checkpoint_interval=0.0,
+    checkpoint=Checkpoint(checkpoint, every=0.0),
 )
 mixture.fit(path, resume=True)
 mixture.save(sys.argv[3])
@@ -277,7 +280,7 @@ def chain(X, given=("startprob_", "transmat_"), resume=False, **settings):
         search="restarts",
         n_init=3,
         init_params="m",
-        acceleration=None,
+        schedule="plain",
         **settings,
     )
     values = {"startprob_": np.full(3, 1 / 3), "transmat_": np.full((3, 3), 0.1) + 0.7 * np.eye(3)}
@@ -290,7 +293,7 @@ def chain(X, given=("startprob_", "transmat_"), resume=False, **settings):
 
 def test_checkpoints_do_not_change_what_later_starts_begin_with(X, tmp_path):
     rows = X[:900]
-    plain, kept = chain(rows), chain(rows, checkpoint=tmp_path / "fit.npz", checkpoint_interval=0.0)
+    plain, kept = chain(rows), chain(rows, checkpoint=Checkpoint(tmp_path / "fit.npz", every=0.0))
     assert plain.fit_report_.runs == kept.fit_report_.runs
     np.testing.assert_array_equal(plain.means_, kept.means_)
 

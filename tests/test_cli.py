@@ -187,8 +187,8 @@ def test_a_selection_of_other_kinds(visits, tmp_path):
 
 def test_one_kind_for_all_columns(visits):
     found = succeed_json("fit", visits, "-k", 2, "--family", "poisson", "--columns", "visits,region", "--seed", 0)
-    assert np.shape(found["means"]) == (2, 2)
-    assert found["means"] == found["variances"]
+    assert np.shape(found["rates"]) == (2, 2)
+    assert "means" not in found
 
 
 @pytest.mark.parametrize(
@@ -297,7 +297,6 @@ def test_options_have_the_defaults_of_the_estimator():
         ("--seed", 5, "random_state"),
         ("--threads", 1, "n_threads"),
         ("--memory", "1MB", "memory_limit"),
-        ("--checkpoint-interval", 5.0, "checkpoint_interval"),
     ],
 )
 def test_options_reach_the_estimator(option, value, parameter):
@@ -307,9 +306,16 @@ def test_options_reach_the_estimator(option, value, parameter):
 def test_options_of_online_em_reach_the_estimator():
     options = ("--online", "--batch-size", 50, "--half-life", 1000, "--max-iter", 2)
     found = succeed_json("fit", FAITHFUL, "-k", 2, *options)["settings"]
-    assert (found["learning_method"], found["batch_size"], found["half_life"]) == ("online", 50, 1000.0)
+    online = found["schedule"]["Online"]
+    assert (online["batch_size"], online["half_life"]) == (50, 1000.0)
     found = succeed_json("fit", FAITHFUL, "-k", 2, "--incremental")
-    assert found["settings"]["learning_method"] == "incremental"
+    assert found["settings"]["schedule"] == "incremental"
+
+
+def test_options_of_a_checkpoint_reach_the_estimator(tmp_path):
+    options = ("--checkpoint", tmp_path / "fit.npz", "--checkpoint-interval", 5.0)
+    found = succeed_json("fit", FAITHFUL, "-k", 2, *options)["settings"]
+    assert found["checkpoint"] == {"Checkpoint": {"path": str(tmp_path / "fit.npz"), "every": 5.0}}
 
 
 def test_an_online_fit_is_told(write):
@@ -321,7 +327,7 @@ def test_an_online_fit_is_told(write):
     assert re.search(r"converged after \d+ epochs, \d+ updates", printed)
     assert found["converged"]
     assert found["n_steps"] == found["report"]["online"]["n_updates"] == 19 * found["n_iter"]
-    expected = GaussianMixture(2, random_state=0, learning_method="online", tol=1e-3).fit(np.load(data))
+    expected = GaussianMixture(2, random_state=0, schedule="online", tol=1e-3).fit(np.load(data))
     assert found["means"] == expected.means_.tolist()
     assert found["loglik"] == pytest.approx(expected.score(np.load(data)) * 4000)
     warned = run(*arguments, "--max-iter", 1).stderr

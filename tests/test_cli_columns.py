@@ -12,7 +12,7 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 
-from fastem import GaussianHMM, GaussianMixture, PoissonMixture
+from fastem import GaussianHMM, GaussianMixture, Mixture
 from tests.test_cli import FAITHFUL, fail, run, succeed, succeed_json
 
 TABLE = pd.read_csv(FAITHFUL)
@@ -176,7 +176,7 @@ def test_one_row_all_rows_and_infinity(model, tmp_path):
 
 def test_values_that_do_not_suit_are_still_errors(tmp_path):
     model = tmp_path / "model.npz"
-    PoissonMixture.from_parameters([1.0], [3.0]).save(model)
+    Mixture.from_parameters("poisson", [1.0], rates=[3.0]).save(model)
     np.save(tmp_path / "x.npy", [1.0, np.nan, -2.0])
     assert "row 2, column 0 is -2.0" in fail("predict", model, tmp_path / "x.npy")
     np.save(tmp_path / "x.npy", [1.0, np.nan, 2.0])

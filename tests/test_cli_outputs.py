@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import fastem
-from fastem import GaussianMixture, _replacing
+from fastem import Checkpoint, GaussianMixture, _replacing
 from fastem._replacing import OutputError, discard_unfinished, replacing, same_place
 from fastem.persistence import ModelFileError
 from tests.test_cli import FAITHFUL, fail, succeed
@@ -249,7 +249,7 @@ def test_a_checkpoint_takes_no_place_of_data(tmp_path):
     before = path.read_bytes()
     for fit in (GaussianMixture.fit, GaussianMixture.partial_fit):
         with pytest.raises(ModelFileError, match=r"rows\.npy is not a model file of fastem, and no checkpoint"):
-            fit(GaussianMixture(2, checkpoint=path, checkpoint_interval=0.0), path)
+            fit(GaussianMixture(2, checkpoint=Checkpoint(path, every=0.0)), path)
     assert path.read_bytes() == before
 
 

@@ -13,7 +13,7 @@ import pyarrow.parquet
 import pytest
 
 import fastem
-from fastem import GaussianMixture
+from fastem import Batch, GaussianMixture
 from fastem._text import meant, shown, writing_any_text
 from fastem.persistence import ModelFileError
 from fastem.sources import SourceError
@@ -171,8 +171,7 @@ def test_the_word_that_is_meant(word, known, found):
     [
         ({"covariance_type": "ful"}, "'full', 'spherical', 'tied'. Got 'ful' instead. Do you mean 'full'?"),
         ({"covariance_type": "diagonal"}, "Do you mean 'diag'?"),
-        ({"acceleration": "Squarem"}, "Do you mean 'squarem'?"),
-        ({"learning_method": "on-line"}, "Do you mean 'online'?"),
+        ({"schedule": "on-line"}, "Do you mean 'online'?"),
         ({"init_params": "kmeans+"}, "Do you mean 'k-means++'?"),
         ({"search": "restart"}, "Do you mean 'restarts'?"),
         ({"covariance_type": "round"}, "The 'covariance_type' parameter of GaussianMixture must be among"),
@@ -182,6 +181,11 @@ def test_misspelt_values_of_estimators(settings, words):
     with pytest.raises(ValueError, match="must be among") as caught:
         GaussianMixture(2, **settings).fit(np.arange(20.0))
     assert words in str(caught.value)
+
+
+def test_misspelt_options():
+    with pytest.raises(ValueError, match=r"Got 'Squarem' instead\. Do you mean 'squarem'\?"):
+        Batch(acceleration="Squarem")
 
 
 def test_misspelt_values_elsewhere():

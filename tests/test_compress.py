@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fastem
-from fastem import GaussianMixture
+from fastem import Batch, GaussianMixture
 from fastem.fitting import bins
 from fastem.fitting.compress import Grid, compress
 from fastem.schedules.batch import fit_batch
@@ -88,7 +88,7 @@ def test_the_optimum_is_that_of_the_plain_fit(data, weight):
     n_components = 4 if data in ("outliers", "a far cluster") else 3
     settings = {"n_components": n_components, "random_state": 0, "tol": 1e-5}
     plain = GaussianMixture(**settings).fit(DATA[data], sample_weight=weight)
-    quick = GaussianMixture(**settings, compress=1024).fit(DATA[data], sample_weight=weight)
+    quick = GaussianMixture(**settings, schedule=Batch(bins=1024)).fit(DATA[data], sample_weight=weight)
     assert quick.converged_
     # The stand-in is fitted more closely than the plain fit asks of itself.
     assert quick.lower_bound_ >= plain.lower_bound_ - 1e-6
@@ -104,7 +104,7 @@ def test_too_few_bins_are_repaired_by_passes_over_all_rows():
     x = np.concatenate([random.normal(0, 1, 20_000), random.normal(2, 0.02, 10_000)])
     settings = {"n_components": 2, "means_init": [0, 2], "random_state": 0, "tol": 1e-7}
     plain = GaussianMixture(**settings).fit(x)
-    quick = GaussianMixture(**settings, compress=64).fit(x)
+    quick = GaussianMixture(**settings, schedule=Batch(bins=64)).fit(x)
     assert quick.lower_bounds_[0] < plain.lower_bound_ - 1e-4
     assert quick.lower_bound_ == pytest.approx(plain.lower_bound_, abs=1e-6)
 
@@ -119,13 +119,13 @@ def test_every_covariance_type(covariance_type):
         "search": "restarts",
     }
     plain = GaussianMixture(**settings).fit(overlapping())
-    quick = GaussianMixture(**settings, compress=512).fit(overlapping())
+    quick = GaussianMixture(**settings, schedule=Batch(bins=512)).fit(overlapping())
     assert quick.lower_bound_ == pytest.approx(plain.lower_bound_, abs=2e-5)
     assert len(quick.fit_report_.runs) == 2
 
 
 def test_the_report_tells(tmp_path):
-    quick = GaussianMixture(3, random_state=0, compress=512).fit(overlapping())
+    quick = GaussianMixture(3, random_state=0, schedule=Batch(bins=512)).fit(overlapping())
     report = quick.fit_report_
     assert report.n_iter == quick.n_iter_
     assert report.n_iter_ahead > quick.n_iter_
@@ -134,20 +134,22 @@ def test_the_report_tells(tmp_path):
     loaded = fastem.load(tmp_path / "model.npz")
     # What is left to gain may be unknown, and NaN is not equal to itself.
     assert str(loaded.fit_report_) == str(report)
-    assert loaded.compress == 512
+    assert loaded.schedule == Batch(bins=512)
     assert "compressed" not in str(GaussianMixture().fit(overlapping()).fit_report_)
 
 
 def test_bits_do_not_depend_on_the_number_of_threads():
-    fits = [GaussianMixture(3, random_state=0, compress=512, n_threads=n).fit(overlapping()) for n in (1, 2)]
+    fits = [
+        GaussianMixture(3, random_state=0, schedule=Batch(bins=512), n_threads=n).fit(overlapping()) for n in (1, 2)
+    ]
     assert fits[0].lower_bounds_ == fits[1].lower_bounds_
 
 
 def test_several_features_and_too_few_bins_are_told():
-    with pytest.raises(ValueError, match=r"compress=512 is for one feature, but X has 2\. Use compress=None"):
-        GaussianMixture(compress=512).fit(np.ones((9, 2)))
-    with pytest.raises(ValueError, match=r"compress=64 bins are too few for n_components=3\. Use at least 96"):
-        GaussianMixture(3, compress=64).fit(overlapping())
+    with pytest.raises(ValueError, match=r"bins=512 is for one feature, but X has 2\. Use bins=None"):
+        GaussianMixture(schedule=Batch(bins=512)).fit(np.ones((9, 2)))
+    with pytest.raises(ValueError, match=r"bins=64 is too few for n_components=3\. Use at least 96"):
+        GaussianMixture(3, schedule=Batch(bins=64)).fit(overlapping())
 
 
 def test_interruption_of_the_stand_in_is_passed_on(monkeypatch):
@@ -167,12 +169,12 @@ def test_interruption_of_the_stand_in_is_passed_on(monkeypatch):
 
     monkeypatch.setattr(bins, "fit_batch", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        GaussianMixture(3, random_state=0, compress=512).fit(overlapping())
+        GaussianMixture(3, random_state=0, schedule=Batch(bins=512)).fit(overlapping())
 
 
 def test_a_compressed_fit_goes_on_from_its_checkpoint(tmp_path):
     """Bins are not fitted again once all rows are."""
-    settings = {"n_components": 3, "random_state": 0, "compress": 512, "n_init": 2, "search": "restarts"}
+    settings = {"n_components": 3, "random_state": 0, "schedule": Batch(bins=512), "n_init": 2, "search": "restarts"}
     whole = GaussianMixture(**settings).fit(overlapping())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -185,5 +187,5 @@ def test_a_compressed_fit_goes_on_from_its_checkpoint(tmp_path):
 def test_max_iter_bounds_both_stages():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        quick = GaussianMixture(3, random_state=0, compress=512, max_iter=2).fit(overlapping())
+        quick = GaussianMixture(3, random_state=0, schedule=Batch(bins=512), max_iter=2).fit(overlapping())
     assert (quick.n_iter_, quick.fit_report_.n_iter_ahead) == (2, 2)

@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from fastem import Mixture, select
-from fastem.fitting import subsample
+from fastem import Batch, Mixture, Subsample, select
 from fastem.sources import Chunk
 from tests import naive
 from tests.conftest import ROOT
@@ -28,12 +27,24 @@ README = (ROOT / "README.md").read_text()
     [
         "fastem.estimators.gaussian_mixture",
         "fastem.estimators._uncertain",
-        "fastem.estimators.column_mixtures",
         "fastem.estimators.mixture",
         "fastem.estimators.gaussian_hmm",
         "fastem.estimators.column_hmms",
         "fastem.estimators.hmm",
+        "fastem.estimators._fitted",
+        "fastem.estimators._histogram",
+        "fastem.estimators._mixture",
+        "fastem.estimators.options.priors",
+        "fastem.estimators.options.running",
+        "fastem.estimators.options.schedules",
         "fastem.estimators._select",
+        "fastem.families.columns.poisson",
+        "fastem.families.columns.bernoulli",
+        "fastem.families.columns.categorical",
+        "fastem.families.columns.multinomial",
+        "fastem.families.columns.exponential",
+        "fastem.families.columns.gamma",
+        "fastem.families.gaussian.normal",
         "fastem.plotting.chain",
         "fastem.plotting.density",
         "fastem.plotting.fit",
@@ -107,14 +118,13 @@ def test_the_page_on_a_family_of_ones_own(monkeypatch):
     assert hmm.transmat_[order][:, order] == pytest.approx(truth.latent.transmat, abs=0.015)
     assert (order[names["states"]] == names["path"]).mean() > 0.9
     assert hmm.bic(X) < names["mixture"].bic(X)
-    # Very many rows, which a sample would lead if the family told enough; races and selections.
-    monkeypatch.setattr(subsample, "_MANY_ROWS", 1000)
-    monkeypatch.setattr(subsample, "_LEAST_SAMPLE", 500)
-    many = Mixture(names["Geometric"], 2, random_state=0, n_init=3).fit(X)
+    # Very many rows, which a sample starts, though it cannot lead them to the end; races and selections.
+    few = Batch(subsample=Subsample(min_rows=1000, sample_rows=500))
+    many = Mixture(names["Geometric"](), 2, random_state=0, n_init=3, schedule=few).fit(X)
     assert many.converged_
-    assert many.fit_report_.n_rows_sampled == 0
+    assert many.fit_report_.n_rows_sampled > 0
     assert many.bic(X) == pytest.approx(names["mixture"].bic(X), abs=0.1)
-    selection = select(X, Mixture(names["Geometric"]), n_components=[1, 2], random_state=0)
+    selection = select(X, Mixture(names["Geometric"](), schedule=few), n_components=[1, 2], random_state=0)
     assert selection.best_params_ == {"n_components": 2}
     # Against SciPy and the naive twin of chains.
     X, model = X[:300], names["chain"]
@@ -182,7 +192,11 @@ def test_the_readme_has_two_commands_of_one_line():
 def test_links_between_documents(page):
     for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
         if "://" not in target:
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+            path, _, heading = target.partition("#")
+            linked = page.parent / path if path else page
+            assert linked.exists(), f"{page.name} links to {target}"
+            titles = re.findall(r"^#+ (.+)$", linked.read_text(), flags=re.MULTILINE) if heading else []
+            assert not heading or heading in [re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in titles]
 
 
 def test_commands_of_ci_are_those_of_the_readme():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
-from fastem import GaussianMixture
+from fastem import GaussianMixture, Mixture
 from fastem.families.gaussian.matrices import floored_whitening
 from fastem.fitting import problem
 from fastem.schedules.batch import fit_batch
@@ -36,7 +36,7 @@ class Scripted:
         objective = self.objective[params]
         return ExpectedStats(objective, 1.0, 0.0 if np.isfinite(objective) else 1.0, params, None)
 
-    def m_step(self, stats):
+    def m_step(self, stats, params):
         return stats.latent + 1, []
 
 
@@ -247,7 +247,7 @@ def test_a_collapse_is_rescued_and_reported(covariance_type):
     random = np.random.default_rng(0)
     X = np.concatenate([random.normal(size=(200, 2)), np.full((30, 2), 5.0)])
     labels = np.repeat([0, 1], [200, 30])
-    mixture = GaussianMixture(2, covariance_type=covariance_type, init_params=labels, regularization=None)
+    mixture = GaussianMixture(2, covariance_type=covariance_type, init_params=labels, prior=None)
     with pytest.warns(ConvergenceWarning, match="component 1 has collapsed: 100% of its rows agree"):
         mixture.fit(X)
     notes = [note for note in mixture.fit_report_.rescues if note.component == 1]
@@ -375,6 +375,16 @@ def test_warm_start_continues():
         piecewise.fit(X[:, :1])
 
 
+@pytest.mark.parametrize(
+    ("before", "after"), [("exponential", "gamma"), (["normal", "exponential"], ["exponential", "normal"])]
+)
+def test_warm_start_refuses_another_family(before, after):
+    X = np.random.default_rng(0).exponential(size=(200, 2))
+    mixture = Mixture(before, 2, random_state=0, warm_start=True).fit(X)
+    with pytest.raises(ValueError, match="warm_start=True continues"):
+        mixture.set_params(family=after).fit(X)
+
+
 def test_verbose_prints_the_course(capsys):
     X = np.random.default_rng(0).normal(size=(400, 2))
     GaussianMixture(3, random_state=0, verbose=1, verbose_interval=5, tol=1e-6).fit(X)
@@ -388,12 +398,10 @@ def test_verbose_prints_the_course(capsys):
 @pytest.mark.parametrize("is_stream", [False, True])
 def test_progress_shows_a_bar(capsys, learning_method, is_stream):
     X = np.random.default_rng(0).normal(size=(4000, 2)) + 4.0 * (np.arange(4000) % 2)[:, None]
-    settings = {"learning_method": learning_method, "max_iter": 5, "tol": 1e-9}
+    settings = {"schedule": learning_method, "max_iter": 5, "tol": 1e-9}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        mixture = GaussianMixture(3, random_state=0, progress=True, **settings).fit(
-            (lambda: iter([X])) if is_stream else X
-        )
+        mixture = GaussianMixture(3, random_state=0, verbose=2, **settings).fit((lambda: iter([X])) if is_stream else X)
     shown = capsys.readouterr().err.split("\r")
     full = [line for line in shown if "100%" in line and "nats per row" in line]
     # Batch EM takes a pass before its first iteration.
@@ -409,4 +417,4 @@ def test_progress_shows_a_bar(capsys, learning_method, is_stream):
 def test_progress_without_tqdm_names_the_extra(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "tqdm", None)
     with pytest.raises(ImportError, match=r"fastem\[progress\]"):
-        GaussianMixture(progress=True).fit(np.ones((5, 1)))
+        GaussianMixture(verbose=2).fit(np.ones((5, 1)))

@@ -19,7 +19,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fastem
-from fastem import GaussianMixture
+from fastem import Dirichlet, Fixed, GaussianMixture, Online, Race
+from fastem.estimators import options
 
 COVARIANCE_TYPES = ["full", "tied", "diag", "spherical"]
 
@@ -50,19 +51,22 @@ _INTEGER_Y = {
     "check_fit2d_1sample": "whole numbers in the second place are lengths, as in hmmlearn, and these are wrong"
 }
 _ONE_FEATURE = {"check_fit1d": "one-dimensional X is accepted as one feature, on purpose"}
-# What each class cannot pass, and why; all else it passes.
+# Families of a mixture whose rows are not any numbers.
+KINDS = ("poisson", "bernoulli", "categorical", "multinomial", "exponential")
+# What each class, or mixture of a family, cannot pass, and why; all else it passes.
 EXCEPTIONS = {
     "GaussianMixture": _ONE_FEATURE,
     "Mixture": _ONE_FEATURE,
-    "ExponentialMixture": _ONE_FEATURE,
-    "PoissonMixture": _NO_INTEGERS,
-    "MultinomialMixture": _NO_INTEGERS,
-    "CategoricalMixture": _NO_INTEGERS,
-    "BernoulliMixture": {
+    "exponential": _ONE_FEATURE,
+    "poisson": _NO_INTEGERS,
+    "multinomial": _NO_INTEGERS,
+    "categorical": _NO_INTEGERS,
+    "bernoulli": {
         **dict.fromkeys([*_OTHER_ROWS.split(), "check_fit2d_1feature"], "its rows are not of 0 and 1"),
         **_NO_INTEGERS,
     },
     "GaussianHMM": {**_OF_SEQUENCES, **_ONE_FEATURE},
+    "GMMHMM": {**_OF_SEQUENCES, **_ONE_FEATURE},
     "HMM": {**_OF_SEQUENCES, **_ONE_FEATURE},
     "PoissonHMM": {**_OF_SEQUENCES, **_INTEGER_Y},
     "CategoricalHMM": {
@@ -79,7 +83,8 @@ EXCEPTIONS = {
 
 
 def exceptions(estimator):
-    return EXCEPTIONS[type(estimator).__name__]
+    family = getattr(estimator, "family", "")
+    return EXCEPTIONS[family if family in KINDS else type(estimator).__name__]
 
 
 def quick(make):
@@ -90,8 +95,9 @@ def quick(make):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 @parametrize_with_checks(
     [GaussianMixture(covariance_type=kind, max_iter=5) for kind in COVARIANCE_TYPES]
-    + [GaussianMixture(learning_method=method, max_iter=5) for method in ("online", "incremental")]
-    + [quick(getattr(fastem, name)) for name in EXCEPTIONS if name != "GaussianMixture"],
+    + [GaussianMixture(schedule=method, max_iter=5) for method in ("online", "incremental")]
+    + [quick(getattr(fastem, name)) for name in EXCEPTIONS if name != "GaussianMixture" and name not in KINDS]
+    + [fastem.Mixture(kind, max_iter=5) for kind in KINDS],
     expected_failed_checks=exceptions,
 )
 def test_scikit_learn_checks(estimator, check):
@@ -105,8 +111,8 @@ def X():
 
 
 def test_the_checks_leave_out_no_estimator():
-    others = {"CsvFormat", "Selection", "load", "open_source", "select", "warmup"}
-    assert set(EXCEPTIONS) == set(fastem.__all__) - others
+    others = {"CsvFormat", "Selection", "load", "open_source", "select", "warmup", *options.KINDS}
+    assert set(EXCEPTIONS) - set(KINDS) == set(fastem.__all__) - others
 
 
 CHANGES = {
@@ -115,33 +121,32 @@ CHANGES = {
     "tol": 1e-1,
     "reg_covar": 0.5,
     "covariance_floor": 0.5,
-    "regularization": None,
-    "weight_concentration_prior": 20.0,
-    "mean_prior": [50.0, 50.0],
-    "mean_precision_prior": 5.0,
-    "degrees_of_freedom_prior": 30.0,
-    "covariance_prior": 100.0 * np.eye(2),
-    "fix_weights": "equal",
-    "acceleration": None,
+    "schedule": "plain",
+    "schedule__acceleration": "squarem",
+    "schedule__batch_size": 50,
+    "schedule__decay": 0.9,
+    "schedule__offset": 20.0,
+    "schedule__averaging_start": 1,
+    "schedule__forgetting_factor": 0.9,
+    "schedule__half_life": 10.0,
+    "prior": None,
+    "prior__weight_concentration": 20.0,
+    "prior__mean": [50.0, 50.0],
+    "prior__mean_precision": 5.0,
+    "prior__degrees_of_freedom": 30.0,
+    "prior__covariance": 100.0 * np.eye(2),
+    "fixed": Fixed(weights="equal"),
+    "search": "restarts",
+    "search__swaps": 3,
     "max_iter": 2,
     "n_init": 4,
-    "search": "restarts",
-    "n_moves": 3,
     "init_params": "random",
     "weights_init": [0.9, 0.1],
     "means_init": [[4.0, 1.0], [0.0, 0.0]],
     "precisions_init": np.stack([20.0 * np.eye(2)] * 2),
     "random_state": 5,
-    "learning_method": "online",
-    "batch_size": 50,
-    "learning_decay": 0.9,
-    "learning_offset": 20.0,
-    "averaging_start": 1,
-    "forgetting_factor": 0.9,
-    "half_life": 10.0,
 }
-# Those that are nothing to batch EM.
-OF_ONLINE_EM = {"batch_size", "learning_decay", "learning_offset", "averaging_start", "forgetting_factor", "half_life"}
+OF_ONLINE_EM = {f"schedule__{name}" for name in Online().get_params()}
 
 
 def state(mixture):
@@ -152,55 +157,36 @@ def state(mixture):
 @pytest.mark.parametrize("name", CHANGES)
 def test_every_parameter_changes_the_fit(name, X):
     base = {"n_components": 2, "random_state": 0, "tol": 1e-3, "init_params": "random_from_data"}
-    if name == "acceleration":
+    if name in ("schedule", "schedule__acceleration"):
         base["tol"] = 1e-6
     if name in ("init_params", "weights_init"):
         base["max_iter"] = 3
-    if name in ("n_init", "search", "n_moves"):
+    if name in ("n_init", "search", "search__swaps"):
         base |= {"n_components": 8}
     if name == "search":
         base |= {"n_init": 4}
     if name in OF_ONLINE_EM:
-        base |= {"learning_method": "online", "max_iter": 3}
+        base |= {"schedule": "online", "max_iter": 3}
     before = GaussianMixture(**base).fit(X)
-    after = GaussianMixture(**{**base, name: CHANGES[name]}).fit(X)
+    after = GaussianMixture(**base).set_params(**{name: CHANGES[name]}).fit(X)
     same = state(before).shape == state(after).shape and np.allclose(state(before), state(after), rtol=1e-9)
     assert not same
 
 
 def test_no_parameter_is_left_without_a_test():
-    elsewhere = {
-        "warm_start",
-        "growth",
-        "fix_means",
-        "fix_covariances",
-        "verbose",
-        "verbose_interval",
-        "progress",
-        "n_threads",
-        "compress",
-        "on_drift",
-        "chunk_rows",
-        "memory_limit",
-        "checkpoint",
-        "checkpoint_interval",
-    }  # see test_em.py, test_beliefs.py, test_grow.py, test_threads.py, test_compress.py, test_learning.py and others
-    assert set(inspect.signature(GaussianMixture).parameters) == set(CHANGES) | elsewhere
+    elsewhere = {"warm_start", "verbose", "verbose_interval", "n_threads", "memory_limit", "checkpoint"}
+    # See test_em.py, test_beliefs.py, test_grow.py, test_threads.py, test_compress.py, test_learning.py and others.
+    changed = {name for name in CHANGES if "__" not in name}
+    assert set(inspect.signature(GaussianMixture).parameters) == changed | elsewhere
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [("n_components", 0), ("n_components", 1.5), ("covariance_type", "round"), ("tol", -1.0), ("reg_covar", -1.0),
-     ("covariance_floor", 2.0), ("max_iter", -1), ("n_init", 0),
-     ("search", "best"), ("n_moves", -1), ("acceleration", "fast"), ("growth", "yes"), ("regularization", "l2"),
-     ("weight_concentration_prior", 0.5), ("mean_precision_prior", 0.0), ("degrees_of_freedom_prior", -1.0),
-     ("mean_prior", "mean"), ("covariance_prior", "data"), ("fix_weights", "some"), ("fix_means", 3),
-     ("fix_covariances", "all"), ("init_params", "nearest"), ("random_state", "a"),
-     ("warm_start", "yes"), ("compress", 0), ("n_threads", 0), ("learning_method", "fast"), ("batch_size", 0),
-     ("learning_decay", 0.5), ("learning_decay", 1.1), ("learning_offset", 0.5), ("averaging_start", -1),
-     ("forgetting_factor", 1.0), ("half_life", 0.0), ("on_drift", 1), ("chunk_rows", 0), ("memory_limit", 0),
-     ("checkpoint", 5), ("checkpoint_interval", -1.0),
-     ("verbose", -1), ("verbose_interval", 0), ("progress", 3)],
+     ("covariance_floor", 2.0), ("max_iter", -1), ("n_init", 0), ("search", "best"), ("search", Online()),
+     ("prior", "l2"), ("prior", Dirichlet()), ("fixed", True), ("schedule", "fast"), ("schedule", Race()),
+     ("init_params", "nearest"), ("random_state", "a"), ("warm_start", "yes"), ("n_threads", 0), ("memory_limit", 0),
+     ("checkpoint", 5), ("verbose", -1), ("verbose_interval", 0)],
 )  # fmt: skip
 def test_invalid_parameters_are_named(name, value, X):
     with pytest.raises(ValueError, match=f"'{name}' parameter"):

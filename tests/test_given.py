@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import scipy.sparse
 
-from fastem import CategoricalHMM, GaussianHMM, GaussianMixture, PoissonMixture, open_source, select
+from fastem import CategoricalHMM, GaussianHMM, GaussianMixture, Mixture, NormalInverseWishart, open_source, select
 from fastem.given import plain_array, require_exact
 from fastem.plotting import plot_density
 
@@ -43,7 +43,7 @@ WAYS_FOR_MASKS = {
     ),
     "weights": lambda: fit(X, sample_weight=MASKED),
     "weights of a source": lambda: open_source(X[:, None], weight=MASKED),
-    "counts": lambda: PoissonMixture(1).fit(MASKED.astype(int)),
+    "counts": lambda: Mixture("poisson", 1).fit(MASKED.astype(int)),
     "chain": lambda: GaussianHMM(2).fit(MASKED),
     "lengths": lambda: GaussianHMM(2).fit(X, np.ma.MaskedArray([50, 50], [False, True])),
     "weights of sequences": lambda: GaussianHMM(2).fit(
@@ -458,8 +458,10 @@ ASYMMETRIC = np.array([[2.0, 0.5], [0.4, 2.0]])
         ("covariances and precisions", lambda: GaussianMixture.from_parameters([1.0], [[0.0, 0.0]], [ASYMMETRIC])),
         ("precisions_init", lambda: GaussianMixture(1, precisions_init=[ASYMMETRIC]).fit(np.stack([X, -(X**2)], 1))),
         (
-            "covariance_prior",
-            lambda: GaussianMixture(1, covariance_prior=ASYMMETRIC).fit(np.stack([X, -(X**2)], 1)),
+            "covariance of the prior",
+            lambda: GaussianMixture(1, prior=NormalInverseWishart(covariance=ASYMMETRIC)).fit(
+                np.stack([X, -(X**2)], 1)
+            ),
         ),
         (
             "covars_",

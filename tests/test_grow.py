@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
-from fastem import GaussianMixture
+from fastem import Batch, Checkpoint, GaussianMixture, Subsample
 from fastem.fitting.problem import Problem, SampleProblem, first_rows, shuffled_sample
 from fastem.schedules.accelerate.squarem import Squarem
 from fastem.schedules.grow import Correction, _Corrected
@@ -38,7 +38,7 @@ def fitted(X, weight=None, **settings):
 
 @pytest.fixture(scope="module")
 def optimum(x):
-    return fitted(x, growth=False, tol=1e-10)
+    return fitted(x, schedule=Batch(subsample=None), tol=1e-10)
 
 
 def test_few_passes_reach_the_optimum(x, optimum):
@@ -48,7 +48,7 @@ def test_few_passes_reach_the_optimum(x, optimum):
     assert led.lower_bound_ == pytest.approx(optimum.lower_bound_, abs=1e-6)
     np.testing.assert_allclose(led.means_, optimum.means_, atol=0.02)
     assert np.all(np.diff(led.lower_bounds_) >= 0)
-    plain = fitted(x, growth=False, acceleration=None, max_iter=50)
+    plain = fitted(x, schedule="plain", max_iter=50)
     assert plain.lower_bound_ < led.lower_bound_ - 1e-5
 
 
@@ -62,8 +62,8 @@ def test_the_report_tells_what_led(x):
 @pytest.mark.parametrize(
     ("settings", "n_rows"),
     [
-        ({"growth": False}, N_ROWS),
-        ({"acceleration": None}, N_ROWS),
+        ({"schedule": Batch(subsample=None)}, N_ROWS),
+        ({"schedule": "plain"}, N_ROWS),
         ({}, N_ROWS - 1),
         ({"memory_limit": "8kB"}, N_ROWS),
     ],
@@ -74,7 +74,10 @@ def test_where_nothing_leads(settings, n_rows, x):
 
 
 def test_growth_without_acceleration_on_request(x):
-    assert fitted(x, growth=True, acceleration=None, max_iter=2).fit_report_.n_rows_sampled == N_ROWS // 10
+    assert (
+        fitted(x, schedule=Batch(subsample=Subsample(), acceleration=None), max_iter=2).fit_report_.n_rows_sampled
+        == N_ROWS // 10
+    )
 
 
 def test_the_sample_takes_a_quarter_of_the_memory_at_most(x, optimum):
@@ -91,7 +94,7 @@ def test_a_file_is_led_to_the_same_bits(x, tmp_path):
 
 
 def test_a_fit_that_was_led_goes_on_to_the_same_bits(x, tmp_path):
-    settings = {"tol": 0.0, "checkpoint": tmp_path / "fit.ckpt", "checkpoint_interval": 0.0}
+    settings = {"tol": 0.0, "checkpoint": Checkpoint(tmp_path / "fit.ckpt", every=0.0)}
     whole = fitted(x, tol=0.0, max_iter=6)
     fitted(x, max_iter=2, **settings)
     with warnings.catch_warnings():
@@ -114,7 +117,7 @@ def test_a_component_that_no_sample_shows_is_not_lost(x):
     """Forty rows of a million: the sample has four, and misleads."""
     rows = np.append(x, np.random.default_rng(2).normal(60.0, 0.5, size=40))
     start = {"n_components": 4, "means_init": [[-1.0], [1.0], [4.0], [60.0]]}
-    led, alone = fitted(rows, **start, tol=1e-6), fitted(rows, **start, growth=False, tol=1e-6)
+    led, alone = fitted(rows, **start, tol=1e-6), fitted(rows, **start, schedule=Batch(subsample=None), tol=1e-6)
     assert led.fit_report_.n_rows_sampled > 0
     assert led.converged_
     assert led.weights_[3] * rows.size == pytest.approx(40.0, abs=0.01)
@@ -143,7 +146,7 @@ def test_em_on_a_corrected_sample_never_falls_and_stays_at_the_optimum(case):
     problem, params = Problem(model, rows), case.params(model, seed=0)
     for _ in range(300):
         stats = problem.e_step(params)
-        params = model.m_step(stats)[0]
+        params = model.m_step(stats, params)[0]
     stats = problem.e_step(params)
     per_row = [(1.0 / float(one.weight)) * one for one in (stats, sample.e_step(params))]
     corrected = _Corrected(model, sample, 3000.0, (per_row[0] - per_row[1])._replace(loglik=0.0, weight=0.0))
@@ -151,6 +154,6 @@ def test_em_on_a_corrected_sample_never_falls_and_stays_at_the_optimum(case):
     for _ in range(20):
         found = corrected.e_step(there)
         objective.append(found.objective)
-        there = model.m_step(found)[0]
+        there = model.m_step(found, there)[0]
     assert np.all(np.diff(objective) > -1e-11 * abs(objective[0]))
     assert problem.e_step(there).objective > stats.objective - 1e-5

@@ -14,14 +14,15 @@ from sklearn.exceptions import ConvergenceWarning
 
 import fastem
 from fastem import GaussianMixture
-from fastem.estimators.gaussian_mixture import FAMILIES
+from fastem.families.gaussian.family import Gaussian
+from fastem.families.gaussian.location_scatter import STRUCTURES
 from fastem.fitting.binned import BinnedProblem, Bins, bin_moments
 from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params
 from tests import naive
 from tests.cases import assert_close
 
-COVARIANCE_TYPES = list(FAMILIES)
+COVARIANCE_TYPES = list(STRUCTURES)
 TIGHT = {"tol": 1e-12, "max_iter": 20_000}
 
 
@@ -39,7 +40,7 @@ def ordered(mixture):
 
 
 def model_of(covariance_type, weights, means, variances):
-    family = FAMILIES[covariance_type](len(weights), 1)
+    family = Gaussian(n_components=len(weights), n_features=1, covariance_type=covariance_type)
     variances = variances[:1] if covariance_type == "tied" else variances
     family_params = family.params(means[:, None], np.reshape(variances, family.covariance_shape()))
     model = Model(Mixture(len(weights)), family)
@@ -118,7 +119,7 @@ def test_coarse_bins_do_not_bias_where_midpoints_do():
 
 def test_the_maximum_is_that_of_direct_maximisation(faithful):
     counts, edges = np.histogram(faithful[:, 1], bins=[-np.inf, 45, 50, 55, 60, 65, 70, 75, 80, 85, 90, np.inf])
-    settings = {"tol": 1e-14, "max_iter": 50_000, "regularization": None}
+    settings = {"tol": 1e-14, "max_iter": 50_000, "prior": None}
     mixture = GaussianMixture(2, random_state=0, **settings).fit_histogram(counts, edges)
 
     def loss(theta):
@@ -180,7 +181,7 @@ def test_shift_and_scale_equivariance(scale, offset, n_components):
 
 def test_a_lone_bin_has_the_scale_of_its_width():
     for scale in (1e-120, 1.0, 1e120):
-        mixture = GaussianMixture(regularization=None).fit_histogram([0, 7, 0], scale * np.array([0.0, 1.0, 2.0, 3.0]))
+        mixture = GaussianMixture(prior=None).fit_histogram([0, 7, 0], scale * np.array([0.0, 1.0, 2.0, 3.0]))
         assert mixture.means_[0, 0] == pytest.approx(1.5 * scale)
         assert np.exp(mixture.lower_bound_) > 0.999
 
@@ -191,7 +192,7 @@ def test_a_count_of_two_is_the_bin_twice():
     model, params = model_of("full", np.array([0.4, 0.6]), np.array([-1.0, 1.0]), np.array([0.5, 2.0]))
     once, twice = (BinnedProblem(model, Bins(factor * counts, edges)).e_step(params) for factor in (1.0, 2.0))
     assert_close(once + once, twice, rtol=1e-14)
-    settings = {"init_params": "quantile", "tol": 1e-4, "regularization": None}
+    settings = {"init_params": "quantile", "tol": 1e-4, "prior": None}
     fits = [GaussianMixture(2, **settings).fit_histogram(factor * counts, edges) for factor in (1, 2)]
     assert fits[0].lower_bound_ == pytest.approx(fits[1].lower_bound_, abs=1e-12)
     np.testing.assert_allclose(fits[0].means_, fits[1].means_, rtol=1e-9)
@@ -261,5 +262,5 @@ def test_labels_are_of_bins():
 
 @pytest.mark.parametrize("method", ["online", "incremental"])
 def test_a_histogram_is_learnt_in_batch(method):
-    with pytest.raises(ValueError, match=f"learning_method='batch' only, not '{method}'"):
-        GaussianMixture(2, learning_method=method).fit_histogram([3, 5, 4], [0, 1, 2, 3])
+    with pytest.raises(ValueError, match=f"batch EM only, not by schedule='{method}'"):
+        GaussianMixture(2, schedule=method).fit_histogram([3, 5, 4], [0, 1, 2, 3])

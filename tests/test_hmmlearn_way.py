@@ -11,7 +11,7 @@ from hmmlearn import hmm as hmmlearn_hmm
 from sklearn.datasets import make_spd_matrix
 from sklearn.exceptions import ConvergenceWarning
 
-from fastem import CategoricalHMM, GaussianHMM, GaussianMixture, PoissonHMM, PoissonMixture
+from fastem import Batch, CategoricalHMM, GaussianHMM, GaussianMixture, Mixture, PoissonHMM
 
 COVARIANCE_TYPES = ["diag", "full", "tied", "spherical"]
 N_STATES = N_FEATURES = 3
@@ -75,13 +75,13 @@ def require_rising(hmm, X, lengths, n_iter):
 @pytest.mark.parametrize("method", ["batch", "incremental"])
 def test_no_iterations_leave_the_start(method, random):
     X = random.rand(100, 2)
-    hmm = GaussianHMM(2, n_iter=0, random_state=0, learning_method=method).fit(X)
+    hmm = GaussianHMM(2, n_iter=0, random_state=0, schedule=method).fit(X)
     assert (hmm.converged_, hmm.n_iter_, hmm.stop_reason_) == (False, 0, "max_iter")
     assert hmm.lower_bounds_ == [hmm.lower_bound_]
     once = quietly(GaussianHMM(2, n_iter=1, random_state=0, tol=0.0).fit, X)
     assert once.lower_bounds_[0] == pytest.approx(hmm.lower_bound_, rel=1e-12)
     assert once.lower_bound_ > hmm.lower_bound_
-    exact = GaussianHMM(2, n_iter=0, random_state=0, regularization=None).fit(X)
+    exact = GaussianHMM(2, n_iter=0, random_state=0, covars_prior=None).fit(X)
     assert exact.score(X) == pytest.approx(100 * exact.lower_bound_, rel=1e-12)
     assert "0 iterations" in str(hmm.fit_report_)
 
@@ -90,14 +90,14 @@ def test_no_iterations_leave_the_start(method, random):
 def test_no_iterations_leave_the_start_of_a_mixture(method, random):
     X = random.rand(1500, 1)
     start = {"weights_init": [0.25, 0.75], "means_init": [[0.1], [0.7]], "precisions_init": [[[30.0]], [[9.0]]]}
-    mixture = GaussianMixture(2, max_iter=0, learning_method=method, random_state=0, **start).fit(X)
+    mixture = GaussianMixture(2, max_iter=0, schedule=method, random_state=0, **start).fit(X)
     np.testing.assert_allclose(mixture.weights_, [0.25, 0.75], rtol=1e-12)
     np.testing.assert_allclose(mixture.means_, [[0.1], [0.7]], rtol=1e-12)
     assert (mixture.converged_, mixture.n_iter_) == (False, 0)
     assert mixture.fit_report_.loglik == pytest.approx(mixture.score(X), rel=1e-12)
-    other = PoissonMixture(2, max_iter=0, learning_method=method, random_state=0).fit(random.poisson(4, 1500))
+    other = Mixture("poisson", 2, max_iter=0, schedule=method, random_state=0).fit(random.poisson(4, 1500))
     assert (other.converged_, other.n_iter_) == (False, 0)
-    binned = GaussianMixture(2, max_iter=0, compress=100, **start).fit(X)
+    binned = GaussianMixture(2, max_iter=0, schedule=Batch(bins=100), **start).fit(X)
     np.testing.assert_allclose(binned.means_, [[0.1], [0.7]], rtol=1e-12)
 
 
@@ -135,7 +135,7 @@ def test_a_start_that_is_overwritten_is_told(random, caplog):
 def test_the_monitor_tells_what_hmmlearns_does(random):
     X = np.concatenate([random.randn(150, 1), 4 + random.randn(150, 1)])
     assert GaussianHMM(2).monitor_.history == []
-    hmm = GaussianHMM(2, random_state=0, regularization=None).fit(X)
+    hmm = GaussianHMM(2, random_state=0, covars_prior=None).fit(X)
     monitor = hmm.monitor_
     assert monitor.converged
     assert (monitor.iter, monitor.tol, monitor.n_iter) == (hmm.n_iter_, 1e-5, 1000)
@@ -240,7 +240,7 @@ def test_priors_are_those_of_hmmlearn(covariance_type, kind, random):
     X = truth.sample(300, random_state=1)[0] / 10
     priors = priors_of(covariance_type, kind, random)
     settings = {"n_components": 3, "covariance_type": covariance_type, "init_params": "", "n_iter": 4}
-    ours = GaussianHMM(**settings, **priors, tol=0.0, acceleration=None)
+    ours = GaussianHMM(**settings, **priors, tol=0.0, schedule="plain")
     theirs = hmmlearn_hmm.GaussianHMM(**settings, **priors, tol=-np.inf, min_covar=0)
     begin = np.random.RandomState(3)
     means = X[begin.choice(len(X), 3, replace=False)]
@@ -330,7 +330,7 @@ def test_few_rows_do_not_end_on_the_floor():
     for seed in range(20):
         X = np.random.default_rng(seed).normal(size=(12, 3))
         for regularization in ended:
-            hmm = GaussianHMM(3, "full", random_state=seed, regularization=regularization)
+            hmm = GaussianHMM(3, "full", random_state=seed, covars_prior=regularization)
             quietly(hmm.fit, X)
             ended[regularization] += any(note.cause == "collapsed" for note in hmm.fit_report_.rescues)
     assert ended["vanishing"] == 0
@@ -463,8 +463,10 @@ def test_criteria_of_several_numbers_of_states(random):
 @pytest.mark.parametrize("max_iter", [1, 3])
 def test_a_loop_of_warm_fits_sees_convergence(max_iter, acceleration):
     X = np.concatenate([np.random.default_rng(0).normal(c, 1.0, (300, 2)) for c in (0.0, 4.0)])
-    whole = GaussianMixture(2, random_state=0, acceleration=None).fit(X)
-    mixture = GaussianMixture(2, random_state=0, warm_start=True, max_iter=max_iter, acceleration=acceleration)
+    whole = GaussianMixture(2, random_state=0, schedule="plain").fit(X)
+    mixture = GaussianMixture(
+        2, random_state=0, warm_start=True, max_iter=max_iter, schedule=Batch(acceleration=acceleration)
+    )
     n_fits = 0
     while n_fits < 200 and not (n_fits and mixture.converged_):
         quietly(mixture.fit, X)
@@ -514,50 +516,3 @@ def test_a_loop_of_chains_sees_convergence():
 def test_a_fit_that_ran_out_says_so(random):
     with pytest.warns(ConvergenceWarning, match="in n_iter=1 iterations"):
         GaussianHMM(2, n_iter=1, random_state=0, tol=0.0).fit(random.rand(50, 2))
-
-
-# Classes and hints.
-
-
-class Passed(GaussianMixture):
-    """A subclass that hands on whatever it is given."""
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-
-
-class Named(GaussianHMM):
-    def __init__(self, *, extra=1, **settings):
-        super().__init__(**settings)
-        self.extra = extra
-
-
-class Positional(PoissonHMM):
-    def __init__(self, n_components=2, *args):
-        super().__init__(n_components, *args)
-
-
-def test_subclasses_that_hand_on_their_arguments(random):
-    X = random.rand(60, 2)
-    mixture = Passed(2, random_state=0)
-    assert mixture.get_params() == GaussianMixture(2, random_state=0).get_params()
-    from sklearn.base import clone
-
-    np.testing.assert_array_equal(clone(mixture).fit(X).means_, GaussianMixture(2, random_state=0).fit(X).means_)
-    hmm = Named(extra=3, n_components=2, random_state=0)
-    assert hmm.get_params()["extra"] == 3
-    assert quietly(clone(hmm).fit, X).means_.shape == (2, 2)
-    assert Positional().n_components == 2
-    with pytest.raises(TypeError, match=r"Passed has no setting 'n_componets'. Do you mean 'n_components'?"):
-        Passed(n_componets=2)
-
-
-@pytest.mark.parametrize(
-    ("make", "name", "misled"),
-    [(PoissonHMM, "covars_prior", "transmat_prior"), (GaussianHMM, "covariance_prior", "covariance_floor"),
-     (PoissonHMM, "means_prior", "transmat_prior")],
-)  # fmt: skip
-def test_a_hint_does_not_mislead(make, name, misled):
-    with pytest.raises(TypeError, match=f"has no setting '{name}'") as caught:
-        make(**{name: 1.0})
-    assert f"Do you mean '{misled}'" not in str(caught.value)

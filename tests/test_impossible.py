@@ -7,24 +7,14 @@ import pytest
 import scipy.stats
 
 import fastem
-from fastem import (
-    HMM,
-    BernoulliMixture,
-    CategoricalHMM,
-    CategoricalMixture,
-    ExponentialMixture,
-    GaussianMixture,
-    Mixture,
-    MultinomialMixture,
-    PoissonHMM,
-    PoissonMixture,
-)
+from fastem import HMM, CategoricalHMM, GaussianMixture, Mixture, PoissonHMM
+from fastem.families import Categorical
 from fastem.latents.mixture import Mixture as MixtureLatent
 
-POISSON = PoissonMixture.from_parameters([0.3, 0.7], [[0.0, 2.0], [3.0, 0.0]])
-BERNOULLI = BernoulliMixture.from_parameters([0.5, 0.5], [[0.0, 1.0, 0.3], [1.0, 0.5, 0.2]])
-MULTINOMIAL = MultinomialMixture.from_parameters([0.5, 0.5], [[0.0, 0.5, 0.5], [1.0, 0.0, 0.0]])
-CATEGORICAL = CategoricalMixture.from_parameters([0.5, 0.5], [[[0.0, 1.0, 0.0], [0.5, 0.5, 0.0]]])
+POISSON = Mixture.from_parameters("poisson", [0.3, 0.7], rates=[[0.0, 2.0], [3.0, 0.0]])
+BERNOULLI = Mixture.from_parameters("bernoulli", [0.5, 0.5], probabilities=[[0.0, 1.0, 0.3], [1.0, 0.5, 0.2]])
+MULTINOMIAL = Mixture.from_parameters("multinomial", [0.5, 0.5], probabilities=[[0.0, 0.5, 0.5], [1.0, 0.0, 0.0]])
+CATEGORICAL = Mixture.from_parameters("categorical", [0.5, 0.5], probabilities=[[[0.0, 1.0, 0.0], [0.5, 0.5, 0.0]]])
 UNUSED = GaussianMixture.from_parameters([0.0, 1.0], [0.0, 1000.0], [1.0, 1.0])
 SYMBOLS = CategoricalHMM.from_parameters([0.5, 0.5], [[0.9, 0.1], [0.2, 0.8]], [[0.5, 0.5, 0.0], [0.2, 0.3, 0.5]])
 COUNTS = PoissonHMM.from_parameters([0.5, 0.5], [[0.9, 0.1], [0.2, 0.8]], [0.0, 4.0])
@@ -143,16 +133,16 @@ def test_a_fit_goes_on_from_zeros(n_rows):
     """Zeros of a start, or of parameters that partial_fit goes on from, end nothing and make nothing NaN."""
     random = np.random.default_rng(0)
     X = random.poisson(np.resize([[1.0, 5.0], [6.0, 2.0]], (n_rows, 2)))
-    mixture = PoissonMixture(2, rates_init=[[0.0, 2.0], [3.0, 0.0]], weights_init=[0.5, 0.5]).fit(X)
+    mixture = Mixture("poisson", 2, params_init={"rates": [[0.0, 2.0], [3.0, 0.0]]}, weights_init=[0.5, 0.5]).fit(X)
     assert np.isfinite(mixture.rates_).all()
     assert np.isfinite(mixture.lower_bound_)
-    streamed = PoissonMixture.from_parameters([0.3, 0.7], [[0.0, 2.0], [3.0, 0.0]]).partial_fit(X)
+    streamed = Mixture.from_parameters("poisson", [0.3, 0.7], rates=[[0.0, 2.0], [3.0, 0.0]]).partial_fit(X)
     assert np.isfinite(streamed.rates_).all()
 
 
 def test_estimates_exclude_nothing():
     """A symbol that no row had is improbable, not impossible."""
-    mixture = CategoricalMixture(1, n_categories=3).fit(np.resize([0, 1], 40))
+    mixture = Mixture(Categorical(n_categories=3), 1).fit(np.resize([0, 1], 40))
     assert -1000 < mixture.score_samples([[2]])[0] < -500
     chain = HMM(["categorical"], 1).fit(np.resize([0, 1, 2], 40))
     assert np.isfinite(chain.score([[2], [0]]))
@@ -160,20 +150,20 @@ def test_estimates_exclude_nothing():
 
 def test_without_any_possible_row_weights_are_equal():
     latent = MixtureLatent(3)
-    assert np.all(latent.m_step(latent.zero_stats()).weights == 1 / 3)
+    assert np.all(latent.m_step(latent.zero_stats(), latent.uniform()).weights == 1 / 3)
     fixed = MixtureLatent(3, fixed_weights=np.array([0.0, np.nan, np.nan]))
-    assert fixed.m_step(fixed.zero_stats()).weights.tolist() == [0.0, 0.5, 0.5]
+    assert fixed.m_step(fixed.zero_stats(), latent.uniform()).weights.tolist() == [0.0, 0.5, 0.5]
 
 
 def test_an_exponential_mean_of_zero_is_refused():
     with pytest.raises(ValueError, match="must be positive"):
-        ExponentialMixture.from_parameters([1.0], [0.0])
+        Mixture.from_parameters("exponential", [1.0], means=[0.0])
     with pytest.raises(ValueError, match="must be positive"):
-        ExponentialMixture(1, means_init=[0.0]).fit([1.0, 2.0, 3.0])
+        Mixture("exponential", 1, params_init={"means": [0.0]}).fit([1.0, 2.0, 3.0])
 
 
 def test_a_fit_from_parameters_under_which_every_row_is_impossible():
-    nothing = PoissonMixture.from_parameters([0.5, 0.5], [0.0, 0.0], warm_start=True)
+    nothing = Mixture.from_parameters("poisson", [0.5, 0.5], rates=[0.0, 0.0], warm_start=True)
     X = np.arange(1, 200) % 7 + 1
     assert nothing.score(X) == -np.inf
     nothing.fit(X)

@@ -58,7 +58,8 @@ def test_addition_is_commutative_and_associative(case, model):
     a, b, c = records
     assert_close(a + b, b + a)
     first, second = (a + b) + c, a + (b + c)
-    assert_close(model.m_step(first)[0], model.m_step(second)[0])
+    params = case.params(model)
+    assert_close(model.m_step(first, params)[0], model.m_step(second, params)[0])
 
 
 def test_scaling_is_linear(case, model):
@@ -78,7 +79,7 @@ def test_statistics_about_different_pivots_add_up(case, n_components, n_features
     whole = e_step(model, params, X)
     left, right = (model.e_step(params, chunk) for chunk in chunks_of(model, X, cuts=[100]))
     moved = right._replace(family=right.family.about(right.family.pivot + 3.0))
-    assert_close(model.m_step(left + moved)[0], model.m_step(whole)[0], rtol=1e-9)
+    assert_close(model.m_step(left + moved, params)[0], model.m_step(whole, params)[0], rtol=1e-8)
 
 
 @settings(max_examples=25, deadline=None)
@@ -231,12 +232,13 @@ def test_shift_and_scale_equivariance(case, scale, offset):
 
     def run(data, centre):
         mixture = Model(Mixture(3), model.family)
-        gathering = mixture.gathering(Params(mixture.latent.params(np.ones(3)), model.family.first_look(centre)))
+        at = Params(mixture.latent.params(np.ones(3)), model.family.first_look(centre))
+        gathering = mixture.gathering(at)
         gathering.add_given(Chunk(data, None, 0), resp)
-        params = Params(case.params(model).latent, mixture.m_step(gathering.total())[0].family)
+        params = Params(case.params(model).latent, mixture.m_step(gathering.total(), at)[0].family)
         for _ in range(5):
             stats = e_step(model, params, data)
-            params, _ = model.m_step(stats)
+            params, _ = model.m_step(stats, params)
         return params, stats
 
     base, base_stats = run(X, X[0])
@@ -264,7 +266,7 @@ def test_the_objective_never_falls(case):
         for _ in range(40):
             stats = e_step(model, params, X)
             objective.append(stats.objective)
-            params, _ = model.m_step(stats)
+            params, _ = model.m_step(stats, params)
         gains = np.diff(objective)
         assert gains.min() > -1e-12 * abs(objective[-1])
         assert objective[-1] > objective[0] + 0.01
@@ -272,17 +274,17 @@ def test_the_objective_never_falls(case):
 
 def test_parameters_come_back_from_the_statistics_that_stand_for_them(case, model):
     params = case.params(model)
-    assert_close(model.m_step(model.stats_of(params))[0], params, rtol=1e-12)
-    assert_close(model.m_step(1e6 * model.stats_of(params))[0], params, rtol=1e-12)
+    assert_close(model.m_step(model.stats_of(params), params)[0], params, rtol=1e-12)
+    assert_close(model.m_step(1e6 * model.stats_of(params), params)[0], params, rtol=1e-12)
 
 
-@pytest.mark.parametrize("own", MIXTURE_CASES, ids=lambda own: own.name)
-def test_statistics_tell_by_how_much_their_likelihood_changes(own):
-    """One component: the log-likelihood of rows, and of their statistics, differ by what no parameter changes."""
-    model = own.model(1)
-    X = own.rows(model, 300)
-    here, there = own.params(model, 0), own.params(model, 5)
-    stats = e_step(model, here, X)
-    change = e_step(model, there, X).loglik - stats.loglik
-    told = model.expected_log_prob(there, stats) - model.expected_log_prob(here, stats)
-    assert told == pytest.approx(change, rel=1e-9, abs=1e-7)
+def test_an_expected_log_density_is_the_log_likelihood_of_one_component(case):
+    """Up to what does not depend on the parameters; a t-distribution has none of so few statistics."""
+    model = case.model(1, 3)
+    if model.latent.is_chain or not hasattr(model.family, "expected_log_prob"):
+        pytest.skip("there is none, or the other latent structure has the law")
+    X = case.rows(model, 400)
+    at = [case.params(model, seed) for seed in (0, 5)]
+    stats = [e_step(model, params, X) for params in at]
+    expected = [model.family.expected_log_prob(params.family, stats[0].family) for params in at]
+    assert expected[1] - expected[0] == pytest.approx(stats[1].loglik - stats[0].loglik, rel=1e-9)

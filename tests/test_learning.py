@@ -18,11 +18,12 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 import fastem
-from fastem import GaussianMixture
+from fastem import Checkpoint, GaussianMixture, Online
 from fastem.fitting import incremental, problem
 from fastem.schedules import online
 from fastem.schedules.prequential import MAX_POINTS
 from fastem.sources import shuffle
+from tests.cases import memory_of
 from tests.test_checkpoint import undisturbed
 
 COVARIANCE_TYPES = ["full", "tied", "diag", "spherical"]
@@ -62,7 +63,7 @@ def assert_same_model(a, b, names=(*FITTED, "lower_bounds_", "n_iter_", "n_steps
 def test_the_optimum_is_that_of_batch_em(covariance_type, method):
     X = rows()
     batch = fitted(X, covariance_type=covariance_type, **START)
-    mixture = fitted(X, covariance_type=covariance_type, learning_method=method, tol=1e-4, **START)
+    mixture = fitted(X, covariance_type=covariance_type, schedule=method, tol=1e-4, **START)
     assert mixture.converged_
     assert mixture.lower_bound_ == pytest.approx(batch.lower_bound_, abs=2e-4)
     assert mixture.fit_report_.loglik == pytest.approx(mixture.score(X), abs=1e-12)
@@ -76,7 +77,7 @@ def test_weights_count_as_repeated_rows(method):
     X = rows()
     weight = np.where(X[:, 0] > 2, 3.0, 1.0)
     repeated = np.repeat(X, weight.astype(int), axis=0)
-    settings = {"learning_method": method, "tol": 1e-4, **START}
+    settings = {"schedule": method, "tol": 1e-4, **START}
     weighted, expected = fitted(X, weight, **settings), fitted(repeated, **settings)
     assert weighted.lower_bound_ == pytest.approx(expected.lower_bound_, abs=1e-3)
     np.testing.assert_allclose(weighted.weights_, expected.weights_, atol=0.01)
@@ -85,7 +86,7 @@ def test_weights_count_as_repeated_rows(method):
 
 
 def test_an_online_fit_tells_its_course():
-    mixture = fitted(rows(), learning_method="online", tol=1e-3)
+    mixture = fitted(rows(), schedule="online", tol=1e-3)
     report = mixture.fit_report_
     note = report.online
     # A twentieth is held out.
@@ -100,21 +101,19 @@ def test_an_online_fit_tells_its_course():
     assert note.alarms == ()
     assert f"stopped: converged after {mixture.n_iter_} epoch" in str(report)
     assert f"online: {note.n_updates} updates, by rows of total weight {note.weight:.10g}" in str(report)
-    long = fitted(rows(3000), learning_method="online", batch_size=10, tol=0.0, max_iter=5).fit_report_.online
+    long = fitted(rows(3000), schedule=Online(batch_size=10), tol=0.0, max_iter=5).fit_report_.online
     assert long.n_updates == 1425
     assert len(long.prequential_loglik) <= MAX_POINTS
 
 
 def test_no_row_is_held_out_of_a_few():
     X = rows(600)
-    mixture = fitted(X, learning_method="online", max_iter=3)
+    mixture = fitted(X, schedule="online", max_iter=3)
     assert mixture.fit_report_.online.weight == 1800
 
 
 def test_the_best_of_several_online_starts_is_kept():
-    mixture = fitted(
-        rows(), learning_method="online", n_init=3, search="restarts", tol=1e-3, init_params="random_from_data"
-    )
+    mixture = fitted(rows(), schedule="online", n_init=3, search="restarts", tol=1e-3, init_params="random_from_data")
     runs = mixture.fit_report_.runs
     assert len(runs) == 3
     assert mixture.lower_bound_ == max(run.objective for run in runs)
@@ -122,7 +121,7 @@ def test_the_best_of_several_online_starts_is_kept():
 
 
 def test_batch_size_is_the_number_of_rows_of_an_update():
-    assert fitted(rows(), learning_method="online", batch_size=1900, max_iter=1).n_steps_ == 10
+    assert fitted(rows(), schedule=Online(batch_size=1900), max_iter=1).n_steps_ == 10
 
 
 # The order of rows.
@@ -132,12 +131,11 @@ def test_batch_size_is_the_number_of_rows_of_an_update():
 def test_a_file_is_shuffled_like_the_array(tmp_path, dtype):
     X = rows(60_000, is_sorted=True).astype(dtype)
     np.save(tmp_path / "rows.npy", X)
-    settings = {"learning_method": "online", "max_iter": 2}
+    settings = {"schedule": "online", "max_iter": 2}
     array = fitted(X, **settings)
     assert_same_model(fitted(tmp_path / "rows.npy", **settings), array)
-    assert_same_model(
-        fitted(tmp_path / "rows.npy", chunk_rows=1000, **settings), fitted(X, chunk_rows=1000, **settings)
-    )
+    sources = (tmp_path / "rows.npy", X)
+    assert_same_model(*(fitted(source, **settings, memory_limit=memory_of(1000, source)) for source in sources))
     assert array.lower_bound_ == pytest.approx(fitted(X).lower_bound_, abs=1e-3)
 
 
@@ -149,15 +147,13 @@ def small_windows(monkeypatch):
 
 def test_sorted_rows_that_cannot_be_shuffled_are_told(small_windows):
     pieces = np.array_split(rows(60_000, is_sorted=True), 11)
-    settings = {"learning_method": "online", "chunk_rows": 528, "max_iter": 2}
-    with pytest.warns(
-        UserWarning, match=r"seem to be sorted.*learning_method='incremental', or a shuffled copy"
-    ) as caught:
+    settings = {"schedule": "online", "memory_limit": memory_of(528, pieces[0]), "max_iter": 2}
+    with pytest.warns(UserWarning, match=r"seem to be sorted.*schedule='incremental', or a shuffled copy") as caught:
         fitted(lambda: iter(pieces), **settings)
     assert [warning.category for warning in caught] == [UserWarning]
     fitted(lambda: iter(np.array_split(rows(60_000), 11)), **settings)
     fitted(lambda: iter(np.array_split(rows(100), 3)), **settings)
-    mixture = fitted(lambda: iter(pieces), learning_method="incremental", tol=1e-6)
+    mixture = fitted(lambda: iter(pieces), schedule="incremental", tol=1e-6)
     assert mixture.lower_bound_ == pytest.approx(fitted(np.concatenate(pieces), tol=1e-6).lower_bound_, abs=1e-5)
 
 
@@ -197,10 +193,9 @@ def interrupt():
 def test_an_interrupted_fit_goes_on_to_the_same_bits(method, n, tmp_path, monkeypatch):
     X = rows(8000)
     settings = {
-        "learning_method": method,
+        "schedule": Online(batch_size=100) if method == "online" else method,
         "tol": 0.0,
         "max_iter": 6,
-        "batch_size": 100,
         "n_init": 2,
         "search": "restarts",
     }
@@ -209,7 +204,7 @@ def test_an_interrupted_fit_goes_on_to_the_same_bits(method, n, tmp_path, monkey
     with monkeypatch.context() as patch:
         stopping_at(patch, n, interrupt)
         with pytest.warns(ConvergenceWarning, match=r"interrupted after \d+ iterations.*resume=True"):
-            stopped = GaussianMixture(3, random_state=0, checkpoint=path, checkpoint_interval=0.0, **settings).fit(X)
+            stopped = GaussianMixture(3, random_state=0, checkpoint=Checkpoint(path, every=0.0), **settings).fit(X)
     assert stopped.fit_report_.runs[-1].stop_reason == "interrupted"
     assert np.isfinite(stopped.score(X))
     assert_same_model(fastem.load(path), stopped)
@@ -218,7 +213,7 @@ def test_an_interrupted_fit_goes_on_to_the_same_bits(method, n, tmp_path, monkey
 
 def test_an_interrupt_of_the_last_pass_ends_cleanly(monkeypatch, tmp_path):
     X = rows(5000)
-    settings = {"learning_method": "online", "tol": 1e-3, "checkpoint": tmp_path / "fit.npz"}
+    settings = {"schedule": "online", "tol": 1e-3, "checkpoint": tmp_path / "fit.npz"}
     whole = fitted(X, **settings)
     with monkeypatch.context() as patch:
         patch.setattr(problem.Problem, "e_step", lambda self, params: interrupt())
@@ -233,7 +228,7 @@ def test_an_online_fit_that_fails_keeps_what_it_learnt(monkeypatch):
         raise OSError("gone")
 
     stopping_at(monkeypatch, 50, fail)
-    mixture = GaussianMixture(3, random_state=0, learning_method="online")
+    mixture = GaussianMixture(3, random_state=0, schedule="online")
     with pytest.raises(OSError, match="gone"):
         mixture.fit(rows())
     assert mixture.stop_reason_ == "failed"
@@ -242,26 +237,26 @@ def test_an_online_fit_that_fails_keeps_what_it_learnt(monkeypatch):
 
 def test_a_checkpoint_does_not_end_a_search_with_warm_start(tmp_path):
     settings = {"n_init": 3, "search": "restarts", "init_params": "random_from_data", "max_iter": 5}
-    kept = fitted(rows(), warm_start=True, checkpoint=tmp_path / "fit.npz", checkpoint_interval=0.0, **settings)
+    kept = fitted(rows(), warm_start=True, checkpoint=Checkpoint(tmp_path / "fit.npz", every=0.0), **settings)
     assert_same_model(kept, fitted(rows(), **settings))
     assert len(kept.fit_report_.runs) == 3
 
 
 def test_another_size_of_batches_is_another_fit(tmp_path):
-    settings = {"learning_method": "online", "checkpoint": tmp_path / "fit.npz", "max_iter": 1}
-    fitted(rows(3000), **settings)
+    settings = {"checkpoint": tmp_path / "fit.npz", "max_iter": 1}
+    fitted(rows(3000), schedule="online", **settings)
     with pytest.raises(ValueError, match="batch_size=None, but now it is 50"):
-        fitted(rows(3000), resume=True, batch_size=50, **settings)
+        fitted(rows(3000), resume=True, schedule=Online(batch_size=50), **settings)
 
 
 KILLED = """
 import sys, warnings
-from fastem import GaussianMixture
+from fastem import Checkpoint, GaussianMixture, Online
 warnings.simplefilter("ignore")
 path, checkpoint, result, method = sys.argv[1:]
 mixture = GaussianMixture(
-    3, random_state=0, max_iter=8, tol=0.0, learning_method=method, batch_size=500, checkpoint=checkpoint,
-    checkpoint_interval=0.0, n_threads=1,
+    3, random_state=0, max_iter=8, tol=0.0, schedule=Online(batch_size=500) if method == "online" else method,
+    checkpoint=Checkpoint(checkpoint, every=0.0), n_threads=1,
 )
 mixture.fit(path, resume=True).save(result)
 """
@@ -314,7 +309,7 @@ def test_rows_are_held_back_until_there_are_enough():
 
 def test_the_way_rows_are_cut_hardly_matters():
     X = rows(6000)
-    whole = learnt([X], batch_size=200)
+    whole = learnt([X], schedule=Online(batch_size=200))
     assert whole.score(X) == pytest.approx(fitted(X).lower_bound_, abs=0.01)
     random = np.random.default_rng(0)
     cuts = np.cumsum(random.integers(1, 8, size=3000))
@@ -431,7 +426,7 @@ def test_a_stream_goes_on_from_known_parameters(before, tmp_path):
 @pytest.mark.parametrize(("how", "n_before"), [("pickle", 20), ("pickle", 700), ("file", 700)])
 def test_a_stream_that_was_put_away_goes_on_with_the_same_bits(how, n_before, tmp_path):
     X = rows(3000)
-    settings = {"half_life": 500.0, "averaging_start": 3}
+    settings = {"schedule": Online(half_life=500.0, averaging_start=3)}
     mixture = learnt([X[:n_before]], **settings)
     if how == "pickle":
         mixture = pickle.loads(pickle.dumps(mixture))
@@ -449,7 +444,7 @@ def test_a_stream_that_was_put_away_goes_on_with_the_same_bits(how, n_before, tm
 def test_a_checkpoint_of_a_stream_goes_on(tmp_path):
     path = tmp_path / "stream.npz"
     parts = np.split(rows(4000), 8)
-    learnt(parts[:5], checkpoint=path, checkpoint_interval=0.0)
+    learnt(parts[:5], checkpoint=Checkpoint(path, every=0.0))
     mixture = fastem.load(path)
     for part in parts[5:]:
         mixture.partial_fit(part)
@@ -465,7 +460,7 @@ def test_a_change_calls_on_drift_once_and_is_in_the_report():
     def tell(mixture):
         told.append((mixture.fit_report_.online.alarms, mixture.score(rows(100))))
 
-    mixture = GaussianMixture(3, random_state=0, half_life=5000.0, batch_size=200, on_drift=tell)
+    mixture = GaussianMixture(3, random_state=0, schedule=Online(half_life=5000.0, batch_size=200, on_drift=tell))
     for seed in range(20):
         mixture.partial_fit(rows(2000, seed))
     assert told == []
@@ -483,7 +478,7 @@ def test_a_jump_of_any_size_alarms_once(jump):
     """A batch does not move what it is judged by."""
     random = np.random.default_rng(1)
     told = []
-    mixture = GaussianMixture(2, random_state=0, batch_size=200, on_drift=lambda m: told.append(m))
+    mixture = GaussianMixture(2, random_state=0, schedule=Online(batch_size=200, on_drift=lambda m: told.append(m)))
     for n in range(200):
         batch = np.concatenate([random.normal(-4, 1, 100), random.normal(4, 1, 100)])
         mixture.partial_fit(batch[:, None] + (jump if n >= 100 else 0.0))
@@ -502,26 +497,31 @@ def test_a_change_during_an_online_fit_is_told_with_a_fitted_model(small_windows
         mixture = GaussianMixture(
             3,
             random_state=0,
-            learning_method="online",
+            schedule=Online(on_drift=lambda m: told.append(m.means_)),
             max_iter=1,
-            chunk_rows=528,
-            on_drift=lambda m: told.append(m.means_),
+            memory_limit=memory_of(528, X),
         ).fit(lambda: iter(pieces))
     assert len(told) == len(mixture.fit_report_.online.alarms) == 1
 
 
 def test_forgetting_follows_a_drift():
     batches = [rows(500, seed) + 0.1 * seed for seed in range(100)]
-    score = {half_life: learnt(batches, half_life=half_life).score(batches[-1]) for half_life in (None, 1000.0)}
+    score = {
+        half_life: learnt(batches, schedule=Online(half_life=half_life)).score(batches[-1])
+        for half_life in (None, 1000.0)
+    }
     assert score[1000.0] > score[None] + 0.05
 
 
 def test_a_half_life_is_a_forgetting_factor():
     batches = np.split(rows(4000), 8)
-    a, b = learnt(batches, half_life=700.0), learnt(batches, forgetting_factor=2.0 ** (-1.0 / 700.0))
+    a, b = (
+        learnt(batches, schedule=Online(half_life=700.0)),
+        learnt(batches, schedule=Online(forgetting_factor=2.0 ** (-1.0 / 700.0))),
+    )
     assert_same_model(a, b, FITTED)
     with pytest.raises(ValueError, match="forgetting_factor and half_life say the same thing"):
-        learnt(batches, half_life=700.0, forgetting_factor=0.9)
+        learnt(batches, schedule=Online(half_life=700.0, forgetting_factor=0.9))
 
 
 # Long streams.
@@ -554,4 +554,4 @@ def test_the_report_of_a_stream_reads_well():
 
 def test_rows_of_a_batch_are_those_of_the_schedule():
     assert learnt([rows(2 * online.MAX_ROWS + 1)]).n_steps_ == 3
-    assert learnt([rows(2 * online.MAX_ROWS + 1)], batch_size=500).n_steps_ == 9
+    assert learnt([rows(2 * online.MAX_ROWS + 1)], schedule=Online(batch_size=500)).n_steps_ == 9

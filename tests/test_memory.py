@@ -12,7 +12,7 @@ import pytest
 PEAK = """
 import sys, warnings
 import numpy as np
-from fastem import GaussianMixture
+from fastem import Batch, GaussianMixture
 
 kind, n_rows = sys.argv[1], int(sys.argv[2])
 X = np.random.default_rng(0).integers(-3, 4, size=(n_rows, 8), dtype=np.int32)
@@ -38,7 +38,7 @@ def methods(mixture, n):
     yield "fit led by a sample", lambda: GaussianMixture(2, max_iter=1, random_state=0).fit(rows)
     yield "weighted fit", lambda: mixture.fit(rows, sample_weight=weight[:n])
     yield "fit from labels", lambda: GaussianMixture(
-        16, max_iter=2, growth=False, init_params=labels[:n]
+        16, max_iter=2, schedule=Batch(subsample=None), init_params=labels[:n]
     ).fit(rows)
     yield "score", lambda: mixture.score(rows)
     yield "bic", lambda: mixture.bic(rows)
@@ -47,7 +47,7 @@ def methods(mixture, n):
     yield "predict", lambda: mixture.predict(rows)
     yield "predict_proba", lambda: mixture.predict_proba(rows)
 
-mixture = GaussianMixture(16, max_iter=2, growth=False, random_state=0)
+mixture = GaussianMixture(16, max_iter=2, schedule=Batch(subsample=None), random_state=0)
 for _, call in methods(mixture, 20_000):
     call()
 result_bytes = {"score_samples": 8, "predict": 8, "predict_proba": 8 * 16}
@@ -81,7 +81,7 @@ def test_peak_memory_does_not_grow_with_the_rows(kind):
 STREAM = """
 import os, sys, warnings
 import numpy as np
-from fastem import GaussianMixture
+from fastem import Batch, GaussianMixture
 
 path, n_rows = sys.argv[1], int(sys.argv[2])
 random = np.random.default_rng(0)
@@ -118,16 +118,16 @@ def calls(mixture, path, n):
     if path.endswith(".csv"):
         return
     yield "fit led by a sample", lambda: GaussianMixture(2, max_iter=1, random_state=0).fit(path)
-    yield "online", lambda: GaussianMixture(16, max_iter=1, random_state=0, learning_method="online").fit(path)
+    yield "online", lambda: GaussianMixture(16, max_iter=1, random_state=0, schedule="online").fit(path)
     yield "incremental", lambda: GaussianMixture(
-        16, max_iter=1, random_state=0, learning_method="incremental"
+        16, max_iter=1, random_state=0, schedule="incremental"
     ).fit(path)
     yield "partial_fit", lambda: GaussianMixture(16, random_state=0).partial_fit(path)
 
 warnings.simplefilter("ignore")
 warm = os.path.join(os.path.dirname(path), "warm" + os.path.splitext(path)[1])
 write(warm, 100_000)
-mixture = GaussianMixture(16, max_iter=1, growth=False, random_state=0)
+mixture = GaussianMixture(16, max_iter=1, schedule=Batch(subsample=None), random_state=0)
 for name, call in calls(mixture, warm, 100_000):
     call()
 write(path, n_rows)

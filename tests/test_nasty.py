@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
-from fastem import GaussianMixture
-from fastem.fitting import subsample
+from fastem import Batch, GaussianMixture, NormalInverseWishart, Online, Race, Subsample
 
 COVARIANCE_TYPES = ["full", "tied", "diag", "spherical"]
 
@@ -48,29 +47,22 @@ def nasty_inputs():
 
 
 INPUTS = nasty_inputs()
+# Fits grow from samples of a few rows.
+FEW = Subsample(min_rows=40, sample_rows=12, min_rows_per_parameter=0, rows_per_parameter=1)
 WAYS = {
-    "plain": {"acceleration": None},
-    "squarem, no penalty": {"acceleration": "squarem", "regularization": None},
-    "anderson": {"acceleration": "anderson", "tol": 1e-8},
-    "growing": {"growth": True},
-    "online": {"learning_method": "online", "batch_size": 16},
-    "incremental": {"learning_method": "incremental"},
-    "a race and moves": {"n_init": 2, "n_moves": 1},
-    "priors": {"weight_concentration_prior": 2.0, "mean_precision_prior": 0.1, "degrees_of_freedom_prior": 25.0},
+    "plain": {"schedule": "plain"},
+    "squarem, no penalty": {"schedule": Batch(acceleration="squarem"), "prior": None},
+    "anderson": {"schedule": Batch(acceleration="anderson"), "tol": 1e-8},
+    "growing": {"schedule": Batch(subsample=FEW)},
+    "online": {"schedule": Online(batch_size=16)},
+    "incremental": {"schedule": "incremental"},
+    "a race and moves": {"n_init": 2, "search": Race(swaps=1)},
+    "priors": {"prior": NormalInverseWishart(weight_concentration=2.0, mean_precision=0.1, degrees_of_freedom=25.0)},
 }
-
-
-@pytest.fixture
-def few_rows_are_many(monkeypatch):
-    """Fits grow from samples of a few rows."""
-    for name, value in {"_MANY_ROWS": 40, "_LEAST_SAMPLE": 12, "_LEAST_ROWS_PER_PARAMETER": 0}.items():
-        monkeypatch.setattr(subsample, name, value)
-    monkeypatch.setattr(subsample, "_ROWS_PER_PARAMETER", 1)
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.usefixtures("few_rows_are_many")
 def test_nothing_nasty_ends_in_an_exception_or_a_nan(way, covariance_type):
     for name, (X, weight) in INPUTS.items():
         settings = {"max_iter": 12, "random_state": 0, "n_threads": 1, **WAYS[way]}
@@ -88,6 +80,6 @@ def test_nothing_nasty_ends_in_an_exception_or_a_nan(way, covariance_type):
         assert mixture.weights_.sum() == pytest.approx(1.0), name
         np.testing.assert_allclose(mixture.predict_proba(X).sum(axis=1), 1.0, err_msg=name)
         assert mixture.stop_reason_ in ("converged", "max_iter", "objective_fell"), name
-        if mixture.learning_method == "batch":
+        if way not in ("online", "incremental"):
             assert np.all(np.diff(mixture.lower_bounds_) >= 0), name
         assert len(str(mixture.fit_report_).splitlines()) >= 2

@@ -12,7 +12,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 import fastem
-from fastem import GaussianMixture
+from fastem import Checkpoint, GaussianMixture
 from fastem.persistence import ModelFileError
 
 COVARIANCE_TYPES = ["full", "tied", "diag", "spherical"]
@@ -86,7 +86,7 @@ def test_a_failed_save_leaves_the_old_file(X, tmp_path, monkeypatch):
 
 def test_an_interrupt_waits_until_a_file_is_written(X, tmp_path, monkeypatch):
     path = tmp_path / "fit.ckpt"
-    settings = {"n_components": 2, "random_state": 0, "tol": 0.0, "checkpoint": path, "checkpoint_interval": 0.0}
+    settings = {"n_components": 2, "random_state": 0, "tol": 0.0, "checkpoint": Checkpoint(path, every=0.0)}
     with pytest.warns(ConvergenceWarning):
         whole = GaussianMixture(**settings, max_iter=3).fit(X)
     path.unlink()

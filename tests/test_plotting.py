@@ -17,16 +17,9 @@ from matplotlib.patches import Ellipse, StepPatch
 from scipy.stats import bernoulli, expon, gaussian_kde, norm, poisson
 from sklearn.exceptions import NotFittedError
 
-from fastem import (
-    ExponentialMixture,
-    GaussianHMM,
-    GaussianMixture,
-    Mixture,
-    MultinomialMixture,
-    PoissonMixture,
-    plotting,
-)
+from fastem import GaussianHMM, GaussianMixture, Mixture, plotting
 from fastem._extras import MissingExtraError
+from fastem.families import Poisson
 from fastem.plotting import density as density_file
 from fastem.plotting import style
 
@@ -163,9 +156,9 @@ def test_curves_of_every_covariance_type(covariance_type):
 GROUP = np.random.default_rng(0).uniform(size=800) < 0.4
 COUNTS = np.random.default_rng(1).poisson(np.where(GROUP, 2.0, 9.0))
 WAITS = np.random.default_rng(2).exponential(np.where(GROUP, 1.0, 8.0))
-POISSON = PoissonMixture.from_parameters([0.4, 0.6], [[2.0], [9.0]])
-EXPONENTIAL = ExponentialMixture.from_parameters([0.4, 0.6], [[1.0], [8.0]])
-WITH_EXPOSURE = PoissonMixture.from_parameters([1.0], [[2.0]], exposure=True)
+POISSON = Mixture.from_parameters("poisson", [0.4, 0.6], rates=[[2.0], [9.0]])
+EXPONENTIAL = Mixture.from_parameters("exponential", [0.4, 0.6], means=[[1.0], [8.0]])
+WITH_EXPOSURE = Mixture.from_parameters(Poisson(exposure=True), [1.0], rates=[[2.0]])
 
 
 def mixed():
@@ -192,7 +185,7 @@ def test_curves_of_counts_stand_at_whole_numbers():
 
 def test_bars_of_large_counts_hold_as_many_whole_numbers_each():
     counts = np.random.default_rng(0).poisson([2000.0, 9000.0], size=(400, 2)).ravel()
-    ax = PoissonMixture.from_parameters([0.5, 0.5], [2000.0, 9000.0]).plot(counts)
+    ax = Mixture.from_parameters("poisson", [0.5, 0.5], rates=[2000.0, 9000.0]).plot(counts)
     edges = only(ax, StepPatch).get_data().edges
     assert len(set(np.diff(edges))) == 1
     assert np.all(edges % 1 == 0.5)
@@ -239,7 +232,7 @@ def test_marginals_of_mixed_columns_are_distributions():
         (POISSON, -1, ValueError, "from 0 to 0; got -1"),
         (POISSON, "x", ValueError, "got 'x'"),
         (POISSON, np.nan, ValueError, "got nan"),
-        (PoissonMixture(), 0, NotFittedError, "PoissonMixture"),
+        (Mixture("poisson"), 0, NotFittedError, "Mixture"),
         (WITH_EXPOSURE, 0, ValueError, "Counts with an exposure"),
     ],
 )
@@ -248,7 +241,7 @@ def test_marginals_that_are_not_there_are_told(mixture, feature, error, message)
         mixture.marginal(feature)
 
 
-def test_a_family_of_ones_own_is_told_to_have_no_curve():
+def test_a_family_of_ones_own_with_several_columns_is_told_to_have_no_curve():
     class Bare:
         def __init__(self, family):
             self._family = family
@@ -258,11 +251,12 @@ def test_a_family_of_ones_own_is_told_to_have_no_curve():
                 raise AttributeError(name)
             return getattr(self._family, name)
 
-    mixture = Mixture(["normal"], 1).fit([1.0, 2.0, 4.0])
+    X = np.array([[1.0, 2.0], [2.0, 1.0], [4.0, 3.0]])
+    mixture = Mixture(["normal", "normal"], 1).fit(X)
     model = replace(mixture._model, family=Bare(mixture._model.family))
     mixture._known = mixture._known._replace(model=model)
-    with pytest.raises(TypeError, match="Bare does not tell the distribution of one feature"):
-        mixture.plot([1.0])
+    with pytest.raises(TypeError, match="Bare does not tell the distribution of one of its 2 features"):
+        mixture.plot(X, features=0)
 
 
 def test_states_have_marginals():
@@ -441,9 +435,14 @@ PLANE = np.zeros((4, 2))
         (two_normals(), [1.0, np.inf], {}, "infinity"),
         (two_normals(), [1.0, 1.0], {"kde": True}, "rows that differ"),
         (POISSON, [1.0, 2.0], {"kde": True}, "no count or code"),
-        (PoissonMixture(), [1.0], {}, "Call fit first"),
+        (Mixture("poisson"), [1.0], {}, "Call fit first"),
         (WITH_EXPOSURE, np.ones((4, 2)), {}, "Counts with an exposure"),
-        (MultinomialMixture.from_parameters([1.0], [[0.5, 0.5]]), np.ones((4, 2)), {}, "Counts of a given total"),
+        (
+            Mixture.from_parameters("multinomial", [1.0], probabilities=[[0.5, 0.5]]),
+            np.ones((4, 2)),
+            {},
+            "Counts of a given total",
+        ),
         (GaussianHMM(), [1.0], {}, "Chains have plot_states"),
     ],
 )

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import fastem
-from fastem import GaussianMixture
-from fastem.estimators.gaussian_mixture import FAMILIES
+from fastem import Fixed, GaussianMixture, Race
+from fastem.families.gaussian.family import Gaussian
 from fastem.latents.mixture import Mixture
 from fastem.model import Model
 from fastem.search.halving import race
@@ -115,7 +115,7 @@ def test_a_move_gains_at_least_what_was_foretold(covariance_type):
     centres = np.array([[0.0, 0.0], [9.0, 0.0], [9.0, 9.0]])
     X = centres[np.arange(600) % 3] + random.normal(size=(600, 2))
     sample = ArraySource(X)
-    model = Model(Mixture(3), FAMILIES[covariance_type](3, 2))
+    model = Model(Mixture(3), Gaussian(n_components=3, n_features=2, covariance_type=covariance_type))
     labels = np.where(X[:, 0] > 4.5, 2, X[:, 0] > 0.0).astype(int)
     params, _ = start_from(model, sample, lambda start, stop: one_hot(labels[start:stop], 3), X.mean(axis=0))
     look = look_at(model, params, sample)
@@ -141,7 +141,7 @@ BAD = {"means_init": [[-0.5, 0], [0.5, 0], [0, 0.5], [12, 12], [12, 11], [6, 6],
 def test_moves_lead_out_of_a_bad_optimum_and_are_told(tmp_path):
     X = clusters()
     stuck = GaussianMixture(9, **BAD, **SETTINGS).fit(X)
-    mixture = GaussianMixture(9, n_moves=9, **BAD, **SETTINGS).fit(X)
+    mixture = GaussianMixture(9, search=Race(swaps=9), **BAD, **SETTINGS).fit(X)
     assert mixture.lower_bound_ > stuck.lower_bound_ + 0.05
     np.testing.assert_allclose(mixture.weights_, 1 / 9, atol=0.03)
     (note,) = mixture.fit_report_.races
@@ -163,7 +163,7 @@ def test_an_empty_component_is_put_where_it_is_needed():
     settings = {"means_init": means, "precisions_init": np.stack([np.eye(2)] * 9), "weights_init": np.full(9, 1 / 9)}
     dead = GaussianMixture(9, **settings, **SETTINGS).fit(X)
     assert dead.weights_[4] < 1e-9
-    mixture = GaussianMixture(9, n_moves=1, **settings, **SETTINGS).fit(X)
+    mixture = GaussianMixture(9, search=Race(swaps=1), **settings, **SETTINGS).fit(X)
     assert mixture.weights_[4] > 0.02
     assert mixture.lower_bound_ > dead.lower_bound_ + 0.05
     assert "component 4, which was empty, took one half of component" in str(mixture.fit_report_)
@@ -175,12 +175,12 @@ def test_a_symmetric_start_is_left():
     equal["precisions_init"] = np.stack([np.linalg.inv(np.cov(X.T))] * 9)
     best = GaussianMixture(9, n_init=4, **SETTINGS).fit(X)
     assert GaussianMixture(9, **equal, **SETTINGS).fit(X).lower_bound_ < best.lower_bound_ - 0.5
-    assert GaussianMixture(9, n_moves=20, **equal, **SETTINGS).fit(X).lower_bound_ == pytest.approx(
+    assert GaussianMixture(9, search=Race(swaps=20), **equal, **SETTINGS).fit(X).lower_bound_ == pytest.approx(
         best.lower_bound_, abs=1e-4
     )
 
 
-@pytest.mark.parametrize("settings", [{}, {"learning_method": "incremental"}, {"learning_method": "online"}])
+@pytest.mark.parametrize("settings", [{}, {"schedule": "incremental"}, {"schedule": "online"}])
 def test_a_race_makes_one_start_for_every_way_to_learn(settings):
     X, weight = clusters(), np.random.default_rng(1).integers(1, 3, size=3000).astype(float)
     common = {"n_init": 4, "init_params": "random_from_data", "tol": 1e-3, **SETTINGS, **settings}
@@ -206,12 +206,12 @@ def test_a_file_is_raced_like_the_array(tmp_path):
 
 def test_what_is_fixed_is_not_moved():
     X = clusters()
-    fixed = {"weights_init": np.full(9, 1 / 9), "fix_weights": True}
+    fixed = {"weights_init": np.full(9, 1 / 9), "fixed": Fixed(weights=True)}
     mixture = GaussianMixture(9, n_init=2, **fixed, **SETTINGS).fit(X)
     np.testing.assert_allclose(mixture.weights_, 1 / 9)
     assert mixture.fit_report_.races[0].moves == ()
-    with pytest.raises(ValueError, match=r"n_moves=2 would move components whose parameters are fixed.*n_moves=0"):
-        GaussianMixture(9, n_moves=2, **fixed, **SETTINGS).fit(X)
+    with pytest.raises(ValueError, match=r"swaps=2 would move components whose parameters are fixed.*swaps=0"):
+        GaussianMixture(9, search=Race(swaps=2), **fixed, **SETTINGS).fit(X)
 
 
 def test_a_sample_of_one_piece_or_many_says_the_same(case, monkeypatch):

@@ -7,11 +7,11 @@ import pytest
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
 
-from fastem import GaussianMixture, PoissonMixture
+from fastem import GaussianMixture, Mixture
 from tests.conftest import ROOT
 
 CLOSE = {"tol": 1e-13, "max_iter": 20_000}
-TIGHT = {**CLOSE, "regularization": None}
+TIGHT = {**CLOSE, "prior": None}
 
 
 def total_loglik(mixture, X):
@@ -121,14 +121,14 @@ def test_two_processes():
 def test_hasselblad_death_notices():
     """Hasselblad (1969), table 3: two Poisson processes, on which plain EM takes thousands of iterations."""
     counts = np.repeat(np.arange(10), [162, 267, 271, 185, 111, 61, 27, 8, 3, 1])
-    start = {"weights_init": [0.5, 0.5], "rates_init": [1.0, 3.0]}
-    mixture = PoissonMixture(2, **start, **CLOSE).fit(counts)
+    start = {"weights_init": [0.5, 0.5], "params_init": {"rates": [1.0, 3.0]}}
+    mixture = Mixture("poisson", 2, **start, **CLOSE).fit(counts)
     assert mixture.n_iter_ <= 60, "it is accelerated: plain EM takes more than two thousand iterations"
     assert total_loglik(mixture, counts) == pytest.approx(-1989.945859883, abs=1e-8)
     assert mixture.weights_[0] == pytest.approx(0.3598853970, abs=2e-5)
     np.testing.assert_allclose(mixture.rates_.ravel(), [1.2560951012, 2.6634043566], atol=5e-5)
     with pytest.warns(ConvergenceWarning):
-        stopped = PoissonMixture(2, **start, tol=0.0, max_iter=1500, acceleration=None).fit(counts)
+        stopped = Mixture("poisson", 2, **start, tol=0.0, max_iter=1500, schedule="plain").fit(counts)
     assert total_loglik(stopped, counts) == pytest.approx(-1989.945860141, abs=1e-8)
     assert mixture.aic(counts) == pytest.approx(-2 * total_loglik(mixture, counts) + 6)
 
@@ -139,7 +139,7 @@ def test_hasselblad_death_notices():
 def test_earthquakes(n_components, loglik):
     """Zucchini & MacDonald (2009), table 1.2: mixtures of the numbers of earthquakes from 1900 to 2006."""
     counts = np.loadtxt(ROOT / "examples" / "earthquakes.csv", delimiter=",", skiprows=1)[:, 1]
-    mixture = PoissonMixture(n_components, random_state=0, n_init=2, **CLOSE).fit(counts)
+    mixture = Mixture("poisson", n_components, random_state=0, n_init=2, **CLOSE).fit(counts)
     assert total_loglik(mixture, counts) == pytest.approx(loglik, abs=1e-6)
     if n_components == 2:
         order = np.argsort(mixture.rates_[:, 0])

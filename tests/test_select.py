@@ -16,12 +16,11 @@ from sklearn.model_selection import GridSearchCV
 from typer.testing import CliRunner
 
 import fastem
-from fastem import GaussianMixture, Mixture, PoissonMixture, select
+from fastem import Batch, GaussianMixture, Mixture, Subsample, select
 from fastem.cli import app
 from fastem.estimators import _candidates, _select
 from fastem.executors.serial import sums_over
-from fastem.families.gaussian.full import GaussianFull
-from fastem.fitting import subsample
+from fastem.families.gaussian.family import Gaussian
 from fastem.latents.mixture import Mixture as MixtureLatent
 from fastem.model import Model
 from fastem.schedules.accelerate.squarem import Squarem
@@ -72,7 +71,7 @@ def test_clusters_that_lie_apart_are_counted(criterion):
 
 def test_faithful_as_mclust_chooses(faithful):
     """EEE (tied), three components; the published BIC is of a fit that was stopped early."""
-    selection = select(faithful, n_components=range(1, 6), random_state=0, regularization=None, tol=1e-9)
+    selection = select(faithful, n_components=range(1, 6), random_state=0, prior=None, tol=1e-9)
     assert selection.best_params_ == {"n_components": 3, "covariance_type": "tied"}
     bic = {(row["covariance_type"], row["n_components"]): row["bic"] for row in selection.table}
     assert bic["tied", 3] == pytest.approx(2314.295678, abs=1e-4)
@@ -92,9 +91,7 @@ def assert_no_larger_one_is_worse(selection):
 
 def test_iris_as_mclust_chooses():
     X = load_iris().data
-    selection = select(
-        X, n_components=range(1, 5), covariance_types="full", random_state=0, regularization=None, tol=1e-9
-    )
+    selection = select(X, n_components=range(1, 5), covariance_types="full", random_state=0, prior=None, tol=1e-9)
     assert selection.best_params_["n_components"] == 2
     bic = [row["bic"] for row in selection.table]
     assert bic[1] == pytest.approx(574.0178, abs=1e-3)
@@ -176,21 +173,20 @@ def counting(X, n_pieces=4):
 def test_all_candidates_share_each_read():
     X = np.random.default_rng(1).normal(size=(20_000, 2)) ** 3
     pieces, reads = counting(X)
-    selection = select(pieces, n_components=range(1, 6), growth=False, tol=1e-4, **QUICK)
+    selection = select(pieces, n_components=range(1, 6), schedule=Batch(subsample=None), tol=1e-4, **QUICK)
     alone = sum(row["n_iter"] + 1 for row in selection.table)
     # The survey with a look at the first row, the sample, and fits that start anew from a smaller one.
     assert len(reads) <= max(row["n_iter"] for row in selection.table) * 1.5 + 12
     assert len(reads) < alone / 2
 
 
-def test_a_sample_leads_the_fit_of_very_many_rows(monkeypatch):
+def test_a_sample_leads_the_fit_of_very_many_rows():
     X = np.random.default_rng(1).normal(size=(40_000, 2)) ** 3
     pieces, _ = counting(X)
     settings = {"n_components": range(1, 5), "tol": 1e-6, **QUICK}
-    plain = select(X, growth=False, **settings)
-    monkeypatch.setattr(subsample, "_MANY_ROWS", 30_000)
-    monkeypatch.setattr(subsample, "_LEAST_SAMPLE", 10_000)
-    led = select(pieces, **settings)
+    plain = select(X, schedule=Batch(subsample=None), **settings)
+    sizes = Subsample(min_rows=30_000, sample_rows=10_000)
+    led = select(pieces, schedule=Batch(subsample=sizes), **settings)
     assert led.best_params_ == plain.best_params_
     assert led.best_estimator_.fit_report_.n_rows == len(X)
     for row, other in zip(led.table, plain.table, strict=True):
@@ -366,7 +362,7 @@ def test_a_split_divides_the_rows_of_its_component():
     X = clusters()
     small = GaussianMixture(2, random_state=0).fit(X)
     weights = small.weights_
-    rows, more = ArraySource(X), Model(MixtureLatent(3), GaussianFull(3, 2))
+    rows, more = ArraySource(X), Model(MixtureLatent(3), Gaussian(n_components=3, n_features=2))
     for start, parent in zip(split_starts(more, small._model, small._params, rows, 2), (0, 0, 0, 1, 1, 1), strict=True):
         parent = np.argsort(-weights)[parent]
         assert start.latent.weights[2] > 0.0
@@ -502,7 +498,7 @@ def counts(n_rows=900, seed=0):
 @pytest.mark.parametrize(
     ("estimator", "columns", "kind"),
     [
-        (PoissonMixture(), [0], "counts"),
+        (Mixture("poisson"), [0], "counts"),
         (Mixture(["poisson", "categorical", "normal"]), [0, 1, 2], "mixed"),
         (Mixture("normal"), [2], "normal"),
     ],
@@ -529,9 +525,9 @@ def test_what_is_no_model_is_named():
     X = counts()
     with pytest.raises(TypeError, match=r"select compares mixtures and hidden Markov models, .* and KMeans"):
         select(X, KMeans())
-    with pytest.raises(ValueError, match="covariance_types are of Gaussian components; PoissonMixture has none"):
-        select(X[:, :1], PoissonMixture(), covariance_types="full")
-    with pytest.raises(TypeError, match=r"select has no setting 'regularization'\. It takes those of PoissonMixture"):
-        select(X[:, :1], PoissonMixture(), regularization=None)
-    with pytest.raises(TypeError, match="'rates_init', which is of a single fit"):
-        select(X[:, :1], PoissonMixture(), rates_init=[[1.0]])
+    with pytest.raises(ValueError, match="covariance_types are of Gaussian components; Mixture has none"):
+        select(X[:, :1], Mixture("poisson"), covariance_types="full")
+    with pytest.raises(TypeError, match=r"select has no setting 'reg_covar'\. It takes those of Mixture"):
+        select(X[:, :1], Mixture("poisson"), reg_covar=0.0)
+    with pytest.raises(TypeError, match="'params_init', which is of a single fit"):
+        select(X[:, :1], Mixture("poisson"), params_init={"rates": [[1.0]]})

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastem
-from fastem import GaussianHMM, GaussianMixture, PoissonMixture
+from fastem import Checkpoint, GaussianHMM, GaussianMixture, Mixture
 from fastem.passes import row_pass, score_pass
 from fastem.passes.rows import rows_of, weights_of
 from fastem.persistence import ModelFileError
@@ -32,7 +32,7 @@ def by_hand():
     hmm = GaussianHMM(2)
     hmm.startprob_, hmm.transmat_ = [0.5, 0.5], np.full((2, 2), 0.5)
     hmm.means_, hmm.covars_ = [[0.0], [9.0]], np.ones((2, 1))
-    poisson = PoissonMixture(2)
+    poisson = Mixture("poisson", 2)
     poisson.weights_, poisson.rates_ = [0.5, 0.5], [[1.0], [9.0]]
     return [mixture, hmm, poisson]
 
@@ -89,7 +89,7 @@ def test_a_fit_that_is_refused_changes_nothing(make, width):
 
 
 def test_rows_that_are_refused_teach_nothing():
-    mixture = PoissonMixture(1, random_state=0).partial_fit(np.arange(60.0))
+    mixture = Mixture("poisson", 1, random_state=0).partial_fit(np.arange(60.0))
     before = mixture.rates_
     with pytest.raises(ValueError, match="do not suit"):
         mixture.partial_fit(np.append(np.full(5000, 50.0), -1.0))
@@ -181,9 +181,7 @@ def test_a_file_of_random_changes_is_refused_or_works(seed, tmp_path):
     assert np.isfinite(model.predict_proba(np.zeros((3, model.n_features_in_)))).all()
 
 
-@pytest.mark.parametrize(
-    "changed", [{"startprob_prior": 2.0}, {"transmat_allowed": "left-right"}, {"lengths": [10, 30]}]
-)
+@pytest.mark.parametrize("changed", [{"startprob_prior": 2.0}, {"transmat_prior": "left-right"}, {"lengths": [10, 30]}])
 def test_a_checkpoint_of_another_chain_is_refused(changed, tmp_path):
     settings = {"n_components": 2, "random_state": 0, "checkpoint": str(tmp_path / "fit.npz"), "n_iter": 2, "tol": 0.0}
     changed = dict(changed)
@@ -209,7 +207,7 @@ def failing(n_pieces):
     return pieces
 
 
-@pytest.mark.parametrize("settings", [{}, {"learning_method": "incremental"}], ids=["batch", "incremental"])
+@pytest.mark.parametrize("settings", [{}, {"schedule": "incremental"}], ids=["batch", "incremental"])
 @pytest.mark.parametrize("checkpoint", [False, True])
 @pytest.mark.parametrize("make", [GaussianMixture, GaussianHMM])
 def test_a_fit_that_fails_before_its_first_iteration_keeps_the_old_model(make, checkpoint, settings, tmp_path):
@@ -217,7 +215,7 @@ def test_a_fit_that_fails_before_its_first_iteration_keeps_the_old_model(make, c
     for n_pieces in range(1, 40):
         model = fitted(make, **settings)
         if checkpoint:
-            model.set_params(checkpoint=tmp_path / f"{n_pieces}.npz", checkpoint_interval=0.0)
+            model.set_params(checkpoint=Checkpoint(tmp_path / f"{n_pieces}.npz", every=0.0))
         before = dict(vars(model))
         try:
             model.fit(failing(n_pieces))

@@ -20,7 +20,7 @@ from fastem.sources import ArraySource, SequenceSource, SourceError, as_source
 from fastem.sources.ahead import read_ahead
 from fastem.sources.shuffle import shuffled
 from fastem.sources.source import ROWS_PER_RUN
-from tests.cases import CASES, assert_close, e_step, unit_lengths, unit_weights
+from tests.cases import CASES, assert_close, e_step, memory_of, unit_lengths, unit_weights
 
 SETTINGS = {"n_components": 3, "random_state": 0, "max_iter": 4, "tol": 0.0}
 COVARIANCE_TYPES = ["full", "tied", "diag", "spherical"]
@@ -77,10 +77,11 @@ def test_chunks_of_any_size_give_the_same_answer_to_rounding(data):
     assert_close(gathering.total(), e_step(model, params, X, weight))
 
 
-@pytest.mark.parametrize("chunk_rows", [100, 528, 5000, ROWS_PER_RUN + 1])
-def test_chunk_rows_decides_the_size_of_chunks_and_nothing_else(chunk_rows):
-    X = rows(max(8000, 2 * chunk_rows))
-    expected, found = fitted(X), fitted([X], chunk_rows=chunk_rows)
+@pytest.mark.parametrize("n_rows", [100, 528, 5000, ROWS_PER_RUN + 1])
+def test_memory_decides_the_size_of_chunks_and_nothing_else(n_rows):
+    X = rows(max(8000, 2 * n_rows))
+    limit = memory_of(n_rows, X)
+    expected, found = fitted(X), fitted([X], memory_limit=limit)
     np.testing.assert_allclose(found.means_, expected.means_, rtol=1e-10)
     seen = []
     original = ArraySource.chunks
@@ -94,10 +95,10 @@ def test_chunk_rows_decides_the_size_of_chunks_and_nothing_else(chunk_rows):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ArraySource, "chunks", spy)
-        fitted(X, chunk_rows=chunk_rows)
+        fitted(X, memory_limit=limit)
     whole = {100: 100, 528: 528, 5000: 9 * 528, ROWS_PER_RUN + 1: ROWS_PER_RUN}
     # The excerpt that tells the scale holds all rows here, and is no stream.
-    assert set(seen[:-1]) - {len(X) % whole[chunk_rows], len(X)} == {whole[chunk_rows]}
+    assert set(seen[:-1]) - {len(X) % whole[n_rows], len(X)} == {whole[n_rows]}
 
 
 def test_memory_limit_decides_the_size_of_chunks():

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import pytest
 
-from fastem.passes.vector_math import exp_nonpositive, log_positive
+from fastem.passes.vector_math import exp_nonpositive, log1p_nonnegative, log_positive
 
 pytestmark = pytest.mark.skipif(
     np.finfo(np.longdouble).nmant < 60, reason="needs a long double that is wider than float64"
@@ -21,6 +21,11 @@ def _exp(x):
 @numba.njit
 def _log(x):
     return np.array([log_positive(value) for value in x])
+
+
+@numba.njit
+def _log1p(x):
+    return np.array([log1p_nonnegative(value) for value in x])
 
 
 def ulps(actual, exact):
@@ -50,3 +55,11 @@ def test_log_is_within_one_ulp():
 def test_log_at_the_edges():
     x = np.array([0.0, 1.0, 5e-324, 1e308, np.inf, np.nan, -1.0])
     np.testing.assert_array_equal(_log(x), [-np.inf, 0.0, -np.inf, np.log(1e308), np.inf, np.nan, np.nan])
+
+
+def test_log1p_is_as_accurate_as_it_says():
+    random = np.random.default_rng(0)
+    x = np.concatenate([random.exponential(1.0, 200_000), np.logspace(-300, 300, 100_000), [0.0]])
+    exact = np.log1p(x.astype(np.longdouble))
+    assert ulps(_log1p(x[x > 0]), exact[x > 0]) < 2.0
+    np.testing.assert_array_equal(_log1p(np.array([0.0, np.inf, np.nan])), [0.0, np.inf, np.nan])

@@ -102,7 +102,7 @@ def fit_estimator(estimator: Callable[..., Any], X: np.ndarray, start: Parameter
 
 
 # What its peers do: plain EM, for the maximum of the likelihood.
-fit_ours = partial(fit_estimator, partial(GaussianMixture, acceleration=None, growth=False, regularization=None))
+fit_ours = partial(fit_estimator, partial(GaussianMixture, schedule="plain", prior=None))
 
 
 def fit_daal4py(X: np.ndarray, start: Parameters, n_iter: int) -> Parameters:

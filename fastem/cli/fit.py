@@ -34,7 +34,7 @@ from fastem.cli.terminal import (
 )
 
 if TYPE_CHECKING:
-    from fastem.estimators._mixture import BaseMixture
+    from fastem.estimators._em import BaseEM
     from fastem.sources import Source
 from fastem.cli.app import app
 from fastem.cli.inputs import CHAINS_ONLY, file_names, kinds, open_files, refuse, require_outputs
@@ -140,9 +140,9 @@ def fit_command(
     Ctrl-C, SIGTERM and SIGHUP end the fit with the best model so far, which is printed and written; the exit code is
     130, 143 or 129. A second signal ends it at once.
     """
-    from fastem import HMM, GaussianHMM, GaussianMixture, Mixture
+    from fastem import HMM, Checkpoint, GaussianHMM, GaussianMixture, Mixture
 
-    learning_method = _learning_method(online, incremental, batch_size, half_life, compress)
+    schedule = _schedule(online, incremental, batch_size, half_life, compress)
     require_outputs(files, output, plot, checkpoint)
     given = {
         "--covariance": covariance is not Covariance.FULL, "--reg-covar": reg_covar > 0.0,
@@ -162,23 +162,21 @@ def fit_command(
         refuse({"--sequence-column": sequence_column is not None}, CHAINS_ONLY)
     source = open_files(files, columns, weight_column, sequence_column, text)
     shared: dict[str, Any] = {
-        "n_init": n_init, "tol": tol, "random_state": seed, "learning_method": learning_method, "memory_limit": memory,
-        "checkpoint": checkpoint, "checkpoint_interval": checkpoint_interval, "n_threads": threads,
-        "verbose": int(verbose), "progress": progress,
+        "n_init": n_init, "tol": tol, "random_state": seed, "schedule": schedule, "memory_limit": memory,
+        "checkpoint": checkpoint and Checkpoint(checkpoint, checkpoint_interval), "n_threads": threads,
+        "verbose": 2 if progress else int(verbose),
     }  # fmt: skip
     if hmm:
         shared["n_iter"] = max_iter
     else:
-        shared |= {"init_params": init.value, "max_iter": max_iter, "batch_size": batch_size, "half_life": half_life}
-    mixture: BaseMixture
+        shared |= {"init_params": init.value, "max_iter": max_iter}
+    mixture: BaseEM
     if family is not None:
         mixture = (HMM if hmm else Mixture)(kinds(family), components, **shared)
     elif hmm:
         mixture = GaussianHMM(components, covariance_type=covariance.value, **shared)
     else:
-        mixture = GaussianMixture(
-            components, covariance_type=covariance.value, reg_covar=reg_covar, compress=compress, **shared
-        )
+        mixture = GaussianMixture(components, covariance_type=covariance.value, reg_covar=reg_covar, **shared)
     notices = _fit(mixture, source, files, resume)
     if output is not None:
         mixture.save(output)
@@ -188,7 +186,7 @@ def fit_command(
         draw(plot, mixture, source)
     written = {"model": output, "plot": plot}
     weight = mixture.fit_report_.weight
-    is_exact = learning_method == "batch" or mixture.stop_reason_ != "interrupted"
+    is_exact = not (online or incremental) or mixture.stop_reason_ != "interrupted"
     criteria = mixture._criteria(mixture.fit_report_.loglik * weight, weight) if is_exact else {"weight": weight}
     if as_json:
         print_json(
@@ -205,10 +203,12 @@ def fit_command(
         raise typer.Exit(NOT_CONVERGED)
 
 
-def _learning_method(
+def _schedule(
     online: bool, incremental: bool, batch_size: int | None, half_life: float | None, compress: int | None
-) -> str:
-    """How the estimator calls what was asked for; a wrong usage when it does not go together."""
+) -> Any:
+    """The schedule that was asked for; a wrong usage when options do not go together."""
+    from fastem import Batch, Online
+
     chosen = [name for name, is_on in (("--online", online), ("--incremental", incremental)) if is_on]
     if compress is not None:
         chosen.append("--compress")
@@ -217,10 +217,16 @@ def _learning_method(
     for name, value in (("--batch-size", batch_size), ("--half-life", half_life)):
         if value is not None and not online:
             raise typer.BadParameter(f"{name} is for online EM. Give --online, too, or leave it out.")
-    return "online" if online else "incremental" if incremental else "batch"
+    if half_life is not None and not half_life > 0:
+        raise typer.BadParameter(f"--half-life must be a positive number of rows, got {half_life:g}.")
+    if online:
+        return Online(batch_size=batch_size, half_life=half_life)
+    if compress is not None:
+        return Batch(bins=compress)
+    return "incremental" if incremental else "batch"
 
 
-def _fit(mixture: BaseMixture, source: Source, files: Sequence[Path], resume: bool) -> list[str]:
+def _fit(mixture: BaseEM, source: Source, files: Sequence[Path], resume: bool) -> list[str]:
     """Fit, and return what the estimator warned of."""
     with telling_warnings(files) as notices:
         mixture.fit(source, resume=resume)

@@ -15,7 +15,7 @@ from fastem.cli.terminal import (
 
 if TYPE_CHECKING:
     from fastem import CsvFormat
-    from fastem.estimators._mixture import BaseMixture
+    from fastem.estimators._em import BaseEM
     from fastem.sources import Source
 from fastem.cli.words import by_options
 
@@ -94,7 +94,7 @@ def file_names(files: Sequence[Path]) -> Any:
     return list(files) if len(files) > 1 else files[0]
 
 
-def load_model(model: Path) -> BaseMixture:
+def load_model(model: Path) -> BaseEM:
     """The model of a file."""
     from fastem import load
 
@@ -108,7 +108,7 @@ def load_both(
     weight_column: str | None = None,
     sequence_column: str | None = None,
     text: CsvFormat | None = None,
-) -> tuple[BaseMixture, Source]:
+) -> tuple[BaseEM, Source]:
     """A model, and the rows of files in the columns that it knows."""
     mixture = load_model(model)
     if not mixture._model.latent.is_chain:
@@ -127,7 +127,7 @@ def _spooled(files: Sequence[Path]) -> Sequence[Any]:
         return once(list(files))
 
 
-def _fitted_columns(mixture: BaseMixture, files: Sequence[Any], text: CsvFormat | None) -> list[str] | None:
+def _fitted_columns(mixture: BaseEM, files: Sequence[Any], text: CsvFormat | None) -> list[str] | None:
     """The columns that the model was fitted to, where it knows them and the files have names of columns."""
     from fastem.sources.files import readers_of
 

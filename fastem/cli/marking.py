@@ -14,7 +14,7 @@ from fastem.sources.sequences import rows_of_runs
 from fastem.sources.shuffle import taken
 
 if TYPE_CHECKING:
-    from fastem.estimators._mixture import BaseMixture
+    from fastem.estimators._em import BaseEM
 
 # The label of a row that has none, where a file of integers must have one.
 NO_LABEL = -1
@@ -28,12 +28,12 @@ class Marked:
 
     Parameters
     ----------
-    mixture : BaseMixture
+    mixture : BaseEM
     source : Source
         Of files, and not read yet.
     """
 
-    mixture: BaseMixture
+    mixture: BaseEM
     source: Any
     n_rows: int = 0
     n_marked: int = 0

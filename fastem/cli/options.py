@@ -86,8 +86,8 @@ Family = Annotated[
         "--family",
         metavar="KINDS",
         show_default=False,
-        help="Independent columns instead: normal, poisson, bernoulli, categorical, exponential or multinomial; one "
-        "kind for all, or by commas one for each ('exposure' multiplies the rates of counts).",
+        help="Independent columns instead, of kinds such as normal, poisson, categorical or gamma; one kind for all, "
+        "or by commas one for each ('exposure' multiplies the rates of counts).",
     ),
 ]
 Memory = Annotated[

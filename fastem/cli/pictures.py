@@ -10,7 +10,7 @@ from fastem._replacing import replacing
 
 if TYPE_CHECKING:
     from fastem import Selection
-    from fastem.estimators._mixture import BaseMixture
+    from fastem.estimators._em import BaseEM
     from fastem.sources import Source
 
 _DRAWN_ROWS = 200_000
@@ -23,7 +23,7 @@ def require_picture(path: Path) -> None:
         raise ValueError(f"Cannot draw {path}: its name must end in one of {', '.join(f'.{kind}' for kind in kinds)}.")
 
 
-def draw(path: Path, mixture: BaseMixture, source: Source) -> None:
+def draw(path: Path, mixture: BaseEM, source: Source) -> None:
     """Data and density, and the objective."""
     import numpy as np
 

@@ -33,7 +33,7 @@ from fastem.cli.terminal import (
 )
 
 if TYPE_CHECKING:
-    from fastem.estimators._mixture import BaseMixture
+    from fastem.estimators._em import BaseEM
 from fastem.cli.app import app
 from fastem.cli.inputs import CHAINS_ONLY, file_names, kinds, open_files, refuse, require_outputs
 from fastem.cli.words import telling_warnings
@@ -108,7 +108,7 @@ def select_command(
         refuse({"--sequence-column": sequence_column is not None}, CHAINS_ONLY)
     source = open_files(files, columns, weight_column, sequence_column, text)
     sizes = _sizes(components)
-    estimator: BaseMixture | None = GaussianHMM() if hmm else None
+    estimator: BaseEM | None = GaussianHMM() if hmm else None
     if family is not None:
         estimator = (HMM if hmm else Mixture)(kinds(family))
     with telling_warnings(files) as notices:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from fastem import Selection
     from fastem.bench.contest import Result
-    from fastem.estimators._mixture import BaseMixture
+    from fastem.estimators._em import BaseEM
     from fastem.sources import Source
 
 _REASONS = {
@@ -38,10 +38,14 @@ _WIDE_FEATURES = 6
 _MOST_FEATURES = 20
 
 
-def _moments(mixture: BaseMixture) -> tuple[np.ndarray, np.ndarray]:
+def _moments(mixture: BaseEM) -> tuple[np.ndarray, np.ndarray]:
     """Means and standard deviations of each component and feature (K, D); NaN for categories."""
     import numpy as np
 
+    if hasattr(mixture, "n_mix"):
+        # Of states that are mixtures themselves.
+        marginals = [mixture.marginal(column) for column in range(mixture.n_features_in_)]
+        return np.stack([each.means for each in marginals], axis=1), np.stack([each.sds for each in marginals], axis=1)
     if not hasattr(mixture, "covariance_type"):
         means, variances = mixture._model.family.moments(mixture._params.family)
         return means, np.sqrt(variances)
@@ -53,27 +57,27 @@ def _moments(mixture: BaseMixture) -> tuple[np.ndarray, np.ndarray]:
     return means, np.broadcast_to(np.sqrt(variances), means.shape)
 
 
-def _parameters(mixture: BaseMixture) -> dict[str, Any]:
+def _parameters(mixture: BaseEM) -> dict[str, Any]:
     """Fitted parameters, by name."""
     names = (
         "weights_", "startprob_", "transmat_", "means_", "variances_", "covariances_", "covars_", "rates_", "lambdas_",
-        "probabilities_", "emissionprob_",
+        "probabilities_", "emissionprob_", "shapes_", "scales_",
     )  # fmt: skip
     return {name.removesuffix("_"): getattr(mixture, name) for name in names if hasattr(mixture, name)}
 
 
-def feature_names(mixture: BaseMixture) -> list[str] | None:
+def feature_names(mixture: BaseEM) -> list[str] | None:
     """Names of the features that the model was fitted to."""
     names = getattr(mixture, "feature_names_in_", None)
     return None if names is None else [str(name) for name in names]
 
 
-def feature_labels(mixture: BaseMixture) -> list[str]:
+def feature_labels(mixture: BaseEM) -> list[str]:
     """Names of the features, made up where the model knows none."""
     return feature_names(mixture) or [f"feature {index}" for index in range(mixture.n_features_in_)]
 
 
-def describe(mixture: BaseMixture) -> dict[str, Any]:
+def describe(mixture: BaseEM) -> dict[str, Any]:
     """Everything about a model."""
     story = ("converged_", "stop_reason_", "n_iter_", "n_steps_", "lower_bound_", "lower_bounds_")
     return {
@@ -85,7 +89,7 @@ def describe(mixture: BaseMixture) -> dict[str, Any]:
         **_parameters(mixture),
         **{name.removesuffix("_"): getattr(mixture, name) for name in story if hasattr(mixture, name)},
         "report": mixture.fit_report_.to_dict() if hasattr(mixture, "fit_report_") else None,
-        "settings": mixture.get_params(),
+        "settings": mixture.get_params(deep=False),
     }
 
 
@@ -104,6 +108,8 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
+    if hasattr(value, "get_params"):
+        return {type(value).__name__: _plain(value.get_params(deep=False))}
     return value if isinstance(value, str | int | float | None) else str(value)
 
 
@@ -120,7 +126,7 @@ def make_console() -> Console:
     return _Harmless(markup=False, emoji=False, highlight=False)
 
 
-def title(mixture: BaseMixture) -> str:
+def title(mixture: BaseEM) -> str:
     """What kind of model it is."""
     is_chain = mixture._model.latent.is_chain
     kind = "hidden Markov model" if is_chain else "mixture"
@@ -131,12 +137,12 @@ def title(mixture: BaseMixture) -> str:
     return f"{kind} of {words}, {components}"
 
 
-def noun(mixture: BaseMixture) -> str:
+def noun(mixture: BaseEM) -> str:
     """What its parts are called."""
     return "state" if mixture._model.latent.is_chain else "component"
 
 
-def _shares(mixture: BaseMixture) -> np.ndarray:
+def _shares(mixture: BaseEM) -> np.ndarray:
     """Of the components; of the states of a chain, in the long run."""
     return mixture.get_stationary_distribution() if mixture._model.latent.is_chain else mixture.weights_
 
@@ -146,7 +152,7 @@ def count(n: int, noun: str) -> str:
     return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
-def print_model(mixture: BaseMixture, labels: Sequence[str], facts: dict[str, str]) -> None:
+def print_model(mixture: BaseEM, labels: Sequence[str], facts: dict[str, str]) -> None:
     """Parameters and the story of a model."""
     console = make_console()
     console.print(title(mixture), style="bold")
@@ -194,7 +200,7 @@ def _grid(*columns: str) -> Grid:
     return grid
 
 
-def _wide_parameters(mixture: BaseMixture, labels: Sequence[str]) -> Grid:
+def _wide_parameters(mixture: BaseEM, labels: Sequence[str]) -> Grid:
     grid = _grid(
         noun(mixture),
         "share" if mixture._model.latent.is_chain else "weight",
@@ -211,7 +217,7 @@ def _wide_parameters(mixture: BaseMixture, labels: Sequence[str]) -> Grid:
     return grid
 
 
-def _long_parameters(mixture: BaseMixture, labels: Sequence[str]) -> Grid:
+def _long_parameters(mixture: BaseEM, labels: Sequence[str]) -> Grid:
     grid = _grid(noun(mixture), "share", "column", *_told_by_rows(mixture))
     names = grid.columns[2]
     names.justify, names.no_wrap, names.overflow = "left", False, "fold"
@@ -225,13 +231,13 @@ def _long_parameters(mixture: BaseMixture, labels: Sequence[str]) -> Grid:
     return grid
 
 
-def _told(mixture: BaseMixture) -> list[str]:
+def _told(mixture: BaseEM) -> list[str]:
     """What is told of each column."""
     means, _ = _moments(mixture)
     return ["most probable" if math.isnan(mean) else "mean ± sd" for mean in means[0]]
 
 
-def _told_by_rows(mixture: BaseMixture) -> tuple[str, str]:
+def _told_by_rows(mixture: BaseEM) -> tuple[str, str]:
     has_categories = "most probable" in _told(mixture)
     return ("mean, or category", "sd, or probability") if has_categories else ("mean", "sd")
 
@@ -241,7 +247,7 @@ def _heading(label: str) -> str:
     return f"column {label}" if label.isdecimal() else shown(label)
 
 
-def _cells(mixture: BaseMixture) -> list[list[tuple[str, str]]]:
+def _cells(mixture: BaseEM) -> list[list[tuple[str, str]]]:
     """Mean and standard deviation of each component and feature, with the same decimals all down a feature.
 
     Of categories, the most probable one and its probability.
@@ -273,7 +279,7 @@ def _share(weight: float) -> str:
     return f"{weight:.1e}" if 0 < weight < 1e-3 else f"{weight:.4f}"
 
 
-def _story(mixture: BaseMixture) -> dict[str, str]:
+def _story(mixture: BaseEM) -> dict[str, str]:
     """What happened during the fit, for those models that were fitted."""
     if not hasattr(mixture, "fit_report_"):
         return {"fit": "none: the parameters were given"}
@@ -304,9 +310,9 @@ def _story(mixture: BaseMixture) -> dict[str, str]:
     return facts
 
 
-def settings(mixture: BaseMixture) -> str:
+def settings(mixture: BaseEM) -> str:
     """Constructor parameters, on one line."""
-    settings = mixture.get_params().items()
+    settings = mixture.get_params(deep=False).items()
     return ", ".join(f"{name}={_one_line(value)}" for name, value in settings if value is not None)
 
 
@@ -345,7 +351,7 @@ def facts_table(facts: dict[str, str]) -> Grid:
     return grid
 
 
-def print_shares(mixture: BaseMixture, counts: np.ndarray, written: dict[str, Path | None]) -> None:
+def print_shares(mixture: BaseEM, counts: np.ndarray, written: dict[str, Path | None]) -> None:
     """Rows by component or state; expected numbers of rows when they are not whole."""
     grid = _grid(noun(mixture), "rows", "share")
     for k, count in enumerate(counts.tolist()):

@@ -25,7 +25,6 @@ _OPTIONS = {
     "checkpoint": "--checkpoint",
     "batch_size": "--batch-size",
     "half_life": "--half-life",
-    "compress": "--compress",
     "max_iter": "--max-iter",
     "tol": "--tol",
     "reg_covar": "--reg-covar",
@@ -37,12 +36,13 @@ _OPTIONS = {
 _PHRASES = {
     "columns=[...] or --columns": "--columns",
     "fastem.open_source(X, columns=[...])": "--columns",
-    "learning_method='incremental'": "--incremental",
+    "schedule='incremental'": "--incremental",
     "Use resume=False": "Leave out --resume",
     "fit(..., resume=True)": "--resume",
     "resume=True": "--resume",
-    "compress=None": "no --compress",
-    "; from here on learning_method='batch' with warm_start=True is quicker": ", or leave out --online",
+    "bins=None": "no --compress",
+    "bins=": "--compress=",
+    "; from here on schedule='batch' with warm_start=True is quicker": ", or leave out --online",
     "continue with warm_start=True": "to be able to go on from them, fit with --checkpoint and then --resume",
 }
 

@@ -5,50 +5,52 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fastem.estimators._select import Selection, select
+from fastem.estimators._select import select
+from fastem.estimators._selection import Selection
 from fastem.estimators._warmup import warmup
 from fastem.estimators.column_hmms import CategoricalHMM, PoissonHMM
-from fastem.estimators.column_mixtures import (
-    BernoulliMixture,
-    CategoricalMixture,
-    ExponentialMixture,
-    MultinomialMixture,
-    PoissonMixture,
-)
 from fastem.estimators.gaussian_hmm import GaussianHMM
 from fastem.estimators.gaussian_mixture import GaussianMixture
+from fastem.estimators.gmm_hmm import GMMHMM
 from fastem.estimators.hmm import HMM
 from fastem.estimators.mixture import Mixture
+from fastem.estimators.options import (
+    KINDS,
+    Batch,
+    Checkpoint,
+    Dirichlet,
+    Fixed,
+    Incremental,
+    NormalInverseWishart,
+    Online,
+    Race,
+    Restarts,
+    Subsample,
+)
 from fastem.fitting import archive
 
-_ESTIMATORS = (
-    Mixture,
-    GaussianMixture,
-    PoissonMixture,
-    BernoulliMixture,
-    CategoricalMixture,
-    MultinomialMixture,
-    ExponentialMixture,
-    HMM,
-    GaussianHMM,
-    PoissonHMM,
-    CategoricalHMM,
-)
+_ESTIMATORS = (Mixture, GaussianMixture, HMM, GaussianHMM, GMMHMM, PoissonHMM, CategoricalHMM)
 _CLASSES: dict[str, type] = {estimator.__name__: estimator for estimator in _ESTIMATORS}
 
 __all__ = [
+    "GMMHMM",
     "HMM",
-    "BernoulliMixture",
+    "Batch",
     "CategoricalHMM",
-    "CategoricalMixture",
-    "ExponentialMixture",
+    "Checkpoint",
+    "Dirichlet",
+    "Fixed",
     "GaussianHMM",
     "GaussianMixture",
+    "Incremental",
     "Mixture",
-    "MultinomialMixture",
+    "NormalInverseWishart",
+    "Online",
     "PoissonHMM",
-    "PoissonMixture",
+    "Race",
+    "Restarts",
     "Selection",
+    "Subsample",
     "load",
     "select",
     "warmup",
@@ -73,4 +75,4 @@ def load(path: str | Path) -> Any:
     OSError
         When it cannot be opened.
     """
-    return archive.load(path, _CLASSES)
+    return archive.load(path, _CLASSES, dict(KINDS))

@@ -10,15 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import clone
 
-from fastem.estimators._mixture import BaseMixture
-from fastem.estimators._validation import sample_bytes
+from fastem.estimators._em import BaseEM
 from fastem.fitting.batch import accelerator_of, led_by
 from fastem.fitting.problem import Problem, SharedProblem, first_rows, shuffled_sample
 from fastem.fitting.scan import Survey, look_over, single_of
 from fastem.fitting.subsample import growing, sample_rows
 from fastem.model import Model, Params
 from fastem.schedules.accelerate.protocol import Accelerator
-from fastem.schedules.accelerate.squarem import Squarem
 from fastem.schedules.batch import fit_batch
 from fastem.schedules.grow import fit_samples
 from fastem.schedules.result import FitResult, FitState
@@ -49,7 +47,7 @@ class Candidates:
 
     Parameters
     ----------
-    template : BaseMixture
+    template : BaseEM
         Whose settings all of them have, and which knows the features.
     source : Source
         A SequenceSource for chains.
@@ -62,13 +60,14 @@ class Candidates:
 
     def __init__(
         self,
-        template: BaseMixture,
+        template: BaseEM,
         source: Source,
         n_components: Sequence[int],
         covariance_types: Sequence[str],
         seed: int,
     ):
         self._template, self._source, self._seed = template, source, seed
+        self._samples = template._option("schedule").sampling()
         self._sizes, self._kinds = n_components, covariance_types
         rows = source.rows if isinstance(source, SequenceSource) else source
         self._families = {kind: self.estimator(Key(kind, 1))._family_of(rows) for kind in covariance_types}
@@ -83,7 +82,7 @@ class Candidates:
         """The candidates: sizes within covariance types, in the order that was given."""
         return [Key(kind, size) for kind in self._kinds for size in self._sizes]
 
-    def estimator(self, key: Key) -> BaseMixture:
+    def estimator(self, key: Key) -> BaseEM:
         """A new estimator of one candidate, that knows the features."""
         estimator = clone(self._template).set_params(n_components=key.n_components)
         if key.covariance_type:
@@ -97,7 +96,8 @@ class Candidates:
         """What is known of the rows before a candidate is fitted."""
         if key not in self._surveys:
             look = self._looks[key.covariance_type]
-            family = self._families[key.covariance_type].with_components(key.n_components)
+            family = self._families[key.covariance_type]
+            family = family.with_components(key.n_components * family.n_components)
             self._surveys[key] = self.estimator(key)._surveyed(look, self._source, family)
         return self._surveys[key]
 
@@ -129,7 +129,11 @@ class Candidates:
             if ahead and self._lead is not None:
                 model = models[name]
                 state.candidate, state.n_iter_ahead = fit_samples(
-                    growing(model, self._lead), params, model.n_parameters(), model, tol=self._template.tol
+                    growing(model, self._lead, self._samples.growth),
+                    params,
+                    model.n_parameters(),
+                    accelerator_of("squarem", model, self._template.tol),
+                    tol=self._template.tol,
                 )
                 state.n_rows_ahead = len(self._lead.X)
             courses[name] = Course(models[name].m_step, state, self._accelerator(models[name]))
@@ -139,16 +143,17 @@ class Candidates:
 
     def _accelerator(self, model: Model) -> Accelerator | None:
         tol = self._template.tol
-        alone = accelerator_of(self._template.acceleration, model, tol)
+        alone = accelerator_of(self._template._option("schedule").acceleration, model, tol)
         return alone if self._lead is None else led_by(self._lead, model, tol, alone)
 
     @cached_property
     def _lead(self) -> ArraySource | None:
         """A sample that leads the fit of very many rows, the same for all candidates."""
-        if not self._template._may_grow():
+        most_bytes = self._template._sample_bytes()
+        if self._samples is None or not most_bytes:
             return None
         models = [self.model(key) for key in self.keys()]
-        n_rows = sample_rows(self._source, models, sample_bytes(self._template.memory_limit))
+        n_rows = sample_rows(self._source, models, self._samples, most_bytes)
         return shuffled_sample(self._source, n_rows, self._random(0)) if n_rows else None
 
     @cached_property
@@ -170,7 +175,10 @@ class Candidates:
     def _climb(self, kind: str) -> dict[Key, Params]:
         """A start for each size, from the one before it."""
         below = Key(kind, 1)
-        params = whole_start(self.model(below).cautious(), self._sample, self.survey(below).centre)
+        if self._is_mixed(below):
+            params = self._start_from_below(below, below, None)
+        else:
+            params = whole_start(self.model(below).cautious(), self._sample, self.survey(below).centre)
         starts = {below: params}
         for key in self._steps(below, self._sizes):
             starts[key] = params = self._start_from_below(key, below, params)
@@ -186,10 +194,15 @@ class Candidates:
     def _steps(self, below: Key, sizes: Sequence[int]) -> list[Key]:
         return [Key(below.covariance_type, size) for size in stages(below.n_components, sizes)]
 
-    def _start_from_below(self, key: Key, below: Key, params: Params) -> Params:
+    def _is_mixed(self, key: Key) -> bool:
+        """Whether states have several components each: no state is split, and every candidate begins anew."""
+        return self._families[key.covariance_type].n_components > 1
+
+    def _start_from_below(self, key: Key, below: Key, params: Any) -> Params:
         """The best start of a candidate: components of a smaller one are split, or it begins anew."""
-        model, smaller = self.model(key).cautious(), self.model(below)
-        starts = list(split_starts(model, smaller, params, self._sample, _MOST_SPLIT))
+        model, smaller, starts = self.model(key).cautious(), self.model(below), []
+        if not self._is_mixed(key):
+            starts = list(split_starts(model, smaller, params, self._sample, _MOST_SPLIT))
         estimator, random = self.estimator(key), self._random(2, self._kinds.index(key.covariance_type), *key[1:])
         centre, strays = self.survey(key).centre, self.survey(key).strays
         for _ in range(_N_ANEW * self._template.n_init):
@@ -205,9 +218,14 @@ class Candidates:
         The likelihood of a component of few rows knows no bound: what it gains is no reason to choose it.
         """
         model, best, least = problem.model, starts[0], -np.inf
+        accelerator = accelerator_of("squarem", model, _START_TOL)
         for start in starts:
             end = fit_batch(
-                problem, start, tol=_START_TOL, max_iter=_START_ITERATIONS, accelerator=Squarem(model)
+                problem,
+                start,
+                tol=_START_TOL,
+                max_iter=_START_ITERATIONS,
+                accelerator=accelerator,
             ).unbroken()
             _, weight, resp = rows_and_posterior(model, end.params, self._sample)
             is_proper = (weight @ resp).min() > model.family.n_features + 1 and not end.trace.rescues
@@ -237,6 +255,8 @@ class Candidates:
         for key, below in fallen.items():
             params = results[below].params
             starts[*key, "split"] = self._ascend(key, below, params)
+            if self._is_mixed(key):
+                continue
             model, smaller = self.model(key), self.model(below)
             # A long sequence has no place for the probabilities of its states.
             rows = self._sample if isinstance(self._source, SequenceSource) else self._source
@@ -244,7 +264,7 @@ class Candidates:
         # A sample would lead away from a start that is as good as the smaller candidate.
         ends = self._fitted(starts, watch, ahead=False)
         return {
-            key: max((ends[*key, way] for way in ("split", "copied")), key=lambda result: self.loglik(key, result))
+            key: max((ends[name] for name in starts if name[:2] == key), key=lambda result: self.loglik(key, result))
             for key in fallen
         }
 

@@ -1,33 +1,33 @@
-"""What a mixture with parameters can do: scores, predictions, criteria, samples."""
+"""What an estimator with parameters can do, whatever is hidden: it draws, it tells criteria, it is saved."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from numbers import Integral
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.base import DensityMixin
-from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 
+from fastem.contracts import HasMarginals
 from fastem.estimators._known import KnownParameters
-from fastem.estimators._validation import feature_index, heed_y, read_rows, rows_per_chunk
+from fastem.estimators._validation import feature_index
 from fastem.families._marginal import Marginal
+from fastem.fitting import archive
 from fastem.fitting.checks import require_finite, require_support
+from fastem.fitting.numeric import drawn_marginal
 from fastem.fitting.thread_limits import running
-from fastem.sources import Chunk, Source, in_chunks_of
-
-# Scores of this many rows are held at a time when only their sum is asked for.
-_SCORE_ROWS = 2**18
+from fastem.persistence import require_model_name
+from fastem.sources import Chunk, Source
 
 
-class FittedMixture(DensityMixin, KnownParameters):
-    """A mixture with known parameters, `_params` of a `_model`, whether they were fitted, given or set by hand."""
+class Fitted(DensityMixin, KnownParameters):
+    """An estimator with known parameters, `_params` of a `_model`, whether they were fitted, given or set by hand."""
 
     random_state: Any
-    chunk_rows: int | None
     memory_limit: int | str | None
     n_threads: int | None
     verbose: int
@@ -36,24 +36,17 @@ class FittedMixture(DensityMixin, KnownParameters):
         return self._has_params()
 
     def _require_fitted(self) -> None:
-        """Raise NotFittedError; it says how many rows `partial_fit` waits for."""
-        stream = getattr(self, "_stream", None)
-        if self._has_params():
-            return
-        if stream is None:
+        """Raise NotFittedError without parameters."""
+        if not self._has_params():
             self._raise_unknown()
-        raise NotFittedError(
-            f"This {type(self).__name__} waits for rows: partial_fit has seen {stream.n_rows}, and needs at least "
-            f"{stream.n_missing} more that are different before it can start."
-        )
 
     def _distributions(self) -> str:
-        """What the mixture is made of, in words."""
+        """What the model is made of, in words."""
         raise NotImplementedError
 
     def _work(self) -> str:
         """What a fit does, in words."""
-        return f"fits mixtures of {self._distributions()}"
+        return f"fits {self._distributions()}"
 
     def _scoring(self) -> AbstractContextManager[int | None]:
         """What surrounds the passes of a score or a prediction."""
@@ -63,11 +56,6 @@ class FittedMixture(DensityMixin, KnownParameters):
         """A source of randomness that follows `random_state`."""
         return np.random.default_rng(check_random_state(self.random_state).randint(2**32, dtype=np.uint64))
 
-    def _rows(self, X: Any, sample_weight: Any = None) -> Source:
-        self._require_fitted()
-        source = read_rows(self, X, sample_weight, reset=False)
-        return in_chunks_of(source, rows_per_chunk(source, self.chunk_rows, self.memory_limit))
-
     def _chunks(self, source: Source, max_rows: int | None = None) -> Iterator[Chunk]:
         """The chunks of a source, whose values are finite and suit the family."""
         for chunk in source.chunks(max_rows):
@@ -76,125 +64,10 @@ class FittedMixture(DensityMixin, KnownParameters):
             yield chunk
             del chunk
 
-    def _score_rows(self, X: Any, what: str) -> np.ndarray:
-        """What `Model.log_prob`, `Model.label` or `Model.posterior` says of all rows."""
-        source = self._rows(X)
-        if source.n_rows is None:
-            parts = [scores for _, scores in self._scores(source, what)]
-            return np.concatenate(parts) if parts else self._room(0, what)
-        out = self._room(source.n_rows, what)
-        for _ in self._scores(source, what, out):
-            pass
-        return out
-
-    def _scores(self, source: Source, what: str, out: np.ndarray | None = None) -> Iterator[tuple[Chunk, np.ndarray]]:
-        """Each chunk, and what is said of its rows: in their place in `out`, or in a new array."""
-        for chunk in self._chunks(source):
-            rows = slice(chunk.first_row, chunk.first_row + len(chunk))
-            scores = self._room(len(chunk), what) if out is None else out[rows]
-            with self._scoring():
-                getattr(self._model, what)(self._params, chunk.X, scores)
-            yield chunk, scores
-            del chunk
-
     def _room(self, n_rows: int, what: str) -> np.ndarray:
-        """An array for what is said of so many rows."""
-        shape = (n_rows, self._model.latent.n_components) if what == "posterior" else (n_rows,)
-        return np.empty(shape, dtype=np.int64 if what == "label" else np.float64)
-
-    def score_samples(self, X: Any) -> np.ndarray:
-        """Log-likelihood of each row.
-
-        Parameters
-        ----------
-        X : array-like (N, D)
-
-        Returns
-        -------
-        log_prob : (N,) float64 ndarray
-            In nats.
-        """
-        return self._score_rows(X, "log_prob")
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Most probable component of each row.
-
-        Parameters
-        ----------
-        X : array-like (N, D)
-
-        Returns
-        -------
-        labels : (N,) int64 ndarray
-        """
-        return self._score_rows(X, "label")
-
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Probability of each component, given each row.
-
-        Parameters
-        ----------
-        X : array-like (N, D)
-
-        Returns
-        -------
-        resp : (N, K) float64 ndarray
-            Rows sum to one; all zeros for a row that has density zero under every component.
-        """
-        return self._score_rows(X, "posterior")
-
-    def _weighted_sum(
-        self, X: Any, sample_weight: Any, fill: Callable[[np.ndarray, np.ndarray], None]
-    ) -> tuple[float, float]:
-        """Sum over rows of weight * value, and of weight; `fill(X, values)` computes the values of some rows."""
-        source = self._rows(X, sample_weight)
-        total, weight = 0.0, 0.0
-        values = np.empty(_SCORE_ROWS if source.n_rows is None else min(_SCORE_ROWS, source.n_rows))
-        for chunk in self._chunks(source, _SCORE_ROWS):
-            part = values[: len(chunk)]
-            with self._scoring():
-                fill(chunk.X, part)
-            if chunk.weight is not None:
-                part = np.multiply(part, chunk.weight, out=part, where=chunk.weight > 0)
-                part[chunk.weight == 0] = 0.0
-            total += part.sum()
-            weight += len(chunk) if chunk.weight is None else chunk.weight.sum()
-        return float(total), float(weight)
-
-    def _loglik(self, X: Any, sample_weight: Any) -> tuple[float, float]:
-        return self._weighted_sum(X, sample_weight, lambda rows, out: self._model.log_prob(self._params, rows, out))
-
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Mean log-likelihood per row (per unit of weight), in nats.
-
-        Parameters
-        ----------
-        X : array-like (N, D)
-        y : None
-            Ignored.
-        sample_weight : array-like (N,), optional
-
-        Returns
-        -------
-        score : float
-        """
-        heed_y(y, None)
-        return self.criteria(X, sample_weight)["score"]
-
-    def criteria(self, X: Any, sample_weight: Any = None) -> dict[str, float]:
-        """Score and information criteria, in one pass over X.
-
-        Parameters
-        ----------
-        X, sample_weight
-            As in `score`.
-
-        Returns
-        -------
-        criteria : dict
-            `weight` (the sum of the weights), `loglik`, `score`, `aic` and `bic`.
-        """
-        return self._criteria(*self._loglik(X, sample_weight))
+        """An array for what a method of `Model` says of so many rows."""
+        shape = (n_rows, self._model.latent.n_components) if what in ("posterior", "filtered") else (n_rows,)
+        return np.empty(shape, dtype=np.int64 if what in ("label", "best_path") else np.float64)
 
     def _criteria(self, loglik: float, weight: float) -> dict[str, float]:
         deviance, n_parameters = -2.0 * loglik, self._model.n_parameters()
@@ -230,97 +103,49 @@ class FittedMixture(DensityMixin, KnownParameters):
         Examples
         --------
         >>> import numpy as np
-        >>> from fastem import PoissonMixture
-        >>> mixture = PoissonMixture.from_parameters([0.3, 0.7], [1.0, 4.0])
+        >>> from fastem import Mixture
+        >>> mixture = Mixture.from_parameters("poisson", [0.3, 0.7], rates=[1.0, 4.0])
         >>> mixture.marginal().density(np.arange(3)).round(2).tolist()
         [[0.37, 0.37, 0.18], [0.02, 0.07, 0.15]]
         """
         self._require_fitted()
         family = self._model.family
-        if not hasattr(family, "marginal"):
-            raise TypeError(f"{type(family).__name__} does not tell the distribution of one feature.")
-        return family.marginal(self._params.family, feature_index(self, feature, family.n_features))
+        index = feature_index(self, feature, family.n_features)
+        if isinstance(family, HasMarginals):
+            return family.marginal(self._params.family, index)
+        if family.n_features > 1:
+            raise TypeError(
+                f"{type(family).__name__} does not tell the distribution of one of its {family.n_features} features. "
+                "Write its method marginal (see fastem.contracts.HasMarginals)."
+            )
+        return drawn_marginal(self._model, self._params)
 
-    def aic(self, X: Any, sample_weight: Any = None) -> float:
-        """Akaike's information criterion on X: -2 loglik + 2 parameters. Lower is better.
-
-        Parameters
-        ----------
-        X : array-like (N, D)
-        sample_weight : array-like (N,), optional
-
-        Returns
-        -------
-        aic : float
-        """
-        return self.criteria(X, sample_weight)["aic"]
-
-    def bic(self, X: Any, sample_weight: Any = None) -> float:
-        """Bayesian information criterion on X: -2 loglik + parameters * log(N). Lower is better.
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted model to a file that `fastem.load` reads: NumPy arrays and a JSON header, no pickle.
 
         Parameters
         ----------
-        X : array-like (N, D)
-        sample_weight : array-like (N,), optional
-            N is the sum of the weights.
+        path : str or Path
+            Of suffix ".npz". Written as a whole or not at all; an existing file is replaced, and keeps its mode. A
+            symbolic link is followed.
 
-        Returns
-        -------
-        bic : float
-        """
-        return self.criteria(X, sample_weight)["bic"]
-
-    def icl(self, X: Any, sample_weight: Any = None) -> float:
-        """Integrated completed likelihood on X: BIC - 2 sum log p(label | row). Lower is better.
-
-        It punishes overlap, and so counts clusters rather than components.
-
-        Parameters
-        ----------
-        X : array-like (N, D)
-        sample_weight : array-like (N,), optional
-
-        Returns
-        -------
-        icl : float
-
-        References
-        ----------
-        Biernacki, Celeux & Govaert (2000), IEEE Trans. PAMI 22, 719-725, with each row's most
-        probable component for its label, as mclust does.
-        """
-        doubt, _ = self._weighted_sum(X, sample_weight, self._label_doubt)
-        return self.bic(X, sample_weight) + 2.0 * doubt
-
-    def _label_doubt(self, X: np.ndarray, out: np.ndarray) -> None:
-        """Set `out` to -log p(most probable component | row)."""
-        step = max(1, _SCORE_ROWS // self._model.latent.n_components)
-        for start in range(0, X.shape[0], step):
-            part = X[start : start + step]
-            resp = np.empty((part.shape[0], self._model.latent.n_components))
-            self._model.posterior(self._params, part, resp)
-            # An impossible row belongs to no component; no label of it is doubted.
-            highest = resp.max(axis=1)
-            out[start : start + step] = -np.log(np.where(highest > 0, highest, 1.0))
-
-    def sample(self, n_samples: int = 1) -> tuple[np.ndarray, np.ndarray]:
-        """Draw rows from the fitted distribution.
-
-        Parameters
-        ----------
-        n_samples : int, default 1
-
-        Returns
-        -------
-        X : (n_samples, D) float64 ndarray
-        y : (n_samples,) int64 ndarray
-            The component of each row.
-
-        Notes
-        -----
-        An integer `random_state` gives the same rows at each call.
+        Raises
+        ------
+        ValueError
+            For a place that cannot be written to, and for the suffix of another format.
+        TypeError
+            For a family of your own, which no file can hold. Pickle the estimator.
         """
         self._require_fitted()
-        if not isinstance(n_samples, Integral) or n_samples < 1:
-            raise ValueError(f"n_samples must be a positive integer, got {n_samples!r}.")
-        return self._model.sample(self._params, int(n_samples), self._generator())
+        require_model_name(path)
+        self._write(path)
+
+    def _write(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted model, whatever the file is called."""
+        archive.save(self, Path(path))
+
+    def plot_objective(self, ax: Any = None) -> Any:
+        """Draw the objective against the iteration; see `fastem.plotting.fit.plot_objective`."""
+        from fastem.plotting import plot_objective
+
+        return plot_objective(self, ax=ax)

@@ -1,17 +1,106 @@
-"""Histograms that users hand in, checked in their own words."""
+"""Fits of histograms, which are checked in their users' words."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, Self
 
 import numpy as np
 
+from fastem.estimators._mixture import BaseMixture
 from fastem.estimators._validation import read_weight
+from fastem.estimators.options import Batch
 from fastem.fitting.binned import Bins
+from fastem.fitting.bins import HistogramLearning
+from fastem.fitting.thread_limits import holding_libraries, running
 from fastem.given import converted, plain_array
+from fastem.schedules.result import FitResult
+from fastem.sources import ArraySource
 
 # As for rows: the square of a larger value is not a number.
 _LARGEST = 1e150
+
+
+class HistogramMixture(BaseMixture):
+    """A mixture that is fitted to rows, or to a histogram of one feature."""
+
+    def fit_histogram(self, counts: Any, edges: Any) -> Self:
+        """Estimate the parameters from a histogram of one feature, by exact expectation-maximisation.
+
+        The likelihood of a bin is the probability of its interval, so that coarse bins bias nothing (midpoints
+        taken for rows widen components and merge them), and the cost is that of the bins, not of the rows.
+
+        Parameters
+        ----------
+        counts : array-like (B,)
+            Number, or weight, of the rows in each bin; not negative. A bin without rows counts for nothing.
+        edges : array-like (B + 1,)
+            Increasing; bin b lies between edges b and b + 1. The first edge may be -inf and the last one inf:
+            the tail beyond the first or last bin. All rows are taken to lie in some bin; give open bins
+            rather than leave out rows beyond the edges.
+
+        Returns
+        -------
+        self
+            As after `fit` with one feature, in the same four covariance types and with the same starts (labels
+            and responsibilities in `init_params` are of bins). `lower_bound_` is the mean, over rows, of the
+            log-probability of the row's bin, in nats; it grows by the logarithm of their width when bins do.
+
+        Raises
+        ------
+        ValueError
+            For an unusable histogram or unusable parameters, naming the problem and the remedy.
+
+        Warns
+        -----
+        ConvergenceWarning
+            As `fit` does.
+
+        References
+        ----------
+        McLachlan & Jones (1988), Biometrics 44, 571-578.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastem import GaussianMixture
+        >>> random = np.random.default_rng(0)
+        >>> x = np.concatenate([random.normal(20, 5, 30_000), random.normal(40, 5, 70_000)])
+        >>> counts, edges = np.histogram(x, bins=12)
+        >>> mixture = GaussianMixture(n_components=2, random_state=0).fit_histogram(counts, edges)
+        >>> np.sort(mixture.means_[:, 0]).round().tolist()
+        [20.0, 40.0]
+        """
+        self._validate_params()
+        if not isinstance(self._option("schedule"), Batch):
+            raise ValueError(
+                f"fit_histogram learns by batch EM only, not by schedule={self.schedule!r}: a pass over bins takes no "
+                "time. Use schedule='batch'."
+            )
+        bins = read_histogram(counts, edges, self.n_components)
+        with self._all_or_nothing():
+            best = self._fit_bins(bins)
+        self._warn_unless_converged(best)
+        return self
+
+    def _fit_bins(self, bins: Bins) -> FitResult:
+        """Fit to bins that were checked."""
+        if hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        self.n_features_in_ = 1
+        values, weight = bins.spread()
+        middles = ArraySource(bins.midpoints()[:, None], bins.counts)
+        work = f"starts mixtures of {self._distributions()}"
+        with running(self.n_threads, self.verbose, work) as n_threads, holding_libraries(n_threads):
+            survey = self._survey(ArraySource(values[:, None], weight))
+            # A start sees the midpoints only: it must not take the rows of a bin for equal.
+            width = survey.model.family.reg_covar + bins.typical_variance()
+            wide = replace(survey.model, family=replace(survey.model.family, reg_covar=width))
+            acceleration = self._option("schedule").acceleration
+            learning = HistogramLearning(tol=self.tol, max_iter=self.max_iter, acceleration=acceleration, bins=bins)
+            # Passes over bins take no time: every start is taken to its end.
+            starts = self._starts(wide, middles, survey.centre, may_race=False)
+            return self._fit(survey, middles, learning, starts)
 
 
 def read_histogram(counts: Any, edges: Any, n_components: int) -> Bins:

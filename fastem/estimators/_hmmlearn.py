@@ -123,16 +123,20 @@ def with_hmmlearn_priors(hmm: Any, family: Gaussian) -> Gaussian:
             own_prior_mean_rows=_per_state("means_weight", hmm.means_weight, family.n_components),
         )
     if "c" in hmm._learnt and has_covariance_prior(hmm):
-        given = _COVARS_PRIOR if hmm.covars_prior is None else hmm.covars_prior
+        given = hmm.covars_prior if _is_given(hmm.covars_prior) else _COVARS_PRIOR
         weight = _COVARS_WEIGHT if hmm.covars_weight is None else float(hmm.covars_weight)
-        flat = float(family.n_features) if family.covariance_type in ("full", "tied") else 1.0
+        flat = float(family.n_features) if family.structure.is_matrix else 1.0
         family = replace(family, own_prior_scatter=_scatter(given, family), own_prior_rows=max(weight - flat, 0.0))
     return family
 
 
 def has_covariance_prior(hmm: Any) -> bool:
     """Whether a prior of covariances was asked for."""
-    return hmm.covars_prior is not None or hmm.covars_weight is not None
+    return _is_given(hmm.covars_prior) or hmm.covars_weight is not None
+
+
+def _is_given(covars_prior: Any) -> bool:
+    return covars_prior is not None and not isinstance(covars_prior, str)
 
 
 def _scatter(given: Any, family: Gaussian) -> np.ndarray:
@@ -144,7 +148,7 @@ def _scatter(given: Any, family: Gaussian) -> np.ndarray:
         scatter = _broadcast("covars_prior", per_state, (k, d)).mean(axis=1)
     else:
         scatter = _broadcast("covars_prior", given, shape)
-    if family.covariance_type in ("diag", "spherical"):
+    if not family.structure.is_matrix:
         if np.any(scatter < 0):
             raise ValueError("covars_prior must not be negative: it is added to sums of squares.")
         return scatter

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import Any, ClassVar, NamedTuple, NoReturn, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
+from fastem.estimators.options.base import OptionHolder, Options
 from fastem.model import Model, Params
 from fastem.passes.rows import plain
 
@@ -38,7 +38,7 @@ class Known(NamedTuple):
     shown: dict[str, Any]
 
 
-class KnownParameters(BaseEstimator):
+class KnownParameters(OptionHolder):
     """An estimator whose attributes are its parameters: those that are set by hand count from the next use on.
 
     An estimator says which attributes its parameters are made of (`_needed`), which others show them (`_also_shown`),
@@ -97,9 +97,9 @@ class KnownParameters(BaseEstimator):
         return known
 
     def _raise_unknown(self) -> NoReturn:
-        name = type(self).__name__
-        missing = [names[0] for names in self._needed if not any(each in self.__dict__ for each in names)]
-        if len(missing) < len(self._needed):
+        name, needed = type(self).__name__, self._needed_attributes()
+        missing = [names[0] for names in needed if not any(each in self.__dict__ for each in names)]
+        if len(missing) < len(needed):
             raise NotFittedError(
                 f"This {name} has no {', '.join(missing)} yet. Set them, too, call fit, or make it by "
                 f"{name}.from_parameters."
@@ -120,14 +120,18 @@ class KnownParameters(BaseEstimator):
                 return None
         else:
             changed = {name for name in self._attributes() if name in own}
-            if not all(any(name in changed for name in names) for names in self._needed):
+            if not all(any(name in changed for name in names) for names in self._needed_attributes()):
                 return None
         self._take_over(known, changed)
         return self._known
 
+    def _needed_attributes(self) -> tuple[tuple[str, ...], ...]:
+        """The attributes that parameters are made of, where they depend on more than the class."""
+        return self._needed
+
     def _attributes(self) -> tuple[str, ...]:
         """Names of the attributes that show parameters."""
-        return tuple(name for names in self._needed for name in names) + self._also_shown
+        return tuple(name for names in self._needed_attributes() for name in names) + self._also_shown
 
     def _take_over(self, known: Known | None, changed: set[str]) -> None:
         """Make attributes that were set by hand the parameters, or raise ValueError and leave all as it was."""
@@ -167,7 +171,8 @@ class KnownParameters(BaseEstimator):
                 np.where(np.isnan(value), now, value), now, rtol=_AGREEMENT, atol=0
             ):
                 raise ValueError(
-                    f"{name} was set where fix_{name[:-1]} holds it. Make a new model by from_parameters, or fit again."
+                    f"{name} was set where fixed=Fixed({name[:-1]}=...) holds it. Make a new model by "
+                    "from_parameters, or fit again."
                 )
 
     def _adopt(self, model: Model, params: Params, settings: dict[str, Any] | None = None) -> None:
@@ -279,7 +284,7 @@ def _agree(given: Any, shown: Any) -> bool:
 
 def _own(value: Any) -> Any:
     """A setting that later changes of an array or a list do not reach."""
-    return copy.copy(value) if isinstance(value, np.ndarray | list) else value
+    return copy.deepcopy(value) if isinstance(value, np.ndarray | list | Options) else value
 
 
 def _writable(record: Any) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
@@ -13,12 +12,14 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from fastem._extras import require
 from fastem.estimators._candidates import Candidates, Key
+from fastem.estimators._em import BaseEM, Start, Starts
 from fastem.estimators._hmm import BaseHMM
-from fastem.estimators._mixture import BaseMixture, Start, Starts
+from fastem.estimators._selection import Selection
 from fastem.estimators._validation import no_setting, read_rows, require_one_of, rows_per_chunk
-from fastem.estimators.gaussian_mixture import FAMILIES, GaussianMixture
+from fastem.estimators.gaussian_mixture import GaussianMixture
+from fastem.estimators.options import Batch
+from fastem.families.gaussian.location_scatter import STRUCTURES
 from fastem.fitting.collapse import Collapse, collapsed
 from fastem.fitting.runs import Search
 from fastem.fitting.scan import Survey
@@ -29,89 +30,18 @@ from fastem.search.sample_race import excerpt_of
 from fastem.sources import SequenceSource, Source, in_chunks_of
 
 CRITERIA = ("bic", "aic", "icl", "heldout")
-# Settings of a mixture that are of one size, of one fit, or of another way to learn.
+# Settings of a mixture that are of one size, or of one fit.
 _REFUSED = {
-    "n_components", "covariance_type", "weights_init", "means_init", "precisions_init", "rates_init",
-    "probabilities_init", "compress", "warm_start",
-    "learning_method", "batch_size", "learning_decay", "learning_offset", "averaging_start", "forgetting_factor",
-    "half_life", "on_drift", "checkpoint", "checkpoint_interval", "progress",
+    "n_components", "covariance_type", "weights_init", "means_init", "precisions_init", "params_init", "warm_start",
+    "checkpoint",
 }  # fmt: skip
 # Rows whose labels are looked at together.
 _LABEL_ROWS = 2**18
 
 
-@dataclass(frozen=True, eq=False)
-class Selection:
-    """What `select` found. Print it to see the table.
-
-    Attributes
-    ----------
-    criterion : {"bic", "aic", "icl", "heldout"}
-    table : tuple of dict
-        A row for each candidate: `covariance_type` of a Gaussian one, `n_components`, `n_parameters`; `loglik` of the
-        rows that it was fitted to, in nats, and `bic` and `aic` of it (lower is better); `collapsed`, the number of
-        components that sit on rows which agree; `icl`, or `heldout` and
-        `heldout_se` (nats per row, higher is better, and its standard error) where these were asked for; `n_iter`;
-        `converged`.
-    best_index_ : int
-        The place of the chosen candidate in the table.
-    best_estimator_ : GaussianMixture, or what was asked for
-        Fitted to all rows.
-    """
-
-    criterion: str
-    table: tuple[dict[str, Any], ...]
-    best_index_: int
-    best_estimator_: BaseMixture
-
-    @property
-    def best_params_(self) -> dict[str, Any]:
-        """`n_components` of the chosen candidate, and `covariance_type` of a Gaussian one."""
-        best = self.table[self.best_index_]
-        return {name: best[name] for name in ("n_components", "covariance_type") if name in best}
-
-    @property
-    def best_score_(self) -> float:
-        """The criterion of the chosen candidate."""
-        return self.table[self.best_index_][self.criterion]
-
-    def columns(self) -> dict[str, list[Any]]:
-        """The table by columns."""
-        return {name: [row[name] for row in self.table] for name in self.table[0]}
-
-    def to_pandas(self) -> Any:
-        """The table as a `pandas.DataFrame`.
-
-        Raises
-        ------
-        MissingExtraError
-            Without pandas.
-        """
-        return require("pandas", "pandas", "to_pandas()").DataFrame(self.columns())
-
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the criterion against the number of components; see `fastem.plotting.fit.plot_selection`."""
-        from fastem.plotting import plot_selection
-
-        return plot_selection(self, ax=ax)
-
-    def __str__(self) -> str:
-        cells = [[_cell(value) for value in row.values()] for row in self.table]
-        table = [["", *self.columns()]]
-        table += [["*" if index == self.best_index_ else "", *row] for index, row in enumerate(cells)]
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in table]
-        chosen = ", ".join(f"{name}={value!r}" for name, value in self.best_params_.items())
-        return "\n".join([*lines, f"chosen by {self.criterion}: {chosen}"])
-
-
-def _cell(value: Any) -> str:
-    return f"{value:.8g}" if isinstance(value, float) else str(value)
-
-
 def select(
     X: Any,
-    estimator: BaseMixture | None = None,
+    estimator: BaseEM | None = None,
     *,
     lengths: Any = None,
     n_components: int | Iterable[int] = range(1, 10),
@@ -134,7 +64,7 @@ def select(
     ----------
     X : array-like (N, D) or (N,), data frame, path, or whatever `fastem.open_source` reads
     estimator : mixture or hidden Markov model, optional
-        Not fitted; its settings are those of all candidates: `PoissonMixture()`, `Mixture(["normal", "poisson"])`,
+        Not fitted; its settings are those of all candidates: `Mixture("poisson")`, `Mixture(["normal", "poisson"])`,
         `GaussianHMM()`. By default `GaussianMixture()`.
     lengths : array-like (S,) of int, optional
         Of hidden Markov models: the number of rows of each sequence, as in their `fit`.
@@ -164,8 +94,9 @@ def select(
         a line). The likelihood of such a component has no bound. The table marks it in any case.
     **settings
         Of the estimator, in place of those that it has: `random_state`, `tol`, `max_iter` (of chains `n_iter`),
-        `n_init` (starts of each size besides those from the smaller one, by `init_params`), `regularization`,
-        `memory_limit`, `n_threads`, `verbose` and others.
+        `n_init` (starts of each size besides those from the smaller one, by `init_params`), `prior`, `schedule`
+        (`Batch` without bins), `memory_limit`, `n_threads`, `verbose` and others, and their options as
+        `schedule__acceleration`.
 
     Returns
     -------
@@ -211,6 +142,7 @@ def select(
     _require_number("max_rows", max_rows, usable, "None or a positive integer")
     template.set_params(**settings)._validate_params()
     template._require_sensible()
+    _require_batch(template)
     if isinstance(template, BaseHMM):
         _require_of_chains(template, criterion)
     elif lengths is not None:
@@ -224,7 +156,7 @@ def select(
             source = template._sequences(X, lengths, sample_weight, reset=True)
         else:
             source = read_rows(template, X, sample_weight, reset=True)
-            source = in_chunks_of(source, rows_per_chunk(source, template.chunk_rows, template.memory_limit))
+            source = in_chunks_of(source, rows_per_chunk(source, template.memory_limit))
         kinds = _read_kinds(covariance_types, source.n_features, template)
         return _select(
             template, source, sizes, kinds, criterion, min_gain, validation_fraction, max_rows, allow_collapsed
@@ -232,7 +164,7 @@ def select(
 
 
 def _select(
-    template: BaseMixture,
+    template: BaseEM,
     source: Source,
     sizes: Sequence[int],
     kinds: Sequence[str],
@@ -277,13 +209,13 @@ def _select(
     return Selection(criterion, tuple({name: row[name] for name in names} for row in table), best, chosen)
 
 
-def _sample(estimator: BaseMixture, source: Source, n_rows: int, random: np.random.Generator) -> Source:
+def _sample(estimator: BaseEM, source: Source, n_rows: int, random: np.random.Generator) -> Source:
     if isinstance(source, SequenceSource):
         return excerpt_of(source, estimator._make_latent(), n_rows, random)
     return source.sample(n_rows, random)
 
 
-def _row(candidates: Candidates, key: Key, result: FitResult, mixture: BaseMixture) -> dict[str, Any]:
+def _row(candidates: Candidates, key: Key, result: FitResult, mixture: BaseEM) -> dict[str, Any]:
     """What the table says of a candidate."""
     criteria = mixture._criteria(candidates.loglik(key, result), candidates.survey(key).weight)
     return {
@@ -296,7 +228,7 @@ def _row(candidates: Candidates, key: Key, result: FitResult, mixture: BaseMixtu
     }
 
 
-def _collapsed_of(survey: Survey, mixture: BaseMixture) -> list[Collapse]:
+def _collapsed_of(survey: Survey, mixture: BaseEM) -> list[Collapse]:
     rows = survey.excerpt
     return collapsed(mixture._model, mixture._params, rows.X, rows.weight, survey.is_whole)
 
@@ -314,7 +246,7 @@ def _eligible(table: Sequence[Mapping[str, Any]], allow_collapsed: bool) -> list
     return proper or list(range(len(table)))
 
 
-def _label_doubts(source: Source, mixtures: Sequence[BaseMixture]) -> np.ndarray:
+def _label_doubts(source: Source, mixtures: Sequence[BaseEM]) -> np.ndarray:
     """Sum over rows of -log p(most probable component | row) under each mixture, in one pass."""
     doubts = np.zeros(len(mixtures))
     for chunk in source.chunks(_LABEL_ROWS):
@@ -328,7 +260,7 @@ def _label_doubts(source: Source, mixtures: Sequence[BaseMixture]) -> np.ndarray
 
 def _compare_held_out(
     held: HeldOut,
-    mixtures: Sequence[BaseMixture],
+    mixtures: Sequence[BaseEM],
     table: Sequence[dict[str, Any]],
     min_gain: float,
     open_to_choice: Sequence[int] | None = None,
@@ -353,7 +285,7 @@ def _compare_held_out(
     )
 
 
-def _publish(mixture: BaseMixture, candidates: Candidates, key: Key, result: FitResult) -> None:
+def _publish(mixture: BaseEM, candidates: Candidates, key: Key, result: FitResult) -> None:
     """Make the chosen candidate a fitted estimator."""
     survey = candidates.survey(key)
     random = mixture._generator()
@@ -363,7 +295,7 @@ def _publish(mixture: BaseMixture, candidates: Candidates, key: Key, result: Fit
     mixture._note_collapse(survey)
 
 
-def _fit_all(mixture: BaseMixture, source: Source, result: FitResult) -> None:
+def _fit_all(mixture: BaseEM, source: Source, result: FitResult) -> None:
     """Fit the chosen candidate to all rows, from where it stands."""
     survey = mixture._survey(source.rows if isinstance(source, SequenceSource) else source)
     final = mixture._fit(survey, source, mixture._learning(survey), Starts(1, lambda random: Start(result.params, [])))
@@ -398,13 +330,22 @@ def _teller(n: int, interval: int) -> Callable[[int], None]:
 # Reading.
 
 
-def _model_only(estimator: Any) -> BaseMixture:
-    if not isinstance(estimator, BaseMixture):
+def _model_only(estimator: Any) -> BaseEM:
+    if not isinstance(estimator, BaseEM):
         raise TypeError(
-            "select compares mixtures and hidden Markov models, such as PoissonMixture() and GaussianHMM(), and "
+            "select compares mixtures and hidden Markov models, such as Mixture('poisson') and GaussianHMM(), and "
             f"{estimator!r} is none."
         )
     return estimator
+
+
+def _require_batch(template: BaseEM) -> None:
+    """Raise for another schedule than that of candidates, which share each read of the data."""
+    schedule = template._option("schedule")
+    if not isinstance(schedule, Batch) or schedule.bins is not None:
+        raise ValueError(
+            f"select fits by batch EM, not by schedule={template.schedule!r}. Use Batch(...) without bins."
+        )
 
 
 def _require_of_chains(template: BaseHMM, criterion: str) -> None:
@@ -416,13 +357,13 @@ def _require_of_chains(template: BaseHMM, criterion: str) -> None:
             raise ValueError(f"{name} is of a single fit: candidates learn all parameters. Leave it at None.")
 
 
-def _require_settings(template: BaseMixture, settings: Mapping[str, Any]) -> None:
+def _require_settings(template: BaseEM, settings: Mapping[str, Any]) -> None:
     known = set(template.get_params()) - _REFUSED
     ours = set(inspect.signature(select).parameters) - {"X", "estimator", "settings"}
     for name in settings:
         if name == "covariance_type":
             raise TypeError("select has no setting 'covariance_type'. Give covariance_types, one or several.")
-        if name in _REFUSED:
+        if name.partition("__")[0] in _REFUSED:
             raise TypeError(f"select has no setting {name!r}, which is of a single fit. Leave it out.")
         if name not in known:
             takes = f"It takes those of {type(template).__name__}."
@@ -437,7 +378,7 @@ def _read_sizes(n_components: Any) -> list[int]:
     return sorted({int(size) for size in sizes})
 
 
-def _read_kinds(covariance_types: Any, n_features: int, template: BaseMixture) -> list[str]:
+def _read_kinds(covariance_types: Any, n_features: int, template: BaseEM) -> list[str]:
     if not hasattr(template, "covariance_type"):
         if covariance_types is not None:
             raise ValueError(
@@ -445,12 +386,12 @@ def _read_kinds(covariance_types: Any, n_features: int, template: BaseMixture) -
             )
         return [""]
     if covariance_types is None:
-        return ["full", "tied"] if n_features == 1 else list(FAMILIES)
+        return ["full", "tied"] if n_features == 1 else list(STRUCTURES)
     kinds = [covariance_types] if isinstance(covariance_types, str) else list(covariance_types)
     for kind in kinds:
-        require_one_of("covariance_types", kind, FAMILIES)
+        require_one_of("covariance_types", kind, STRUCTURES)
     if not kinds:
-        raise ValueError(f"covariance_types names none of {', '.join(FAMILIES)}.")
+        raise ValueError(f"covariance_types names none of {', '.join(STRUCTURES)}.")
     return list(dict.fromkeys(kinds))
 
 

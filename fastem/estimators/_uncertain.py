@@ -11,7 +11,7 @@ from typing import Any
 
 from sklearn.exceptions import ConvergenceWarning
 
-from fastem.estimators._fitted import FittedMixture
+from fastem.estimators._fitted_mixture import FittedMixture
 from fastem.estimators._validation import require_one_of
 from fastem.fitting.bootstrap import Bootstrap, bootstrap
 from fastem.fitting.information import StandardErrors, standard_errors
@@ -72,7 +72,7 @@ class UncertainMixture(FittedMixture):
             When the rows do not determine a parameter, or a component has collapsed, or has rates or probabilities
             of zero; the message names it.
         TypeError
-            For a family of your own.
+            For a family of your own whose free parameters are not the numbers of its record.
 
         Warns
         -----
@@ -99,14 +99,16 @@ class UncertainMixture(FittedMixture):
         >>> mixture.standard_errors(x).means.round(2).tolist()  # 5 / sqrt(10 000)
         [[0.05]]
         """
-        self._require_gradients()
+        self._require_fitted()
         require_one_of("information", information, _KINDS)
         _require_rows(max_rows)
         source = self._rows(X, sample_weight)
         with self._refitting():
             sample, ratio = self._sampled(source, max_rows)
             e_step = Problem(self._model, sample).e_step
-            errors = standard_errors(self._model, self._params, self._chunks(sample), e_step, information, ratio)
+            errors = standard_errors(
+                self._model, self._params, lambda: self._chunks(sample), e_step, information, ratio
+            )
         if errors.distance > _FAR:
             warnings.warn(
                 f"The maximum of the likelihood lies about {errors.distance:.1f} standard errors from the fitted "
@@ -193,7 +195,7 @@ class UncertainMixture(FittedMixture):
         ValueError
             For unusable data or arguments.
         TypeError
-            For a family of your own.
+            For a family of your own whose free parameters are not the numbers of its record.
 
         Warns
         -----
@@ -219,7 +221,7 @@ class UncertainMixture(FittedMixture):
         >>> bool(abs(errors.means[0, 0] - 5 / np.sqrt(1000)) < 0.03)
         True
         """
-        self._require_gradients()
+        self._require_fitted()
         if not isinstance(n_replicates, Integral) or n_replicates < 2:
             raise ValueError(f"n_replicates must be an integer of at least 2, got {n_replicates!r}.")
         if max_rows is None:
@@ -254,15 +256,6 @@ class UncertainMixture(FittedMixture):
                 stacklevel=2,
             )
         return replicates
-
-    def _require_gradients(self) -> None:
-        self._require_fitted()
-        family = self._model.family
-        if not hasattr(family, "gradients"):
-            raise TypeError(
-                f"{type(family).__name__} does not tell its derivatives, which standard errors are made of. Compare "
-                "fits to rows that are weighted anew: fit(X, sample_weight=random.exponential(size=len(X)))."
-            )
 
     @contextmanager
     def _refitting(self) -> Iterator[None]:

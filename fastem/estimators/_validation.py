@@ -200,16 +200,14 @@ def _read_stream(estimator: BaseEstimator, X: Any, sample_weight: Any, reset: bo
     return source.weighted(read_weight(weight, source.n_rows or 0))
 
 
-def rows_per_chunk(source: Source, chunk_rows: int | None, memory_limit: int | str | None) -> int | None:
-    """How many rows a chunk may have, by number or by memory; None when neither is limited.
+def rows_per_chunk(source: Source, memory_limit: int | str | None) -> int | None:
+    """How many rows a chunk may have; None when memory is not limited.
 
     Raises
     ------
     ValueError
         For a limit that does not hold one row.
     """
-    if chunk_rows is not None:
-        return whole_runs(int(chunk_rows))
     if memory_limit is None:
         return None
     rows = parse_bytes(memory_limit) // (_PARTS_HELD * source.row_bytes)

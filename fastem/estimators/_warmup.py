@@ -11,9 +11,10 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastem.estimators._validation import require_one_of
 from fastem.estimators.column_hmms import PoissonHMM
-from fastem.estimators.column_mixtures import BernoulliMixture
 from fastem.estimators.gaussian_hmm import GaussianHMM
-from fastem.estimators.gaussian_mixture import FAMILIES, GaussianMixture
+from fastem.estimators.gaussian_mixture import GaussianMixture
+from fastem.estimators.mixture import Mixture
+from fastem.families.gaussian.location_scatter import STRUCTURES
 from fastem.fitting.thread_limits import REMEDY
 from fastem.passes.cache import telling
 from fastem.passes.pruning import MIN_COMPONENTS
@@ -28,7 +29,7 @@ _MANY_ROWS = 1e3 * _MANY_LABELS[:, None] + np.tile([0.0, 1.0], MIN_COMPONENTS)[:
 _LONG = np.tile(_ROWS, (UNIT_ROWS, 1))
 # Counts, binary values, categories, waiting times and mixed columns share their kernels.
 _COLUMNS = "columns"
-_NAMES = (*FAMILIES, _COLUMNS)
+_NAMES = (*STRUCTURES, _COLUMNS)
 
 
 def warmup(families: Sequence[str] = _NAMES, *, hmm: bool = False, verbose: bool = False) -> None:
@@ -100,7 +101,7 @@ def _warm(name: str, hmm: bool, verbose: bool) -> list[str | None]:
 
 
 def _run_columns(hmm: bool) -> None:
-    BernoulliMixture(max_iter=1).fit(_BITS).predict(_BITS)
+    Mixture("bernoulli", max_iter=1).fit(_BITS).predict(_BITS)
     if hmm:
         long = np.tile(_BITS, (UNIT_ROWS, 1))
         PoissonHMM(2, n_iter=1, random_state=0).fit(long).predict(long)
@@ -111,7 +112,7 @@ def _run_gaussian(covariance_type: str, hmm: bool) -> None:
     few.fit(_ROWS).predict(_ROWS)
     # A penalty, which weighs on few rows, would bring the components together.
     many = GaussianMixture(
-        MIN_COMPONENTS, covariance_type=covariance_type, regularization=None, init_params=_MANY_LABELS, max_iter=1
+        MIN_COMPONENTS, covariance_type=covariance_type, prior=None, init_params=_MANY_LABELS, max_iter=1
     )
     many.fit(_MANY_ROWS).predict(_MANY_ROWS)
     if hmm:

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import os
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
+from fastem.estimators._families import require_proper
 from fastem.estimators._hmm import BaseHMM
 from fastem.estimators._validation import read_array, table_sizes
+from fastem.estimators.mixture import OfFamily
+from fastem.estimators.options import Batch, Checkpoint, Incremental, Race, Restarts
+from fastem.families import Categorical, Poisson
 from fastem.families.columns.base import Columns
-from fastem.families.columns.categorical import Categorical
-from fastem.families.columns.poisson import Poisson
-from fastem.fitting.checks import highest_codes
 from fastem.given import floats
-from fastem.model import Model, Params
-from fastem.sources import Source
+from fastem.model import Params
 
 
-class ColumnHMM(BaseHMM):
+class ColumnHMM(OfFamily, BaseHMM):
     """What these models share: one parameter of the family, an array with a number for each state and column."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -28,36 +28,19 @@ class ColumnHMM(BaseHMM):
         "prior_weight": [Interval(Real, 0.0, None, closed="left")],
     }
     _structural = (*BaseHMM._structural, "prior_weight")
-    _words: ClassVar[str]
 
     prior_weight: float
-
-    def __init__(self, n_components: int = 1, *, prior_weight: float = 0.0, **settings: Any):
-        super().__init__(n_components, **settings)
-        self.prior_weight = prior_weight
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.positive_only = True
-        # scikit-learn's word for integers, which all columns hold whose values are no measurements.
-        tags.input_tags.categorical = True
-        return tags
 
     @property
     def _attribute(self) -> str:
         return next(iter(self._letters.values()))
 
-    def _distributions(self) -> str:
-        return f"chains of {self._words}"
-
-    def _scaled_family(self, family: Columns, stats: Any, n_rows: int) -> Columns:
-        return family.scaled_to(stats)
+    def _category_sizes(self) -> list[int] | None:
+        return None
 
     def _with_given(self, family: Columns, params: Any, given: str) -> Any:
         values = read_array(self._attribute, getattr(self, self._attribute), family.values_shape())
-        if np.any(values < 0):
-            raise ValueError(f"{self._attribute} must not be negative, got {values.min():g}.")
-        return family.params(values)
+        return family.params(require_proper(self._attribute, values, family))
 
     def _given_sizes(self, changed: set[str]) -> tuple[int, int]:
         return table_sizes(self._attribute, getattr(self, self._attribute))
@@ -69,15 +52,13 @@ class ColumnHMM(BaseHMM):
         setattr(self, self._attribute, self._model.family.values_of(params.family))
 
     @classmethod
-    def _of_values(cls, startprob: Any, transmat: Any, values: Any, n_features: int, settings: dict[str, Any]) -> Self:
+    def _of_values(cls, startprob: Any, transmat: Any, values: Any, settings: dict[str, Any]) -> Self:
         """A model with known parameters."""
         hmm = cls(len(values), **settings)
         hmm._validate_params()
         hmm.startprob_, hmm.transmat_ = startprob, transmat
         setattr(hmm, hmm._attribute, values)
-        family = hmm._make_family(n_features, len(values))
-        model = Model(hmm._make_latent(), family)
-        hmm._adopt(model, Params(hmm._given_latent(model.latent), hmm._with_given(family, None, "")))
+        hmm._require_known()
         return hmm
 
 
@@ -90,9 +71,10 @@ class PoissonHMM(ColumnHMM):
         Number of states.
     prior_weight : float, default 0
         Rows of the mean of the data that each state is given beforehand: a gamma prior of the rates.
-    **settings
-        Parameters that all hidden Markov models share: see `GaussianHMM`. The letters of `params` and `init_params`
-        are "s", "t" and "l" (lambdas).
+    startprob_prior, transmat_prior, algorithm, n_iter, tol, params, init_params, n_init, random_state, verbose
+        As of `GaussianHMM`. The letters of `params` and `init_params` are "s", "t" and "l" (lambdas).
+    schedule, search, memory_limit, n_threads, checkpoint
+        As of `GaussianHMM`.
 
     Attributes
     ----------
@@ -118,14 +100,37 @@ class PoissonHMM(ColumnHMM):
     [2.0, 9.0]
     """
 
-    _words = "Poisson counts"
     _needed = (*ColumnHMM._needed, ("lambdas_",))
     _letters: ClassVar[dict[str, str]] = {"l": "lambdas_"}
 
     lambdas_: np.ndarray
 
-    def _make_family(self, n_features: int, n_components: int) -> Poisson:
-        return Poisson(n_components, n_features, self.prior_weight)
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        startprob_prior: Any = 1.0,
+        transmat_prior: Any = 1.0,
+        prior_weight: float = 0.0,
+        algorithm: str = "viterbi",
+        n_iter: int = 1000,
+        tol: float = 1e-5,
+        params: str | None = None,
+        init_params: str | None = None,
+        n_init: int = 1,
+        random_state: Any = None,
+        verbose: int = 0,
+        schedule: str | Batch | Incremental = "batch",
+        search: str | Race | Restarts = "race",
+        memory_limit: int | str | None = None,
+        n_threads: int | None = None,
+        checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
+    ):
+        self._keep(locals())
+
+    @property
+    def _spec(self) -> Poisson:
+        return Poisson(prior_weight=self.prior_weight)
 
     @classmethod
     def from_parameters(cls, startprob: Any, transmat: Any, lambdas: Any, **settings: Any) -> Self:
@@ -148,9 +153,7 @@ class PoissonHMM(ColumnHMM):
         ValueError
             For parameters that are out of range, or shapes that do not match.
         """
-        lambdas = floats(lambdas, "lambdas")
-        lambdas = lambdas.reshape(-1, 1) if lambdas.ndim == 1 else lambdas
-        return cls._of_values(startprob, transmat, lambdas, lambdas.shape[1], settings)
+        return cls._of_values(startprob, transmat, floats(lambdas, "lambdas"), settings)
 
 
 class CategoricalHMM(ColumnHMM):
@@ -166,9 +169,10 @@ class CategoricalHMM(ColumnHMM):
         hmmlearn's name for `n_categories`.
     prior_weight : float, default 0
         Rows of the shares of the data that each state is given beforehand: a Dirichlet prior of the probabilities.
-    **settings
-        Parameters that all hidden Markov models share: see `GaussianHMM`. The letters of `params` and `init_params`
-        are "s", "t" and "e" (emissionprob).
+    startprob_prior, transmat_prior, algorithm, n_iter, tol, params, init_params, n_init, random_state, verbose
+        As of `GaussianHMM`. The letters of `params` and `init_params` are "s", "t" and "e" (emissionprob).
+    schedule, search, memory_limit, n_threads, checkpoint
+        As of `GaussianHMM`.
 
     Attributes
     ----------
@@ -195,20 +199,41 @@ class CategoricalHMM(ColumnHMM):
     }
     _needed = (*ColumnHMM._needed, ("emissionprob_",))
     _structural = (*ColumnHMM._structural, "n_categories")
-    _words = "symbols"
     _letters: ClassVar[dict[str, str]] = {"e": "emissionprob_"}
 
     emissionprob_: np.ndarray
 
     def __init__(
-        self, n_components: int = 1, *, n_categories: int | None = None, n_features: int | None = None, **settings: Any
+        self,
+        n_components: int = 1,
+        *,
+        n_categories: int | None = None,
+        n_features: int | None = None,
+        startprob_prior: Any = 1.0,
+        transmat_prior: Any = 1.0,
+        prior_weight: float = 0.0,
+        algorithm: str = "viterbi",
+        n_iter: int = 1000,
+        tol: float = 1e-5,
+        params: str | None = None,
+        init_params: str | None = None,
+        n_init: int = 1,
+        random_state: Any = None,
+        verbose: int = 0,
+        schedule: str | Batch | Incremental = "batch",
+        search: str | Race | Restarts = "race",
+        memory_limit: int | str | None = None,
+        n_threads: int | None = None,
+        checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
     ):
-        super().__init__(n_components, **settings)
         if n_features is not None and n_categories is not None and not np.array_equal(n_categories, n_features):
             raise ValueError(
                 f"n_categories={n_categories} and n_features={n_features} both name the number of symbols."
             )
-        self.n_categories = n_categories if n_features is None else n_features
+        n_categories = n_categories if n_features is None else n_features
+        settings = dict(locals())
+        del settings["n_features"]
+        self._keep(settings)
 
     @classmethod
     def _get_param_names(cls) -> list[str]:
@@ -230,39 +255,22 @@ class CategoricalHMM(ColumnHMM):
     def n_features(self, n_features: int | None) -> None:
         self.n_categories = n_features
 
-    def _make_family(self, n_features: int, n_components: int) -> Categorical:
+    @property
+    def _spec(self) -> Categorical:
+        return Categorical(self.n_categories, prior_weight=self.prior_weight)
+
+    def _make_family(self, n_features: int, n_components: int) -> Columns:
         if n_features != 1:
             raise ValueError(
                 f"X must have one column, of codes, but has {n_features}. Use HMM('categorical') for several."
             )
-        return Categorical(n_components, 1, self.prior_weight, n_categories=self.n_categories or 1)
+        return super()._make_family(n_features, n_components)
 
-    def _family_of(self, source: Source) -> Any:
-        family = super()._family_of(source)
-        if self.n_categories is not None:
-            return family
-        highest = highest_codes(source, np.ones(1, dtype=bool))
-        return Categorical(self.n_components, 1, self.prior_weight, n_categories=highest + 1)
+    def _category_sizes(self) -> list[int]:
+        return [table_sizes("emissionprob_", self.emissionprob_)[1]]
 
     def _given_sizes(self, changed: set[str]) -> tuple[int, int]:
         return super()._given_sizes(changed)[0], 1
-
-    def _fits(self, model: Model, n_components: int, n_features: int, changed: set[str]) -> bool:
-        return super()._fits(model, n_components, n_features, changed) and (
-            np.shape(self.emissionprob_) == model.family.values_shape()
-        )
-
-    def _given_family(self, n_features: int, n_components: int) -> Categorical:
-        family = self._make_family(n_features, n_components)
-        if self.n_categories is not None:
-            return family
-        return replace(family, n_categories=table_sizes("emissionprob_", self.emissionprob_)[1])
-
-    def _with_given(self, family: Columns, params: Any, given: str) -> Any:
-        values = read_array("emissionprob_", self.emissionprob_, family.values_shape())
-        if not np.allclose(values.sum(axis=-1), 1.0, atol=1e-6):
-            raise ValueError("The rows of emissionprob_ must sum to 1.")
-        return super()._with_given(family, params, given)
 
     @classmethod
     def from_parameters(cls, startprob: Any, transmat: Any, emissionprob: Any, **settings: Any) -> Self:
@@ -291,4 +299,4 @@ class CategoricalHMM(ColumnHMM):
                 f"emissionprob must have the shape (n_components, n_categories), got {emissionprob.shape}."
             )
         settings = {"n_categories": emissionprob.shape[1], **settings}
-        return cls._of_values(startprob, transmat, emissionprob, 1, settings)
+        return cls._of_values(startprob, transmat, emissionprob, settings)

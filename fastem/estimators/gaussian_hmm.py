@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
 from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from fastem.estimators._beliefs import with_penalty
+from fastem.estimators._gaussian_params import proper_params
 from fastem.estimators._hmm import BaseHMM
 from fastem.estimators._hmmlearn import has_covariance_prior, read_covars, with_hmmlearn_priors
+from fastem.estimators._priors import with_penalty
 from fastem.estimators._validation import read_array, table_sizes
-from fastem.estimators.gaussian_mixture import FAMILIES, proper_params
+from fastem.estimators.options import Batch, Checkpoint, Incremental, Race, Restarts
 from fastem.families.gaussian.family import Gaussian
-from fastem.fitting.fixed import hold_gaussian
+from fastem.families.gaussian.location_scatter import STRUCTURES
 from fastem.given import floats
 from fastem.model import Model, Params
 
@@ -30,29 +31,27 @@ class GaussianHMM(BaseHMM):
     covariance_type : {"full", "tied", "diag", "spherical"}, default "diag"
         A covariance matrix for each state; one for all of them; a variance for each state and feature; one variance
         for each state.
-    startprob_prior, transmat_prior : float or array-like, default 1
-        Parameters of Dirichlet priors of `startprob_` and of the rows of `transmat_`, at least 1, where there is no
-        prior. They count as so many less one sequences or transitions that were seen.
-    transmat_allowed : {"left-right"}, (K, K) array-like of bool, or None
-        Transitions that are possible; all others stay zero. In a "left-right" chain no state is followed by an earlier
-        one, and the first one comes first. Zeros in a `transmat_` of your own stay zero, too.
-    stationary_start : bool, default False
-        The first state of a sequence has the stationary distribution of the chain: sequences begin anywhere in time.
-    algorithm : {"viterbi", "map"}, default "viterbi"
-        How `predict` and `decode` choose states.
-    covariance_floor : float, default 1e-10
-        Least variance of a state in any direction, as a fraction of the variance of the data.
-    regularization : {"vanishing"} or None, default "vanishing"
-        As of `GaussianMixture`: a penalty that keeps the covariance of each state away from singular ones, and that
-        vanishes as rows are added. None, for the maximum of the likelihood. A prior of covariances takes its place.
+    startprob_prior : float, (K,) array-like or "stationary", default 1
+        Parameters of a Dirichlet prior of `startprob_`, at least 1, where there is no prior: they count as so many less
+        one sequences that were seen. "stationary": the first state of a sequence has the stationary distribution of
+        the chain, as sequences begin anywhere in time.
+    transmat_prior : float, (K, K) array-like or "left-right", default 1
+        Parameters of Dirichlet priors of the rows of `transmat_`, as many less one transitions that were seen. Where
+        they are 0 (or False), a transition is impossible and its probability stays zero; so do zeros in a `transmat_`
+        of your own. In a "left-right" chain no state is followed by an earlier one, and the first one comes first.
     means_prior, means_weight : float or array-like, default 0
         Normal prior of the means, as hmmlearn's: each state has seen `means_weight` rows (a number, or (K,)) at
         `means_prior` (a number, (D,) or (K, D)).
-    covars_prior, covars_weight : float or array-like, default None
+    covars_prior : float, array-like, "vanishing" or None, default "vanishing"
+    covars_weight : float or None, default None
         Inverse gamma ("diag", "spherical") or Wishart prior of the covariances, as hmmlearn's: `covars_prior` is added
         to the scatter of each state, and `covars_weight` less 1 (for matrices, less D), if positive, to its rows. A
         number, or an array of the shape of `covars_`, or one that NumPy repeats to it: a number is added to every
-        entry of a matrix. Of one alone, the other is hmmlearn's default, 0.01 and 1.
+        entry of a matrix. Of one alone, the other is hmmlearn's default, 0.01 and 1. "vanishing": the penalty that
+        `GaussianMixture` has, which keeps covariances away from singular ones, and vanishes as rows are added. None:
+        the maximum of the likelihood.
+    algorithm : {"viterbi", "map"}, default "viterbi"
+        How `predict` and `decode` choose states.
     n_iter : int, default 1000
         Largest number of iterations; 0 for the start alone.
     tol : float, default 1e-5
@@ -63,22 +62,22 @@ class GaussianHMM(BaseHMM):
     init_params : str or None, default None
         What gets a start of its own, by default everything. For the others `fit` starts from `startprob_`, `transmat_`,
         `means_` and `covars_`, where they are set.
-    init : {"k-means++", "kmeans", "random_from_data", "random"}, default "k-means++"
-        The start: a mixture of a sample of the rows, from seeds of this kind, whose labels give the first
-        transitions; in left-right chains sequences are cut into stretches instead, even ones when `n_init` is 1.
     n_init : int, default 1
         Number of starts; the best is kept.
-    search : {"race", "restarts"}, default "race"
-        "race": starts run on some sequences (on pieces of long ones), and the one that leads is fitted to all; see
-        `fit_report_.races`. "restarts": each is fitted to all, and the one with the highest objective is kept.
     random_state : int, RandomState instance or None, default None
         Source of all randomness.
-    learning_method : {"batch", "incremental"}, default "batch"
-        "batch": each iteration reads all sequences, and then moves the parameters. "incremental": they move after each
-        block of sequences, and the statistics of all blocks are kept.
-    acceleration : {"auto", "squarem", "anderson"} or None, default "auto"
-        Extrapolate batch EM, as in `GaussianMixture`.
-    chunk_rows, memory_limit, checkpoint, checkpoint_interval, n_threads, verbose, verbose_interval, progress
+    verbose : int, default 0
+        1: print the objective every ten iterations. 2: show a progress bar (needs the extra `progress`).
+    schedule : {"batch", "plain", "incremental"}, Batch or Incremental, default "batch"
+        "batch": each iteration reads all sequences, and then moves the parameters; steps are accelerated. "plain":
+        textbook EM. "incremental": they move after each block of sequences, and the statistics of all blocks are kept.
+    search : {"race", "restarts"}, Race or Restarts, default "race"
+        "race": starts run on some sequences (on pieces of long ones), and the one that leads is fitted to all; see
+        `fit_report_.races`. "restarts": each is fitted to all, and the one with the highest objective is kept.
+        `Race(init="kmeans")` says how starts are drawn.
+    covariance_floor : float, default 1e-10
+        Least variance of a state in any direction, as a fraction of the variance of the data.
+    memory_limit, n_threads, checkpoint
         As of `GaussianMixture`.
 
     Attributes
@@ -126,18 +125,23 @@ class GaussianHMM(BaseHMM):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseHMM._parameter_constraints,
-        "covariance_type": [StrOptions(set(FAMILIES))],
+        "covariance_type": [StrOptions(set(STRUCTURES))],
         "covariance_floor": [Interval(Real, 0.0, 1.0, closed="both")],
-        "regularization": [StrOptions({"vanishing"}), None],
         "means_prior": [Real, "array-like"],
         "means_weight": [Interval(Real, 0.0, None, closed="left"), "array-like"],
-        "covars_prior": [Interval(Real, 0.0, None, closed="left"), "array-like", None],
+        "covars_prior": [StrOptions({"vanishing"}), Interval(Real, 0.0, None, closed="left"), "array-like", None],
         "covars_weight": [Interval(Real, 0.0, None, closed="left"), None],
     }
     _needed = (*BaseHMM._needed, ("means_",), ("covars_",))
     _structural = (*BaseHMM._structural, "covariance_type")
     _letters: ClassVar[dict[str, str]] = {"m": "means_", "c": "covars_"}
-    _hold: ClassVar[Callable[..., Any]] = staticmethod(hold_gaussian)
+
+    covariance_type: str
+    covariance_floor: float
+    means_prior: Any
+    means_weight: Any
+    covars_prior: Any
+    covars_weight: float | None
 
     means_: np.ndarray
     covars_: np.ndarray
@@ -147,32 +151,38 @@ class GaussianHMM(BaseHMM):
         n_components: int = 1,
         covariance_type: str = "diag",
         *,
-        covariance_floor: float = 1e-10,
-        regularization: str | None = "vanishing",
+        startprob_prior: Any = 1.0,
+        transmat_prior: Any = 1.0,
         means_prior: Any = 0.0,
         means_weight: Any = 0.0,
-        covars_prior: Any = None,
+        covars_prior: Any = "vanishing",
         covars_weight: float | None = None,
-        **settings: Any,
+        algorithm: str = "viterbi",
+        n_iter: int = 1000,
+        tol: float = 1e-5,
+        params: str | None = None,
+        init_params: str | None = None,
+        n_init: int = 1,
+        random_state: Any = None,
+        verbose: int = 0,
+        schedule: str | Batch | Incremental = "batch",
+        search: str | Race | Restarts = "race",
+        covariance_floor: float = 1e-10,
+        memory_limit: int | str | None = None,
+        n_threads: int | None = None,
+        checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
     ):
-        super().__init__(n_components, **settings)
-        self.covariance_type = covariance_type
-        self.covariance_floor = covariance_floor
-        self.regularization = regularization
-        self.means_prior = means_prior
-        self.means_weight = means_weight
-        self.covars_prior = covars_prior
-        self.covars_weight = covars_weight
+        self._keep(locals())
 
     def _distributions(self) -> str:
         return f"chains of {self.covariance_type} Gaussians"
 
     def _make_family(self, n_features: int, n_components: int) -> Gaussian:
-        return FAMILIES[self.covariance_type](n_components, n_features)
+        return Gaussian(n_components=n_components, n_features=n_features, covariance_type=self.covariance_type)
 
     def _scaled_family(self, family: Gaussian, stats: Any, n_rows: int) -> Gaussian:
         family = with_hmmlearn_priors(self, family.scaled_to(stats, self.covariance_floor))
-        if self.regularization is None or has_covariance_prior(self) or "c" not in self._learnt:
+        if self.covars_prior is None or has_covariance_prior(self) or "c" not in self._learnt:
             return family
         return with_penalty(family, stats, n_rows)
 

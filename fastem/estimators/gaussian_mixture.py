@@ -2,45 +2,43 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from dataclasses import replace
-from numbers import Integral, Real
+from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from fastem.estimators._beliefs import with_fixed, with_priors
-from fastem.estimators._histogram import read_histogram
-from fastem.estimators._mixture import BaseMixture
+from fastem.estimators._gaussian_params import inverse, proper_params
+from fastem.estimators._histogram import HistogramMixture
+from fastem.estimators._priors import with_fixed, with_priors
 from fastem.estimators._uncertain import UncertainMixture
-from fastem.estimators._validation import read_array, read_weights, symmetric, table_sizes
-from fastem.families.gaussian.diag import GaussianDiag
+from fastem.estimators._validation import read_array, read_weights, table_sizes
+from fastem.estimators.options import (
+    Batch,
+    Checkpoint,
+    Fixed,
+    Incremental,
+    NormalInverseWishart,
+    Online,
+    Race,
+    Restarts,
+)
+from fastem.estimators.options.base import Choice
+from fastem.estimators.options.priors import GAUSSIAN_PRIORS
 from fastem.families.gaussian.family import Gaussian
-from fastem.families.gaussian.full import GaussianFull
-from fastem.families.gaussian.spherical import GaussianSpherical
-from fastem.families.gaussian.tied import GaussianTied
-from fastem.fitting.batch import Learning
-from fastem.fitting.binned import Bins
-from fastem.fitting.bins import CompressedLearning, HistogramLearning
-from fastem.fitting.scan import Survey
-from fastem.fitting.thread_limits import holding_libraries, running
+from fastem.families.gaussian.location_scatter import STRUCTURES
 from fastem.given import floats
 from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params
-from fastem.schedules.result import FitResult
-from fastem.sources import ArraySource
 
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 
-FAMILIES: dict[str, type[Gaussian]] = {
-    family.covariance_type: family for family in (GaussianFull, GaussianTied, GaussianDiag, GaussianSpherical)
-}
 
-
-class GaussianMixture(UncertainMixture, BaseMixture):
+class GaussianMixture(UncertainMixture, HistogramMixture):
     """Mixture of Gaussian distributions, fitted by expectation-maximisation in one fused parallel pass.
 
     Parameters
@@ -49,36 +47,6 @@ class GaussianMixture(UncertainMixture, BaseMixture):
     covariance_type : {"full", "tied", "diag", "spherical"}, default "full"
         A covariance matrix for each component; one for all of them; a variance for each component and
         feature; one variance for each component.
-    acceleration : {"auto", "squarem", "anderson"} or None, default "auto"
-        How steps that are worth many iterations are found, once the first, quick gains are made: by squared
-        extrapolation, or by mixing the last ten iterations; "auto" mixes where there are no more than 32 free
-        parameters. A step that would lower the objective is undone. None: plain EM.
-    growth : {"auto", True, False}, default "auto"
-        Whether many rows (from a million on, more for many parameters) are fitted by way of samples: EM runs on
-        samples of growing size, and each pass over all rows then tells by how much their statistics differ from those
-        of the largest sample. Stopping rule and objective are those of all rows. "auto": unless `acceleration` is None.
-    regularization : {"vanishing"} or None, default "vanishing"
-        "vanishing": each covariance is fitted to 2 / n more rows, n being the number of rows, which have the covariance
-        of the data (the penalty of Chen & Tan, with a = 1 / n): enough to bound the likelihood, and far less than the
-        errors of estimates. The objective counts it. None: maximum likelihood. A prior of covariances takes its place.
-    weight_concentration_prior : float or None, default None
-        Concentration, at least 1, of a symmetric Dirichlet prior of the weights.
-    mean_prior : array-like (D,), optional
-        Mean of a normal prior of the means; by default that of the data, where the precision is given.
-    mean_precision_prior : float or None, default None
-        As many rows at `mean_prior` count for each mean; 1 where only that is given.
-    degrees_of_freedom_prior : float or None, default None
-        Of an inverse Wishart prior of the covariances, more than D - 1; D where only `covariance_prior` is given.
-    covariance_prior : array-like or float, optional
-        Scale matrix of that prior: (D, D) for "full" and "tied", (D,) for "diag", a number for "spherical"; by
-        default the covariance of the data, where the degrees of freedom are given. With priors, the mode of the
-        posterior density is found.
-    fix_weights : bool, array-like (K,) of bool, or "equal", default False
-        Weights that stay at `weights_init`, all or some; or equal ones.
-    fix_means : bool or array-like (K,) of bool, default False
-        Means that stay at `means_init`.
-    fix_covariances : bool or array-like (K,) of bool, default False
-        Covariances that stay the inverses of `precisions_init`. With `warm_start`, what is fixed stays as it was.
     tol : float, default 1e-5
         Fitting stops when what further iterations would still gain, estimated from how fast gains shrink,
         is below `tol` nats per row. (scikit-learn's `tol` bounds the gain of one iteration, which says
@@ -87,22 +55,10 @@ class GaussianMixture(UncertainMixture, BaseMixture):
         Added to the diagonal of covariances in every M-step, in squared units of the data. Not needed
         to keep components proper (see `covariance_floor`); there for comparison with scikit-learn,
         whose default is 1e-6.
-    covariance_floor : float, default 1e-10
-        Least variance of a component in any direction, as a fraction of the variance of the data.
-        Unlike `reg_covar` it follows the units of the data and leaves proper components alone.
     max_iter : int, default 1000
         Largest number of iterations; 0 for the start alone.
     n_init : int, default 1
         Number of starts (see `search`).
-    search : {"race", "restarts"}, default "race"
-        "race": several starts run on a sample of the rows for a few iterations; the better half goes on for twice as
-        many, and so on; the one that is left is fitted to all rows. "restarts": every start is fitted to all rows to
-        its end, and the fit with the highest objective is kept. A race of eight costs about as much as one fit.
-    n_moves : int or "auto", default "auto"
-        Before all rows are fitted, a component of the sample that is hardly missed (an empty one, at best) is put where
-        one component seems to stand for two, in at most so many rounds, as long as the objective rises. This leads
-        from one local optimum to a better one, from a single start too. "auto": as many as there are components after
-        a race of starts whose parameters are free, otherwise none.
     init_params : str or array-like, default "k-means++"
         The start: "k-means++", "kmeans", "random_from_data" (random rows), "random" (random
         responsibilities) or "quantile" (equal shares of one feature), each on a sample of rows; or
@@ -111,58 +67,43 @@ class GaussianMixture(UncertainMixture, BaseMixture):
     means_init : array-like (K, D), optional
     precisions_init : array-like, optional
         Inverse covariances in the shape of `covariances_`. What is given replaces that part of the start.
-    compress : int or None, default None
-        For one feature and very many rows: put the rows into so many bins first (4096, say), in one pass,
-        iterate on the bins until convergence, and on all rows from there. The stopping rule and the objective
-        are those of all rows; mostly three or four iterations on them are left. `max_iter` bounds either
-        stage. At least 32 bins for each component.
     random_state : int, RandomState instance or None, default None
         Source of all randomness.
     warm_start : bool, default False
         Continue from the last fit. When the rows turn out to be the same, what that fit saw counts for convergence.
-    learning_method : {"batch", "online", "incremental"}, default "batch"
-        "batch": each iteration reads all rows, and then moves the parameters. "online": parameters move
-        after each batch of shuffled rows, along a running average of the statistics (stepwise EM); quickest
-        from a poor start. "incremental": they move after each block of rows, in the order of the data, and the
-        statistics of all blocks are kept; no step size, and rows may be sorted. With both, an iteration is an
-        epoch, `tol` bounds what an epoch gains (online: on held-out rows), and the objective of the result
-        takes one more pass.
-    batch_size : int or None, default None
-        Rows of a batch of online EM; None stands for 2000, or fewer when there are few rows.
-    learning_decay, learning_offset : float, default 0.6 and 2
-        Steps of online EM: (t + learning_offset) ** -learning_decay after t batches.
-    averaging_start : int or None, default None
-        Number of updates after which online EM averages its statistics, and makes its estimate of the
-        average. Before the parameters have settled this does harm. None: never.
-    forgetting_factor : float or None, default None
-        For streams that drift: online EM discounts every row by this factor, near 1, for each row that
-        follows, and each component by its own rows. It takes the place of the steps.
-    half_life : float or None, default None
-        The same, as the number of rows after which a row counts half.
-    on_drift : callable or None, default None
-        Called with the estimator when online EM finds that the rows have changed (test of Page & Hinkley
-        on how well each batch was predicted); see also `fit_report_.online.alarms`.
-    chunk_rows : int or None, default None
-        Rows of a chunk of data that are read at a time, rounded down to whole blocks of 528 where they
-        are more; None leaves it to the kind of data.
+    verbose : int, default 0
+        1: print the objective every `verbose_interval` iterations, and a line before a kernel is compiled. 2: show a
+        progress bar instead (needs the extra `progress`).
+    verbose_interval : int, default 10
+    prior : {"vanishing"}, None or NormalInverseWishart, default "vanishing"
+        "vanishing": each covariance is fitted to 2 / n more rows, n being the number of rows, which have the covariance
+        of the data (the penalty of Chen & Tan, with a = 1 / n): enough to bound the likelihood, and far less than the
+        errors of estimates. The objective counts it. None: maximum likelihood.
+    fixed : None or Fixed, default None
+        Weights, means and covariances that stay as they start.
+    schedule : {"batch", "plain", "online", "incremental"}, Batch, Online or Incremental, default "batch"
+        "batch": each iteration reads all rows, and then moves the parameters; many rows are fitted by way of samples,
+        and steps are accelerated. "plain": textbook EM, `Batch(acceleration=None, subsample=None)`. "online":
+        parameters move after each batch of shuffled rows; quickest from a poor start. "incremental": they move after
+        each block of rows, in the order of the data. `partial_fit` learns by the `Online` that is given here.
+    search : {"race", "restarts"}, Race or Restarts, default "race"
+        "race": several starts run on a sample of the rows; the one that leads is fitted to all rows. "restarts": every
+        start is fitted to all rows to its end, and the highest objective wins. Their `swaps` lead from one local
+        optimum to a better one.
+    covariance_floor : float, default 1e-10
+        Least variance of a component in any direction, as a fraction of the variance of the data.
+        Unlike `reg_covar` it follows the units of the data and leaves proper components alone.
     memory_limit : int, str or None, default None
         Most memory that rows being read and worked on may take together, in bytes or as a text such as
-        "512MB"; it decides the rows of a chunk where `chunk_rows` does not, and bounds the sample of `growth`
-        (64 MiB otherwise).
-    checkpoint : path or None, default None
-        File that keeps the state of a fit, for `fit(..., resume=True)`, and the model so far, for
-        `fastem.load`. Replaced as a whole, so that it is there at any moment.
-    checkpoint_interval : float, default 60
-        Least seconds between two checkpoints: what is lost at worst, with the iteration under way.
+        "512MB"; it decides how many rows are read at a time, and bounds the sample that a fit begins on (64 MiB
+        otherwise).
     n_threads : int or None, default None
         Most threads of a fit, a score or a prediction; None stands for all that numba may use (see
         `numba.set_num_threads`). The results have the same bits for any number. In a worker process of
         joblib or Dask, to which fewer may be allotted, those are used.
-    verbose : int, default 0
-        Print the objective every `verbose_interval` iterations, and a line before a kernel is compiled.
-    verbose_interval : int, default 10
-    progress : bool, default False
-        Show a progress bar (needs the extra `progress`).
+    checkpoint : path, Checkpoint or None, default None
+        File that keeps the state of a fit, for `fit(..., resume=True)`, and the model so far, for
+        `fastem.load`.
 
     Attributes
     ----------
@@ -176,7 +117,7 @@ class GaussianMixture(UncertainMixture, BaseMixture):
         Whether nothing worth `tol` was left to gain; never True after the objective fell.
     stop_reason_ : {"converged", "max_iter", "objective_fell", "interrupted", "failed"}
     n_iter_ : int
-        Iterations that were run; with `compress` and `growth`, those that read all rows.
+        Iterations that were run; with bins or a subsample, those that read all rows.
     lower_bound_ : float
         What was maximised, at the fitted parameters: mean log-likelihood per row (per unit of weight), and the
         logarithm of priors or minus the penalty, in nats; `fit_report_.loglik` is the first alone.
@@ -194,7 +135,8 @@ class GaussianMixture(UncertainMixture, BaseMixture):
 
     See Also
     --------
-    sklearn.mixture.GaussianMixture
+    fastem.Batch, fastem.Online, fastem.Incremental, fastem.Race, fastem.Restarts, fastem.NormalInverseWishart,
+    fastem.Fixed, fastem.Checkpoint, sklearn.mixture.GaussianMixture
 
     Notes
     -----
@@ -225,24 +167,25 @@ class GaussianMixture(UncertainMixture, BaseMixture):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **BaseMixture._parameter_constraints,
-        "covariance_type": [StrOptions(set(FAMILIES))],
-        "regularization": [StrOptions({"vanishing"}), None],
-        "mean_prior": ["array-like", None],
-        "mean_precision_prior": [Interval(Real, 0.0, None, closed="neither"), None],
-        "degrees_of_freedom_prior": [Interval(Real, 0.0, None, closed="neither"), None],
-        "covariance_prior": ["array-like", Interval(Real, 0.0, None, closed="neither"), None],
-        "fix_means": ["boolean", "array-like"],
-        "fix_covariances": ["boolean", "array-like"],
+        **HistogramMixture._parameter_constraints,
+        "covariance_type": [StrOptions(set(STRUCTURES))],
         "reg_covar": [Interval(Real, 0.0, None, closed="left")],
         "covariance_floor": [Interval(Real, 0.0, 1.0, closed="both")],
         "means_init": ["array-like", None],
         "precisions_init": ["array-like", None],
-        "compress": [Interval(Integral, 1, None, closed="left"), None],
     }
+    _choices: ClassVar[dict[str, Choice]] = {**HistogramMixture._choices, "prior": GAUSSIAN_PRIORS}
+    _fixable = ("weights", "means", "covariances")
+    _has_bins = True
 
-    _needed = (*BaseMixture._needed, ("means_",), ("covariances_", "precisions_cholesky_", "precisions_"))
-    _structural = (*BaseMixture._structural, "covariance_type", "reg_covar")
+    _needed = (*HistogramMixture._needed, ("means_",), ("covariances_", "precisions_cholesky_", "precisions_"))
+    _structural = (*HistogramMixture._structural, "covariance_type", "reg_covar")
+
+    covariance_type: str
+    reg_covar: float
+    covariance_floor: float
+    means_init: Any
+    precisions_init: Any
 
     means_: np.ndarray
     covariances_: np.ndarray
@@ -252,49 +195,49 @@ class GaussianMixture(UncertainMixture, BaseMixture):
         n_components: int = 1,
         *,
         covariance_type: str = "full",
-        regularization: str | None = "vanishing",
-        mean_prior: Any = None,
-        mean_precision_prior: float | None = None,
-        degrees_of_freedom_prior: float | None = None,
-        covariance_prior: Any = None,
-        fix_means: Any = False,
-        fix_covariances: Any = False,
+        tol: float = 1e-5,
         reg_covar: float = 0.0,
-        covariance_floor: float = 1e-10,
+        max_iter: int = 1000,
+        n_init: int = 1,
+        init_params: Any = "k-means++",
+        weights_init: Any = None,
         means_init: Any = None,
         precisions_init: Any = None,
-        compress: int | None = None,
-        **settings: Any,
+        random_state: Any = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        prior: str | NormalInverseWishart | None = "vanishing",
+        fixed: Fixed | None = None,
+        schedule: str | Batch | Online | Incremental = "batch",
+        search: str | Race | Restarts = "race",
+        covariance_floor: float = 1e-10,
+        memory_limit: int | str | None = None,
+        n_threads: int | None = None,
+        checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
     ):
-        super().__init__(n_components, **settings)
-        self.covariance_type = covariance_type
-        self.regularization = regularization
-        self.mean_prior = mean_prior
-        self.mean_precision_prior = mean_precision_prior
-        self.degrees_of_freedom_prior = degrees_of_freedom_prior
-        self.covariance_prior = covariance_prior
-        self.fix_means = fix_means
-        self.fix_covariances = fix_covariances
-        self.reg_covar = reg_covar
-        self.covariance_floor = covariance_floor
-        self.means_init = means_init
-        self.precisions_init = precisions_init
-        self.compress = compress
+        self._keep(locals())
 
     def _distributions(self) -> str:
         return f"{self.covariance_type} Gaussians"
 
     def _make_family(self, n_features: int, n_components: int) -> Gaussian:
-        return FAMILIES[self.covariance_type](n_components, n_features, self.reg_covar)
+        return Gaussian(
+            n_components=n_components,
+            n_features=n_features,
+            covariance_type=self.covariance_type,
+            reg_covar=self.reg_covar,
+        )
 
     def _scaled_family(self, family: Gaussian, stats: Any, n_rows: int) -> Gaussian:
-        family = with_priors(self, family.scaled_to(stats, self.covariance_floor), stats, n_rows)
+        scaled = family.scaled_to(stats, self.covariance_floor)
+        family = with_priors(self._option("prior"), scaled, stats, n_rows)
         last = self._last_start()
         means, covariances = self._given_means(family), self._given_covariances(family)
         if last is not None:
             means = last.family.means if means is None else means
             covariances = last.family.covariances if covariances is None else covariances
-        return with_fixed(self, family, means, covariances)
+        return with_fixed(self._option("fixed"), family, means, covariances)
 
     def _given_means(self, family: Gaussian) -> np.ndarray | None:
         if self.means_init is None:
@@ -304,7 +247,7 @@ class GaussianMixture(UncertainMixture, BaseMixture):
     def _given_covariances(self, family: Gaussian) -> np.ndarray | None:
         if self.precisions_init is None:
             return None
-        return _inverse(family, read_array("precisions_init", self.precisions_init, family.covariance_shape()))
+        return inverse(family, read_array("precisions_init", self.precisions_init, family.covariance_shape()))
 
     def _given_start(self, model: Model, params: Callable[[], Params]) -> Params:
         family = model.family
@@ -319,18 +262,6 @@ class GaussianMixture(UncertainMixture, BaseMixture):
             covariances = start.family.covariances if covariances is None else covariances
         return Params(model.latent.params(weights), proper_params(family, means, covariances))
 
-    def _learning(self, survey: Survey) -> Learning:
-        if self.compress is None:
-            return super()._learning(survey)
-        if self.learning_method != "batch":
-            raise ValueError(
-                f"compress={self.compress} is for learning_method='batch', not {self.learning_method!r}. "
-                "Leave out one of the two."
-            )
-        return CompressedLearning(
-            tol=self.tol, max_iter=self.max_iter, acceleration=self.acceleration, n_bins=self.compress
-        )
-
     def _why_it_fell(self) -> str:
         if self.reg_covar == 0:
             return super()._why_it_fell()
@@ -343,8 +274,8 @@ class GaussianMixture(UncertainMixture, BaseMixture):
         family = self._model.family
         self.means_ = params.family.means
         self.covariances_ = params.family.covariances
-        self.precisions_cholesky_ = family.precisions_cholesky(params.family)
-        if family.covariance_type in ("full", "tied"):
+        self.precisions_cholesky_ = family.structure.precisions_cholesky(params.family)
+        if family.structure.is_matrix:
             self.precisions_ = self.precisions_cholesky_ @ np.swapaxes(self.precisions_cholesky_, -1, -2)
         else:
             self.precisions_ = np.square(self.precisions_cholesky_)
@@ -357,9 +288,9 @@ class GaussianMixture(UncertainMixture, BaseMixture):
         name = self._source_of_covariances(changed)
         values = read_array(name, getattr(self, name), family.covariance_shape())
         if name == "precisions_cholesky_":
-            values = family.of_precisions_cholesky(values)
+            values = family.structure.of_precisions_cholesky(values)
         if name == "precisions_":
-            values = _inverse(family, values, name)
+            values = inverse(family, values, name)
         return proper_params(family, means, values, name)
 
     def _source_of_covariances(self, changed: set[str]) -> str:
@@ -369,85 +300,6 @@ class GaussianMixture(UncertainMixture, BaseMixture):
     def _following(self, changed: set[str]) -> set[str]:
         source = self._source_of_covariances(changed)
         return changed if source == "covariances_" else changed - {source}
-
-    def fit_histogram(self, counts: Any, edges: Any) -> Self:
-        """Estimate the parameters from a histogram of one feature, by exact expectation-maximisation.
-
-        The likelihood of a bin is the probability of its interval, so that coarse bins bias nothing (midpoints
-        taken for rows widen components and merge them), and the cost is that of the bins, not of the rows.
-
-        Parameters
-        ----------
-        counts : array-like (B,)
-            Number, or weight, of the rows in each bin; not negative. A bin without rows counts for nothing.
-        edges : array-like (B + 1,)
-            Increasing; bin b lies between edges b and b + 1. The first edge may be -inf and the last one inf:
-            the tail beyond the first or last bin. All rows are taken to lie in some bin; give open bins
-            rather than leave out rows beyond the edges.
-
-        Returns
-        -------
-        self
-            As after `fit` with one feature, in the same four covariance types and with the same starts (labels
-            and responsibilities in `init_params` are of bins). `lower_bound_` is the mean, over rows, of the
-            log-probability of the row's bin, in nats; it grows by the logarithm of their width when bins do.
-
-        Raises
-        ------
-        ValueError
-            For an unusable histogram or unusable parameters, naming the problem and the remedy.
-
-        Warns
-        -----
-        ConvergenceWarning
-            As `fit` does.
-
-        References
-        ----------
-        McLachlan & Jones (1988), Biometrics 44, 571-578.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from fastem import GaussianMixture
-        >>> random = np.random.default_rng(0)
-        >>> x = np.concatenate([random.normal(20, 5, 30_000), random.normal(40, 5, 70_000)])
-        >>> counts, edges = np.histogram(x, bins=12)
-        >>> mixture = GaussianMixture(n_components=2, random_state=0).fit_histogram(counts, edges)
-        >>> np.sort(mixture.means_[:, 0]).round().tolist()
-        [20.0, 40.0]
-        """
-        self._validate_params()
-        if self.learning_method != "batch":
-            raise ValueError(
-                f"fit_histogram learns by learning_method='batch' only, not {self.learning_method!r}: a pass over bins "
-                "takes no time."
-            )
-        bins = read_histogram(counts, edges, self.n_components)
-        with self._all_or_nothing():
-            best = self._fit_bins(bins)
-        self._warn_unless_converged(best)
-        return self
-
-    def _fit_bins(self, bins: Bins) -> FitResult:
-        """Fit to bins that were checked."""
-        if hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
-        self.n_features_in_ = 1
-        values, weight = bins.spread()
-        middles = ArraySource(bins.midpoints()[:, None], bins.counts)
-        work = f"starts mixtures of {self._distributions()}"
-        with running(self.n_threads, self.verbose, work) as n_threads, holding_libraries(n_threads):
-            survey = self._survey(ArraySource(values[:, None], weight))
-            # A start sees the midpoints only: it must not take the rows of a bin for equal.
-            width = survey.model.family.reg_covar + bins.typical_variance()
-            wide = replace(survey.model, family=replace(survey.model.family, reg_covar=width))
-            learning = HistogramLearning(
-                tol=self.tol, max_iter=self.max_iter, acceleration=self.acceleration, bins=bins
-            )
-            # Passes over bins take no time: every start is taken to its end.
-            starts = self._starts(wide, middles, survey.centre, may_race=False)
-            return self._fit(survey, middles, learning, starts)
 
     @classmethod
     def from_parameters(
@@ -539,34 +391,3 @@ class GaussianMixture(UncertainMixture, BaseMixture):
         if hasattr(mixture, "feature_names_in_"):
             other.feature_names_in_ = mixture.feature_names_in_.copy()
         return other
-
-
-def proper_params(
-    family: Gaussian, means: np.ndarray, covariances: np.ndarray, name: str = "covariances and precisions"
-) -> Any:
-    """Parameters of a family, from means and covariances that a user gave by this name.
-
-    Raises
-    ------
-    ValueError
-        For matrices that are not symmetric, or not positive definite.
-    """
-    if family.covariance_type in ("full", "tied"):
-        covariances = symmetric(name, covariances)
-    try:
-        return family.proper_params(means, covariances)
-    except np.linalg.LinAlgError as error:
-        raise ValueError(f"{name} must be positive definite: {error}.") from None
-
-
-def _inverse(family: Gaussian, precisions: np.ndarray, name: str = "precisions_init") -> np.ndarray:
-    if family.covariance_type in ("full", "tied"):
-        precisions = symmetric("precisions_init", precisions)
-        try:
-            inverse = np.linalg.inv(precisions)
-        except np.linalg.LinAlgError:
-            raise ValueError(f"{name} must be positive definite; a matrix is singular.") from None
-        return 0.5 * (inverse + np.swapaxes(inverse, -1, -2))
-    if np.any(precisions <= 0):
-        raise ValueError(f"{name} must be positive.")
-    return 1.0 / precisions

@@ -1,33 +1,37 @@
-"""A hidden Markov model of any family: mixed columns by their kinds, or a family of one's own."""
+"""A hidden Markov model of any family: a kind of column, columns of several kinds, or a family of one's own."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+import os
+from typing import Any, ClassVar, Self
 
 from fastem.estimators._hmm import BaseHMM
-from fastem.estimators.mixture import Mixture, ProductParameters
+from fastem.estimators.mixture import FamilyParameters
+from fastem.estimators.options import Batch, Checkpoint, Incremental, Race, Restarts
 
 
-class HMM(ProductParameters, BaseHMM):
-    """Hidden Markov model of any distributions: columns of different kinds, independent given the state, or your own.
+class HMM(FamilyParameters, BaseHMM):
+    """Hidden Markov model of any distributions: of one kind of column, of mixed columns, or your own.
 
     Parameters
     ----------
-    family, n_categories, floor
-        As of `Mixture`: kinds of columns, or a callable family(n_components, n_features).
+    family : str, family, or list of D of these, default "normal"
+        As of `Mixture`.
     n_components : int, default 1
         Number of states.
-    **settings
-        Parameters that all hidden Markov models share: see `GaussianHMM`. The letters of `params` and `init_params`
-        are "s", "t" and "e" (all parameters of the family).
+    startprob_prior, transmat_prior, algorithm, n_iter, tol, params, init_params, n_init, random_state, verbose
+        As of `GaussianHMM`. The letters of `params` and `init_params` are "s", "t" and "e" (all parameters of the
+        family).
+    schedule, search, memory_limit, n_threads, checkpoint
+        As of `GaussianHMM`.
 
     Attributes
     ----------
     startprob_, transmat_ : as of `GaussianHMM`
     params_ : NamedTuple
         Parameters of the family, as its kernels read them.
-    means_, variances_, probabilities_
-        As of `Mixture`, with kinds of columns only.
+    rates_, probabilities_, n_categories_, means_, variances_, covariances_, shapes_, scales_
+        As of `Mixture`, each with the families that have it.
 
     Examples
     --------
@@ -43,36 +47,73 @@ class HMM(ProductParameters, BaseHMM):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseHMM._parameter_constraints,
-        **{name: Mixture._parameter_constraints[name] for name in ("family", "n_categories", "floor")},
+        "family": FamilyParameters._parameter_constraints["family"],
     }
     _letters: ClassVar[dict[str, str]] = {"e": "params_"}
-
-    _needed = (*BaseHMM._needed, ("params_", "means_", "probabilities_"))
-    _also_shown = ("variances_",)
-    _structural = (*BaseHMM._structural, "family", "n_categories")
-
-    params_: Any
-
-    # What a family is made of does not depend on what is hidden.
-    _distributions = Mixture._distributions
-    _make_family = Mixture._make_family
-    _family_of = Mixture._family_of
-    _scaled_family = Mixture._scaled_family
-    _show = Mixture._show
+    _structural = (*BaseHMM._structural, "family")
 
     def __init__(
         self,
         family: Any = "normal",
         n_components: int = 1,
         *,
-        n_categories: Any = None,
-        floor: float = 1e-10,
-        **settings: Any,
+        startprob_prior: Any = 1.0,
+        transmat_prior: Any = 1.0,
+        algorithm: str = "viterbi",
+        n_iter: int = 1000,
+        tol: float = 1e-5,
+        params: str | None = None,
+        init_params: str | None = None,
+        n_init: int = 1,
+        random_state: Any = None,
+        verbose: int = 0,
+        schedule: str | Batch | Incremental = "batch",
+        search: str | Race | Restarts = "race",
+        memory_limit: int | str | None = None,
+        n_threads: int | None = None,
+        checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
     ):
-        super().__init__(n_components, **settings)
-        self.family = family
-        self.n_categories = n_categories
-        self.floor = floor
+        self._keep(locals())
 
     def _with_given(self, family: Any, params: Any, given: str) -> Any:
         return self.params_
+
+    @classmethod
+    def from_parameters(
+        cls,
+        family: Any,
+        startprob: Any,
+        transmat: Any,
+        *,
+        record: Any = None,
+        n_features: int | None = None,
+        **values: Any,
+    ) -> Self:
+        """A model with known parameters, that scores, predicts and samples without a fit.
+
+        Parameters
+        ----------
+        family, record, n_features, **values
+            As of `Mixture.from_parameters`.
+        startprob : array-like (K,)
+        transmat : array-like (K, K)
+
+        Returns
+        -------
+        hmm : HMM
+
+        Raises
+        ------
+        ValueError, TypeError, NotFittedError
+            As of `Mixture.from_parameters`.
+
+        Examples
+        --------
+        >>> from fastem import HMM
+        >>> chances = [[0.9, 0.1], [0.2, 0.8]]
+        >>> HMM.from_parameters("poisson", [0.5, 0.5], chances, rates=[2.0, 9.0]).predict([1, 2, 12, 8]).tolist()
+        [0, 0, 1, 1]
+        """
+        own, settings = cls._split(family, values)
+        shares = {"startprob_": startprob, "transmat_": transmat}
+        return cls(family, len(startprob), **settings)._set_by_name(own, record, n_features, shares)

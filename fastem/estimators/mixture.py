@@ -1,52 +1,138 @@
-"""A mixture of any family: mixed columns by their kinds, or a family of one's own."""
+"""A mixture of any family: a kind of column, columns of several kinds, or a family of one's own."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from numbers import Integral, Real
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from dataclasses import is_dataclass
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 
+from fastem.estimators import _families as families
+from fastem.estimators._em import BaseEM
 from fastem.estimators._mixture import BaseMixture
 from fastem.estimators._uncertain import UncertainMixture
-from fastem.estimators._validation import read_weights, require_one_of, table_sizes
-from fastem.families.columns.bernoulli import Bernoulli
-from fastem.families.columns.categorical import Categorical
-from fastem.families.columns.exponential import Exponential
-from fastem.families.columns.multinomial import Multinomial
-from fastem.families.columns.poisson import Poisson
-from fastem.families.columns.product import Part, Product
-from fastem.families.gaussian.diag import GaussianDiag
-from fastem.fitting.checks import highest_codes
-from fastem.given import plain_array
+from fastem.estimators._validation import no_setting, read_weights, table_sizes
+from fastem.estimators.options import Batch, Checkpoint, Dirichlet, Fixed, Incremental, Online, Race, Restarts
+from fastem.families import KINDS
+from fastem.families.columns.base import Columns
+from fastem.families.columns.product import Product
 from fastem.model import Model, Params
-from fastem.passes.shapes import require_shapes, shapes_of
 from fastem.sources import Source
 
-_KINDS: dict[str, Any] = {
-    "normal": GaussianDiag,
-    "poisson": Poisson,
-    "bernoulli": Bernoulli,
-    "categorical": Categorical,
-    "exponential": Exponential,
-    "multinomial": Multinomial,
-}
-# A column of exposures goes to the family of the counts.
-_EXPOSURE = "exposure"
+_SPREADS = ("variances", "covariances")
+# Every name that a family may show; what the last family showed goes with it.
+_SHOWN = {f"{name}_" for family in (*(kind() for kind in families.NAMED), []) for name in families.names_of(family)}
 
 
-class ProductParameters:
-    """How a mixture or a chain of any family reads the parameters that were set by hand."""
+class OfFamily(BaseEM):
+    """An estimator that is given a family, or makes one of its settings."""
 
-    _known: Any
     n_components: int
+
+    @property
+    def _spec(self) -> Any:
+        """The family without its size, as users give it."""
+        raise NotImplementedError
+
+    def _category_sizes(self) -> list[int] | None:
+        """Number of categories of each column that parameters set by hand tell, if any."""
+        raise NotImplementedError
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        given = _family_or_none(self._spec)
+        kinds = [kind for kind in (given if isinstance(given, list) else [given]) if not isinstance(kind, str)]
+        tags.input_tags.positive_only = all(isinstance(kind, Columns) for kind in kinds)
+        # scikit-learn's word for integers, which all columns hold whose values are no measurements.
+        tags.input_tags.categorical = all(isinstance(kind, Columns) and kind.is_discrete for kind in kinds)
+        return tags
+
+    def _distributions(self) -> str:
+        return families.in_words(self._spec)
+
+    def _make_family(self, n_features: int, n_components: int) -> Any:
+        return families.sized(self._spec, n_components, n_features)
+
+    def _family_of(self, source: Source) -> Any:
+        # Kinds that are not as many as columns are an error before any row is read.
+        self._make_family(source.n_features, self.n_components)
+        return families.sized(families.counted(self._spec, source), self.n_components, source.n_features)
+
+    def _scaled_family(self, family: Any, stats: Any, n_rows: int) -> Any:
+        return family.scaled_to(stats)
+
+    def _given_family(self, n_features: int, n_components: int) -> Any:
+        sizes = self._category_sizes()
+        given = self._spec if sizes is None else families.with_categories(self._spec, sizes)
+        return families.sized(given, n_components, n_features)
+
+    def _fits(self, model: Model, n_components: int, n_features: int, changed: set[str]) -> bool:
+        sizes = self._category_sizes()
+        return super()._fits(model, n_components, n_features, changed) and (
+            sizes is None or sizes == families.categories_of(model.family)
+        )
+
+
+class FamilyParameters(OfFamily):
+    """What a mixture and a chain of any family have in common: the family, and its parameters by name."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "family": [StrOptions(set(KINDS)), "array-like", object],
+        "params_init": [dict, tuple, None],
+    }
+
+    family: Any
+    params_init: Any
     params_: Any
-    means_: Any
-    variances_: Any
-    probabilities_: Any
+
+    @property
+    def _spec(self) -> Any:
+        return self.family
+
+    def _category_sizes(self) -> list[int] | None:
+        return families.category_sizes_in(self._shown_values())
+
+    def _record(self, name: str, value: Any) -> Any:
+        if name != "family":
+            return super()._record(name, value)
+        family = _family_or_none(value)
+        return family if is_dataclass(family) else None
+
+    # Its parameters, as attributes.
+
+    @property
+    def _of_family(self) -> Any:
+        """The family that attributes are parameters of."""
+        return _family_or_none(self.family) if self._known is None else self._known.model.family
+
+    def _needed_attributes(self) -> tuple[tuple[str, ...], ...]:
+        family = self._of_family
+        names = [f"{name}_" for name in families.names_of(family)]
+        if isinstance(family, Columns):
+            return (*self._needed, *((name, "params_") for name in names))
+        # Any one of these will do, but spreads alone say nothing.
+        return (*self._needed, ("params_", *(name for name in names if name[:-1] not in _SPREADS)))
+
+    def _attributes(self) -> tuple[str, ...]:
+        family = self._of_family
+        shown = (f"{name}_" for name in (*families.names_of(family), *families.also_shown(family)))
+        return tuple(dict.fromkeys((*super()._attributes(), *shown)))
+
+    @property
+    def n_categories_(self) -> np.ndarray:
+        """Number of categories (D,) of each column, one where a column has none."""
+        sizes = families.categories_of(self._model.family) if self._has_params() else None
+        if sizes is None:
+            raise AttributeError(f"{type(self).__name__} has n_categories_ after a fit of columns of categories.")
+        return np.array(sizes)
+
+    def _shown_values(self) -> dict[str, Any]:
+        """The attributes that are there, by the names of the family's parameters."""
+        own = vars(self)
+        return {name: own[f"{name}_"] for name in families.names_of(self._of_family) if f"{name}_" in own}
 
     def _given_sizes(self, changed: set[str]) -> tuple[int, int]:
         if "params_" in changed and hasattr(self.params_, "means"):
@@ -55,80 +141,114 @@ class ProductParameters:
             if not hasattr(self, "n_features_in_"):
                 raise ValueError("params_ was set by hand: set n_features_in_, the number of columns, too.")
             return self.n_components, self.n_features_in_
-        if hasattr(self, "means_"):
-            return table_sizes("means_", self.means_)
-        tables = [table for table in self.probabilities_ if table is not None]
-        return len(tables[0]), len(self.probabilities_)
+        return families.sizes_in(self._of_family, self._shown_values())
 
     def _given_values(self, family: Any, changed: set[str]) -> Any:
-        if "params_" in changed:
-            return _read_record(family, self.params_)
-        if not isinstance(family, Product):
-            raise ValueError("Of a family of your own only params_ can be set.")
-        shape = family.n_components, family.n_features
-        means, variances = (
-            np.array(getattr(self, name, np.full(shape, np.nan)), dtype=np.float64) for name in ("means_", "variances_")
-        )
-        for name, table in (("means_", means), ("variances_", variances)):
-            if table.shape != shape:
-                raise ValueError(f"{name} must have the shape {shape}, got {table.shape}.")
-        try:
-            params = family.of_moments(means, variances, getattr(self, "probabilities_", [None] * shape[1]))
-        except (TypeError, ValueError, AttributeError, np.linalg.LinAlgError) as error:
-            raise ValueError(
-                f"means_, variances_ and probabilities_ are no parameters of this family: {error}"
-            ) from error
-        return _read_record(family, params)
+        return families.read_record(family, self.params_) if "params_" in changed else self._params_named(family)
+
+    def _params_named(self, family: Any) -> Any:
+        return families.params_of(family, self._shown_values())
 
     def _following(self, changed: set[str]) -> set[str]:
         return changed - {"params_"}
 
+    def _show(self, params: Params) -> None:
+        self.params_ = params.family
+        family = self._model.family
+        names = (*families.names_of(family), *families.also_shown(family))
+        for name in _SHOWN - {f"{name}_" for name in names}:
+            self.__dict__.pop(name, None)
+        if names:
+            shown = family.estimates(params.family)
+            # Moments of all columns; estimates are those of columns that have some.
+            if isinstance(family, Product):
+                shown["means"], shown["variances"] = family.moments(params.family)
+            self.__dict__.update({f"{name}_": shown[name] for name in names})
 
-def _read_record(family: Any, given: Any) -> Any:
-    """Parameters of a family, checked, in memory of their own."""
-    pattern = family.first_look(np.zeros(family.n_features))
-    if type(given) is not type(pattern):
-        raise ValueError(f"params_ must be a {type(pattern).__name__}, got {type(given).__name__}.")
-    require_shapes(given, shapes_of(pattern), f"{type(family).__name__}.first_look")
-    for name, field, known in zip(pattern._fields, given, pattern, strict=True):
-        if not np.all(np.isfinite(field)) or field.dtype != known.dtype:
-            raise ValueError(f"{name} of params_ must hold finite numbers of dtype {known.dtype}.")
-        if field.dtype.kind in "iu" and not np.array_equal(field, known):
-            raise ValueError(f"{name} of params_ must be {known.tolist()}, as the kinds of the columns say.")
-    record = type(given)(*(np.array(field, order="C") for field in given))
-    return family.rebuilt(record) if hasattr(family, "rebuilt") else record
+    def _write(self, path: str | os.PathLike[str]) -> None:
+        family = self._model.family
+        if type(family) not in (Product, *families.NAMED):
+            raise TypeError(f"{family!r} is a family that no file can hold. Pickle the estimator instead.")
+        super()._write(path)
+
+    def _set_by_name(
+        self, values: Mapping[str, Any], record: Any, n_features: int | None, shares: dict[str, Any]
+    ) -> Self:
+        """Become a model with parameters of these names."""
+        self._validate_params()
+        if n_features is not None:
+            self.n_features_in_ = n_features
+        own = {f"{name}_": value for name, value in values.items()} if record is None else {"params_": record}
+        self.__dict__.update({**shares, **own})
+        self._require_known()
+        return self
+
+    @classmethod
+    def _split(cls, family: Any, given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Parameters of the family, and settings of the constructor, out of keywords."""
+        names = families.names_of(families.read_family(family))
+        settings = {name: value for name, value in given.items() if name not in names}
+        for name in settings:
+            if name not in cls._get_param_names():
+                raise no_setting(f"{cls.__name__}.from_parameters", name, [*names, *cls._get_param_names()])
+        return {name: given[name] for name in names if name in given}, settings
 
 
-class Mixture(ProductParameters, UncertainMixture, BaseMixture):
-    """Mixture of any distributions: columns of different kinds, independent given the component, or your own family.
+def _family_or_none(given: Any) -> Any:
+    """The family value, or a list of them; None for what is no family."""
+    try:
+        return families.read_family(given)
+    except (TypeError, ValueError):
+        return None
+
+
+class Mixture(FamilyParameters, UncertainMixture, BaseMixture):
+    """Mixture of any distributions: of counts, binary values, categories, waiting times; of mixed columns; of your own.
 
     Parameters
     ----------
-    family : str, list of D str, or callable, default "normal"
-        The kind of every column, or one kind for each: "normal", "poisson" (counts), "bernoulli" (0 or 1),
-        "categorical" (codes from 0 up), "exponential" (waiting times), "multinomial" (all such columns together are
-        counts whose total is given) or "exposure" (a positive number that multiplies the rates of the counts).
-        Or what makes a family: family(n_components, n_features).
+    family : str, family, or list of D of these, default "normal"
+        A kind of column: "normal", "poisson" (counts), "bernoulli" (0 or 1), "categorical" (codes from 0 up),
+        "exponential" (waiting times), "gamma" (positive numbers) or "multinomial" (counts whose total is given). A
+        family with options of its own, such as ``Poisson(exposure=True)`` or ``Categorical(n_categories=[3, 4])`` of
+        `fastem.families`. A list with one of these for each column; all multinomial columns belong together, and a
+        column of kind "exposure", a positive number, multiplies the rates of the counts. ``StudentT(df=4.0)``, for rows
+        with heavy tails. Or a family of your own: a dataclass with the fields `n_components` and `n_features`, which
+        the estimator sets.
     n_components : int, default 1
-    n_categories : list of D int or None, default None
-        Number of categories of each column, for those that are categorical; None: one more than the highest code
-        that `fit` meets, which takes one more pass over files.
-    floor : float, default 1e-10
-        Least variance of a normal column and least mean of an exponential one, as a fraction of those of the data.
-    weights_init : array-like (K,), optional
-    **settings
-        Parameters that all mixtures share, such as tol, max_iter, n_init, init_params, random_state, learning_method
-        and n_threads: see `GaussianMixture`.
+    params_init : dict or NamedTuple, optional
+        First parameters of the family, by the names of the fitted attributes: ``{"rates": [[2.0], [9.0]]}``; for a
+        family of your own the record of its parameters.
+    prior : None or Dirichlet, default None
+        A prior of the weights.
+    fixed : None or Fixed, default None
+        Weights that stay as they start, or that are equal.
+    tol, max_iter, n_init, init_params, weights_init, random_state, warm_start, verbose, verbose_interval
+        As of `GaussianMixture`.
+    schedule, search, memory_limit, n_threads, checkpoint
+        As of `GaussianMixture`.
 
     Attributes
     ----------
     weights_ : (K,) ndarray
     params_ : NamedTuple
         Parameters of the family, as its kernels read them.
-    means_, variances_ : (K, D) ndarray
-        Of each column under each component; NaN for categories. With kinds of columns only.
-    probabilities_ : list of D ndarrays (K, C) or None
-        Of the categories of each categorical column. With kinds of columns only.
+    rates_ : (K, D) ndarray
+        Of counts; with an exposure, for one unit of it, and without its column.
+    probabilities_ : (K, D) ndarray, or list of D ndarrays (K, C)
+        Of ones, or of multinomial columns; of categories one table for each column, which is None in a list of kinds
+        for the others.
+    n_categories_ : (D,) ndarray
+        Where columns have categories.
+    means_ : (K, D) ndarray
+        Of normal and exponential columns, and of all columns in a list of kinds; there NaN for categories. Locations of
+        t-distributions.
+    covariances_ : ndarray
+        Scale matrices of t-distributions, in the shape of the covariances of a `GaussianMixture`.
+    variances_ : (K, D) ndarray
+        Of normal columns, and of all columns in a list of kinds.
+    shapes_, scales_ : (K, D) ndarray
+        Of gamma columns; NaN for others in a list of kinds, where they follow `means_` and `variances_`.
     converged_, stop_reason_, n_iter_, lower_bound_, lower_bounds_, fit_report_, n_features_in_
         As `GaussianMixture` has them.
 
@@ -137,9 +257,16 @@ class Mixture(ProductParameters, UncertainMixture, BaseMixture):
     >>> import numpy as np
     >>> from fastem import Mixture
     >>> random = np.random.default_rng(0)
+    >>> x = np.concatenate([random.poisson(2, 3000), random.poisson(9, 7000)])
+    >>> np.sort(Mixture("poisson", 2, random_state=0).fit(x).rates_[:, 0]).round().tolist()
+    [2.0, 9.0]
+
+    Columns of different kinds, one of them with an option:
+
+    >>> from fastem.families import Categorical
     >>> def rows(n, mean, rate, shares):
     ...     return np.column_stack([random.normal(mean, 1, n), random.poisson(rate, n), random.choice(3, n, p=shares)])
-    >>> mixture = Mixture(["normal", "poisson", "categorical"], n_components=2, random_state=0)
+    >>> mixture = Mixture(["normal", "poisson", Categorical(3)], n_components=2, random_state=0)
     >>> mixture = mixture.fit(np.concatenate([rows(400, 0, 2, [0.8, 0.1, 0.1]), rows(600, 3, 9, [0.1, 0.1, 0.8])]))
     >>> np.sort(mixture.weights_).round(1).tolist()
     [0.4, 0.6]
@@ -149,99 +276,87 @@ class Mixture(ProductParameters, UncertainMixture, BaseMixture):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseMixture._parameter_constraints,
-        "family": [StrOptions(set(_KINDS)), "array-like", callable],
-        "n_categories": [Interval(Integral, 1, None, closed="left"), "array-like", None],
-        "floor": [Interval(Real, 0.0, 1.0, closed="both")],
+        **FamilyParameters._parameter_constraints,
     }
-
-    _needed = (*BaseMixture._needed, ("params_", "means_", "probabilities_"))
-    _also_shown = ("variances_",)
-    _structural = (*BaseMixture._structural, "family", "n_categories")
-
-    params_: Any
+    _structural = (*BaseMixture._structural, "family")
 
     def __init__(
         self,
         family: Any = "normal",
         n_components: int = 1,
         *,
-        n_categories: Any = None,
-        floor: float = 1e-10,
-        **settings: Any,
+        params_init: Any = None,
+        tol: float = 1e-5,
+        max_iter: int = 1000,
+        n_init: int = 1,
+        init_params: Any = "k-means++",
+        weights_init: Any = None,
+        random_state: Any = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        prior: Dirichlet | None = None,
+        fixed: Fixed | None = None,
+        schedule: str | Batch | Online | Incremental = "batch",
+        search: str | Race | Restarts = "race",
+        memory_limit: int | str | None = None,
+        n_threads: int | None = None,
+        checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
     ):
-        super().__init__(n_components, **settings)
-        self.family = family
-        self.n_categories = n_categories
-        self.floor = floor
-
-    def _distributions(self) -> str:
-        if callable(self.family):
-            return f"{getattr(self.family, '__name__', 'your')} distributions"
-        kinds = [self.family] if isinstance(self.family, str) else list(map(str, self.family))
-        return f"{', '.join(dict.fromkeys(kinds))} columns"
-
-    def _make_family(self, n_features: int, n_components: int) -> Any:
-        if callable(self.family):
-            return self.family(n_components, n_features)
-        return _product(_kinds(self.family, n_features), n_components, self.n_categories)
-
-    def _family_of(self, source: Source) -> Any:
-        family = self._make_family(source.n_features, self.n_components)
-        if callable(self.family) or self.n_categories is not None:
-            return family
-        kinds = _kinds(self.family, source.n_features)
-        if "categorical" not in kinds:
-            return family
-        coded = np.array([kind == "categorical" for kind in kinds])
-        return _product(kinds, self.n_components, np.where(coded, highest_codes(source, coded) + 1, 1))
-
-    def _scaled_family(self, family: Any, stats: Any, n_rows: int) -> Any:
-        return family.scaled_to(stats, self.floor)
+        self._keep(locals())
 
     def _given_start(self, model: Model, params: Callable[[], Params]) -> Params:
-        start = params()
-        if self.weights_init is None:
-            return start
-        return start._replace(latent=model.latent.params(read_weights(self.weights_init, self.n_components)))
+        weights = None if self.weights_init is None else read_weights(self.weights_init, self.n_components)
+        given = self.params_init
+        if isinstance(given, dict):
+            given = families.params_of(model.family, given, "_init", is_estimate=True)
+        elif given is not None:
+            given = families.read_record(model.family, given, "params_init")
+        start = params() if weights is None or given is None else None
+        return Params(
+            start.latent if weights is None else model.latent.params(weights),  # type: ignore[union-attr]
+            start.family if given is None else given,  # type: ignore[union-attr]
+        )
 
-    def _write(self, path: str | os.PathLike[str]) -> None:
-        if not isinstance(self._model.family, Product):
-            raise TypeError(f"{self._model.family!r} is a family that no file can hold. Pickle the estimator instead.")
-        super()._write(path)
+    @classmethod
+    def from_parameters(
+        cls, family: Any, weights: Any, *, record: Any = None, n_features: int | None = None, **values: Any
+    ) -> Self:
+        """A model with known parameters, that scores, predicts and samples without a fit.
 
-    def _show(self, params: Params) -> None:
-        self.params_ = params.family
-        family = self._model.family
-        if isinstance(family, Product):
-            self.means_, self.variances_ = family.moments(params.family)
-            self.probabilities_ = family.probabilities(params.family)
+        Parameters
+        ----------
+        family : str, family, or list of D of these
+            As of the constructor.
+        weights : array-like (K,)
+            Not negative; they must sum to one.
+        record : NamedTuple, optional
+            Parameters of a family of your own.
+        n_features : int, optional
+            Number of columns, which the parameters of a family of your own may not tell.
+        **values
+            Parameters of the family, by the names of the fitted attributes without "_": `rates`, `probabilities`,
+            `means`, `variances`, `shapes`, `scales`, of shape (K, D), or (K,) for one column. And settings of the
+            constructor.
 
+        Returns
+        -------
+        mixture : Mixture
 
-def _kinds(family: Any, n_features: int) -> list[str]:
-    """The kind of each column."""
-    kinds = [family] * n_features if isinstance(family, str) else [str(kind) for kind in family]
-    for kind in kinds:
-        require_one_of("family", kind, (*_KINDS, _EXPOSURE))
-    if len(kinds) != n_features:
-        raise ValueError(f"family has {len(kinds)} kinds, but X has {n_features} columns. Give one kind for each.")
-    if kinds.count(_EXPOSURE) > 1 or (_EXPOSURE in kinds and "poisson" not in kinds):
-        raise ValueError("family may have one column of kind 'exposure', beside columns of kind 'poisson'.")
-    return kinds
+        Raises
+        ------
+        ValueError
+            For parameters that are out of range, or shapes that do not match.
+        TypeError
+            For a name that is none of the family's parameters and no setting.
+        NotFittedError
+            For parameters that are missing.
 
-
-def _product(kinds: list[str], n_components: int, n_categories: Any) -> Product:
-    """The family of columns of these kinds."""
-    sizes = np.broadcast_to(plain_array(1 if n_categories is None else n_categories, "n_categories"), (len(kinds),))
-    parts = []
-    for kind, family_class in _KINDS.items():
-        columns = np.flatnonzero([each == kind for each in kinds])
-        if columns.size == 0:
-            continue
-        options: dict[str, Any] = {}
-        if kind == "categorical":
-            options["n_categories"] = sizes[columns]
-        if kind == "poisson" and _EXPOSURE in kinds:
-            columns = np.append(columns, kinds.index(_EXPOSURE))
-            options["exposure"] = True
-        parts.append(Part(family_class(n_components, columns.size, **options), columns))
-    return Product(tuple(parts))
+        Examples
+        --------
+        >>> from fastem import Mixture
+        >>> Mixture.from_parameters("poisson", [0.5, 0.5], rates=[2.0, 9.0]).predict([1, 12]).tolist()
+        [0, 1]
+        """
+        own, settings = cls._split(family, values)
+        return cls(family, len(weights), **settings)._set_by_name(own, record, n_features, {"weights_": weights})

@@ -8,7 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from fastem.families.gaussian.family import Gaussian
+from fastem.families import KINDS, StudentT
+from fastem.families.columns.records import ColumnParams
+from fastem.families.gaussian.family import GaussianDiagParams
+from fastem.families.gaussian.location_scatter import LocationScatter
 from fastem.fitting.notes import MoveNote, RaceNote, RunNote
 from fastem.fitting.problem import EpochState
 from fastem.fitting.report import FitReport
@@ -38,6 +41,10 @@ _CONSTRAINTS = (
     "own_prior_means", "own_prior_mean_rows", "own_prior_scatter", "own_prior_rows", "fixed_means", "fixed_covariances",
     "mean_floor", "n_categories",
 )  # fmt: skip
+# What settings may hold besides options: families, and parameters of one.
+_FAMILIES = (
+    *KINDS.values(), StudentT, ColumnParams, GaussianDiagParams, *(each.params for each in StudentT.records.values()),
+)  # fmt: skip
 _STRUCTURE = ("allowed", "allowed_start")
 _POSITIVE = (
     "variance_floor", "penalty", "prior_mean_rows", "prior_rows", "own_prior_mean_rows", "own_prior_rows", "mean_floor",
@@ -45,7 +52,7 @@ _POSITIVE = (
 _MOST_CATEGORIES = 10**8
 
 # What belongs to a run and to a machine, not to a model.
-_FORGOTTEN = {"random_state", "checkpoint", "n_threads", "on_drift"}
+_FORGOTTEN = {"random_state", "checkpoint", "n_threads"}
 
 
 def save(
@@ -56,12 +63,7 @@ def save(
     arrays: dict[str, np.ndarray] = {} if progress_arrays is None else dict(progress_arrays)
     # What the model was made with, whatever was set since.
     for name, value in {**estimator.get_params(deep=False), **estimator._require_known().settings}.items():
-        if name in _FORGOTTEN and not (name == "random_state" and isinstance(value, int | np.integer)):
-            settings[name] = None
-        elif isinstance(value, str | int | float | bool | np.generic | None):
-            settings[name] = value.item() if isinstance(value, np.generic) else value
-        else:
-            arrays[f"setting/{name}"] = np.asarray(value)
+        settings[name] = _packed_setting(name, value, arrays)
     fitted: dict[str, Any] = {name: getattr(estimator, name) for name in _STORY if hasattr(estimator, name)}
     if hasattr(estimator, "fit_report_"):
         fitted["fit_report_"] = estimator.fit_report_.to_dict()
@@ -81,12 +83,21 @@ def save(
     write_archive(path, header, arrays)
 
 
-def load(path: str | Path, classes: dict[str, type]) -> Any:
-    """Read a fitted mixture estimator of one of the given classes."""
+def _packed_setting(name: str, value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """A setting for JSON, with arrays beside it, and without what belongs to a run."""
+    if name in _FORGOTTEN and not (name == "random_state" and isinstance(value, int | np.integer)):
+        return None
+    if hasattr(value, "on_drift"):
+        value = replace(value, on_drift=None)
+    return pack(value, f"setting/{name}", arrays)
+
+
+def load(path: str | Path, classes: dict[str, type], kinds: dict[str, type]) -> Any:
+    """Read a fitted estimator of one of the given classes, with records of options of the given kinds."""
     header, arrays = read_archive(path)
     try:
         with np.errstate(all="ignore"):
-            estimator = _estimator_of(header, arrays, classes)
+            estimator = _estimator_of(header, arrays, classes, kinds)
             _restore(estimator, header["fitted"], arrays)
             if "stream" in header:
                 stream = unpack(header["stream"], arrays, record_classes(estimator._model))
@@ -102,12 +113,15 @@ def load(path: str | Path, classes: dict[str, type]) -> Any:
     return estimator
 
 
-def _estimator_of(header: dict[str, Any], arrays: dict[str, np.ndarray], classes: dict[str, type]) -> Any:
+def _estimator_of(
+    header: dict[str, Any], arrays: dict[str, np.ndarray], classes: dict[str, type], kinds: dict[str, type]
+) -> Any:
     """An estimator of a class that is known, with settings that it has."""
     if header.get("class") not in classes:
         raise ModelFileError(f"is damaged, or was not written by fastem: it is of no class {header.get('class')!r}.")
     estimator_class: Any = classes[header["class"]]
-    settings = {**header["settings"], **_under("setting/", arrays)}
+    known = (*kinds.values(), *_FAMILIES)
+    settings = {name: unpack(packed, arrays, known) for name, packed in header["settings"].items()}
     unknown = sorted(set(settings) - set(estimator_class._get_param_names()))
     if unknown:
         raise ModelFileError(
@@ -117,8 +131,6 @@ def _estimator_of(header: dict[str, Any], arrays: dict[str, np.ndarray], classes
     for name, value in settings.items():
         if name in _FORGOTTEN and not (value is None or (name == "random_state" and type(value) is int)):
             raise ValueError(f"{name} is {value!r}, which is never written")
-        if isinstance(value, np.ndarray) and value.dtype.kind == "U" and value.ndim:
-            settings[name] = value.tolist()
     estimator = estimator_class(**settings)
     estimator._validate_params()
     return estimator
@@ -167,7 +179,7 @@ def _record(pattern: Any, fields: dict[str, np.ndarray]) -> Any:
 
 def _made_anew(found: Any, made: Any) -> Any:
     """Parameters that were made of the primary arrays of a file, when these are what was read."""
-    for name in ("weights", "startprob", "transmat", "means", "covariances", "variances", "probabilities"):
+    for name in ("weights", "startprob", "transmat", "means", "covariances", "values"):
         if hasattr(found, name) and not np.allclose(getattr(found, name), getattr(made, name), rtol=1e-6, atol=1e-300):
             raise ValueError(f"{name} holds values that no model has")
     return made
@@ -197,11 +209,11 @@ def _require_constraints(names: Any, found: dict[str, np.ndarray]) -> dict[str, 
 
 
 def _restore(estimator: Any, fitted: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-    n_components, n_features = arrays["family/means"].shape
-    if n_components != estimator.n_components or n_features < 1:
-        raise ValueError(f"means has the shape {(n_components, n_features)}, but n_components={estimator.n_components}")
+    _, n_features = arrays["family/means"].shape
+    if n_features < 1:
+        raise ValueError("means has no columns")
     constraints = _require_constraints(_CONSTRAINTS, _under("constraint/", arrays))
-    family = estimator._make_family(n_features, n_components).constrained(constraints)
+    family = estimator._make_family(n_features, estimator.n_components).constrained(constraints)
     structure = _require_constraints(_STRUCTURE, _under("structure/", arrays))
     latent = replace(estimator._latent_of(_under("latent/", arrays)), **structure)
     model = Model(latent, family)
@@ -209,7 +221,7 @@ def _restore(estimator: Any, fitted: dict[str, Any], arrays: dict[str, np.ndarra
     # Any proper parameters tell which records to make, and which shapes to expect.
     patterns = Params(model.latent.uniform(), family.first_look(np.zeros(n_features)))
     params = Params(*(_record(pattern, _under(f"{room}/", arrays)) for room, pattern in patterns._asdict().items()))
-    shares = (params.latent.startprob, params.latent.transmat) if latent.is_chain else (params.latent.weights,)
+    shares = latent.probabilities(params.latent)
     if any(np.any(share < 0) for share in shares):
         raise ValueError("probabilities are negative")
     _made_anew(params.latent, latent.params(*shares))
@@ -235,18 +247,18 @@ def _restore(estimator: Any, fitted: dict[str, Any], arrays: dict[str, np.ndarra
 def _require_proper(model: Model) -> None:
     """Raise unless limits, priors and structure are those of so many components and features."""
     latent, family = model.latent, model.family
-    k = latent.n_components
     if latent.is_chain:
+        k = latent.n_components
         allowed, may_start = latent._may_follow(), latent._may_start()
         if allowed.shape != (k, k) or may_start.shape != (k,) or not (allowed.any(axis=1).all() and may_start.any()):
             raise ValueError("some state may not be left, or no state may come first")
-    if isinstance(family, Gaussian):
-        d, of_one = family.n_features, family.covariance_shape()
-        of_one = of_one if family.covariance_type == "tied" else of_one[1:]
+    if isinstance(family, LocationScatter):
+        d, of_all = family.n_features, family.covariance_shape()
+        of_one = of_all if family.structure.is_shared else of_all[1:]
         expected = {
             "variance_floor": (d,), "data_covariance": of_one, "penalty": (), "prior_mean": (d,), "prior_mean_rows": (),
-            "prior_covariance": of_one, "prior_rows": (), "fixed_means": (k, d),
-            "fixed_covariances": family.covariance_shape(),
+            "prior_covariance": of_one, "prior_rows": (), "fixed_means": (family.n_components, d),
+            "fixed_covariances": of_all,
         }  # fmt: skip
         for name, shape in expected.items():
             value = getattr(family, name)
@@ -255,7 +267,7 @@ def _require_proper(model: Model) -> None:
         for name in ("data_covariance", "prior_covariance"):
             if getattr(family, name) is not None:
                 single = replace(family, n_components=1, variance_floor=None)
-                single.params(np.zeros((1, d)), single.as_single(getattr(family, name)))
+                single.params(np.zeros((1, d)), family.structure.as_single(getattr(family, name)))
     # What an M-step adds must be a number for each parameter.
     zero = family.zero_stats_like(family.first_look(np.zeros(family.n_features)))
     prior = family.prior_stats(1.0)
@@ -295,7 +307,8 @@ def require_field(name: str, field: Any, expected: np.ndarray) -> None:
 
 def is_proper(name: str, field: np.ndarray) -> bool:
     """Whether all numbers of a field of parameters or statistics are finite; logarithms may be those of zero."""
-    return bool(np.all(np.isfinite(field) | (name.startswith("log_") & (field == -np.inf))))
+    is_logarithm = name.startswith("log_") or name == "slope"
+    return bool(np.all(np.isfinite(field) | (is_logarithm & (field == -np.inf))))
 
 
 def require_state(value: Any, kind: type, model: Model) -> None:

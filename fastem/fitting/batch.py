@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from fastem.contracts import HasCoordinates, HasExpectedLogProb
 from fastem.fitting.problem import Problem, SampleProblem
 from fastem.model import Model, Params
 from fastem.schedules.accelerate.anderson import Anderson
@@ -59,12 +60,19 @@ ACCELERATORS: dict[str, Callable[[Model, float], Accelerator]] = {
 
 
 def accelerator_of(name: str | None, model: Model, tol: float) -> Accelerator | None:
-    """The accelerator of a name of `ACCELERATORS`; None stands for plain EM."""
-    return None if name is None else ACCELERATORS[name](model, tol)
+    """The accelerator of a name of `ACCELERATORS`; None: plain EM, also where the family has no coordinates."""
+    if name is None or not isinstance(model.family, HasCoordinates):
+        return None
+    return ACCELERATORS[name](model, tol)
 
 
-def led_by(sample: ArraySource, model: Model, tol: float, after: Accelerator | None) -> Accelerator:
-    """The accelerator that a sample of all rows is; `after` goes on where it misleads."""
+def led_by(sample: ArraySource, model: Model, tol: float, after: Accelerator | None) -> Accelerator | None:
+    """The accelerator that a sample of all rows is; `after` goes on where it misleads.
+
+    Only `after`, where the family does not know the log-density of statistics, by which a sample is corrected.
+    """
+    if not isinstance(model.family, HasExpectedLogProb) or not isinstance(model.family, HasCoordinates):
+        return after
     return Correction(model, SampleProblem(model, sample), tol, after or Squarem(model))
 
 

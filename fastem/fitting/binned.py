@@ -165,5 +165,5 @@ class BinnedProblem:
         stats = ExpectedStats(float((counts * loglik).sum()), float(counts.sum()), 0.0, latent, family)
         return self.model.with_prior(stats, params)
 
-    def m_step(self, stats: ExpectedStats) -> tuple[Any, list[Rescue]]:
-        return self.model.m_step(stats)
+    def m_step(self, stats: ExpectedStats, params: Any) -> tuple[Any, list[Rescue]]:
+        return self.model.m_step(stats, params)

@@ -50,12 +50,11 @@ class CompressedLearning(BatchLearning):
 
 def _bins_of(source: Source, n_bins: int, n_components: int) -> Source:
     if source.n_features > 1:
-        raise ValueError(f"compress={n_bins} is for one feature, but X has {source.n_features}. Use compress=None.")
+        raise ValueError(f"bins={n_bins} is for one feature, but X has {source.n_features}. Use bins=None.")
     least = _MIN_BINS * n_components
     if n_bins < least:
         raise ValueError(
-            f"compress={n_bins} bins are too few for n_components={n_components}. Use at least {least}, or "
-            "compress=None."
+            f"bins={n_bins} is too few for n_components={n_components}. Use at least {least}, or bins=None."
         )
     # Roughly right is enough for a grid: it takes no part in the user's randomness.
     sample = source.sample(_GRID_ROWS, np.random.default_rng(0))

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastem.fitting.information import ParameterArrays, estimates, mapped, require_interior
 from fastem.fitting.intervals import ConfidenceIntervals, require_level
+from fastem.fitting.numeric import with_gradients
 from fastem.model import Model, Params
 from fastem.sources.source import Sample, Source
 
@@ -67,6 +68,7 @@ def bootstrap(
     Newton & Raftery (1994), *Approximate Bayesian inference with the weighted likelihood bootstrap*, J. R. Statist.
     Soc. B 56, 3-48.
     """
+    model = with_gradients(model)
     require_interior(model, params)
     weight = np.ones(len(sample.X)) if sample.weight is None else sample.weight
     centre = refit(sample, params)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -23,30 +23,36 @@ from fastem.schedules.result import Reason
 _ARCHIVE = b"PK"
 # Settings that say how a fit is run, and how a model is used: they may be others when it goes on.
 _RUN = {
-    "tol", "max_iter", "n_iter", "verbose", "verbose_interval", "progress", "n_threads", "checkpoint",
-    "checkpoint_interval", "chunk_rows", "memory_limit", "on_drift", "algorithm", "n_trials", "warm_start",
+    "tol", "max_iter", "n_iter", "verbose", "verbose_interval", "n_threads", "checkpoint", "memory_limit", "on_drift",
+    "algorithm", "warm_start",
 }  # fmt: skip
 _MOST_LETTERS = 60
 
 
-class Checkpoint:
+class CheckpointFile:
     """A file that holds the model so far, which `fastem.load` reads, and the state of its fit.
 
     Parameters
     ----------
-    estimator : BaseMixture
+    estimator : BaseEM
     model : Model
+    data : str
+        Digest of the rows.
+    path : path or None
+        None: nothing is kept.
+    every : float
+        Least seconds between two times.
     """
 
-    def __init__(self, estimator: Any, model: Model, data: str = ""):
-        self._estimator, self._model = estimator, model
-        self._path = None if estimator.checkpoint is None else Path(estimator.checkpoint)
+    def __init__(self, estimator: Any, model: Model, data: str, path: Any = None, every: float = 0.0):
+        self._estimator, self._model, self._every = estimator, model, every
+        self._path = None if path is None else Path(path)
         self._binding = {} if self._path is None else {**_settings_that_bind(estimator), "data": data}
         self._last = time.monotonic()
 
     def is_due(self) -> bool:
         """Whether the interval since the last time is over."""
-        return self._path is not None and time.monotonic() - self._last >= self._estimator.checkpoint_interval
+        return self._path is not None and time.monotonic() - self._last >= self._every
 
     def write(self, search: Search) -> None:
         """Write the state of the search, and the model that the estimator has; nothing where no file is named."""
@@ -134,7 +140,7 @@ def require_place(path: str | os.PathLike[str]) -> None:
 
 def _settings_that_bind(estimator: Any) -> dict[str, str]:
     """All that the result of a fit depends on, in words: settings, and attributes that it starts from."""
-    settings = {name: value for name, value in estimator.get_params(deep=False).items() if name not in _RUN}
+    settings = {name: value for name, value in estimator._spelt_out().items() if not {*name.split("__")} & _RUN}
     # A generator has moved on; its state is kept with the search.
     if not isinstance(settings.get("random_state"), int | np.integer):
         settings.pop("random_state", None)
@@ -150,6 +156,11 @@ def _in_words(value: Any) -> str:
         value = value.item()
     if value is None or isinstance(value, str | int | float | bool):
         return repr(value)
+    if is_dataclass(value):
+        own = {field.name: getattr(value, field.name) for field in fields(value) if field.repr}
+        return f"{type(value).__name__}{_in_words(own)}"
+    if isinstance(value, dict):
+        return str({name: _in_words(item) for name, item in value.items()})
     if callable(value):
         return getattr(value, "__qualname__", type(value).__name__)
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf" and value.size > _MOST_LETTERS:

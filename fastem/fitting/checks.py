@@ -47,11 +47,11 @@ def _extent(chunk: Chunk, wrong: np.ndarray) -> str:
 
 def require_support(chunk: Chunk, family: Any, labels: Sequence[str] | None = None) -> None:
     """Raise ValueError when a chunk holds a finite value that no row of the family can have, naming the first place."""
-    if not hasattr(family, "outside"):
-        return
     for start in range(0, len(chunk), _ROWS_CHECKED):
         part = chunk.X[start : start + _ROWS_CHECKED]
         wrong = family.outside(part)
+        if wrong is None:
+            return
         if wrong.any():
             require_finite(chunk, labels)
             row, column = np.argwhere(wrong)[0]

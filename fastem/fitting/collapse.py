@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastem.families.gaussian.location_scatter import LocationScatter
 from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params
 
@@ -60,9 +61,9 @@ def collapsed(model: Model, params: Params, X: np.ndarray, weight: np.ndarray | 
             resp = _posterior(model, params, X)
             weighted = resp if weight is None else resp * weight[:, None]
             enough = 0.0 if is_whole else _FEW * (1.0 if weight is None else float(weight.mean()))
-        scaled = X[:, columns][:, varies] / family._scale()[varies]
+        scaled = X[:, columns][:, varies] / family.data_scale()[varies]
         agree = [
-            _agreement(scaled, weighted[:, k], axes, family.covariance_type in ("full", "tied"))
+            _agreement(scaled, weighted[:, k], axes, family.structure.is_matrix)
             if weighted[:, k].sum() > enough
             else np.zeros(len(axes))
             for k, (_, axes) in enumerate(directions)
@@ -78,24 +79,24 @@ def too_few_distinct(n_components: int, X: np.ndarray) -> bool:
 
 
 def _normal_parts(family: Any, params: Any) -> list[tuple[Any, Any, Any]]:
-    """Gaussian families, their parameters and columns."""
+    """Families of a location and a scatter, their parameters and columns."""
     if hasattr(family, "parts"):
         parts = zip(family.parts, family.params_of(params), strict=True)
-        return [(part.family, own, part.columns) for part, own in parts if hasattr(part.family, "covariance_type")]
-    return [(family, params, slice(None))] if hasattr(family, "covariance_type") else []
+        return [(part.family, own, part.columns) for part, own in parts if isinstance(part.family, LocationScatter)]
+    return [(family, params, slice(None))] if isinstance(family, LocationScatter) else []
 
 
 def _narrow_directions(family: Any, params: Any, varies: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     """For each component its small variances (M,), in units of the data's, and their directions (M, D)."""
-    scale = family._scale()[varies]
+    scale = family.data_scale()[varies]
     covariances = family.projected(params, np.eye(family.n_features)[varies]) / np.outer(scale, scale)
     directions = []
     for covariance in np.broadcast_to(covariances, (family.n_components, varies.size, varies.size)):
-        if family.covariance_type in ("diag", "spherical"):
-            values, axes = np.diagonal(covariance), np.eye(varies.size)
-        else:
+        if family.structure.is_matrix:
             values, vectors = np.linalg.eigh(covariance)
             axes = vectors.T
+        else:
+            values, axes = np.diagonal(covariance), np.eye(varies.size)
         directions.append((values[values < _NARROW], axes[values < _NARROW]))
     return directions
 
@@ -103,23 +104,22 @@ def _narrow_directions(family: Any, params: Any, varies: np.ndarray) -> list[tup
 def _posterior(model: Model, params: Params, X: np.ndarray) -> np.ndarray:
     latent, own = model.latent, params.latent
     if latent.is_chain:
-        latent = Mixture(latent.n_components)
+        latent = Mixture(model.family.n_components)
         own = latent.params(np.maximum(model.latent.occupancy(params.latent), 1e-300))
-    if hasattr(model.family, "whitened"):
-        return _gaussian_posterior(model.family, params.family, own.log_weights, X)
+    if isinstance(model.family, LocationScatter):
+        return _posterior_by_numpy(model.family, params.family, own.log_weights, X)
     resp = np.empty((len(X), latent.n_components))
     Model(latent, model.family).posterior(Params(own, params.family), X, resp)
     return resp
 
 
-def _gaussian_posterior(family: Any, params: Any, log_weights: np.ndarray, X: np.ndarray) -> np.ndarray:
+def _posterior_by_numpy(family: Any, params: Any, log_weights: np.ndarray, X: np.ndarray) -> np.ndarray:
     """As `Model.posterior`, in NumPy: a first fit need not wait for the compilation of another pass."""
     joint = np.empty((len(X), log_weights.size))
     step = max(1, _MOST_PIECE // (log_weights.size * family.n_features))
     for start in range(0, len(X), step):
         with np.errstate(over="ignore"):
-            white = family.whitened(params, X[start : start + step] - params.means[:, None, :])
-            joint[start : start + step] = (np.reshape(params.log_norm, (-1, 1)) - 0.5 * np.square(white).sum(axis=2)).T
+            joint[start : start + step] = family.log_prob(params, X[start : start + step]).T
     joint += log_weights
     # A row that no component reaches belongs to none.
     joint -= np.maximum(joint.max(axis=1, keepdims=True), -1e300)

@@ -2,79 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
+from fastem.model import Model, Params
+from fastem.stats import ExpectedStats, Rescue
 
-from fastem.model import ChainGathering, Model, Params, Partial
-from fastem.passes.pruning import NO_REACH
-from fastem.stats import ExpectedStats
-
-# A state lighter than this part of all rows has no statistics to hold anything with.
-_NOTHING = 1e-9
+# The fields of a chain's parameters that belong to each letter.
+_OF_CHAIN = {
+    "s": ("startprob", "log_startprob"),
+    "t": ("transmat", "transposed", "log_transmat", "log_transposed", "rarest"),
+    "w": ("weights", "log_weights"),
+}
+# The field of a Gaussian family that holds what stays.
+_OF_GAUSSIANS = {"m": "fixed_means", "c": "fixed_covariances"}
 
 
 @dataclass(frozen=True)
 class HeldModel(Model):
-    """A hidden Markov model whose M-step leaves some parameters alone.
-
-    An E-step replaces what these are estimated from by statistics that give them back. So any schedule will do.
+    """A hidden Markov model whose M-step leaves some parameters as they are, to the bit.
 
     Parameters
     ----------
     held : str
-        "s" for the probabilities of the first state, "t" for those of transitions, and letters of the family.
-    held_family : callable, optional
-        Maps the family, its statistics, its parameters and `held` to the statistics that give these parameters back.
+        "s" for the probabilities of the first state, "t" for those of transitions, "w" for the weights of components
+        in states; of a family of Gaussians "m" or "c" for means or covariances alone.
+    whole_family : bool
+        Whether all parameters of the family stay.
     """
 
     held: str = ""
-    held_family: Callable[[Any, Any, Any, str], Any] | None = None
+    whole_family: bool = False
 
-    def gathering(self, params: Params, reach: Any = None, begun: Partial | None = None) -> ChainGathering:
-        """As of a `Model`; the sum is that of what is not held."""
-        return _HeldGathering(self, params, begun)
+    def m_step(self, stats: ExpectedStats, params: Params) -> tuple[Params, list[Rescue]]:
+        """As of a `Model`, for what is not held."""
+        found, rescues = Model(self.latent, self._family_at(params.family)).m_step(stats, params)
+        kept = [name for letter in self.held for name in _OF_CHAIN.get(letter, ())]
+        latent = found.latent._replace(**{name: getattr(params.latent, name) for name in kept})
+        if self.whole_family:
+            return Params(latent, params.family), []
+        return Params(latent, found.family), rescues
 
-    def hold(self, stats: ExpectedStats, params: Params) -> ExpectedStats:
-        """The statistics, with those parts replaced."""
-        latent, family = stats.latent, stats.family
-        if "s" in self.held:
-            latent = latent._replace(start=params.latent.startprob * max(latent.start.sum(), 1.0))
-        if "t" in self.held:
-            n = np.maximum(latent.transitions.sum(axis=1, keepdims=True), 1.0)
-            latent = latent._replace(transitions=params.latent.transmat * n)
-        if self.held_family is not None:
-            family = self.held_family(self.family, family, params.family, self.held)
-        return stats._replace(latent=latent, family=family)
-
-
-class _HeldGathering(ChainGathering):
-    def __init__(self, model: HeldModel, params: Params, begun: Partial | None):
-        super().__init__(model, params, NO_REACH, begun)
-        self._model = model
-
-    def total(self) -> ExpectedStats:
-        return self._model.hold(super().total(), self._params)
-
-
-def hold_family(family: Any, stats: Any, params: Any, held: str) -> Any:
-    """Hold all parameters of any family."""
-    return family.stats_of(params, _positive(stats.n))
-
-
-def hold_gaussian(family: Any, stats: Any, params: Any, held: str) -> Any:
-    """Hold the means ("m") or the covariances ("c") of a Gaussian family; moments are about its means."""
-    n = _positive(stats.n)
-    sx = np.zeros_like(stats.sx) if "m" in held else stats.sx
-    stats = stats._replace(n=n, sx=sx)
-    if "c" not in held:
-        return stats
-    offset = sx / n[:, None]
-    scatter = family.scatter_of(params.covariances, n) + stats.spread(n[:, None] * offset, offset)
-    return stats._replace(sxx=scatter)
-
-
-def _positive(n: np.ndarray) -> np.ndarray:
-    return np.maximum(n, max(_NOTHING * float(n.sum()), float(np.finfo(np.float64).tiny)))
+    def _family_at(self, params: Any) -> Any:
+        """The family, with what is held of it fixed where these parameters are."""
+        values = {"m": "means", "c": "covariances"}
+        held = [letter for letter in _OF_GAUSSIANS if letter in self.held and not self.whole_family]
+        return replace(self.family, **{_OF_GAUSSIANS[letter]: getattr(params, values[letter]) for letter in held})

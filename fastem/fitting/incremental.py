@@ -32,8 +32,8 @@ class _Blocks:
     def e_step(self, params: Params, chunks: Iterable[Chunk]) -> ExpectedStats:
         return sum_over(chunks, lambda: self.model.gathering(params), self.follower.rows)
 
-    def m_step(self, stats: ExpectedStats) -> tuple[Params, list[Rescue]]:
-        return self.model.m_step(stats)
+    def m_step(self, stats: ExpectedStats, params: Params) -> tuple[Params, list[Rescue]]:
+        return self.model.m_step(stats, params)
 
     def with_prior(self, stats: ExpectedStats, params: Params) -> ExpectedStats:
         return self.model.with_prior(stats, params)

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastem.contracts import HasGradients
+from fastem.fitting.numeric import with_gradients
 from fastem.model import Chunk, Model, Params
 from fastem.stats import ExpectedStats
 
@@ -151,23 +153,24 @@ def moved(model: Model, params: Params, move: np.ndarray) -> Params:
 
 
 def observed_information(
-    model: Model, params: Params, e_step: Callable[[Params], ExpectedStats], of_a_row: np.ndarray | None = None
+    model: Model, params: Params, gradient_of: Callable[[Params], np.ndarray], of_a_row: np.ndarray | None = None
 ) -> np.ndarray:
-    """Curvature (P, P) of the log-likelihood, by central differences of its gradient: two E-steps for each move.
+    """Curvature (P, P) of the log-likelihood, by central differences of its gradient: two of these for each move.
 
     The gradient at a neighbour is taken in the neighbour's own moves, which makes no difference at the maximum.
 
     Parameters
     ----------
-    model, params, e_step
+    model, params
         As in `standard_errors`.
+    gradient_of : callable
+        The gradient (P,) of the log-likelihood of all rows at any parameters.
     of_a_row : (P,) ndarray, optional
         About what information a row has of each move: where it is large (of large counts, say), smaller moves do.
     """
 
     def gradient_at(move: np.ndarray) -> np.ndarray:
-        neighbour = moved(model, params, move)
-        return total_gradient(model, neighbour, e_step(neighbour))
+        return gradient_of(moved(model, params, move))
 
     # The error of the difference is of the order of its square, that of rounding falls with it.
     h = np.full(model.n_parameters(), max(_DIFFERENCE, float(np.cbrt(model.family.resolution(params.family)))))
@@ -239,18 +242,21 @@ def changes(model: Model, params: Params, moves: np.ndarray) -> dict[str, Any]:
 def standard_errors(
     model: Model,
     params: Params,
-    chunks: Iterable[Chunk],
+    chunks: Callable[[], Iterable[Chunk]],
     e_step: Callable[[Params], ExpectedStats],
     kind: str,
     ratio: float = 1.0,
 ) -> StandardErrors:
     """Standard errors from the rows of all chunks, which `e_step` reads, too.
 
+    A family that does not know its derivatives has them by differences, which takes many more passes over the rows.
+
     Parameters
     ----------
     model : Model
     params : Params
-    chunks : iterable of Chunk
+    chunks : callable
+        All rows, as often as asked.
     e_step : callable
         Expected statistics of the same rows at any parameters; only called for the curvature.
     kind : {"empirical", "observed", "robust"}
@@ -267,11 +273,19 @@ def standard_errors(
     ----------
     Louis (1982), J. R. Statist. Soc. B 44, 226-233; White (1982), Econometrica 50, 1-25.
     """
+    knows = isinstance(model.family, HasGradients)
+    model = with_gradients(model)
+
+    def gradient_of(params: Params) -> np.ndarray:
+        if knows:
+            return total_gradient(model, params, e_step(params))
+        return empirical_information(model, params, chunks()).gradient
+
     require_interior(model, params)
-    weight, matrix, gradient = empirical_information(model, params, chunks)
+    weight, matrix, gradient = empirical_information(model, params, chunks())
     information = matrix
     if kind != "empirical":
-        information = observed_information(model, params, e_step, np.diagonal(matrix) / max(weight, 1.0))
+        information = observed_information(model, params, gradient_of, np.diagonal(matrix) / max(weight, 1.0))
     root = root_of_inverse(model, ratio * information)
     # The gradient of a sample is not that of all rows.
     to_maximum = root @ (root.T @ gradient) if ratio == 1.0 else None

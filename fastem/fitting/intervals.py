@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import expit, logit, ndtri
 
 from fastem.fitting.information import ParameterArrays, Record, StandardErrors, estimates, mapped, ratio_of, scales_of
+from fastem.fitting.numeric import with_gradients
 from fastem.model import Model, Params
 
 
@@ -25,6 +26,7 @@ def intervals(model: Model, params: Params, errors: StandardErrors, level: float
     """Limits from standard errors, each on the scale on which its estimate is nearly normal."""
     require_level(level)
     half = float(ndtri(0.5 + 0.5 * level))
+    model = with_gradients(model)
     shown, scales = estimates(model, params), scales_of(model)
     lower, upper = (
         ParameterArrays(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,6 @@ from fastem.fitting.problem import Problem
 from fastem.model import Model, Params
 from fastem.schedules.online import OnlineSettings, OnlineState, batch_rows, estimate, fit_online
 from fastem.schedules.result import FitResult, FitState, Trace
-from fastem.schedules.steps import Forgetting, StepSize
 from fastem.sources import Chunk, Source
 from fastem.sources.shuffle import shuffled, taken
 from fastem.sources.source import draw_rows
@@ -108,12 +106,3 @@ def online_note(state: OnlineState) -> OnlineNote:
         skipped_weight=state.skipped_weight,
         n_skipped=state.n_skipped,
     )
-
-
-def step_of(decay: float, offset: float, forgetting_factor: float | None, half_life: float | None) -> Any:
-    """How much a batch counts."""
-    if forgetting_factor is not None:
-        return Forgetting(forgetting_factor)
-    if half_life is not None:
-        return Forgetting.from_half_life(half_life)
-    return StepSize(decay, offset)

@@ -57,8 +57,8 @@ class Problem:
                 require_finite(chunk, self.source.labels)
         return self.model.with_prior(stats, params)
 
-    def m_step(self, stats: ExpectedStats) -> tuple[Params, list[Rescue]]:
-        return self.model.m_step(stats)
+    def m_step(self, stats: ExpectedStats, params: Params) -> tuple[Params, list[Rescue]]:
+        return self.model.m_step(stats, params)
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,8 @@ class SampleProblem:
     def e_step(self, params: Params) -> ExpectedStats:
         return sum_over(self.sample.chunks(), lambda: self.model.gathering(params))
 
-    def m_step(self, stats: ExpectedStats) -> tuple[Params, list[Rescue]]:
-        return self.model.m_step(stats)
+    def m_step(self, stats: ExpectedStats, params: Params) -> tuple[Params, list[Rescue]]:
+        return self.model.m_step(stats, params)
 
 
 def shuffled_sample(source: Source, n_rows: int, random: np.random.Generator) -> ArraySource:

@@ -70,10 +70,10 @@ class _Bar(Quiet):
 
 @contextmanager
 def following(
-    verbose: int, interval: int, progress: bool, tol: float, n_rows: int | None, after_step: Callable[[], None]
+    verbose: int, interval: int, tol: float, n_rows: int | None, after_step: Callable[[], None]
 ) -> Iterator[Quiet]:
-    """Who follows a fit: prints a line every `interval` iterations, or moves a bar of `n_rows` rows an epoch."""
-    if not progress:
+    """Who follows a fit: prints a line every `interval` iterations, or (2) moves a bar of `n_rows` rows an epoch."""
+    if verbose < 2:
         yield _Lines(after_step, interval) if verbose else Quiet(after_step)
         return
     tqdm = require("tqdm", "progress", "the progress bar").tqdm

@@ -96,8 +96,7 @@ def look_over(source: Source, singles: Sequence[Model], order: RowOrder | None =
 
 def _bulk(family: Any, stats: Any, excerpt: ArraySource) -> Bulk | None:
     """Where most rows are; None for a family without columns whose values may lie far from all others."""
-    # A family from outside takes its scale from all rows.
-    if not hasattr(family, "may_stray") or not family.may_stray().any():
+    if not family.may_stray().any():
         return None
     if len(excerpt.X) == 0 or not all(np.all(np.isfinite(field)) for field in stats):
         return None

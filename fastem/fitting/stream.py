@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastem.fitting.checks import require_finite, require_support
+from fastem.fitting.numeric import stats_of
 from fastem.fitting.online import online_note
 from fastem.fitting.report import report_on_stream
 from fastem.schedules.online import OnlineState, batch_rows, estimate, online_update
@@ -104,14 +105,14 @@ def _continued(estimator: Any) -> Stream:
     report = getattr(estimator, "fit_report_", None)
     family = estimator._model.family
     weight = float(rows_to_start(family.n_components, family.n_features) if report is None else report.weight)
-    state.stats = estimator._model.stats_of(estimator._params)
+    state.stats = stats_of(estimator._model, estimator._params)
     state.weight = state.n_rows_effective = weight
     state.frozen = False
     return Stream(state, n_rows=0 if report is None else report.n_rows)
 
 
 def _batch_rows(estimator: Any) -> int:
-    return estimator.batch_size or batch_rows(estimator.n_components)
+    return estimator._online().batch_size or batch_rows(estimator.n_components)
 
 
 def _hold(estimator: Any, stream: Stream, batch: Chunk, names: list[str] | None) -> None:

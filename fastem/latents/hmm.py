@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
@@ -19,18 +19,25 @@ from fastem.latents._chain_blocks import (
     smooth_rows,
     smooth_rows_carefully,
 )
+from fastem.latents.base import LatentBase
+from fastem.latents.emissions import Emissions
 from fastem.passes.blocks import register_chain
 from fastem.passes.rows import plain
 from fastem.stats import Additive
 
 _TINY = float(np.finfo(np.float64).tiny)
+_NOTHING, _NO_ENTRIES = np.empty(0), np.empty(0, dtype=np.int64)
 
 
 class HmmParams(NamedTuple):
     """Probabilities of the first state and of transitions, in the forms that passes read.
 
-    Shapes: startprob, log_startprob (K,); transmat (from, to), transposed (to, from), and their logarithms (K, K);
+    Shapes: startprob, log_startprob (S,); transmat (from, to), transposed (to, from), and their logarithms (S, S);
     rarest (1,), the smallest transition probability. The logarithm of zero is -1e300.
+
+    Where states are not the components of the family, the entries of component k are those from ``first_entry[k]`` on,
+    (K + 1,); `entry_state`, `weights` and `log_weights`, (E,), are of the entries. The logarithm of a weight of zero is
+    minus infinity. Otherwise all four are empty.
     """
 
     startprob: np.ndarray
@@ -40,29 +47,35 @@ class HmmParams(NamedTuple):
     log_transmat: np.ndarray
     log_transposed: np.ndarray
     rarest: np.ndarray
+    first_entry: np.ndarray
+    entry_state: np.ndarray
+    weights: np.ndarray
+    log_weights: np.ndarray
 
     def shapes(self, k: int, d: int) -> tuple[tuple[int, ...], ...]:
         """Shapes of the fields for k states."""
-        return (k,), (k, k), (k, k), (k,), (k, k), (k, k), (1,)
+        entries = (int(self.first_entry[-1]),) if self.first_entry.size else (0,)
+        return (k,), (k, k), (k, k), (k,), (k, k), (k, k), (1,), self.first_entry.shape[:1], entries, entries, entries
 
 
 class _HmmFields(NamedTuple):
     start: np.ndarray
     transitions: np.ndarray
+    entries: np.ndarray
 
 
 class HmmStats(Additive, _HmmFields):
-    """Expected number of sequences that begin in each state, (K,), and of transitions, (K, K)."""
+    """Expected numbers of sequences that begin in each state (S,), transitions (S, S), and rows of entries (E,)."""
 
     __slots__ = ()
 
-    def shapes(self, params: Any, k: int, n_lanes: int) -> tuple[tuple[int, ...], ...]:
+    def shapes(self, params: HmmParams, k: int, n_lanes: int) -> tuple[tuple[int, ...], ...]:
         """Shapes of the fields with so many lanes, for k states."""
-        return (n_lanes, k), (n_lanes, k, k)
+        return (n_lanes, k), (n_lanes, k, k), (n_lanes, params.entry_state.size)
 
 
 @dataclass(frozen=True, eq=False)
-class Hmm:
+class Hmm(LatentBase):
     """Sequences of rows whose states are a Markov chain.
 
     Parameters
@@ -79,6 +92,8 @@ class Hmm:
         Parameters of Dirichlet priors of the rows of the transition matrix, at least 1.
     stationary : bool
         The first state has the stationary distribution of the chain.
+    emissions : Emissions, optional
+        From which components of the family each state draws its rows; by default from the one of its own number.
 
     References
     ----------
@@ -91,27 +106,39 @@ class Hmm:
     start_prior: float | np.ndarray = 1.0
     transition_prior: float | np.ndarray = 1.0
     stationary: bool = False
+    emissions: Emissions | None = None
 
     # Rows hang together in sequences (see `fastem.passes.blocks`).
     is_chain: ClassVar[bool] = True
 
-    def params(self, startprob: np.ndarray, transmat: np.ndarray) -> HmmParams:
-        """Parameters from probabilities (K,) and (K, K), each row in any scale."""
+    def params(self, startprob: np.ndarray, transmat: np.ndarray, weights: np.ndarray | None = None) -> HmmParams:
+        """Parameters from probabilities (S,), (S, S) and (E,), of each state in any scale; by default equal weights."""
         start = _distributions(np.where(self._may_start(), startprob, 0.0))
         matrix = _distributions(np.where(self._may_follow(), transmat, 0.0))
         if self.stationary:
             start = stationary_distribution(matrix)
-        return self._of(start, matrix)
+        if self.emissions is None:
+            return self._of(start, matrix, _NOTHING)
+        weights = np.ones(self.emissions.state.size) if weights is None else weights
+        return self._of(start, matrix, self.emissions.shares(weights))
+
+    def probabilities(self, params: HmmParams) -> tuple[np.ndarray, ...]:
+        """What `params` takes to make these parameters."""
+        return params.startprob, params.transmat, params.weights
 
     def rebuilt(self, params: HmmParams) -> HmmParams:
         """Parameters made anew from the probabilities of a record, as they are, alone."""
-        return self._of(params.startprob, params.transmat)
+        return self._of(*self.probabilities(params))
 
-    @staticmethod
-    def _of(start: np.ndarray, matrix: np.ndarray) -> HmmParams:
+    def _of(self, start: np.ndarray, matrix: np.ndarray, weights: np.ndarray) -> HmmParams:
         log_start, log_matrix = _log(start), _log(matrix)
         rarest = np.array([matrix.min()])
-        return HmmParams(*map(plain, (start, matrix, matrix.T, log_start, log_matrix, log_matrix.T, rarest)))
+        entries = (_NO_ENTRIES, _NO_ENTRIES)
+        if self.emissions is not None:
+            entries = self.emissions.first_entry, self.emissions.state
+        log_weights = np.where(weights > 0.0, np.log(np.maximum(weights, _TINY)), -np.inf)
+        fields = start, matrix, matrix.T, log_start, log_matrix, log_matrix.T, rarest, *entries, weights, log_weights
+        return HmmParams(*map(plain, fields))
 
     def uniform(self) -> HmmParams:
         """All that is allowed has the same probability."""
@@ -132,17 +159,23 @@ class Hmm:
 
     def zero_stats(self) -> HmmStats:
         k = self.n_components
-        return HmmStats(np.zeros(k), np.zeros((k, k)))
+        return HmmStats(
+            np.zeros(k), np.zeros((k, k)), np.zeros(0 if self.emissions is None else self.emissions.state.size)
+        )
 
     def stats_of(self, params: HmmParams) -> HmmStats:
         """Statistics of which an M-step makes these parameters."""
-        return HmmStats(params.startprob, params.transmat * stationary_distribution(params.transmat)[:, None])
+        share = stationary_distribution(params.transmat)
+        return HmmStats(params.startprob, params.transmat * share[:, None], params.weights * share[params.entry_state])
 
     def occupancy(self, params: HmmParams) -> np.ndarray:
-        """Expected share (K,) that each state has of the rows of a long sequence."""
-        return stationary_distribution(params.transmat)
+        """Expected share (K,) that each component has of the rows of a long sequence."""
+        share = stationary_distribution(params.transmat)
+        if self.emissions is None:
+            return share
+        return self.emissions.by_component(share[params.entry_state] * params.weights)
 
-    def m_step(self, stats: HmmStats) -> HmmParams:
+    def m_step(self, stats: HmmStats, params: HmmParams) -> HmmParams:
         """Maximum likelihood: shares of the expected counts. A state that is never left may go anywhere allowed."""
         start = np.where(self._may_start(), stats.start, 0.0)
         transitions = np.where(self._may_follow(), stats.transitions, 0.0)
@@ -151,13 +184,15 @@ class Hmm:
         transitions[never_left] = self._may_follow()[never_left]
         if self.stationary:
             transitions = _stationary_maximum(start, transitions)
-        return self.params(start, transitions)
+        weights = None if self.emissions is None else self.emissions.m_step(stats.entries)
+        return self.params(start, transitions, weights)
 
     def expected_log_prob(self, params: HmmParams, stats: HmmStats) -> float:
         """Log-probability, in nats, of state sequences that have these statistics."""
         start = np.where(stats.start > 0.0, stats.start * params.log_startprob, 0.0).sum()
         transitions = np.where(stats.transitions > 0.0, stats.transitions * params.log_transmat, 0.0).sum()
-        return float(start + transitions)
+        entries = (stats.entries * np.where(stats.entries > 0.0, params.log_weights, 0.0)).sum()
+        return float(start + transitions + entries)
 
     def constraints(self) -> dict[str, np.ndarray]:
         """What the model was told of its structure, by the name of the field."""
@@ -166,39 +201,47 @@ class Hmm:
 
     def n_parameters(self) -> int:
         free_rows = int((self._may_follow().sum(axis=1) - 1).sum())
-        return free_rows + (0 if self.stationary else int(self._may_start().sum()) - 1)
+        free_weights = 0 if self.emissions is None else self.emissions.state.size - self.n_components
+        return free_rows + free_weights + (0 if self.stationary else int(self._may_start().sum()) - 1)
 
     def prior_stats(self, weight: float) -> HmmStats | None:
         """Pseudo-counts of the Dirichlet priors; None without any. They do not grow with the data."""
         k = self.n_components
         start = np.broadcast_to(np.asarray(self.start_prior, dtype=np.float64) - 1.0, (k,))
         transitions = np.broadcast_to(np.asarray(self.transition_prior, dtype=np.float64) - 1.0, (k, k))
-        if not (start.any() or transitions.any()):
+        entries = _NOTHING if self.emissions is None else self.emissions.prior_counts()
+        if not (start.any() or transitions.any() or entries.any()):
             return None
-        return HmmStats(np.where(self._may_start(), start, 0.0), np.where(self._may_follow(), transitions, 0.0))
-
-    def log_prior(self, params: HmmParams, weight: float) -> float:
-        """Logarithm of the density of the priors, in nats, up to a constant; 0.0 without any."""
-        prior = self.prior_stats(weight)
-        return 0.0 if prior is None else self.expected_log_prob(params, prior)
+        return HmmStats(
+            np.where(self._may_start(), start, 0.0), np.where(self._may_follow(), transitions, 0.0), entries
+        )
 
     def n_coordinates(self) -> int:
         """Number of coordinates."""
-        return int(self._may_follow().sum()) + (0 if self.stationary else int(self._may_start().sum()))
+        return sum(int(mask.sum()) for mask in self._masks()) + self._n_free_weights()
+
+    def _masks(self) -> list[np.ndarray]:
+        """Which probabilities are free: those of the first state, unless it is stationary, and of each row."""
+        return [*([] if self.stationary else [self._may_start()]), *self._may_follow()]
+
+    def _n_free_weights(self) -> int:
+        return self.emissions.state.size if self.emissions is not None and self.emissions.is_free else 0
 
     def coordinates(self, params: HmmParams) -> np.ndarray:
         """Unconstrained coordinates (P,): square roots of the probabilities that are allowed, as of mixing weights."""
         start = [] if self.stationary else [params.startprob[self._may_start()]]
-        return np.sqrt(np.concatenate([*start, params.transmat[self._may_follow()]]))
+        weights = params.weights[: self._n_free_weights()]
+        return np.sqrt(np.concatenate([*start, params.transmat[self._may_follow()], weights]))
 
-    def at_coordinates(self, vector: np.ndarray) -> HmmParams:
+    def at_coordinates(self, point: np.ndarray) -> HmmParams:
         """Parameters at coordinates, of which any are valid."""
-        masks = [*([] if self.stationary else [self._may_start()]), *self._may_follow()]
+        masks = self._masks()
         rows = np.zeros((len(masks), self.n_components))
-        parts = np.split(vector, np.cumsum([mask.sum() for mask in masks])[:-1])
+        *parts, weights = np.split(point, np.cumsum([mask.sum() for mask in masks]))
         for row, mask, part in zip(rows, masks, parts, strict=True):
             row[mask] = part**2
-        return self.params(np.ones(self.n_components) if self.stationary else rows[0], rows[-self.n_components :])
+        start = np.ones(self.n_components) if self.stationary else rows[0]
+        return self.params(start, rows[-self.n_components :], weights**2 if weights.size else None)
 
     def sample(
         self, params: HmmParams, n_rows: int, random: np.random.Generator, first: int | None = None
@@ -214,6 +257,10 @@ class Hmm:
             states[i] = first if first is not None and i == 0 else drawn
             row = cumulative[states[i]]
         return states
+
+    def components(self, params: HmmParams, states: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """The components (N,) that rows of these states come from; drawn, where a state has several."""
+        return states if self.emissions is None else self.emissions.sample(params.weights, states, random)
 
     def _may_start(self) -> np.ndarray:
         return np.ones(self.n_components, dtype=bool) if self.allowed_start is None else self.allowed_start

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from fastem.latents.base import LatentBase
 from fastem.passes.blocks import register_latent
 from fastem.passes.vector_math import exp_nonpositive
 from fastem.stats import Additive
@@ -38,7 +39,7 @@ class MixtureStats(Additive, _MixtureFields):
 
 
 @dataclass(frozen=True, eq=False)
-class Mixture:
+class Mixture(LatentBase):
     """Independent rows, each from one of `n_components` components.
 
     Parameters
@@ -66,6 +67,10 @@ class Mixture:
         """Parameters made anew from the weights of a record, as they are, alone."""
         return _record(params.weights)
 
+    def probabilities(self, params: MixtureParams) -> tuple[np.ndarray, ...]:
+        """What `params` takes to make these parameters."""
+        return (params.weights,)
+
     def uniform(self) -> MixtureParams:
         """All components have the same weight."""
         return self.params(np.ones(self.n_components))
@@ -89,7 +94,7 @@ class Mixture:
         """Expected share (K,) that each component has of the rows."""
         return params.weights
 
-    def m_step(self, stats: MixtureStats) -> MixtureParams:
+    def m_step(self, stats: MixtureStats, params: MixtureParams) -> MixtureParams:
         """Maximum likelihood: weights are mean responsibilities; the free ones share what fixed ones leave."""
         return self._params_of_shares(stats.n)
 
@@ -130,10 +135,6 @@ class Mixture:
     def at_coordinates(self, point: np.ndarray) -> MixtureParams:
         """The parameters at any point (K,)."""
         return self._params_of_shares(point**2)
-
-    def constraints(self) -> dict[str, np.ndarray]:
-        """What the structure was told, by the name of the field: nothing."""
-        return {}
 
     def n_parameters(self) -> int:
         if self.fixed_weights is None:
@@ -193,6 +194,10 @@ class Mixture:
     def sample(self, params: MixtureParams, n_rows: int, random: np.random.Generator) -> np.ndarray:
         """Component of each of `n_rows` rows, (n_rows,) integers."""
         return random.choice(self.n_components, size=n_rows, p=params.weights / params.weights.sum())
+
+    def components(self, params: MixtureParams, hidden: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """The components (N,) that rows come from: what is hidden."""
+        return hidden
 
 
 def _completed(fixed: np.ndarray, shares: np.ndarray) -> np.ndarray:

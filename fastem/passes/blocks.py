@@ -20,6 +20,10 @@ A *chain* is a latent whose rows hang together in sequences: it has the last fou
 `posterior_block`. Two neighbouring stretches of a sequence know of each other by a *message*, one
 number for each state. The logarithm of zero is -1e300 there, so that it can be added and subtracted.
 
+The states of a chain draw their rows from components of the family. Four fields of its parameters, `first_entry`,
+`entry_state`, `weights` and `log_weights`, say from which; they are empty where each state has the component of its own
+number (see `fastem.passes.emissions`). Its statistics have a field `entries` for the rows of each of these pairs.
+
 Every block has the same number of rows, a multiple of eight: the last one of a chunk is filled up with
 rows of weight zero.
 
@@ -102,7 +106,7 @@ def accumulate_block(family_params, components, x, resp, scratch, family_stats, 
     components : (A,) int64 array
     x : (n_features, rows) float64 array
     resp : (A, rows) float64 array
-        Responsibilities times weights; zero in the rows that fill up the block.
+        Responsibilities times weights; zero in the rows that fill up the block. Free to change.
     scratch : float64 array, free to use
     family_stats : Additive
         With a leading axis of lanes.
@@ -266,7 +270,10 @@ def register_chain(
     seek_block: Callable[..., bool],
     path_block: Callable[..., bool],
 ) -> None:
-    """Let a pass over sequences run a chain whose parameters are records of `params_class`."""
+    """Let a pass over sequences run a chain whose parameters are records of `params_class`.
+
+    These have a field for each state first, and the four fields that map states to components.
+    """
     _register("forward_block", params_class, forward_block)
     _register("backward_block", params_class, backward_block)
     _register("seek_block", params_class, seek_block)

@@ -10,6 +10,7 @@ from numba import prange
 from fastem.passes.blocks import seek_block
 from fastem.passes.flags import block_function
 from fastem.passes.lanes import Totals, fingerprint
+from fastem.passes.memory import new_memory
 from fastem.passes.reading import VECTOR
 from fastem.passes.rows import Rows, weights_of
 from fastem.passes.sweep import (
@@ -21,7 +22,6 @@ from fastem.passes.sweep import (
     filter_rows,
     keep_message,
     last_sequence,
-    new_memory,
     start_of,
 )
 from fastem.passes.threads import Pass
@@ -64,7 +64,7 @@ def _seek_ahead(family_params, latent_params, rows, units, unit, memory):
     """Find the message for the first row of a unit from some rows before it; False when it takes more of them."""
     n_before = units.first[unit] - start_of(units, units.sequence[unit])
     n_read = min(memory.x.shape[1], n_before)
-    emit(family_params, rows, units.first[unit] - n_read, False, memory.emission[0], memory.shift[0], memory)
+    emit(family_params, latent_params, rows, units.first[unit] - n_read, False, 0, memory)
     for warm_up in _WARM_UPS:
         begin = max(0, n_read - warm_up)
         if _agree(latent_params, begin, n_read, False, n_read - begin == n_before, memory):
@@ -76,7 +76,7 @@ def _seek_ahead(family_params, latent_params, rows, units, unit, memory):
 def _seek_behind(family_params, latent_params, rows, units, unit, memory):
     """Find the message for the row after a unit from some rows from there on; False when it takes more of them."""
     n_behind = units.ends[last_sequence(units, unit)] - units.stop[unit]
-    emit(family_params, rows, units.stop[unit], False, memory.emission[0], memory.shift[0], memory)
+    emit(family_params, latent_params, rows, units.stop[unit], False, 0, memory)
     for warm_up in _WARM_UPS:
         n = min(warm_up, n_behind)
         if _agree(latent_params, 0, n, True, n == n_behind, memory):
@@ -110,7 +110,7 @@ def _seek(family_params, latent_params, rows, units, messages, unit, memory):
 
 @block_function
 def _seek_lane(family_params, latent_params, rows, units, messages, n_lanes, scratch_lines, vectors, lane):
-    memory = new_memory(1, rows.n_columns, latent_params[0].shape[0], scratch_lines, vectors * VECTOR)
+    memory = new_memory(1, rows.n_columns, latent_params, scratch_lines, vectors * VECTOR)
     for unit in range(lane, units.first.shape[0], n_lanes):
         _seek(family_params, latent_params, rows, units, messages, unit, memory)
 
@@ -156,7 +156,7 @@ def _hand_over_lane(
     n_lanes = latent_stats[0].shape[0]
     if lane < first.shape[0]:
         n_blocks = blocks_of_largest(units, vectors * VECTOR)
-        memory = new_memory(n_blocks, rows.n_columns, latent_params[0].shape[0], scratch_lines, vectors * VECTOR)
+        memory = new_memory(n_blocks, rows.n_columns, latent_params, scratch_lines, vectors * VECTOR)
         for s in range(lane, first.shape[0], n_lanes):
             _hand_over(
                 family_params, latent_params, rows, weight, units, messages, first[s], last[s], outputs, memory,

@@ -226,7 +226,7 @@ def fused_pass(
     require_rows(rows)
     require_weight(weight, rows.n_rows)
     require_given(given, rows.n_rows, n_components)
-    require_lanes(lanes, family_params, n_components)
+    require_lanes(lanes, family_params, latent_params, n_components, n_components)
     _require_reach(reach, n_components, rows.n_columns)
     totals = Totals(lanes.loglik, lanes.weight, lanes.impossible)
     with few_threads(rows):

@@ -134,7 +134,7 @@ def score_pass(
     require_registered(family_params, latent_params)
     n_components = require_params(family_params, latent_params, rows)
     require_rows(rows)
-    require_stats(latent_stats, family_params, n_components, latent_stats[0].shape[0])
+    require_stats(latent_stats, latent_params, n_components, latent_stats[0].shape[0])
     _require_reach(reach, n_components, rows.n_columns)
     if loglik is not None:
         require_output("loglik", loglik, (rows.n_rows,), np.float64)

@@ -13,8 +13,8 @@ from fastem.passes.messages import unit_messages
 from fastem.passes.reading import BLOCK, VECTOR
 from fastem.passes.rows import Rows
 from fastem.passes.shapes import (
+    require_chain_params,
     require_lanes,
-    require_params,
     require_rows,
     require_units,
     require_weight,
@@ -43,7 +43,8 @@ def sequence_pass(
     Parameters
     ----------
     family_params, latent_params : NamedTuple of arrays
-        Of registered classes; the first field of `latent_params` has one entry for each state.
+        Of registered classes; the first field of `latent_params` has one entry for each state, and three others map
+        states to components (see `fastem.passes.emissions`).
     rows : Rows
         The chunk, (N, D).
     weight : ndarray
@@ -61,12 +62,12 @@ def sequence_pass(
         Without, units learn of the rest of their sequences from their neighbours only: slow, and a check.
     """
     require_chain_registered(family_params, latent_params)
-    n_components = require_params(family_params, latent_params, rows)
+    n_states, n_components = require_chain_params(family_params, latent_params, rows)
     require_rows(rows)
     require_weight(weight, rows.n_rows)
     require_units(units, rows.n_rows)
-    require_lanes(lanes, family_params, n_components)
-    require_outputs(outputs, rows.n_rows, n_components)
+    require_lanes(lanes, family_params, latent_params, n_states, n_components)
+    require_outputs(outputs, rows.n_rows, n_states)
     totals = Totals(lanes.loglik, lanes.weight, lanes.impossible)
     sizes = blocks.scratch_lines(rows.n_columns), BLOCK // VECTOR
     messages = unit_messages(family_params, latent_params, rows, units, lanes, sizes, forgets)

@@ -48,15 +48,39 @@ def require_params(family_params: Any, latent_params: Any, rows: Rows) -> int:
     ------
     ValueError
     """
-    first = latent_params[0]
-    n_components = first.shape[0] if getattr(first, "ndim", 0) else 0
-    if n_components == 0:
-        raise ValueError(f"{type(latent_params).__name__} has no components.")
-    why = f"{n_components} components and rows of {rows.n_columns} columns"
+    n_components = _n_hidden(latent_params)
     for record in (latent_params, family_params):
-        if hasattr(record, "shapes"):
-            require_shapes(record, record.shapes(n_components, rows.n_columns), why)
+        _require_record(record, n_components, rows, "components")
     return n_components
+
+
+def require_chain_params(family_params: Any, latent_params: Any, rows: Rows) -> tuple[int, int]:
+    """As `require_params`, of a chain; return the numbers of states and of components.
+
+    Raises
+    ------
+    ValueError
+    """
+    n_states = _n_hidden(latent_params)
+    _require_record(latent_params, n_states, rows, "states")
+    n_components = latent_params.first_entry.size - 1 if latent_params.first_entry.size else n_states
+    _require_record(family_params, n_components, rows, "components")
+    return n_states, n_components
+
+
+def _n_hidden(latent_params: Any) -> int:
+    """Number of the components, or of the states, of a latent structure."""
+    first = latent_params[0]
+    n_hidden = first.shape[0] if getattr(first, "ndim", 0) else 0
+    if n_hidden == 0:
+        raise ValueError(f"{type(latent_params).__name__} has no components.")
+    return int(n_hidden)
+
+
+def _require_record(record: Any, n: int, rows: Rows, of_what: str) -> None:
+    if hasattr(record, "shapes"):
+        expected = record.shapes(n, rows.n_columns)
+        require_shapes(record, expected, f"{n} {of_what} and rows of {rows.n_columns} columns")
 
 
 def require_rows(rows: Rows) -> None:
@@ -127,7 +151,9 @@ def require_output(name: str, out: np.ndarray, shape: Shape, dtype: Any) -> None
         )
 
 
-def require_lanes(lanes: ExpectedStats, family_params: Any, n_components: int) -> None:
+def require_lanes(
+    lanes: ExpectedStats, family_params: Any, latent_params: Any, n_hidden: int, n_components: int
+) -> None:
     """Raise unless all private accumulators are as many, and of the shapes that statistics at these parameters have.
 
     Raises
@@ -137,11 +163,11 @@ def require_lanes(lanes: ExpectedStats, family_params: Any, n_components: int) -
     shape = lanes.loglik.shape
     if not shape[0:1] > (0,) or lanes.weight.shape != shape or lanes.impossible.shape != shape:
         raise ValueError("The statistics have no lanes, or not as many of each. Make them by with_lanes.")
-    require_stats(lanes.latent, family_params, n_components, shape[0])
+    require_stats(lanes.latent, latent_params, n_hidden, shape[0])
     require_stats(lanes.family, family_params, n_components, shape[0])
 
 
-def require_stats(stats: Any, family_params: Any, n_components: int, n_lanes: int) -> None:
+def require_stats(stats: Any, params: Any, n_components: int, n_lanes: int) -> None:
     """Raise unless statistics have so many lanes, and the shapes that belong to these parameters.
 
     A record of statistics tells what its shapes must be by a method ``shapes(params, n_components, n_lanes)``.
@@ -151,7 +177,7 @@ def require_stats(stats: Any, family_params: Any, n_components: int, n_lanes: in
     ValueError
     """
     if hasattr(stats, "shapes"):
-        expected = stats.shapes(family_params, n_components, n_lanes)
+        expected = stats.shapes(params, n_components, n_lanes)
         require_shapes(stats, expected, f"{n_lanes} lanes of {n_components} components")
         return
     for name, field in zip(stats._fields, stats, strict=True):

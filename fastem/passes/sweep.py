@@ -9,12 +9,12 @@ from numba import prange
 
 from fastem.passes import blocks
 from fastem.passes.blocks import accumulate_block, backward_block, forward_block, log_prob_block, path_block, seek_block
+from fastem.passes.emissions import mix_densities, mixes, share_out
 from fastem.passes.flags import block_function
 from fastem.passes.lanes import bits_reversed, fingerprint
+from fastem.passes.memory import new_memory
 from fastem.passes.reading import VECTOR, copy_block
-from fastem.passes.shapes import (
-    require_output,
-)
+from fastem.passes.shapes import require_output
 from fastem.passes.threads import Pass
 from fastem.passes.vector_math import exp_nonpositive, log_positive
 
@@ -45,7 +45,7 @@ class Messages(NamedTuple):
 class Outputs(NamedTuple):
     """What a pass writes of each row of a chunk; an array of no rows is not asked for.
 
-    Shapes: loglik, label (N,); filtered, smoothed (N, K).
+    Shapes: loglik, label (N,); filtered, smoothed (N, S), for S states.
     """
 
     loglik: np.ndarray
@@ -55,41 +55,6 @@ class Outputs(NamedTuple):
 
 
 NO_OUTPUTS = Outputs(np.empty(0), np.empty(0, dtype=np.int64), np.empty((0, 0)), np.empty((0, 0)))
-
-
-class Memory(NamedTuple):
-    """Scratch of one thread: blocks of a unit, and of the rows under way."""
-
-    emission: np.ndarray
-    filtered: np.ndarray
-    shift: np.ndarray
-    norm: np.ndarray
-    x: np.ndarray
-    scratch: np.ndarray
-    left: np.ndarray
-    right: np.ndarray
-    message: np.ndarray
-    work: np.ndarray
-    reference: np.ndarray
-    components: np.ndarray
-
-
-@block_function
-def new_memory(n_blocks, n_features, n_components, scratch_lines, block_rows):
-    return Memory(
-        np.empty((n_blocks, n_components, block_rows)),
-        np.empty((n_blocks, n_components, block_rows)),
-        np.empty((n_blocks, block_rows)),
-        np.empty((n_blocks, block_rows)),
-        np.empty((n_features, block_rows)),
-        np.empty((scratch_lines, block_rows)),
-        np.empty((n_components, block_rows)),
-        np.empty((n_components, block_rows)),
-        np.empty(n_components),
-        np.empty(n_components),
-        np.empty(n_components),
-        np.arange(n_components),
-    )
 
 
 @block_function
@@ -106,17 +71,22 @@ def start_of(units, sequence):
 
 
 @block_function
-def emit(family_params, rows, start, careful, emission, shift, memory):
+def emit(family_params, latent_params, rows, start, careful, b, memory):
     """Densities of a block of rows from `start` on, in each row's own scale, whose logarithm is `shift`."""
     copy_block(rows, start, memory.x)
-    log_prob_block(family_params, memory.components, memory.x, emission, memory.scratch)
-    n_components, n_rows = emission.shape
+    # One call for components and for states: each would be compiled, inlined, anew.
+    density = memory.density if mixes(latent_params) else memory.emission[b]
+    log_prob_block(family_params, memory.components, memory.x, density, memory.scratch)
+    if mixes(latent_params):
+        mix_densities(latent_params, density, memory.left, memory.emission[b], memory.share[b])
+    emission, shift = memory.emission[b], memory.shift[b]
+    n_states, n_rows = emission.shape
     for i in range(n_rows):
         shift[i] = emission[0, i]
-    for k in range(1, n_components):
+    for k in range(1, n_states):
         for i in range(n_rows):
             shift[i] = emission[k, i] if emission[k, i] > shift[i] else shift[i]
-    for k in range(n_components):
+    for k in range(n_states):
         for i in range(n_rows):
             # A row that is impossible in every state tells nothing.
             ratio = emission[k, i] - shift[i] if shift[i] > -np.inf else 0.0
@@ -185,7 +155,7 @@ def forward_rows(family_params, latent_params, rows, units, unit, careful, memor
     for b in range((units.stop[unit] - units.first[unit] + block_rows - 1) // block_rows):
         start = units.first[unit] + b * block_rows
         n = min(block_rows, units.stop[unit] - start)
-        emit(family_params, rows, start, careful, memory.emission[b], memory.shift[b], memory)
+        emit(family_params, latent_params, rows, start, careful, b, memory)
         begin = 0
         while begin < n:
             end = min(n, units.ends[sequence] - start)
@@ -313,6 +283,9 @@ def backward_rows(
         _write_smoothed(start, n, resp, outputs)
         if learns:
             _drop_impossible(memory.shift[b], n, resp)
+            if mixes(latent_params):
+                share_out(latent_params, resp, memory.share[b], memory.resp, latent_stats.entries[lane])
+            resp = memory.resp if mixes(latent_params) else resp
             copy_block(rows, start, memory.x)
             accumulate_block(family_params, memory.components, memory.x, resp, memory.scratch, family_stats, lane)
 
@@ -327,7 +300,7 @@ def _sweep_lane(
     unit = (lane - first_unit) % n_lanes
     if unit < n_units:
         n_blocks = blocks_of_largest(units, vectors * VECTOR)
-        memory = new_memory(n_blocks, rows.n_columns, latent_params[0].shape[0], scratch_lines, vectors * VECTOR)
+        memory = new_memory(n_blocks, rows.n_columns, latent_params, scratch_lines, vectors * VECTOR)
         while unit < n_units:
             careful = filter_rows(family_params, latent_params, rows, units, messages, unit, memory)
             backward_rows(
@@ -361,11 +334,11 @@ def _sweep_pass(
 compiled_sweep_pass = Pass(_sweep_pass, fingerprint)
 
 
-def require_outputs(outputs: Outputs, n_rows: int, n_components: int) -> None:
+def require_outputs(outputs: Outputs, n_rows: int, n_states: int) -> None:
     """Raise unless each output that is asked for has the shape and the dtype of what is written."""
     for name, out, none in zip(outputs._fields, outputs, NO_OUTPUTS, strict=True):
         if out is not none:
-            shape = (n_rows,) if none.ndim == 1 else (n_rows, n_components)
+            shape = (n_rows,) if none.ndim == 1 else (n_rows, n_states)
             require_output(name, out, shape, none.dtype)
 
 

@@ -77,3 +77,12 @@ def log_positive(x):
     value = n * _LN2_HIGH - ((half_square - (s * (half_square + r) + n * _LN2_LOW)) - f)
     below = -np.inf if x >= 0.0 else np.nan
     return (value if x < np.inf else x) if x >= _MIN_NORMAL else below
+
+
+@exact_function
+def log1p_nonnegative(x):
+    """log(1 + x) for x >= 0, within 2 ulp; +inf and NaN keep."""
+    w = 1.0 + x
+    # What the rounding of w took from x. Of an x this large nothing is lost.
+    lost = (x - (w - 1.0)) / w
+    return log_positive(w) + (lost if x < 1e16 else 0.0)

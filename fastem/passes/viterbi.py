@@ -9,17 +9,19 @@ from numba import prange
 
 from fastem.passes import blocks
 from fastem.passes.blocks import log_prob_block, path_block
+from fastem.passes.emissions import mix_densities, mixes
 from fastem.passes.flags import block_function
 from fastem.passes.lanes import MAX_LANES, fingerprint
+from fastem.passes.memory import new_memory
 from fastem.passes.reading import BLOCK, VECTOR, copy_block
 from fastem.passes.rows import Rows
 from fastem.passes.shapes import (
+    require_chain_params,
     require_output,
-    require_params,
     require_rows,
     require_units,
 )
-from fastem.passes.sweep import new_memory, require_chain_registered, start_of
+from fastem.passes.sweep import require_chain_registered, start_of
 from fastem.passes.threads import Pass
 from fastem.passes.units import Units
 
@@ -33,7 +35,11 @@ def _best_path(family_params, latent_params, rows, units, sequence, memory, path
     for start in range(first, stop, block_rows):
         n = min(block_rows, stop - start)
         copy_block(rows, start, memory.x)
-        log_prob_block(family_params, memory.components, memory.x, memory.emission[0], memory.scratch)
+        # Not in a function of its own, as in `emit`: it would cost short sequences a tenth.
+        density = memory.density if mixes(latent_params) else memory.emission[0]
+        log_prob_block(family_params, memory.components, memory.x, density, memory.scratch)
+        if mixes(latent_params):
+            mix_densities(latent_params, density, memory.left, memory.emission[0], memory.share[0])
         possible &= path_block(
             latent_params, memory.emission[0], 0, n, start == first, memory.message, memory.work,
             back[start - first : start - first + n],
@@ -51,7 +57,7 @@ def _best_path(family_params, latent_params, rows, units, sequence, memory, path
 @block_function
 def _path_lane(family_params, latent_params, rows, units, n_lanes, scratch_lines, vectors, path, loglik, lane):
     if lane < units.ends.shape[0]:
-        memory = new_memory(1, rows.n_columns, latent_params[0].shape[0], scratch_lines, vectors * VECTOR)
+        memory = new_memory(1, rows.n_columns, latent_params, scratch_lines, vectors * VECTOR)
         for sequence in range(lane, units.ends.shape[0], n_lanes):
             _best_path(family_params, latent_params, rows, units, sequence, memory, path, loglik)
 
@@ -78,7 +84,7 @@ def path_pass(
     The density is that of the rows and the path together, in nats; minus infinity where no path is possible.
     """
     require_chain_registered(family_params, latent_params)
-    require_params(family_params, latent_params, rows)
+    require_chain_params(family_params, latent_params, rows)
     require_rows(rows)
     require_units(units, rows.n_rows)
     require_output("path", path, (rows.n_rows,), np.int64)

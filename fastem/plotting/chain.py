@@ -77,7 +77,9 @@ def plot_states(
     ax.plot(time, values, color="#4D4D4D", linewidth=1.0, label="data")
     _draw_bands(ax, states, hmm.transmat_.shape[0])
     if hasattr(hmm, "means_"):
-        ax.step(time, hmm.means_[states, column], where="mid", color="black", linewidth=1.5, label="mean of the state")
+        # A state that is a mixture has several means of its own.
+        means = hmm.means_[:, column] if hmm.means_.ndim == 2 else hmm.marginal(column).means
+        ax.step(time, means[states], where="mid", color="black", linewidth=1.5, label="mean of the state")
     ax.set(xlabel="row of the sequence", ylabel=names[column], xlim=(-0.5, rows.size - 0.5))
     finish(ax)
     return ax

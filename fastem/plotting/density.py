@@ -49,7 +49,7 @@ def plot_density(
 
     Parameters
     ----------
-    mixture : GaussianMixture, PoissonMixture, Mixture, ...
+    mixture : GaussianMixture, Mixture, ...
         Fitted, or made from parameters. Those without covariances show the means of components in the plane, and the
         probabilities of discrete features.
     X : array-like (N, D), or (N,) for one feature, or data frame

@@ -16,7 +16,7 @@ from fastem.stats import ExpectedStats, Rescue
 # iteration, and judged by where that leads: near a curved ridge all long steps end a little below it.
 TOLERATED = 1e-5
 
-MStep = Callable[[ExpectedStats], tuple[Any, list[Rescue]]]
+MStep = Callable[[ExpectedStats, Any], tuple[Any, list[Rescue]]]
 # Takes the statistics of each parameters that it yields, and returns why it stopped.
 Iterations = Generator[Any, ExpectedStats, Reason]
 
@@ -98,7 +98,7 @@ def iterations(
         fall = trace.objective[-1] - stats.objective if trace.objective else 0.0
         if state.fallback is not None and not fall <= 0.0:
             if fall <= TOLERATED and not state.is_on_trial:
-                _try_on(state, m_step(stats)[0])
+                _try_on(state, m_step(stats, state.candidate)[0])
             else:
                 _reject(state, accelerator)
             tell(state)
@@ -112,7 +112,7 @@ def iterations(
             trace.fall = fall
             trace.n_dropped += 1
             return Reason.OBJECTIVE_FELL
-        _keep(state, stats, m_step(stats), accelerator)
+        _keep(state, stats, m_step(stats, state.candidate), accelerator)
         goes_on = len(trace.objective) == 1 and _goes_on(state, tol)
         left = None if goes_on else _remaining(state, accelerator)
         if left is not None:

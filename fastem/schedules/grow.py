@@ -28,7 +28,7 @@ _PASSES = 4
 class Sampled(Space, Protocol):
     """A model of all rows, as seen from a sample."""
 
-    def m_step(self, stats: ExpectedStats) -> tuple[Any, list[Rescue]]: ...
+    def m_step(self, stats: ExpectedStats, params: Any) -> tuple[Any, list[Rescue]]: ...
 
     def with_prior(self, stats: ExpectedStats, params: Any) -> ExpectedStats: ...
 
@@ -36,7 +36,12 @@ class Sampled(Space, Protocol):
 
 
 def fit_samples(
-    problems: Sequence[tuple[Problem, float]], start: Any, n_parameters: int, space: Space, *, tol: float
+    problems: Sequence[tuple[Problem, float]],
+    start: Any,
+    n_parameters: int,
+    accelerator: Accelerator | None,
+    *,
+    tol: float,
 ) -> tuple[Any, int]:
     """Fit samples of growing size in turn, each as closely as its size makes sense.
 
@@ -46,8 +51,7 @@ def fit_samples(
         Each with its number of rows.
     start : parameters
     n_parameters : int
-    space : Space
-        Of the parameters, to accelerate in.
+    accelerator : Accelerator, optional
     tol : float
         No sample is fitted more closely than to this, in nats per unit of weight.
 
@@ -58,7 +62,7 @@ def fit_samples(
     params, n_iter = start, 0
     for problem, n_rows in problems:
         least = max(tol, _RESOLUTION * n_parameters / (2.0 * n_rows))
-        result = fit_batch(problem, params, tol=least, max_iter=_MOST_ITERATIONS, accelerator=Squarem(space)).unbroken()
+        result = fit_batch(problem, params, tol=least, max_iter=_MOST_ITERATIONS, accelerator=accelerator).unbroken()
         params, n_iter = result.params, n_iter + result.n_iter
     return params, n_iter
 
@@ -91,8 +95,8 @@ class _Corrected:
         corrected = self.weight * (stats + self.difference)
         return self.model.with_prior(corrected._replace(loglik=self.weight * loglik, impossible=0.0), params)
 
-    def m_step(self, stats: ExpectedStats) -> tuple[Any, list[Rescue]]:
-        return self.model.m_step(stats)
+    def m_step(self, stats: ExpectedStats, params: Any) -> tuple[Any, list[Rescue]]:
+        return self.model.m_step(stats, params)
 
 
 @dataclass

@@ -133,7 +133,7 @@ def _visit(problem: PartialProblem, state: IncrementalState, block: Any, min_row
     """An M-step on all that is known, and an E-step on one block."""
     index, params, rescues = state.n_visited, state.params, list[Rescue]()
     if state.epoch > 0 or (index > 0 and state.total.occupancy.min() >= min_rows):
-        params, rescues = problem.m_step(state.total)
+        params, rescues = problem.m_step(state.total, params)
     stats = problem.e_step(params, block)
     if state.epoch > 0:
         total = (state.total - _last(state, index, stats)) + stats

@@ -226,7 +226,7 @@ def _learn(
     if state.frozen and not _enough(running, 1.0 / variance, seen + weight, settings):
         return changes
     # The prior is told how many rows there are: they count once, however often they are read.
-    params, rescues = model.m_step(min(seen + weight, state.most_rows) * running)
+    params, rescues = model.m_step(min(seen + weight, state.most_rows) * running, state.params)
     changes |= {"params": params, "frozen": False, "rescues": _noted(state.rescues, rescues, n_updates)}
     if settings.average_after is not None and n_updates > settings.average_after:
         share = 1.0 / (state.n_averaged + 1)
@@ -274,7 +274,9 @@ def _watched(state: OnlineState, loglik: float, weight: float) -> dict[str, Any]
 def estimate(model: PartialProblem, state: OnlineState) -> Any:
     """The parameters to hand out: of the late average if there is one, even when they are still frozen."""
     stats = state.stats if state.average is None else state.average
-    return state.params if stats is None else model.m_step(min(state.weight, state.most_rows) * stats)[0]
+    if stats is None:
+        return state.params
+    return model.m_step(min(state.weight, state.most_rows) * stats, state.params)[0]
 
 
 LogProb = Callable[[Any, Any], np.ndarray]

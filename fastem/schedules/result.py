@@ -30,8 +30,8 @@ class Problem(Protocol):
         """Expected statistics of all data."""
         ...
 
-    def m_step(self, stats: ExpectedStats) -> tuple[Any, list[Rescue]]:
-        """Parameters of highest expected likelihood, and what had to be rescued."""
+    def m_step(self, stats: ExpectedStats, params: Any) -> tuple[Any, list[Rescue]]:
+        """Parameters of highest expected likelihood given statistics at `params`, and what had to be rescued."""
         ...
 
 
@@ -49,8 +49,8 @@ class PartialProblem(Protocol):
         """Statistics of all data at these parameters, whose objective counts the prior."""
         ...
 
-    def m_step(self, stats: ExpectedStats, /) -> tuple[Any, list[Rescue]]:
-        """Parameters of highest expected likelihood, and what had to be rescued."""
+    def m_step(self, stats: ExpectedStats, params: Any, /) -> tuple[Any, list[Rescue]]:
+        """Parameters of highest expected likelihood given statistics at `params`, and what had to be rescued."""
         ...
 
 

@@ -8,11 +8,12 @@ from typing import cast
 
 import numpy as np
 
+from fastem.fitting.batch import accelerator_of
 from fastem.fitting.notes import MoveNote, RaceNote
 from fastem.fitting.problem import Problem
 from fastem.latents.hmm import Hmm
 from fastem.model import Model, Params
-from fastem.schedules.accelerate.squarem import Squarem
+from fastem.schedules.accelerate.protocol import Accelerator
 from fastem.schedules.batch import fit_batch
 from fastem.schedules.result import FitState
 from fastem.search.halving import race
@@ -87,16 +88,20 @@ class RaceTrack:
         moves = tuple(note for step in kept for note in _notes(step))
         return state.params, RaceNote(self.sample.n_rows or 0, heats, winner.index, moves)
 
+    @property
+    def _accelerator(self) -> Accelerator | None:
+        return accelerator_of("squarem", self.model, _TOL)
+
     def _end(self, start: Params) -> float:
         """The objective that a start leads to without caution."""
         problem = Problem(self.model, self.sample)
-        end = fit_batch(problem, start, tol=_TOL, max_iter=_MOST_ITERATIONS, accelerator=Squarem(self.model)).unbroken()
+        end = fit_batch(problem, start, tol=_TOL, max_iter=_MOST_ITERATIONS, accelerator=self._accelerator).unbroken()
         return end.objective
 
     def advance(self, state: FitState, n_iter: int) -> FitState:
         """Go on with a fit for at most so many iterations."""
         problem = Problem(self.model.cautious(), self.sample)
-        fit_batch(problem, state, tol=_TOL, max_iter=state.n_iter + n_iter, accelerator=Squarem(self.model)).unbroken()
+        fit_batch(problem, state, tol=_TOL, max_iter=state.n_iter + n_iter, accelerator=self._accelerator).unbroken()
         return state
 
 

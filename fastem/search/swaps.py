@@ -211,7 +211,7 @@ def split(model: Model, X: np.ndarray, weight: np.ndarray) -> Split:
     side = _sides(X - centre, weight)
     params, _ = start_from(two, rows, lambda start, stop: one_hot(side[start:stop], 2), centre)
     for _ in range(_SPLIT_ITERATIONS):
-        params, _ = two.m_step(two.e_step(params, rows))
+        params, _ = two.m_step(two.e_step(params, rows), params)
     gain = two.e_step(params, rows).loglik - one.e_step(alone, rows).loglik
     return Split(two, params, float(gain))
 

@@ -38,8 +38,23 @@ def start_of_chain(mixture: Model, params: Params, latent: Any, sequences: Seque
 
     One is added to each count, so that nothing that is allowed begins as impossible (Laplace).
     """
-    k = latent.n_components
-    start, transitions = np.ones(k), np.ones((k, k))
+    start, transitions = count_labels(mixture, params, sequences, n_rows)
+    if latent.emissions is None:
+        return latent.params(1.0 + start, 1.0 + transitions)
+    emissions = latent.emissions
+    # A label stands for the first state that draws from its component, and tells nothing of others that do so, too.
+    state = emissions.state[emissions.first_entry[:-1]]
+    of_states = np.zeros((latent.n_components, latent.n_components))
+    np.add.at(of_states, (state[:, None], state), transitions)
+    rows = transitions.sum(axis=0) + start
+    start = np.bincount(state, weights=start, minlength=latent.n_components)
+    return latent.params(1.0 + start, 1.0 + of_states, 1.0 + rows[emissions.component])
+
+
+def count_labels(mixture: Model, params: Params, sequences: SequenceRows, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """How many sequences begin with each label of a mixture (K,), and how often labels follow each other (K, K)."""
+    k = mixture.latent.n_components
+    start, transitions = np.zeros(k), np.zeros((k, k))
     n_seen = 0
     for chunk in sequences.chunks(n_rows):
         label = np.empty(len(chunk), dtype=np.int64)
@@ -51,7 +66,7 @@ def start_of_chain(mixture: Model, params: Params, latent: Any, sequences: Seque
         n_seen += len(chunk)
         if n_seen >= n_rows:
             break
-    return latent.params(start, transitions)
+    return start, transitions
 
 
 def chain_from_chunks(

@@ -62,10 +62,11 @@ def start_from_chunks(
 ) -> tuple[Params, list[Rescue]]:
     """As `start_from`, with responsibilities that follow from the rows of a chunk."""
     equal = model.latent.params(np.ones(model.latent.n_components))
-    gathering = model.gathering(Params(equal, model.family.first_look(centre)))
+    params = Params(equal, model.family.first_look(centre))
+    gathering = model.gathering(params)
     for chunk in rows.chunks(max_rows=_PIECE_ROWS):
         gathering.add_given(chunk, responsibilities(chunk))
-    return model.m_step(gathering.total())
+    return model.m_step(gathering.total(), params)
 
 
 def one_hot(labels: np.ndarray, n_components: int) -> np.ndarray:

@@ -65,7 +65,7 @@ def start_from_sample(
     others, and the start is the best of several ways to give those rows a component or none (see `_with_strays`).
     """
     n_components = model.latent.n_components
-    at_start = replace(model, family=model.family.at_start()) if hasattr(model.family, "at_start") else model
+    at_start = replace(model, family=model.family.at_start())
     weight = np.ones(sample.X.shape[0]) if sample.weight is None else sample.weight
     centre = np.average(sample.X, axis=0, weights=weight)
     if method == "random":
@@ -73,7 +73,7 @@ def start_from_sample(
     if method == "quantile":
         labels = quantile_labels(sample.X[:, 0], weight, n_components)
         return start_from(at_start, sample, _of_labels(labels, n_components), centre)
-    features = model.family.features(sample.X) if hasattr(model.family, "features") else sample.X
+    features = model.family.features(sample.X)
     strays = _strays(model, sample, features)
     seeder = _SEEDERS[method]
     if strays is None:
@@ -84,9 +84,9 @@ def start_from_sample(
 
 def _strays(model: Model, sample: Sample, features: np.ndarray) -> Bulk | None:
     """The bulk of the features, where some values lie far from it; None otherwise."""
-    if not hasattr(model.family, "may_stray") or not model.family.may_stray().any():
-        return None
     may = model.family.may_stray()
+    if not may.any():
+        return None
     bulk = bulk_of(features, sample.weight)
     if may.size == features.shape[1]:
         bulk = bulk._replace(reach=np.where(may, bulk.reach, np.inf))
@@ -132,7 +132,7 @@ def _with_strays(
 def _improved(model: Model, params: Params, rows: Rows) -> tuple[Params, float]:
     """Parameters after some iterations, and their objective."""
     for _ in range(_ITERATIONS):
-        params, _ = model.m_step(model.e_step(params, rows))
+        params, _ = model.m_step(model.e_step(params, rows), params)
     objective = model.with_prior(model.e_step(params, rows), params).objective
     return params, -np.inf if np.isnan(objective) else objective
 

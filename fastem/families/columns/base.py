@@ -1,326 +1,218 @@
-"""What the families of independent columns share: their records, and the block operations, compiled once for all.
-
-Each column is one of three forms, which the parameters list: linear (counts, binary and positive numbers), squared
-(normal numbers) or coded (categories). A family of one kind has columns of one form; a product joins them.
-"""
+"""What the families of independent columns share: everything that follows from a family's terms."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Self
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from fastem.families._marginal import Marginal
-from fastem.families.columns.blocks import (
-    NO_EXPOSURE,
-    add_count_terms,
-    add_linear,
-    add_of_codes,
-    count_codes,
-    exclude,
-    has_large_counts,
-    read_codes,
-    read_exposure,
-    subtract_deviances,
-    subtract_squares,
-    sum_linear,
-    sum_squares,
-)
+from fastem.families._value import Value
+from fastem.families.columns.blocks import NO_EXPOSURE, PLAIN, transformed
 from fastem.families.columns.gradients import ColumnMoves
-from fastem.families.gaussian.family import STRAYED
-from fastem.families.gaussian.moments import MIN_OCCUPANCY, Pivoted
-from fastem.families.gaussian.tiles import sum_block
-from fastem.passes.blocks import register_family
-from fastem.passes.rows import plain
+from fastem.families.columns.records import (
+    ColumnParams,
+    ColumnStats,
+    column_log_prob,
+    column_params,
+    filled,
+    zero_column_stats,
+)
+from fastem.families.gaussian.location_scatter import STRAYED
 from fastem.stats import Rescue
 
 # The least and largest positive parameters: their logarithms and sums are finite.
 TINY, HUGE = float(np.finfo(np.float64).tiny), 1e300
+# Values to coordinates of any size and back, by name.
+_TO_COORDINATES: dict[str, Any] = {"root": np.sqrt, "log": np.log, "angle": lambda values: np.arcsin(np.sqrt(values))}
+_FROM_COORDINATES: dict[str, Any] = {
+    "root": lambda point: np.clip(np.abs(point), np.sqrt(TINY), np.sqrt(HUGE)) ** 2,
+    "log": lambda point: np.exp(np.clip(point, np.log(TINY), np.log(HUGE))),
+    "angle": lambda point: np.sin(point) ** 2,
+}
 
 
-class ColumnParams(NamedTuple):
-    """Parameters of K components for D columns; L of these are linear, Q squared, C coded with S categories in all.
-
-    Shapes::
-
-        means              (K, D)  of each column; zero for coded ones
-        base               (K,)    what the log-density of each row has of the component alone
-        linear             (L,)    int64, these columns; counts come last
-        slope              (K, L)  log-density per unit of the column
-        required           (K, L)  the only value that is possible, zero for a rate of zero; -1 where there are others
-        counted            (P,)    int64, the columns that are counts
-        total              (K,)    sum of the means of counts, for one unit of exposure
-        exposure           (1,)    int64, the column that multiplies the means of counts, or NO_ or TOTAL_EXPOSURE
-        squared            (Q,)    int64
-        variances          (K, Q)
-        inverse_sd         (K, Q)
-        coded              (C,)    int64
-        first_code         (C + 1,) int64, where the categories of each column begin
-        probabilities      (K, S)
-        log_probabilities  (K, S)  minus infinity for categories that are impossible
-    """
-
-    means: np.ndarray
-    base: np.ndarray
-    linear: np.ndarray
-    slope: np.ndarray
-    required: np.ndarray
-    counted: np.ndarray
-    total: np.ndarray
-    exposure: np.ndarray
-    squared: np.ndarray
-    variances: np.ndarray
-    inverse_sd: np.ndarray
-    coded: np.ndarray
-    first_code: np.ndarray
-    probabilities: np.ndarray
-    log_probabilities: np.ndarray
-
-    def shapes(self, k: int, d: int) -> tuple[tuple[int, ...], ...]:
-        """Shapes of the fields for k components and d columns, of as many of each form as the lists name."""
-        n_linear, n_squared, n_coded = self.linear.size, self.squared.size, self.coded.size
-        n_categories = self.log_probabilities.size // k
-        linear, squared, categories = (k, n_linear), (k, n_squared), (k, n_categories)
-        # Counts are among the linear columns.
-        lists = (n_linear,), (min(self.counted.size, n_linear),), (n_squared,), (n_coded,)
-        return (
-            (k, d), (k,), lists[0], linear, linear, lists[1], (k,), (1,), lists[2], squared, squared, lists[3],
-            (n_coded + 1,), categories, categories,
-        )  # fmt: skip
-
-
-def column_params(means: np.ndarray, **fields: Any) -> ColumnParams:
-    """Parameters of the given fields; what is not given is empty, or zero."""
-    k = means.shape[0]
-    nothing, nowhere = np.empty((k, 0)), np.empty(0, dtype=np.int64)
-    every: dict[str, Any] = {
-        "means": means,
-        "base": np.zeros(k),
-        "linear": nowhere,
-        "slope": nothing,
-        "counted": nowhere,
-        "total": np.zeros(k),
-        "exposure": np.array([NO_EXPOSURE]),
-        "squared": nowhere,
-        "variances": nothing,
-        "inverse_sd": nothing,
-        "coded": nowhere,
-        "first_code": np.zeros(1, dtype=np.int64),
-        "probabilities": nothing,
-        "log_probabilities": nothing,
-        **fields,
-    }
-    every.setdefault("required", np.full_like(every["slope"], -1.0))
-    return ColumnParams(**{name: plain(value) for name, value in every.items()})
-
-
-class _ColumnFields(NamedTuple):
-    n: np.ndarray
-    pseudo: np.ndarray
-    exposure: np.ndarray
-    sums: np.ndarray
-    codes: np.ndarray
-    sx: np.ndarray
-    sxx: np.ndarray
-    dof: np.ndarray
-    pivot: np.ndarray
-
-
-class ColumnStats(Pivoted, _ColumnFields):
-    """Statistics of K components for columns of the forms of `ColumnParams`.
-
-    Shapes::
-
-        n              (K,)    sum of resp
-        pseudo         (K,)    rows that count for linear and coded columns only; data have none, a prior may
-        exposure       (K,)    sum of resp * exposure
-        sums           (K, L)  sum of resp * x
-        codes          (K, S)  sum of resp of the rows of each category
-        sx, sxx        (K, Q)  sums of resp * (x - pivot), and of its square
-        dof            (K,)    rows that count for variances only, likewise
-        pivot          (K, Q)  the component's means when the sums were taken
-    """
-
-    __slots__ = ()
-
-    def shapes(self, params: ColumnParams, k: int, n_lanes: int) -> tuple[tuple[int, ...], ...]:
-        """Shapes of the fields with so many lanes, for rows of k components with these parameters."""
-        each, squared = (n_lanes, k), (n_lanes, *params.variances.shape)
-        sums, codes = (n_lanes, *params.slope.shape), (n_lanes, *params.probabilities.shape)
-        return each, each, each, sums, codes, squared, squared, each, params.variances.shape
-
-    @property
-    def rows(self) -> np.ndarray:
-        """Rows (K,) that sums and counts of codes are divided by."""
-        return self.n + self.pseudo
-
-    @staticmethod
-    def spread(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return a * b
-
-
-def zero_column_stats(params: ColumnParams) -> ColumnStats:
-    """An empty record for the statistics of an E-step at these parameters."""
-    n, pseudo, exposure, dof = np.zeros((4, params.means.shape[0]))
-    lines = (params.slope, params.log_probabilities, params.variances, params.variances)
-    sums, codes, sx, sxx = map(np.zeros_like, lines)
-    pivot = np.ascontiguousarray(params.means[:, params.squared])
-    return ColumnStats(n, pseudo, exposure, sums, codes, sx, sxx, dof, pivot)
-
-
-def column_stats_of(params: ColumnParams, n: np.ndarray) -> ColumnStats:
-    """Statistics of `n` (K,) rows of the components, of which an M-step makes these parameters."""
-    rows = n[:, None]
-    return zero_column_stats(params)._replace(
-        n=n,
-        exposure=n,
-        sums=params.means[:, params.linear] * rows,
-        codes=params.probabilities * rows,
-        sxx=params.variances * rows,
-    )
-
-
-def column_log_prob(params: ColumnParams, stats: ColumnStats) -> float:
-    """Sum of the log-densities of rows of these statistics, without what does not depend on the parameters."""
-    squares = stats.about(params.means[:, params.squared]).sxx * np.square(params.inverse_sd)
-    by_component = stats.rows * params.base - stats.exposure * params.total
-    # Of what is impossible, and was not seen, there is nothing to say.
-    codes = stats.codes * np.where(stats.codes != 0, params.log_probabilities, 0.0)
-    # Sums are of the same rows, in another order.
-    expected = params.required * stats.rows[:, None]
-    excluded = (params.required >= 0) & (np.abs(stats.sums - expected) > 1e-9 * np.abs(stats.rows[:, None]))
-    by_column = (np.where(excluded, -np.inf, stats.sums * params.slope), codes, -0.5 * squares)
-    return float(by_component.sum() + sum(part.sum() for part in by_column))
-
-
-def filled(stats: ColumnStats) -> tuple[ColumnStats, list[Rescue]]:
-    """Statistics in which an empty component has those of all rows, and word of it."""
-    empty = stats.rows <= MIN_OCCUPANCY * stats.rows.sum()
-    if not empty.any():
-        return stats, []
-    pooled = stats._map(lambda a: np.where(empty.reshape(-1, *[1] * (a.ndim - 1)), a.sum(axis=0), a))
-    # Without any rows at all there is nothing to divide by.
-    n, exposure = (np.where(pooled.rows > 0, field, 1.0) for field in (pooled.n, pooled.exposure))
-    pooled = pooled._replace(n=n, exposure=exposure)
-    return pooled, [Rescue(int(k), "empty", "took the distribution of all rows") for k in np.flatnonzero(empty)]
-
-
-@dataclass(frozen=True, eq=False)
-class Columns(ColumnMoves):
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Columns(ColumnMoves, Value):
     """Common part of the families of independent columns of one kind.
+
+    The log-density of a row is ``sum slope * T(x) + base``, and the statistics are sums of T: all that a family says
+    is which T each column has, how slopes and base follow from its own parameters, the *values* (K, V), what T is on
+    average, and which values have given averages. The last columns may be covariates, which are no observations: an
+    exposure multiplies what T is on average.
 
     Parameters
     ----------
     n_components, n_features : int
+        Zero until an estimator gives the family its size.
     prior_weight : float
         Pseudo-rows that each component has been given before the data: a conjugate prior, whose mode they are.
     prior_mean : ndarray, optional
-        Their mean; by default that of the data (see `scaled_to`), and without data there is no prior.
+        Their values (V,); by default those of the data (see `scaled_to`), and without data there is no prior.
     """
 
-    n_components: int
-    n_features: int
+    n_components: int = field(default=0, repr=False)
+    n_features: int = field(default=0, repr=False)
     prior_weight: float = 0.0
-    prior_mean: np.ndarray | None = None
+    prior_mean: np.ndarray | None = field(default=None, repr=False)
 
-    # What a family says of itself.
+    # The functions T of each column: see `blocks.derive`. The plain one comes first.
+    terms: ClassVar[tuple[int, ...]] = (PLAIN,)
+    # The least and the largest values, by their names, that the arithmetic can take.
+    ranges: ClassVar[tuple[tuple[float, float], ...]] = ((0.0, HUGE),)
+    # Coordinates for acceleration, in which the likelihood bends about alike: "root", "log" or "angle".
+    coordinate: ClassVar[str] = "root"
+    # What a column must hold, in words.
+    kind: ClassVar[str]
+    # What values must be, in words.
+    wanted: ClassVar[str] = "must not be negative"
+    # Whether the columns hold integers.
+    is_discrete: ClassVar[bool] = False
+    # What an M-step did to values that `bounded` changed, in words.
+    remedy: ClassVar[str] = ""
+    # Whether single values may lie far from all others.
+    strays: ClassVar[bool] = False
+    # Makes of rows x (N, C), of counts for one unit of exposure, points (N, F) between which distances mean something.
+    spread: ClassVar[Any] = staticmethod(np.asarray)
 
-    def params(self, values: np.ndarray) -> ColumnParams:
-        """Parameters from the family's own, as they are given: means (K, D), or probabilities (K, S) in any scale."""
-        return self.record(self.proper(values))
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.prior_weight < np.inf:
+            raise ValueError(f"prior_weight must be a finite number, not negative; got {self.prior_weight!r}.")
 
-    def estimated(self, values: np.ndarray) -> ColumnParams:
-        """Parameters from estimates: what was not seen is no reason to hold it impossible."""
-        return self.record(self.floored(self.proper(values)))
+    # What a family says of itself. Its methods take values by their names, and averages of T: one array (K, C) each
+    # for the C columns that are observed; and they give one array, or a tuple of these.
 
-    def record(self, values: np.ndarray) -> ColumnParams:
-        """The record of proper values."""
+    @property
+    def n_covariates(self) -> int:
+        """Number of columns, the last ones, that are no observations."""
+        return 0
+
+    def slopes(self, *values: np.ndarray) -> Any:
+        """Log-density per unit of each T."""
+        raise NotImplementedError
+
+    def base(self, *values: np.ndarray) -> np.ndarray:
+        """What the log-density of each column has of the component alone."""
+        return np.zeros_like(values[0])
+
+    def fields(self, values: np.ndarray) -> dict[str, Any]:
+        """Other fields of the record than terms, slopes and base."""
+        return {}
+
+    def averages(self, *values: np.ndarray) -> Any:
+        """What each T is on average, for one unit of exposure."""
+        return values
+
+    def estimate(self, *averages: np.ndarray) -> Any:
+        """The values of highest likelihood of rows whose T have these averages."""
+        return averages
+
+    def bounded(self, *values: np.ndarray) -> Any:
+        """Estimates within the limits beyond which there is no likelihood maximum."""
+        return values
+
+    def variances(self, *values: np.ndarray) -> np.ndarray:
+        """Variances of the columns, for one unit of exposure."""
+        raise NotImplementedError
+
+    def impossible(self, x: np.ndarray) -> np.ndarray:
+        """Which of the values x (N, C) no row can have, (N, C) bool; all are finite."""
+        raise NotImplementedError
+
+    def draw(self, values: Any, n_rows: int, random: np.random.Generator) -> np.ndarray:
+        """Rows (n_rows, C) of one component, with an array (C,) for each name of values."""
         raise NotImplementedError
 
     def proper(self, values: np.ndarray) -> np.ndarray:
-        """The family's own parameters, in their scale."""
-        return np.clip(values, 0.0, HUGE)
+        """Values (K, V) within the limits of what the arithmetic can take, in their scale."""
+        if len(self.ranges) == 1:
+            return np.clip(values, *self.ranges[0])
+        return np.clip(values, *np.repeat(self.ranges, values.shape[1] // len(self.ranges), axis=0).T)
+
+    def are_proper(self, values: np.ndarray) -> bool:
+        """Whether values that were given are proper as they are, to rounding."""
+        proper = self.proper(values)
+        return np.array_equal(np.sign(values), np.sign(proper)) and np.allclose(proper, values, rtol=1e-6, atol=TINY)
 
     def floored(self, values: np.ndarray) -> np.ndarray:
-        """Proper values, none of which excludes anything."""
+        """Proper values, none of which excludes anything: what was not seen is no reason to hold it impossible."""
         return np.maximum(values, TINY)
 
-    def values_of(self, params: ColumnParams) -> np.ndarray:
-        """The family's own parameters."""
-        return params.means
+    def values_at(self, centre: np.ndarray) -> np.ndarray:
+        """Values (V,) of rows about a centre (C,), as far from it as from zero."""
+        centre = np.clip(centre, 1e-140, 1e140)
+        return self.joined(self.of_moments(centre, np.square(centre)))
 
-    def rebuilt(self, params: ColumnParams) -> ColumnParams:
-        """Parameters made anew from the family's own in a record alone."""
-        return self.record(self.values_of(params))
+    def means(self, *values: np.ndarray) -> np.ndarray:
+        """Means of the columns."""
+        found = self.averages(*values)
+        return found[0] if isinstance(found, tuple) else found
+
+    # Parameters.
+
+    @property
+    def n_observed(self) -> int:
+        """Number of columns, the first ones, that are observations."""
+        return self.n_features - self.n_covariates
 
     def values_shape(self) -> tuple[int, int]:
         """Shape of the family's own parameters."""
-        return self.n_components, self.n_features
+        return self.n_components, self.n_observed * len(self.shown)
 
-    def estimate(self, stats: ColumnStats) -> np.ndarray:
-        """The family's own parameters of highest likelihood; every component has rows."""
-        raise NotImplementedError
+    def lists(self) -> dict[str, Any]:
+        """Which columns the terms are made of, as fields of the record."""
+        columns = np.arange(self.n_observed)
+        derived = [transform for transform in self.terms if transform != PLAIN]
+        plain = columns[: self.n_observed if PLAIN in self.terms else 0]
+        return {
+            "linear": np.concatenate([plain, np.arange(columns.size * len(derived))]),
+            "source": np.tile(columns, len(derived)),
+            "transform": np.repeat(np.array(derived, dtype=np.int64), columns.size),
+        }
 
-    def to_coordinates(self, values: np.ndarray) -> np.ndarray:
-        """Unconstrained coordinates of the family's own parameters, in which the likelihood bends about alike."""
-        return np.sqrt(values)
+    @cached_property
+    def _lists(self) -> dict[str, Any]:
+        return self.lists()
 
-    def from_coordinates(self, coordinates: np.ndarray) -> np.ndarray:
-        """The family's own parameters from coordinates of any size."""
-        return np.clip(np.abs(coordinates), np.sqrt(TINY), np.sqrt(HUGE)) ** 2
+    def record(self, values: np.ndarray) -> ColumnParams:
+        """The record of proper values; the mean of a covariate is one."""
+        own = self.by_name(values)
+        means = np.ones((values.shape[0], self.n_features))
+        means[:, : self.n_observed] = self.means(*own)
+        slope, base = self.joined(self.slopes(*own)), self.base(*own).sum(axis=1)
+        return column_params(means, values, slope=slope, base=base, **self._lists, **self.fields(values))
 
-    def moments(self, params: ColumnParams) -> tuple[np.ndarray, np.ndarray]:
-        """Means and variances (K, D) of each column under each component; NaN for categories."""
-        raise NotImplementedError
+    def params(self, values: np.ndarray) -> ColumnParams:
+        """Parameters from the family's own, as they are given: probabilities in any scale."""
+        return self.record(self.proper(values))
 
-    def marginal(self, params: ColumnParams, column: int) -> Marginal:
-        """One column under each component.
+    def estimated(self, values: np.ndarray) -> ColumnParams:
+        """Parameters from estimates."""
+        return self.record(self.floored(self.proper(values)))
+
+    def values_of(self, params: ColumnParams) -> np.ndarray:
+        """The family's own parameters."""
+        return params.values
+
+    def rebuilt(self, params: ColumnParams) -> ColumnParams:
+        """Parameters made anew from the values of a record, as they are, alone.
 
         Raises
         ------
         ValueError
-            Where it has no distribution of its own.
+            For values that are none of this family.
         """
-        raise NotImplementedError
-
-    def outside(self, X: np.ndarray) -> np.ndarray:
-        """Which values of X (N, D) no row can have, (N, D) bool; all are finite."""
-        raise NotImplementedError
-
-    def support(self, column: int) -> str:
-        """What a value of the column must be, in words."""
-        raise NotImplementedError
-
-    def features(self, X: np.ndarray) -> np.ndarray:
-        """Rows X (N, D) as points between which distances mean something, for starts."""
-        return X
-
-    def n_parameters(self) -> int:
-        """Number of free parameters."""
-        return self.n_components * self.n_features
-
-    def sample(self, params: ColumnParams, component: int, n_rows: int, random: np.random.Generator) -> np.ndarray:
-        """Draw rows (n_rows, D) of one component."""
-        raise NotImplementedError
-
-    # What follows from it.
-
-    def constraints(self) -> dict[str, np.ndarray]:
-        """What `scaled_to` learnt from the data, by name."""
-        return {} if self.prior_mean is None else {"prior_mean": self.prior_mean}
-
-    def with_components(self, n_components: int) -> Self:
-        """This family with another number of components."""
-        return replace(self, n_components=n_components)
-
-    def constrained(self, constraints: dict[str, Any]) -> Self:
-        """This family with what another one of the same kind learnt."""
-        return replace(self, **constraints)
+        if not self.are_proper(params.values):
+            raise ValueError(f"{' and '.join(self.shown)} {self.wanted}.")
+        return self.record(params.values)
 
     def first_look(self, centre: np.ndarray) -> ColumnParams:
         """Parameters to gather first statistics with: every component at `centre` (D,)."""
-        return self.estimated(np.repeat(centre[None, :], self.n_components, axis=0))
+        return self.estimated(np.tile(self.values_at(centre[: self.n_observed]), (self.n_components, 1)))
+
+    # Statistics, and what an M-step makes of them.
 
     def zero_stats_like(self, params: ColumnParams) -> ColumnStats:
         """An empty record for the statistics of an E-step at these parameters."""
@@ -328,59 +220,35 @@ class Columns(ColumnMoves):
 
     def stats_of(self, params: ColumnParams, n: np.ndarray) -> ColumnStats:
         """Statistics of `n` (K,) rows of the components, of which an M-step makes these parameters."""
-        return column_stats_of(params, n)
+        sums = self.averages_of(params) * n[:, None]
+        return zero_column_stats(params)._replace(n=n, exposure=n, sums=sums)
 
-    def m_step(self, stats: ColumnStats) -> tuple[ColumnParams, list[Rescue]]:
+    def units(self, stats: ColumnStats) -> np.ndarray:
+        """Sums (K,) of what multiplies the averages of T: rows, or their exposures."""
+        return stats.rows
+
+    def _best(self, stats: ColumnStats) -> tuple[np.ndarray, np.ndarray]:
+        """The values (K, V) of highest likelihood, and those within limits; every component has rows."""
+        units = self.units(stats)
+        averages = stats.sums / np.where(units > 0, units, 1.0)[:, None]
+        each = [averages] if len(self.terms) == 1 else np.split(averages, len(self.terms), axis=1)
+        best = self.joined(self.estimate(*each))
+        return best, self.joined(self.bounded(*self.by_name(best)))
+
+    def m_step(self, stats: ColumnStats, params: ColumnParams) -> tuple[ColumnParams, list[Rescue]]:
         """Parameters of highest expected likelihood; an empty component takes those of all rows."""
         stats, rescues = filled(stats)
-        return self.estimated(self.estimate(stats)), rescues + self.collapsed(stats)
+        best, values = self._best(stats)
+        lifted: Any = [] if values is best else np.flatnonzero((values != best).any(axis=1))
+        return self.estimated(values), rescues + [Rescue(int(k), "collapsed", self.remedy) for k in lifted]
 
-    def collapsed(self, stats: ColumnStats) -> list[Rescue]:
-        """Word of the components that have no likelihood maximum; every component has rows."""
-        return []
+    def of_one(self, stats: ColumnStats) -> ColumnParams:
+        """Parameters that describe all rows of one-component statistics."""
+        return self.estimated(self._best(filled(stats)[0])[1])
 
     def centre_of(self, stats: ColumnStats) -> np.ndarray:
         """Mean (D,) of the rows of one-component statistics; zero where it means nothing."""
-        return self.m_step(stats)[0].means[0]
-
-    def may_stray(self) -> np.ndarray:
-        """In which columns (D,) single values may lie far from all others."""
-        return np.zeros(self.n_features, dtype=bool)
-
-    def with_bulk(self, stats: ColumnStats, bulk: ColumnStats) -> ColumnStats:
-        """One-component statistics that tell the scale of the data: of all rows, or of their bulk.
-
-        The bulk counts where far values make the mean of a column another one.
-        """
-        own, near = stats.sums / stats.rows[:, None], bulk.sums / bulk.rows[:, None]
-        return bulk if np.any((near > 0.0) & ~(own <= STRAYED * near)) else stats
-
-    def scaled_to(self, stats: ColumnStats, floor_ratio: float = 0.0) -> Self:
-        """This family with what it takes from data of the given one-component statistics: the mean of its prior."""
-        if self.prior_mean is not None:
-            return self
-        return replace(self, prior_mean=self.values_of(self.m_step(stats)[0])[0])
-
-    def cautious(self) -> Self:
-        """This family with a prior of at least one row, so that no component of a small sample excludes a value."""
-        return replace(self, prior_weight=max(self.prior_weight, 1.0))
-
-    def at_start(self) -> Self:
-        """The family to start with: what is excluded by a few rows of a component would stay excluded for ever."""
-        return self.cautious()
-
-    def prior_stats(self, weight: float) -> ColumnStats | None:
-        """The prior's pseudo-rows, to be added to the statistics of rows of so much weight; None without a prior."""
-        if self.prior_weight == 0.0 or self.prior_mean is None:
-            return None
-        params = self.estimated(np.repeat(self.prior_mean[None], self.n_components, axis=0))
-        rows = np.full(self.n_components, float(self.prior_weight))
-        return self.stats_of(params, rows)._replace(n=np.zeros_like(rows), pseudo=rows)
-
-    def log_prior(self, params: ColumnParams, weight: float) -> float:
-        """Logarithm of the prior's density at these parameters, up to a constant, in nats."""
-        stats = self.prior_stats(weight)
-        return 0.0 if stats is None else self.expected_log_prob(params, stats)
+        return self.of_one(stats).means[0]
 
     def expected_log_prob(self, params: ColumnParams, stats: ColumnStats) -> float:
         """Sum of the log-densities, in nats, that rows of these statistics have under the components they belong to.
@@ -389,78 +257,141 @@ class Columns(ColumnMoves):
         """
         return column_log_prob(params, stats)
 
+    # The scale of the data, and priors.
+
+    def may_stray(self) -> np.ndarray:
+        """In which columns (D,) single values may lie far from all others."""
+        # A count says nothing without its exposure.
+        return np.full(self.n_features, self.strays and not self.n_covariates)
+
+    def with_bulk(self, stats: ColumnStats, bulk: ColumnStats) -> ColumnStats:
+        """One-component statistics that tell the scale of the data: of all rows, or of their bulk.
+
+        The bulk counts where far values make the mean of a column another one.
+        """
+        own, near = self.centre_of(stats), self.centre_of(bulk)
+        return bulk if np.any((near > 0.0) & ~(own <= STRAYED * near)) else stats
+
+    def scaled_to(self, stats: ColumnStats) -> Self:
+        """This family with what it takes from data of the given one-component statistics: the mean of its prior."""
+        return self if self.prior_mean is not None else replace(self, prior_mean=self.of_one(stats).values[0])
+
+    def constraints(self) -> dict[str, np.ndarray]:
+        """What `scaled_to` learnt from the data, by name."""
+        return {} if self.prior_mean is None else {"prior_mean": self.prior_mean}
+
+    def cautious(self) -> Self:
+        """This family with a prior of at least one row, so that no component of a small sample excludes a value."""
+        return replace(self, prior_weight=max(self.prior_weight, 1.0))
+
+    # What is excluded by a few rows of a component would stay excluded for ever.
+    at_start = cautious
+
+    def prior_stats(self, weight: float) -> ColumnStats | None:
+        """The prior's pseudo-rows, to be added to the statistics of rows of so much weight; None without a prior."""
+        if self.prior_weight == 0.0 or self.prior_mean is None:
+            return None
+        params = self.estimated(np.tile(self.prior_mean, (self.n_components, 1)))
+        rows = np.full(self.n_components, float(self.prior_weight))
+        return self.stats_of(params, rows)._replace(n=np.zeros_like(rows), pseudo=rows)
+
+    # Coordinates, for acceleration.
+
     def coordinates(self, params: ColumnParams) -> np.ndarray:
         """Unconstrained coordinates (P,) of the parameters: any such vector gives parameters."""
-        return self.to_coordinates(self.values_of(params)).ravel()
+        return _TO_COORDINATES[self.coordinate](params.values).ravel()
+
+    def at_coordinates(self, point: np.ndarray) -> ColumnParams:
+        """Parameters from coordinates (P,)."""
+        return self.estimated(_FROM_COORDINATES[self.coordinate](point.reshape(self.values_shape())))
 
     def roots(self) -> np.ndarray:
         """Which coordinates (P,) are square roots of values that must not be negative."""
-        is_root = type(self).to_coordinates is Columns.to_coordinates
-        return np.full(int(np.prod(self.values_shape())), is_root)
+        return np.full(int(np.prod(self.values_shape())), self.coordinate == "root")
 
-    def at_coordinates(self, vector: np.ndarray) -> ColumnParams:
-        """Parameters from coordinates (P,)."""
-        return self.estimated(self.from_coordinates(vector.reshape(self.values_shape())))
+    # Rows.
 
+    def statistics(self, X: np.ndarray) -> np.ndarray:
+        """The T (N, L) of rows X (N, D), whose sums are the statistics."""
+        return np.concatenate([transformed(X[:, : self.n_observed], each) for each in self.terms], axis=1)
 
-def _log_prob_block(family_params, components, x, log_prob, scratch):
-    p = family_params
-    n_rows = log_prob.shape[1]
-    row_term, exposure, log_exposure = scratch[0], scratch[1], scratch[2]
-    place, counted = p.exposure[0], p.counted
-    for i in range(n_rows):
-        row_term[i] = 0.0
-        exposure[i] = 0.0
-    are_large = False
-    if counted.shape[0] > 0:
-        read_exposure(x, place, counted, exposure, log_exposure)
-        are_large = has_large_counts(x, counted)
-        add_count_terms(x, counted, are_large, exposure, log_exposure, place, row_term)
-    for c in range(p.coded.shape[0]):
-        first = p.first_code[c]
-        read_codes(x[p.coded[c]], first, p.first_code[c + 1] - first, scratch[3 + c].view(np.int64), row_term)
-    n_linear = p.linear.shape[0] - (counted.shape[0] if are_large else 0)
-    for a in range(components.shape[0]):
-        k = components[a]
-        total = 0.0 if are_large else p.total[k]
-        for i in range(n_rows):
-            log_prob[a, i] = row_term[i] + (p.base[k] - exposure[i] * total)
-        add_linear(x, p.linear[:n_linear], p.slope[k], log_prob[a])
-        if are_large:
-            subtract_deviances(x, counted, p.means[k], p.slope[k, n_linear:], exposure, log_exposure, log_prob[a])
-        exclude(x, p.linear, p.required[k], log_prob[a])
-        subtract_squares(x, p.squared, p.means[k], p.inverse_sd[k], log_prob[a])
-        for c in range(p.coded.shape[0]):
-            add_of_codes(scratch[3 + c].view(np.int64), p.log_probabilities[k], log_prob[a])
+    def exposures(self, X: np.ndarray) -> np.ndarray:
+        """What (N,) multiplies the averages of T in each row."""
+        return X[:, -1] if self.n_covariates else np.ones(len(X))
 
+    def outside(self, X: np.ndarray) -> np.ndarray:
+        """Which values of X (N, D) no row can have, (N, D) bool; all are finite."""
+        observed, covariates = np.split(X, [self.n_observed], axis=1)
+        return np.concatenate([self.impossible(observed), covariates <= 0], axis=1)
 
-def _accumulate_block(family_params, components, x, resp, scratch, family_stats, lane):
-    p = family_params
-    exposure, log_exposure = scratch[0], scratch[1]
-    place = p.exposure[0]
-    if place != NO_EXPOSURE:
-        read_exposure(x, place, p.counted, exposure, log_exposure)
-    for c in range(p.coded.shape[0]):
-        first = p.first_code[c]
-        read_codes(x[p.coded[c]], first, p.first_code[c + 1] - first, scratch[3 + c].view(np.int64), scratch[2])
-    for a in range(components.shape[0]):
-        k = components[a]
-        n = sum_block(resp[a])
-        family_stats.n[lane, k] += n
-        if place == NO_EXPOSURE:
-            family_stats.exposure[lane, k] += n
-        else:
-            exposed = 0.0
-            for i in range(resp.shape[1]):
-                exposed += resp[a, i] * exposure[i]
-            family_stats.exposure[lane, k] += exposed
-        sum_linear(x, p.linear, resp[a], family_stats.sums[lane, k])
-        sum_squares(x, p.squared, p.means[k], resp[a], family_stats.sx[lane, k], family_stats.sxx[lane, k])
-        for c in range(p.coded.shape[0]):
-            first = p.first_code[c]
-            count_codes(
-                scratch[3 + c].view(np.int64), first, p.first_code[c + 1] - first, resp[a], family_stats.codes[lane, k]
-            )
+    def support(self, column: int) -> str:
+        """What a value of the column must be, in words."""
+        return self.kind if column < self.n_observed else "a positive exposure"
+
+    def features(self, X: np.ndarray) -> np.ndarray:
+        """Rows X (N, D) as points between which distances mean something, for starts."""
+        x = X[:, : self.n_observed]
+        return self.spread(x / X[:, -1:] if self.n_covariates else x)
+
+    def moments(self, params: ColumnParams) -> tuple[np.ndarray, np.ndarray]:
+        """Means and variances (K, D) of each column under each component; covariates do not vary."""
+        variances = np.zeros_like(params.means)
+        variances[:, : self.n_observed] = self.variances(*self.by_name(params.values))
+        return params.means, variances
+
+    def marginal(self, params: ColumnParams, column: int) -> Marginal:
+        """One column under each component; ValueError where it is distributed in another way in each row."""
+        if self.n_covariates:
+            raise ValueError("Counts with an exposure are distributed in another way in each row: there is no curve.")
+        return self.curve(params.values, column)
+
+    def curve(self, values: np.ndarray, column: int) -> Marginal:
+        """One column under each component."""
+        own = [value[:, column, None] for value in self.by_name(values)]
+        slopes, base = self.slopes(*own), self.base(*own)
+
+        def density(x: np.ndarray) -> np.ndarray:
+            densities, inside = np.zeros((len(values), x.size)), ~self.impossible(x[:, None])[:, 0]
+            each = zip(slopes if isinstance(slopes, tuple) else (slopes,), self.terms, strict=True)
+            log_density = sum((slope * transformed(x[inside], term) for slope, term in each), base)
+            densities[:, inside] = np.exp(log_density)
+            return densities
+
+        return Marginal(density, self.means(*own)[:, 0], np.sqrt(self.variances(*own)[:, 0]))
+
+    def sample(self, params: ColumnParams, component: int, n_rows: int, random: np.random.Generator) -> np.ndarray:
+        """Draw rows (n_rows, D) of one component; covariates are one."""
+        drawn = self.draw(self.by_name(params.values[component]), n_rows, random)
+        return np.concatenate([drawn, np.ones((n_rows, self.n_covariates))], axis=1)
 
 
-register_family(ColumnParams, log_prob_block=_log_prob_block, accumulate_block=_accumulate_block)
+class Counts(Columns):
+    """Common part of the families of counts, which are Poisson given their exposure: values are means for one unit."""
+
+    kind = "a count, an integer from 0 up"
+    is_discrete = True
+
+    def place_of_exposure(self) -> int:
+        """The column of the exposure, or what stands for it."""
+        return NO_EXPOSURE
+
+    def slopes(self, values: np.ndarray) -> np.ndarray:
+        return np.log(np.where(values == 0.0, 1.0, values))
+
+    def fields(self, values: np.ndarray) -> dict[str, Any]:
+        return {
+            "required": np.where(values == 0.0, 0.0, -1.0),
+            "counted": np.arange(self.n_observed),
+            "total": values.sum(axis=1),
+            "exposure": np.array([self.place_of_exposure()]),
+        }
+
+    def units(self, stats: ColumnStats) -> np.ndarray:
+        return stats.exposure
+
+    def at_limit(self, values: np.ndarray) -> np.ndarray:
+        # EM comes to zero step by step, and stops on the way.
+        return values < 1e-8 * values.max(axis=0)
+
+    def impossible(self, x: np.ndarray) -> np.ndarray:
+        return (x < 0) | (np.floor(x) != x)

@@ -3,68 +3,88 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import logit
 
 from fastem.families._marginal import Marginal, table_marginal
-from fastem.families.columns.base import ColumnParams, Columns, ColumnStats, column_params
+from fastem.families.columns.base import Columns
 from fastem.families.columns.gradients import ProbabilityMoves
 
 # Nearer to zero or one no probability comes: its complement would be zero to rounding.
 _LEAST = 0.5 * float(np.finfo(np.float64).eps)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Bernoulli(ProbabilityMoves, Columns):
-    """Zeros and ones, latent class analysis of binary items.
+    """Zeros and ones, independent across columns: latent classes of binary items. It shows `probabilities_` of ones.
+
+    Parameters
+    ----------
+    prior_weight : float, default 0
+        Rows of the mean of the data that each component is given beforehand: a beta prior of the probabilities.
+
+    Raises
+    ------
+    ValueError
+        For a negative prior_weight.
 
     See Also
     --------
     scipy.stats.bernoulli
+
+    References
+    ----------
+    Bishop (2006), *Pattern Recognition and Machine Learning*, section 9.3.3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastem import Mixture
+    >>> from fastem.families import Bernoulli
+    >>> random = np.random.default_rng(0)
+    >>> X = random.random((5000, 12)) < np.repeat([[0.1], [0.8]], [2000, 3000], axis=0)
+    >>> mixture = Mixture(Bernoulli(prior_weight=1), 2, random_state=0).fit(X)
+    >>> np.sort(mixture.weights_).round(1).tolist()
+    [0.4, 0.6]
     """
 
-    def record(self, values: np.ndarray) -> ColumnParams:
-        """The record of probabilities of ones (K, D)."""
-        is_certain = (values == 0.0) | (values == 1.0)
-        # What is certain takes nothing from the density of what is possible.
-        p = np.where(is_certain, 0.5, values)
-        return column_params(
-            values,
-            base=np.where(is_certain, 0.0, np.log1p(-p)).sum(axis=1),
-            linear=np.arange(self.n_features),
-            slope=logit(p),
-            required=np.where(is_certain, values, -1.0),
-        )
+    kind = "0 or 1"
+    wanted = "must be between 0 and 1"
+    is_discrete = True
+    ranges = ((0.0, 1.0),)
+    coordinate = "angle"
 
-    def proper(self, values: np.ndarray) -> np.ndarray:
-        return np.clip(values, 0.0, 1.0)
+    def slopes(self, values: np.ndarray) -> np.ndarray:
+        return logit(_uncertain(values))
+
+    def base(self, values: np.ndarray) -> np.ndarray:
+        # What is certain takes nothing from the density of what is possible.
+        return np.where(_is_certain(values), 0.0, np.log1p(-_uncertain(values)))
+
+    def fields(self, values: np.ndarray) -> dict[str, Any]:
+        return {"required": np.where(_is_certain(values), values, -1.0)}
 
     def floored(self, values: np.ndarray) -> np.ndarray:
         return np.clip(values, _LEAST, 1.0 - _LEAST)
 
-    def estimate(self, stats: ColumnStats) -> np.ndarray:
-        """Shares of ones."""
-        return stats.sums / stats.rows[:, None]
+    def variances(self, values: np.ndarray) -> np.ndarray:
+        return values * (1.0 - values)
 
-    def to_coordinates(self, values: np.ndarray) -> np.ndarray:
-        return np.arcsin(np.sqrt(values))
+    def curve(self, values: np.ndarray, column: int) -> Marginal:
+        return table_marginal(np.stack([1.0 - values[:, column], values[:, column]], axis=1))
 
-    def from_coordinates(self, coordinates: np.ndarray) -> np.ndarray:
-        return np.sin(coordinates) ** 2
+    def impossible(self, x: np.ndarray) -> np.ndarray:
+        return (x != 0) & (x != 1)
 
-    def moments(self, params: ColumnParams) -> tuple[np.ndarray, np.ndarray]:
-        return params.means, params.means * (1.0 - params.means)
+    def draw(self, values: np.ndarray, n_rows: int, random: np.random.Generator) -> np.ndarray:
+        return (random.random((n_rows, self.n_features)) < values[0]).astype(np.float64)
 
-    def marginal(self, params: ColumnParams, column: int) -> Marginal:
-        p = params.means[:, column]
-        return table_marginal(np.stack([1.0 - p, p], axis=1))
 
-    def outside(self, X: np.ndarray) -> np.ndarray:
-        return (X != 0) & (X != 1)
+def _is_certain(values: np.ndarray) -> np.ndarray:
+    return (values == 0.0) | (values == 1.0)
 
-    def support(self, column: int) -> str:
-        return "0 or 1"
 
-    def sample(self, params: ColumnParams, component: int, n_rows: int, random: np.random.Generator) -> np.ndarray:
-        return (random.random((n_rows, self.n_features)) < params.means[component]).astype(np.float64)
+def _uncertain(values: np.ndarray) -> np.ndarray:
+    return np.where(_is_certain(values), 0.5, values)

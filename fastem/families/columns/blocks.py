@@ -1,8 +1,8 @@
 """Loops over a block of rows that the families of independent columns share.
 
-Columns come in three forms: *linear* ones add ``slope * x`` to a log-density, *squared* ones subtract
-``((x - mean) / sd)^2 / 2``, *coded* ones look up the log-probability of a category. Loops take four linear or
-squared columns at a time, any beyond the last with a coefficient of zero.
+Terms come in three forms: *linear* ones add ``slope * T(x)`` to a log-density, where T(x) is a column or a function of
+one, *squared* ones subtract ``((x - mean) / sd)^2 / 2``, *coded* ones look up the log-probability of a category. Loops
+take four linear or squared lines at a time, any beyond the last with a coefficient of zero.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ import numpy as np
 from fastem.passes.flags import block_function, exact_function
 from fastem.passes.vector_math import log_positive
 
+# The functions T of a column that terms are linear in; the first is the column itself, which needs no line of its own.
+PLAIN, LOG, LOG_COMPLEMENT, INVERSE, COSINE, SINE = range(6)
+_FUNCTIONS = (np.asarray, np.log, lambda x: np.log1p(-x), np.reciprocal, np.cos, np.sin)
 # Where the rows of a block have their exposure, when that is no column.
 NO_EXPOSURE, TOTAL_EXPOSURE = -1, -2
 # Categories up to which a sum over each of them is quicker than one addition for each row.
@@ -41,6 +44,33 @@ def _four(columns, a):
 @block_function
 def _coefficient(values, a, p, n):
     return values[a + p] if p < n else 0.0
+
+
+def transformed(x: np.ndarray, transform: int) -> np.ndarray:
+    """A function T of values of any shape, as `derive` computes it."""
+    return _FUNCTIONS[transform](x)
+
+
+@block_function
+def derive(x, source, transform, lines):
+    """Set lines[b] to the function ``transform[b]`` of ``x[source[b]]``: once for all components.
+
+    All are finite: rows of weight zero may hold values that a function does not have.
+    """
+    for b in range(source.shape[0]):
+        column, line, function = x[source[b]], lines[b], transform[b]
+        if function == LOG:
+            for i in range(line.shape[0]):
+                line[i] = log_positive(column[i] if column[i] > _TINY else _TINY)
+        elif function == LOG_COMPLEMENT:
+            for i in range(line.shape[0]):
+                line[i] = np.log1p(-column[i]) if column[i] < 1.0 else -708.0
+        elif function == INVERSE:
+            for i in range(line.shape[0]):
+                line[i] = 1.0 / (column[i] if column[i] != 0.0 else 1.0)
+        else:
+            for i in range(line.shape[0]):
+                line[i] = np.cos(column[i]) if function == COSINE else np.sin(column[i])
 
 
 @block_function

@@ -8,114 +8,119 @@ from typing import Any
 import numpy as np
 
 from fastem.families._marginal import Marginal, table_marginal
-from fastem.families.columns.base import TINY, ColumnParams, Columns, ColumnStats, column_params
+from fastem.families.columns.base import Columns
 from fastem.families.columns.gradients import ShareMoves
+from fastem.given import plain_array
 
 
 @dataclass(frozen=True, eq=False)
 class Categorical(ShareMoves, Columns):
-    """Independent categorical distributions.
+    """Codes 0, 1, 2, … of categories, independent across columns: latent class analysis. It shows `probabilities_`.
 
     Parameters
     ----------
-    n_categories : int or (D,) integer ndarray
-        Number of categories of each column; its codes are the integers below.
+    n_categories : int, array-like (D,) or None, default None
+        Number of categories of each column, whose codes are the integers below. None: one more than the highest code
+        that `fit` meets, which takes one more pass over files.
+    prior_weight : float, default 0
+        Rows of the shares of the data that each component is given beforehand: a Dirichlet prior of the probabilities.
+
+    Raises
+    ------
+    ValueError
+        For n_categories that are no positive integers, or not as many as columns, and for a negative prior_weight.
 
     Notes
     -----
-    The probabilities of all columns stand side by side, in lines of as many as there are categories in all.
+    `probabilities_` is a list of D tables (K, C). Inside, the probabilities of all columns stand side by side, in lines
+    of as many as there are categories in all.
+
+    References
+    ----------
+    Goodman (1974), *Exploratory latent structure analysis using both identifiable and unidentifiable models*,
+    Biometrika 61, 215-231.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastem import Mixture
+    >>> from fastem.families import Categorical
+    >>> random = np.random.default_rng(0)
+    >>> few, many = random.choice(3, (3000, 8), p=[0.8, 0.1, 0.1]), random.choice(3, (7000, 8), p=[0.1, 0.3, 0.6])
+    >>> mixture = Mixture(Categorical(3), 2, random_state=0).fit(np.concatenate([few, many]))
+    >>> np.sort(mixture.probabilities_[0][:, 0]).round(1).tolist()
+    [0.1, 0.8]
     """
 
-    n_categories: Any = 2
+    n_categories: Any = None
+
+    is_discrete = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.n_categories is None:
+            return
+        sizes, each = plain_array(self.n_categories, "n_categories"), self.n_features
+        fits = sizes.ndim == 0 or (sizes.ndim == 1 and each in (0, sizes.size))
+        if not fits or sizes.dtype.kind not in "iu" or np.any(sizes < 1):
+            raise ValueError(
+                f"n_categories must be a positive integer, or one for each of the {each or ''} columns; got "
+                f"{self.n_categories!r}.".replace("  ", " ")
+            )
 
     @property
     def first_code(self) -> np.ndarray:
-        """Where the categories of each column begin, (D + 1,)."""
-        sizes = np.broadcast_to(np.asarray(self.n_categories, dtype=np.int64), (self.n_features,))
+        """Where the categories of each column begin, (D + 1,); one for each column where they are not counted yet."""
+        known = 1 if self.n_categories is None else self.n_categories
+        sizes = np.broadcast_to(np.asarray(known, dtype=np.int64), (self.n_features,))
         return np.concatenate([[0], np.cumsum(sizes)])
-
-    def proper(self, values: np.ndarray) -> np.ndarray:
-        """Probabilities (K, S) from any scale for each column; equal ones where all of a column are zero."""
-        first = self.first_code
-        sizes = np.diff(first)
-        totals = np.repeat(np.add.reduceat(values, first[:-1], axis=1), sizes, axis=1)
-        return np.where(totals > 0, values, 1.0) / np.where(totals > 0, totals, np.repeat(sizes, sizes))
-
-    def record(self, values: np.ndarray) -> ColumnParams:
-        """The record of probabilities (K, S)."""
-        logarithms = np.full_like(values, -np.inf)
-        np.log(values, out=logarithms, where=values > 0)
-        return column_params(
-            np.zeros((values.shape[0], self.n_features)),
-            coded=np.arange(self.n_features),
-            first_code=self.first_code,
-            probabilities=values,
-            log_probabilities=logarithms,
-        )
-
-    def rebuilt(self, params: ColumnParams) -> ColumnParams:
-        """Parameters made anew from the probabilities of a record, as they are, alone."""
-        given = params.probabilities
-        if np.any(given < 0) or not np.allclose(self.proper(given), given, rtol=1e-6, atol=TINY):
-            raise ValueError("probabilities must not be negative, and sum to 1 for each component and column.")
-        return self.record(given)
-
-    def values_of(self, params: ColumnParams) -> np.ndarray:
-        return params.probabilities
-
-    def values_shape(self) -> tuple[int, int]:
-        return self.n_components, int(self.first_code[-1])
-
-    def estimate(self, stats: ColumnStats) -> np.ndarray:
-        """Shares of the categories."""
-        return stats.codes / stats.rows[:, None]
-
-    def features(self, X: np.ndarray) -> np.ndarray:
-        """An indicator of each category."""
-        first = self.first_code
-        return np.concatenate(
-            [X[:, j : j + 1] == np.arange(first[j + 1] - first[j]) for j in range(X.shape[1])], axis=1
-        )
-
-    def observations(self, X: np.ndarray) -> np.ndarray:
-        return self.features(X).astype(np.float64)
-
-    def totals(self, stats: ColumnStats) -> np.ndarray:
-        return stats.codes
 
     def group_sizes(self) -> np.ndarray:
         return np.diff(self.first_code)
 
-    def arranged(self, values: np.ndarray) -> list[np.ndarray]:
-        """A table (..., C) for each column."""
-        return np.split(values, self.first_code[1:-1], axis=-1)
+    def values_shape(self) -> tuple[int, int]:
+        return self.n_components, int(self.first_code[-1])
 
-    def first_look(self, centre: np.ndarray) -> ColumnParams:
-        return self.params(np.ones((self.n_components, self.first_code[-1])))
+    def values_at(self, centre: np.ndarray) -> np.ndarray:
+        return np.ones(self.first_code[-1])
+
+    def lists(self) -> dict[str, Any]:
+        return {"coded": np.arange(self.n_features), "first_code": self.first_code}
+
+    def slopes(self, values: np.ndarray) -> np.ndarray:
+        logarithms = np.full_like(values, -np.inf)
+        return np.log(values, out=logarithms, where=values > 0)
+
+    def statistics(self, X: np.ndarray) -> np.ndarray:
+        """An indicator of each category."""
+        codes = [X[:, j : j + 1] == np.arange(size) for j, size in enumerate(self.group_sizes())]
+        return np.concatenate(codes, axis=1).astype(np.float64)
+
+    features = statistics
+
+    def named(self, values: np.ndarray) -> dict[str, Any]:
+        """A table (..., C) for each column."""
+        return {"probabilities": np.split(values, self.first_code[1:-1], axis=-1)}
 
     def constraints(self) -> dict[str, np.ndarray]:
-        return {**super().constraints(), "n_categories": np.diff(self.first_code)}
+        return {**super().constraints(), "n_categories": self.group_sizes()}
 
-    def n_parameters(self) -> int:
-        return self.n_components * int(self.first_code[-1] - self.n_features)
+    def means(self, values: np.ndarray) -> np.ndarray:
+        return np.zeros((values.shape[0], self.n_features))
 
-    def moments(self, params: ColumnParams) -> tuple[np.ndarray, np.ndarray]:
+    def moments(self, params: Any) -> tuple[np.ndarray, np.ndarray]:
         nothing = np.full_like(params.means, np.nan)
         return nothing, nothing
 
-    def marginal(self, params: ColumnParams, column: int) -> Marginal:
-        return table_marginal(self.arranged(params.probabilities)[column])
+    def curve(self, values: np.ndarray, column: int) -> Marginal:
+        return table_marginal(self.named(values)["probabilities"][column])
 
-    def outside(self, X: np.ndarray) -> np.ndarray:
-        return (X < 0) | (np.diff(self.first_code) <= X) | (np.floor(X) != X)
+    def impossible(self, x: np.ndarray) -> np.ndarray:
+        return (x < 0) | (self.group_sizes() <= x) | (np.floor(x) != x)
 
     def support(self, column: int) -> str:
-        return f"a code, an integer from 0 to {np.diff(self.first_code)[column] - 1}"
+        return f"a code, an integer from 0 to {self.group_sizes()[column] - 1}"
 
-    def sample(self, params: ColumnParams, component: int, n_rows: int, random: np.random.Generator) -> np.ndarray:
-        first = self.first_code
-        X = np.empty((n_rows, self.n_features))
-        for j in range(self.n_features):
-            p = params.probabilities[component, first[j] : first[j + 1]]
-            X[:, j] = random.choice(p.size, size=n_rows, p=p / p.sum())
-        return X
+    def draw(self, values: np.ndarray, n_rows: int, random: np.random.Generator) -> np.ndarray:
+        tables = np.split(values[0], self.first_code[1:-1])
+        return np.stack([random.choice(p.size, size=n_rows, p=p / p.sum()) for p in tables], axis=1).astype(np.float64)

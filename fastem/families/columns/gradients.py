@@ -1,7 +1,8 @@
 """Derivatives of the log-densities of independent columns, with respect to moves of the parameters.
 
-A move adds to the natural parameter of a value: to the logarithm of a rate or of a mean, to the logit of a
-probability. Of probabilities that sum to one each but the last is multiplied by exp(move), and the sum made one again.
+A log-density ``slope * T(x) + base`` has the derivative ``T(x) - E T`` by its slope. A move adds to the logarithm of
+a rate, of a mean or of a scale, or to the logit of a probability. Of probabilities that sum to one each but the last
+is multiplied by exp(move), and the sum made one again.
 """
 
 from __future__ import annotations
@@ -11,51 +12,50 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import expit, logit
 
-# Values so small, in proportion, are zero: EM comes there step by step, and stops on the way.
+from fastem.families.base import FamilyBase
+
+# Probabilities so small are zero: EM comes there step by step, and stops on the way.
 _ZERO = 1e-8
+# Values this near to a limit, in proportion, lie on it.
+_MARGIN = 1e-6
+_STEP = 1e-100
+
+# What the whole calls parameters of its parts.
+IN_WHOLE = {"rates": "means", "probabilities": "means", "covariances": "variances"}
 
 
-class ColumnMoves:
+class ColumnMoves(FamilyBase):
     """What the families of independent columns say of moves; a mix-in for `Columns`.
 
-    The order of moves: component by component, those of its values from the first column to the last.
+    The order of moves: component by component, those of its values from the first to the last.
     """
 
     n_components: int
-    # What the values are called.
-    shown: ClassVar[str]
+    # What the values are called: those of all columns by the first name, then those by the next.
+    shown: ClassVar[tuple[str, ...]]
     # On which scale an estimate is nearly normal.
     scale: ClassVar[str] = "log"
 
     # What a family says of itself.
 
-    def values_of(self, params: Any) -> np.ndarray:
-        """The family's own parameters (K, V)."""
-        raise NotImplementedError
+    def by_moves(self, values: Any, above: Any) -> Any:
+        """Derivatives by moves of the values, of which the arguments have an array (..., K, C) for each name.
 
-    def values_shape(self) -> tuple[int, int]:
-        """Their shape."""
-        raise NotImplementedError
-
-    def observations(self, X: np.ndarray) -> np.ndarray:
-        """Numbers (N, V) of each row, whose expectations are the values, for one unit of exposure."""
-        return X
-
-    def exposures(self, X: np.ndarray) -> np.ndarray:
-        """What (N,) multiplies the expectations of each row."""
-        return np.ones(len(X))
-
-    def slopes(self, values: np.ndarray) -> np.ndarray:
-        """Derivatives (K, V) of the log-density by a move, per unit of an observation above its expectation."""
-        return np.ones_like(values)
-
-    def totals(self, stats: Any) -> np.ndarray:
-        """Sums (K, V) of the observations of each component."""
-        return stats.sums
+        `above` has those by the slopes: T less its average. How slopes follow the logarithms of values is found by a
+        step along the imaginary axis, where nothing cancels (Squire & Trapp 1998).
+        """
+        own: Any = self
+        found = []
+        for name in range(len(values)):
+            near = [value * (1.0 + 1j * _STEP) if n == name else value for n, value in enumerate(values)]
+            slopes = own.slopes(*near)
+            each = zip(slopes if isinstance(slopes, tuple) else (slopes,), above, strict=True)
+            found.append(sum(slope.imag / _STEP * difference for slope, difference in each))
+        return found
 
     def free_values(self) -> np.ndarray:
         """Which values (V,) have a move of their own."""
-        return np.ones(self.values_shape()[1], dtype=bool)
+        return np.ones(self.values_shape()[1], dtype=bool)  # type: ignore[attr-defined]
 
     def moved_values(self, values: np.ndarray, moves: np.ndarray) -> np.ndarray:
         """Values (K, V) after moves (K, V)."""
@@ -66,31 +66,63 @@ class ColumnMoves:
         return values * moves
 
     def at_limit(self, values: np.ndarray) -> np.ndarray:
-        """Which of the values (K, V) are at the limit of what they may be."""
-        return values < _ZERO * values.max(axis=0)
+        """Which of the values (K, V) are at the limit of what they may be: those that `bounded` changed."""
+        own: Any = self
+        near = [values * (1.0 - _MARGIN), values * (1.0 + _MARGIN)]
+        return np.any([self.joined(own.bounded(*self.by_name(each))) != each for each in near], axis=0)
 
-    def arranged(self, values: np.ndarray) -> Any:
-        """Values (..., V) in the shape of the fitted attribute."""
-        return values
+    def named(self, values: np.ndarray) -> dict[str, Any]:
+        """Values (..., V) by the names of the fitted attributes, in their shapes."""
+        return dict(zip(self.shown, np.split(values, len(self.shown), axis=-1), strict=True))
+
+    def of_moments(self, means: np.ndarray, variances: np.ndarray) -> Any:
+        """Values, by name, that have these moments (..., C)."""
+        return means
 
     # What follows from it.
 
+    def by_name(self, values: np.ndarray) -> list[np.ndarray]:
+        """Values (..., V) as one array for each name."""
+        return [values] if len(self.shown) == 1 else np.split(values, len(self.shown), axis=-1)
+
+    @staticmethod
+    def joined(parts: Any) -> np.ndarray:
+        """What a family gives: one array, or several side by side."""
+        if isinstance(parts, tuple):
+            return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+        return parts
+
+    def averages_of(self, params: Any) -> np.ndarray:
+        """What each T is on average, (K, L), for one unit of exposure."""
+        own: Any = self
+        return self.joined(own.averages(*self.by_name(params.values)))
+
     def estimates(self, params: Any) -> dict[str, Any]:
         """What is shown of the parameters, by name."""
-        return {self.shown: self.arranged(self.values_of(params))}
+        return self.named(params.values)
+
+    def n_parameters(self) -> int:
+        """Number of free parameters."""
+        return self.n_components * int(self.free_values().sum())
 
     def gradients(self, params: Any, X: np.ndarray, resp: np.ndarray) -> np.ndarray:
         """Derivatives (N, P) of the rows' expected log-density, in nats, by moves; rows X (N, D), resp (N, K)."""
-        values, free = self.values_of(params), self.free_values()
-        expected = self.exposures(X)[:, None, None] * values[:, free]
-        above = (self.observations(X)[:, None, free] - expected) * self.slopes(values)[:, free]
-        return (resp[:, :, None] * above).reshape(len(X), -1)
+        own: Any = self
+        free = self.free_values()
+        expected = own.exposures(X)[:, None, None] * self.averages_of(params)[:, free]
+        above = own.statistics(X)[:, None, free] - expected
+        return (resp[:, :, None] * self._by_moves(params, above)).reshape(len(X), -1)
 
     def gradient(self, params: Any, stats: Any) -> np.ndarray:
         """Sum (P,) of the `gradients` of rows, from their expected statistics."""
-        values = self.values_of(params)
-        above = (self.totals(stats) - stats.exposure[:, None] * values) * self.slopes(values)
-        return above[:, self.free_values()].ravel()
+        own: Any = self
+        above = stats.sums - own.units(stats)[:, None] * self.averages_of(params)
+        return self._by_moves(params, above[:, self.free_values()]).ravel()
+
+    def _by_moves(self, params: Any, above: np.ndarray) -> np.ndarray:
+        own: Any = self
+        each = np.split(above, len(own.terms), axis=-1)
+        return np.concatenate(self.by_moves(self.by_name(params.values), each), axis=-1)
 
     def _of_values(self, moves: np.ndarray) -> np.ndarray:
         """Moves (..., P) as those of all values (..., K, V)."""
@@ -101,15 +133,15 @@ class ColumnMoves:
 
     def changes(self, params: Any, moves: np.ndarray) -> dict[str, Any]:
         """What moves (M, P) change in what is shown."""
-        return {self.shown: self.arranged(self.value_changes(self.values_of(params), self._of_values(moves)))}
+        return self.named(self.value_changes(params.values, self._of_values(moves)))
 
     def moved(self, params: Any, move: np.ndarray) -> Any:
         """Parameters after a move (P,)."""
-        return self.params(self.moved_values(self.values_of(params), self._of_values(move)))  # type: ignore[attr-defined]
+        return self.params(self.moved_values(params.values, self._of_values(move)))  # type: ignore[attr-defined]
 
     def free_moves(self) -> np.ndarray:
         """Which moves (P,) are of parameters that are not fixed: all."""
-        return np.ones(self.n_components * int(self.free_values().sum()), dtype=bool)
+        return np.ones(self.n_parameters(), dtype=bool)
 
     def resolution(self, params: Any) -> float:
         """What rounding of the parameters adds to a move."""
@@ -121,21 +153,25 @@ class ColumnMoves:
 
     def scales(self) -> dict[str, Any]:
         """On which scale the estimate of each entry is nearly normal."""
-        return {self.shown: self.arranged(np.full(self.values_shape(), self.scale))}
+        return self.named(np.full(self.values_shape(), self.scale))  # type: ignore[attr-defined]
 
     def on_limit(self, params: Any) -> list[tuple[int, str]]:
         """The components that have values at their limits, and word of it."""
-        wrong = self.at_limit(self.values_of(params)).any(axis=1)
-        words = f"has {self.shown} at the limit of what they may be"
-        remedy = "Fit with fewer components, or with prior_weight=1 where the estimator has it"
+        wrong = self.at_limit(params.values).any(axis=1)
+        words = f"has {' or '.join(self.shown)} at the limit of what they may be"
+        remedy = "Fit with fewer components, or with prior_weight=1 where the family has it"
         return [(int(k), f"{words}, where standard errors mean nothing. {remedy}.") for k in np.flatnonzero(wrong)]
 
 
 class ProbabilityMoves(ColumnMoves):
     """Of probabilities, each between zero and one by itself."""
 
-    shown = "probabilities"
+    shown = ("probabilities",)
     scale = "logit"
+
+    def by_moves(self, values: Any, above: Any) -> Any:
+        # A move adds to the slope.
+        return above
 
     def moved_values(self, values: np.ndarray, moves: np.ndarray) -> np.ndarray:
         return expit(logit(values) + moves)
@@ -150,9 +186,17 @@ class ProbabilityMoves(ColumnMoves):
 class ShareMoves(ProbabilityMoves):
     """Of probabilities that sum to one over each of several groups of values."""
 
+    wanted = "must not be negative and sum to 1 for each component"
+
     def group_sizes(self) -> np.ndarray:
         """Number of values of each group, in order."""
         raise NotImplementedError
+
+    def proper(self, values: np.ndarray) -> np.ndarray:
+        """Probabilities (K, V) from any scale of each group; equal ones where all of a group are zero."""
+        sizes, values = self.group_sizes(), np.maximum(values, 0.0)
+        totals = np.repeat(np.add.reduceat(values, np.cumsum(sizes) - sizes, axis=1), sizes, axis=1)
+        return np.where(totals > 0, values, 1.0) / np.where(totals > 0, totals, np.repeat(sizes, sizes))
 
     def free_values(self) -> np.ndarray:
         sizes = self.group_sizes()
@@ -172,3 +216,68 @@ class ShareMoves(ProbabilityMoves):
         # The only one of a group is certain, and no estimate.
         sizes = self.group_sizes()
         return super().at_limit(values) & np.repeat(sizes > 1, sizes)
+
+
+class ProductMoves(FamilyBase):
+    """What a product of families says of moves: what its parts say, side by side; a mix-in for `Product`."""
+
+    parts: tuple[Any, ...]
+    _ask: Any
+    _columns: Any
+    _stats_of: Any
+    params_of: Any
+    params: Any
+
+    def _split(self, moves: np.ndarray) -> list[np.ndarray]:
+        """Moves (..., P) of each part."""
+        return np.split(moves, np.cumsum([free.size for free in self._ask("free_moves")])[:-1], axis=-1)
+
+    def _joined(self, shown: list[dict[str, Any]], missing: Any) -> dict[str, Any]:
+        """What each part shows, by the names of the whole: `missing` where a column has no such parameter."""
+        first = next(iter(shown[0].values()))
+        lead = (first[0] if isinstance(first, list) else first).shape[:-1]
+        whole: dict[str, Any] = {name: np.full((*lead, self.n_features), missing) for name in ("means", "variances")}
+        whole["probabilities"] = [None] * self.n_features
+        for (_, columns), own in zip(self.parts, shown, strict=True):
+            for name, values in own.items():
+                if isinstance(values, list):
+                    for column, table in zip(columns, values, strict=True):
+                        whole[name][column] = table
+                    continue
+                # A covariate has no parameters.
+                table = whole.setdefault(IN_WHOLE.get(name, name), np.full((*lead, self.n_features), missing))
+                table[..., columns[: values.shape[-1]]] = values
+        return whole
+
+    def estimates(self, params: Any) -> dict[str, Any]:
+        """What is shown of the parameters, by name; NaN, or None, for those that a column has not."""
+        return self._joined(self._ask("estimates", self.params_of(params)), np.nan)
+
+    def gradients(self, params: Any, X: np.ndarray, resp: np.ndarray) -> np.ndarray:
+        own = self.params_of(params), self._columns(X), [resp] * len(self.parts)
+        return np.concatenate(self._ask("gradients", *own), axis=1)
+
+    def gradient(self, params: Any, stats: Any) -> np.ndarray:
+        return np.concatenate(self._ask("gradient", self.params_of(params), self._stats_of(stats)))
+
+    def moved(self, params: Any, move: np.ndarray) -> Any:
+        return self.params(self._ask("moved", self.params_of(params), self._split(move)))
+
+    def changes(self, params: Any, moves: np.ndarray) -> dict[str, Any]:
+        return self._joined(self._ask("changes", self.params_of(params), self._split(moves)), np.nan)
+
+    def free_moves(self) -> np.ndarray:
+        return np.concatenate(self._ask("free_moves"))
+
+    def owners(self) -> np.ndarray:
+        return np.concatenate(self._ask("owners"))
+
+    def scales(self) -> dict[str, Any]:
+        """On which scale the estimate of each entry is nearly normal; "none" where there is no parameter of its own."""
+        return self._joined(self._ask("scales"), np.array("none", dtype="U8"))
+
+    def resolution(self, params: Any) -> float:
+        return max(self._ask("resolution", self.params_of(params)))
+
+    def on_limit(self, params: Any) -> list[tuple[int, str]]:
+        return [found for own in self._ask("on_limit", self.params_of(params)) for found in own]

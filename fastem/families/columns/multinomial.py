@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 
 from fastem.families._marginal import Marginal
-from fastem.families.columns.base import ColumnParams, Columns, ColumnStats, column_params
+from fastem.families.columns.base import Counts
 from fastem.families.columns.blocks import TOTAL_EXPOSURE
 from fastem.families.columns.gradients import ShareMoves
 
 
-@dataclass(frozen=True, eq=False)
-class Multinomial(ShareMoves, Columns):
-    """Multinomial counts: the total of each row is taken as given.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Multinomial(ShareMoves, Counts):
+    """Rows of counts whose totals are taken as given, such as words in documents. It shows `probabilities_`.
 
     Parameters
     ----------
-    n_trials : int
-        Total of the rows that are drawn.
+    n_trials : int, default 1
+        Total of the counts of a row that `sample` draws.
+    prior_weight : float, default 0
+        Counts, in the shares of the data, that each component is given beforehand: a Dirichlet prior.
+
+    Raises
+    ------
+    ValueError
+        For n_trials that is no positive integer, and for a negative prior_weight.
 
     Notes
     -----
@@ -28,63 +36,50 @@ class Multinomial(ShareMoves, Columns):
     See Also
     --------
     scipy.stats.multinomial
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastem import Mixture
+    >>> from fastem.families import Multinomial
+    >>> random = np.random.default_rng(0)
+    >>> X = np.concatenate([random.multinomial(40, [0.7, 0.2, 0.1], 300), random.multinomial(40, [0.2, 0.2, 0.6], 700)])
+    >>> mixture = Mixture(Multinomial(n_trials=40), 2, random_state=0).fit(X)
+    >>> np.sort(mixture.weights_).round(1).tolist()
+    [0.3, 0.7]
     """
 
     n_trials: int = 1
 
-    def proper(self, values: np.ndarray) -> np.ndarray:
-        """Probabilities (K, D) from any scale; equal ones where all are zero."""
-        values = np.where(values.sum(axis=1, keepdims=True) > 0, values, 1.0)
-        return values / values.sum(axis=1, keepdims=True)
-
-    def record(self, values: np.ndarray) -> ColumnParams:
-        """The record of probabilities (K, D)."""
-        probabilities, is_zero = values, values == 0.0
-        counted = np.arange(self.n_features)
-        return column_params(
-            probabilities,
-            linear=counted,
-            slope=np.log(np.where(is_zero, 1.0, probabilities)),
-            required=np.where(is_zero, 0.0, -1.0),
-            counted=counted,
-            total=probabilities.sum(axis=1),
-            exposure=np.array([TOTAL_EXPOSURE]),
-        )
-
-    def estimate(self, stats: ColumnStats) -> np.ndarray:
-        """Shares of the columns; equal ones for a component whose rows are all empty."""
-        return np.where(stats.exposure[:, None] > 0, stats.sums, 1.0)
-
-    def exposures(self, X: np.ndarray) -> np.ndarray:
-        return X.sum(axis=1)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.n_trials, Integral) or self.n_trials < 1:
+            raise ValueError(f"n_trials must be a positive integer, got {self.n_trials!r}.")
 
     def group_sizes(self) -> np.ndarray:
         return np.array([self.n_features])
 
-    def features(self, X: np.ndarray) -> np.ndarray:
+    def place_of_exposure(self) -> int:
+        return TOTAL_EXPOSURE
+
+    def exposures(self, X: np.ndarray) -> np.ndarray:
+        return X.sum(axis=1)
+
+    def spread(self, x: np.ndarray) -> np.ndarray:
         """Square roots of shares, whose variances are about equal."""
-        return np.sqrt(X / np.maximum(X.sum(axis=1, keepdims=True), 1.0))
+        return np.sqrt(x / np.maximum(x.sum(axis=1, keepdims=True), 1.0))
 
-    def n_parameters(self) -> int:
-        return self.n_components * (self.n_features - 1)
+    def variances(self, values: np.ndarray) -> np.ndarray:
+        """Of rows of one trial."""
+        return values * (1.0 - values)
 
-    def moments(self, params: ColumnParams) -> tuple[np.ndarray, np.ndarray]:
-        """Means and variances (K, D) of rows of one trial."""
-        return params.means, params.means * (1.0 - params.means)
-
-    def marginal(self, params: ColumnParams, column: int) -> Marginal:
+    def curve(self, values: np.ndarray, column: int) -> Marginal:
         raise ValueError("Counts of a given total are distributed in another way in each row: there is no curve.")
 
-    def outside(self, X: np.ndarray) -> np.ndarray:
-        return (X < 0) | (np.floor(X) != X)
-
-    def support(self, column: int) -> str:
-        return "a count, an integer from 0 up"
-
-    def sample(self, params: ColumnParams, component: int, n_rows: int, random: np.random.Generator) -> np.ndarray:
-        p = params.means[component]
+    def draw(self, values: np.ndarray, n_rows: int, random: np.random.Generator) -> np.ndarray:
         # The last category takes what rounding leaves of the others: it must not be an impossible one.
+        (p,) = values
         possible = np.flatnonzero(p)
-        X = np.zeros((n_rows, self.n_features))
-        X[:, possible] = random.multinomial(self.n_trials, p[possible] / p.sum(), n_rows)
-        return X
+        x = np.zeros((n_rows, self.n_features))
+        x[:, possible] = random.multinomial(self.n_trials, p[possible] / p.sum(), n_rows)
+        return x

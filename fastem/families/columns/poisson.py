@@ -8,106 +8,80 @@ import numpy as np
 from scipy.special import gammaln, xlogy
 
 from fastem.families._marginal import Marginal
-from fastem.families.columns.base import ColumnParams, Columns, ColumnStats, column_params
+from fastem.families.columns.base import Counts
 from fastem.families.columns.blocks import NO_EXPOSURE
 
 
-@dataclass(frozen=True, eq=False)
-class Poisson(Columns):
-    """Poisson counts.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Poisson(Counts):
+    """Counts with Poisson distributions, independent across columns. The fitted attribute is `rates_`.
 
     Parameters
     ----------
-    exposure : bool
-        Whether the last column of X is the exposure of the row (time at risk, area, population; positive), by which
-        the rates are multiplied. An offset in nats is the logarithm of an exposure. The column is no observation:
-        it has no density, and a row that is drawn has exposure one.
+    exposure : bool, default False
+        Whether the last column of X is the exposure of the row, a positive number (time at risk, area, population)
+        that multiplies the rates. An offset, as generalised linear models have it, is the logarithm of an exposure.
+        The column is no observation: it has no density, and `sample` draws rows of exposure one.
+    prior_weight : float, default 0
+        Rows of the mean of the data that each component is given beforehand: a gamma prior of the rates. With one or
+        two of them no component excludes counts where it has seen none.
+
+    Raises
+    ------
+    ValueError
+        For a negative prior_weight, and for an exposure without counts.
 
     See Also
     --------
     scipy.stats.poisson
+
+    References
+    ----------
+    Hasselblad (1969), *Estimation of finite mixtures of distributions from the exponential family*, J. Amer. Statist.
+    Assoc. 64, 1459-1471.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastem import Mixture
+    >>> from fastem.families import Poisson
+    >>> random = np.random.default_rng(0)
+    >>> hours = random.uniform(0.5, 8.0, 5000)
+    >>> calls = random.poisson(np.where(np.arange(5000) < 2000, 2.0, 9.0) * hours)
+    >>> mixture = Mixture(Poisson(exposure=True), 2, random_state=0).fit(np.column_stack([calls, hours]))
+    >>> np.sort(mixture.rates_[:, 0]).round().tolist()  # in an hour
+    [2.0, 9.0]
     """
 
     exposure: bool = False
 
-    shown = "rates"
+    shown = ("rates",)
+    strays = True
+    # Square roots of rates, whose variances are about equal.
+    spread = staticmethod(np.sqrt)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.exposure and self.n_features == 1:
+            raise ValueError("exposure=True takes the last column for exposures, but X has only one. Add the counts.")
 
     @property
-    def _n_counts(self) -> int:
-        return self.n_features - self.exposure
+    def n_covariates(self) -> int:
+        return int(self.exposure)
 
-    def proper(self, values: np.ndarray) -> np.ndarray:
-        return super().proper(values[:, : self._n_counts])
+    def place_of_exposure(self) -> int:
+        return self.n_observed if self.exposure else NO_EXPOSURE
 
-    def record(self, values: np.ndarray) -> ColumnParams:
-        """The record of rates (K, C), for one unit of exposure; the mean of an exposure itself is one."""
-        rates, is_zero = values, values == 0.0
-        ones = np.ones((values.shape[0], self.n_features - self._n_counts))
-        counted = np.arange(self._n_counts)
-        return column_params(
-            np.concatenate([rates, ones], axis=1),
-            linear=counted,
-            slope=np.log(np.where(is_zero, 1.0, rates)),
-            required=np.where(is_zero, 0.0, -1.0),
-            counted=counted,
-            total=rates.sum(axis=1),
-            exposure=np.array([self._n_counts if self.exposure else NO_EXPOSURE]),
-        )
+    def variances(self, values: np.ndarray) -> np.ndarray:
+        return values
 
-    def values_of(self, params: ColumnParams) -> np.ndarray:
-        """Rates (K, number of counts)."""
-        return params.means[:, : self._n_counts]
-
-    def values_shape(self) -> tuple[int, int]:
-        return self.n_components, self._n_counts
-
-    def estimate(self, stats: ColumnStats) -> np.ndarray:
-        """Counts per unit of exposure."""
-        return stats.sums / stats.exposure[:, None]
-
-    def observations(self, X: np.ndarray) -> np.ndarray:
-        return X[:, : self._n_counts]
-
-    def exposures(self, X: np.ndarray) -> np.ndarray:
-        return X[:, -1] if self.exposure else super().exposures(X)
-
-    def may_stray(self) -> np.ndarray:
-        # A count says nothing without its exposure.
-        return np.full(self.n_features, not self.exposure)
-
-    def features(self, X: np.ndarray) -> np.ndarray:
-        """Square roots of rates, whose variances are about equal."""
-        return np.sqrt(X[:, : self._n_counts] / (X[:, -1:] if self.exposure else 1.0))
-
-    def n_parameters(self) -> int:
-        return self.n_components * self._n_counts
-
-    def moments(self, params: ColumnParams) -> tuple[np.ndarray, np.ndarray]:
-        """Means and variances (K, D) for one unit of exposure, which itself does not vary."""
-        variances = params.means.copy()
-        variances[:, self._n_counts :] = 0.0
-        return params.means, variances
-
-    def marginal(self, params: ColumnParams, column: int) -> Marginal:
-        if self.exposure:
-            raise ValueError("Counts with an exposure are distributed in another way in each row: there is no curve.")
-        rates = params.means[:, column]
+    def curve(self, values: np.ndarray, column: int) -> Marginal:
+        rates = values[:, column]
 
         def density(x: np.ndarray) -> np.ndarray:
             return np.exp(xlogy(x, rates[:, None]) - rates[:, None] - gammaln(x + 1.0))
 
         return Marginal(density, rates, np.sqrt(rates), is_discrete=True)
 
-    def outside(self, X: np.ndarray) -> np.ndarray:
-        wrong = (X < 0) | (np.floor(X) != X)
-        if self.exposure:
-            wrong[:, -1] = X[:, -1] <= 0
-        return wrong
-
-    def support(self, column: int) -> str:
-        return "a positive exposure" if column == self._n_counts else "a count, an integer from 0 up"
-
-    def sample(self, params: ColumnParams, component: int, n_rows: int, random: np.random.Generator) -> np.ndarray:
-        X = np.ones((n_rows, self.n_features))
-        X[:, : self._n_counts] = random.poisson(params.means[component, : self._n_counts], (n_rows, self._n_counts))
-        return X
+    def draw(self, values: np.ndarray, n_rows: int, random: np.random.Generator) -> np.ndarray:
+        return random.poisson(values[0], (n_rows, self.n_observed)).astype(np.float64)

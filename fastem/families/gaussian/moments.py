@@ -6,39 +6,63 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from fastem.families.gaussian.matrices import symmetric
 from fastem.stats import Additive
 
 # A component lighter than this fraction of all rows has no mean or covariance of its own.
 MIN_OCCUPANCY = 1e-10
 
 
-class _MomentFields(NamedTuple):
-    n: np.ndarray
-    sx: np.ndarray
-    sxx: np.ndarray
-    dof: np.ndarray
-    pivot: np.ndarray
-
-
 class Pivoted(Additive):
-    """Mix-in for statistics whose fields `n`, `sx` and `sxx` are moments about their field `pivot`."""
+    """Mix-in for statistics whose fields `n`, `sx` and `sxx` are moments about their field `pivot`.
+
+    Shapes of the moments of a location and a scatter::
+
+        n      (K,)     sum of resp
+        sx     (K, D)   sum of resp * u * (x - pivot), where u is the density's weight of a row, 1 for Gaussians
+        sxx    ...      sum of resp * u * (x - pivot)(x - pivot)', in the form of the covariance structure
+        dof    (K,)     rows that count for a covariance only; data have none, a prior may
+        pivot  (K, D)   the component's mean when the sums were taken
+        u      (K,)     sum of resp * u, where it is not `n`
+
+    Raw moments lose all digits of a variance when the mean is 1e8 standard deviations from zero; about
+    a pivot near the data nothing cancels. Adding two records moves one to the other's pivot by exact
+    algebra: to the pivot of whichever record is heavier, component by component.
+    """
 
     __slots__ = ()
     shared = ("pivot",)
     n: Any
     sx: Any
     sxx: Any
+    dof: Any
     pivot: Any
+
+    @property
+    def mass(self) -> np.ndarray:
+        """What the sums of offsets are divided by (K,): the sum of the weights."""
+        return getattr(self, "u", self.n)
 
     @staticmethod
     def spread(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """The family's form of the outer product a b' of rows a, b (K, D)."""
         raise NotImplementedError
 
+    def shapes(self, params: Any, k: int, n_lanes: int) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the fields with so many lanes, for rows of k components with these parameters."""
+        of_means = params.means.shape
+        every = {"sx": (n_lanes, *of_means), "sxx": (n_lanes, *params.covariances.shape), "pivot": of_means}
+        return tuple(every.get(name, (n_lanes, k)) for name in self._fields)  # type: ignore[attr-defined]
+
+    def with_rows(self, n: np.ndarray, **fields: np.ndarray) -> Self:
+        """The record with `n` (K,) rows of mean weight."""
+        record: Any = self
+        return record._replace(n=n, **({"u": n} if "u" in record._fields else {}), **fields)
+
     def about(self, pivot: np.ndarray) -> Self:
         """The same moments about another pivot (K, D)."""
         shift = self.pivot - pivot
-        n_shift = self.n[:, None] * shift
+        n_shift = self.mass[:, None] * shift
         sxx = self.sxx + self.spread(self.sx, shift) + self.spread(shift, self.sx) + self.spread(n_shift, shift)
         record: Any = self
         return record._replace(sx=self.sx + n_shift, sxx=sxx, pivot=pivot)
@@ -54,28 +78,14 @@ class Pivoted(Additive):
         return Additive.__add__(self.about(pivot), other.about(pivot))
 
 
-class PivotedMoments(Pivoted, _MomentFields):
-    """Moments of the rows of each component, about a pivot near them.
-
-    Shapes::
-
-        n      (K,)     sum of resp
-        sx     (K, D)   sum of resp * (x - pivot)
-        sxx    ...      sum of resp * (x - pivot)(x - pivot)', in the family's own shape
-        dof    (K,)     rows that count for a covariance only; data have none, a prior may
-        pivot  (K, D)   the component's mean when the sums were taken
-
-    Raw moments lose all digits of a variance when the mean is 1e8 standard deviations from zero; about
-    a pivot near the data nothing cancels. Adding two records moves one to the other's pivot by exact
-    algebra: to the pivot of whichever record is heavier, component by component.
-    """
+class MatrixMoments(Pivoted):
+    """Moments whose `sxx` are matrices. While they have lanes, only the lower triangles are filled."""
 
     __slots__ = ()
 
-    def shapes(self, params: Any, k: int, n_lanes: int) -> tuple[tuple[int, ...], ...]:
-        """Shapes of the fields with so many lanes, for rows of k components with these parameters."""
-        of_means = params.means.shape
-        return (n_lanes, k), (n_lanes, *of_means), (n_lanes, *params.covariances.shape), (n_lanes, k), of_means
+    def collapse(self, n_filled: int | None = None) -> Self:
+        total: Any = super().collapse(n_filled)
+        return total._replace(sxx=symmetric(total.sxx))
 
 
 class CentralMoments(NamedTuple):
@@ -86,7 +96,7 @@ class CentralMoments(NamedTuple):
         share    (K,)    rows that the scatter is divided by; 1 where there are none, not even by a prior
         total    ()      the sum of these over all components
         means    (K, D)
-        scatter  ...     sum of resp * (x - mean)(x - mean)', in the family's own shape
+        scatter  ...     sum of resp * u * (x - mean)(x - mean)', in the form of the covariance structure
         empty    (K,)    bool, without rows
         bare     (K,)    bool, without share
     """
@@ -99,7 +109,7 @@ class CentralMoments(NamedTuple):
     bare: np.ndarray
 
 
-def central_moments(stats: PivotedMoments, fixed_means: np.ndarray | None = None) -> CentralMoments:
+def central_moments(stats: Pivoted, fixed_means: np.ndarray | None = None) -> CentralMoments:
     """Weighted means and the scatter about them, or about means (K, D) that are fixed where they are not NaN.
 
     An empty component stays at its pivot, without scatter but for that of a prior.
@@ -109,11 +119,11 @@ def central_moments(stats: PivotedMoments, fixed_means: np.ndarray | None = None
     empty = stats.n <= MIN_OCCUPANCY * stats.n.sum()
     # Rows of a prior of the mean only (`n` has them, and `dof` takes them back) tell nothing of a covariance.
     bare = share <= MIN_OCCUPANCY * total
-    n = np.where(empty, 1.0, stats.n)
-    offset = np.where(empty[:, None], 0.0, stats.sx / n[:, None])
+    mass = np.where(empty | (stats.mass <= 0.0), 1.0, stats.mass)
+    offset = np.where(empty[:, None], 0.0, stats.sx / mass[:, None])
     means = stats.pivot + offset
     if fixed_means is None:
-        scatter = stats.sxx - stats.spread(n[:, None] * offset, offset)
+        scatter = stats.sxx - stats.spread(mass[:, None] * offset, offset)
     else:
         means = np.where(np.isnan(fixed_means), means, fixed_means)
         scatter = stats.about(means).sxx

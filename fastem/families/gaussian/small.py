@@ -1,7 +1,6 @@
 """Loops for full covariance matrices of at most eight features: everything stays in registers.
 
-One feature has loops over all components, because a call for each would take as long as its arithmetic.
-Two features have loops of their own. More are taken four at a time: a matrix whose size is not a
+One and two features have loops of their own. More are taken four at a time: a matrix whose size is not a
 multiple of four is filled up with zeros, and a missing feature is read from the last one that there
 is, to be multiplied by zero.
 """
@@ -14,34 +13,28 @@ MAX_SMALL = 8
 
 
 @block_function
-def log_prob_line(components, x, means, factors, log_norm, log_prob):
-    """Log-densities of one feature; means (K, 1), inverse standard deviations `factors` (K, 1, 1)."""
-    n_rows = x.shape[1]
-    for a in range(components.shape[0]):
-        k = components[a]
-        m0, f00, top = means[k, 0], factors[k, 0, 0], log_norm[k]
-        for i in range(n_rows):
-            z0 = f00 * (x[0, i] - m0)
-            log_prob[a, i] = top - 0.5 * (z0 * z0)
+def log_prob_line(x, mean, tiles, log_norm, log_prob):
+    """Set ``log_prob = log_norm - (factor * (x - mean))^2 / 2`` for one feature."""
+    m0, f00 = mean[0], tiles[0, 0]
+    for i in range(x.shape[1]):
+        z0 = f00 * (x[0, i] - m0)
+        log_prob[i] = log_norm - 0.5 * (z0 * z0)
 
 
 @block_function
-def accumulate_line(components, x, means, resp, n, sx, sxx):
-    """Add the moments of one feature to `n` (K,), `sx` (K, 1) and `sxx` (K, 1, 1)."""
-    n_rows = x.shape[1]
-    for a in range(components.shape[0]):
-        k = components[a]
-        m0 = means[k, 0]
-        s, s0, s00 = 0.0, 0.0, 0.0
-        for i in range(n_rows):
-            c0 = x[0, i] - m0
-            w0 = resp[a, i] * c0
-            s += resp[a, i]
-            s0 += w0
-            s00 += w0 * c0
-        n[k] += s
-        sx[k, 0] += s0
-        sxx[k, 0, 0] += s00
+def accumulate_line(x, mean, resp, n, sx, sxx, k):
+    """Add the moments of one feature to entry k of `n` (K,), `sx` (K, 1) and `sxx` (K, 1, 1)."""
+    m0 = mean[0]
+    s, s0, s00 = 0.0, 0.0, 0.0
+    for i in range(x.shape[1]):
+        c0 = x[0, i] - m0
+        w0 = resp[i] * c0
+        s += resp[i]
+        s0 += w0
+        s00 += w0 * c0
+    n[k] += s
+    sx[k, 0] += s0
+    sxx[k, 0, 0] += s00
 
 
 @block_function

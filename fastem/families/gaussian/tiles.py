@@ -171,16 +171,8 @@ def _whiten_diagonal(tile, centred, a, product):
 def _whiten_more(tile, centred, b, product):
     """Add a tile times lines b to b + 3 of `centred` to the four lines of `product`."""
     f00, f01, f02, f03, f10, f11, f12, f13 = tile[0], tile[1], tile[2], tile[3], tile[4], tile[5], tile[6], tile[7]
-    f20, f21, f22, f23, f30, f31, f32, f33 = (
-        tile[8],
-        tile[9],
-        tile[10],
-        tile[11],
-        tile[12],
-        tile[13],
-        tile[14],
-        tile[15],
-    )
+    f20, f21, f22, f23, f30, f31 = tile[8], tile[9], tile[10], tile[11], tile[12], tile[13]
+    f32, f33 = tile[14], tile[15]
     for i in range(centred.shape[1]):
         c0, c1, c2, c3 = centred[b, i], centred[b + 1, i], centred[b + 2, i], centred[b + 3, i]
         product[0, i] += f00 * c0 + f01 * c1 + f02 * c2 + f03 * c3
@@ -193,16 +185,8 @@ def _whiten_more(tile, centred, b, product):
 def _whiten_last(tile, centred, b, product, log_prob):
     """As `_whiten_more`, but subtract half the squares of the complete lines from `log_prob`, and keep no product."""
     f00, f01, f02, f03, f10, f11, f12, f13 = tile[0], tile[1], tile[2], tile[3], tile[4], tile[5], tile[6], tile[7]
-    f20, f21, f22, f23, f30, f31, f32, f33 = (
-        tile[8],
-        tile[9],
-        tile[10],
-        tile[11],
-        tile[12],
-        tile[13],
-        tile[14],
-        tile[15],
-    )
+    f20, f21, f22, f23, f30, f31 = tile[8], tile[9], tile[10], tile[11], tile[12], tile[13]
+    f32, f33 = tile[14], tile[15]
     for i in range(centred.shape[1]):
         c0, c1, c2, c3 = centred[b, i], centred[b + 1, i], centred[b + 2, i], centred[b + 3, i]
         z0 = product[0, i] + (f00 * c0 + f01 * c1 + f02 * c2 + f03 * c3)

@@ -1,0 +1,333 @@
+"""Families as users give them: words, values, one for each column; and their parameters, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from fastem.estimators._gaussian_params import proper_params
+from fastem.estimators._validation import read_array, require_one_of, table_sizes
+from fastem.families import KINDS, Categorical, Normal, Poisson, StudentT
+from fastem.families.columns.base import Columns
+from fastem.families.columns.gradients import IN_WHOLE
+from fastem.families.columns.product import Part, Product
+from fastem.fitting.archive import is_proper
+from fastem.fitting.checks import highest_codes
+from fastem.passes.shapes import require_shapes, shapes_of
+from fastem.sources import Source
+
+# Whose parameters have names; a list of kinds has those of all its columns.
+NAMED = (*KINDS.values(), StudentT)
+# A column of exposures goes to the family of the counts.
+_EXPOSURE = "exposure"
+# What is shown of columns of different kinds.
+_TABLES = ("means", "variances", "probabilities")
+
+
+# Families.
+
+
+def read_family(given: Any) -> Any:
+    """The family value that a user means, or a list of one for each column, in which exposures stay a word.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For an unknown word, or what is no family.
+    """
+    if isinstance(given, list | tuple | np.ndarray):
+        return [_EXPOSURE if isinstance(kind, str) and kind == _EXPOSURE else _read_kind(kind) for kind in given]
+    return _read_kind(given)
+
+
+def _read_kind(given: Any) -> Any:
+    if isinstance(given, str):
+        require_one_of("family", given, (*KINDS, _EXPOSURE))
+        if given == _EXPOSURE:
+            raise ValueError(
+                "family='exposure' is a column beside counts. Give a list with one kind for each column, or "
+                "Poisson(exposure=True)."
+            )
+        return KINDS[given]()
+    if isinstance(given, type):
+        raise TypeError(f"family is the class {given.__name__}. Pass a value of it, such as {given.__name__}().")
+    names = {field.name for field in fields(given)} if is_dataclass(given) else set()
+    if not names >= {"n_components", "n_features"}:
+        raise TypeError(
+            f"family must be one of {', '.join(map(repr, KINDS))}, a value such as Poisson(), a list of these, or a "
+            f"dataclass of your own with fields n_components and n_features; got {given!r}."
+        )
+    return given
+
+
+def sized(given: Any, n_components: int, n_features: int) -> Any:
+    """The family of so many components and columns.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a family that has another size, or not one kind for each column.
+    """
+    family = read_family(given)
+    if isinstance(family, list):
+        return _product(family, n_components, n_features)
+    for name, size in (("n_components", n_components), ("n_features", n_features)):
+        if getattr(family, name) not in (0, size):
+            raise ValueError(
+                f"family has {name}={getattr(family, name)}, where the estimator needs {size}. Leave {name} out of "
+                "the family: it follows the estimator and the data."
+            )
+    return replace(family, n_components=n_components, n_features=n_features)
+
+
+def in_words(given: Any) -> str:
+    """What rows are made of, in words."""
+    kinds = given if isinstance(given, list | tuple | np.ndarray) else [given]
+    names = dict.fromkeys(kind if isinstance(kind, str) else type(kind).__name__ for kind in kinds)
+    words = {family.__name__: word for word, family in KINDS.items()}
+    is_known = all(name in words or name in KINDS or name == _EXPOSURE for name in names)
+    return f"{', '.join(words.get(name, name) for name in names)} {'columns' if is_known else 'distributions'}"
+
+
+def _product(kinds: Sequence[Any], n_components: int, n_features: int) -> Product:
+    """The family of columns of these kinds; those of equal kinds are described together."""
+    if len(kinds) != n_features:
+        raise ValueError(f"family has {len(kinds)} kinds, but X has {n_features} columns. Give one kind for each.")
+    exposures = [j for j, kind in enumerate(kinds) if isinstance(kind, str)]
+    own = [kind for kind in kinds if not isinstance(kind, str)]
+    for kind in own:
+        if not isinstance(kind, Columns | Normal) or getattr(kind, "exposure", False):
+            raise ValueError(
+                f"A list of families has one for each column, and {kind!r} describes none by itself. Choose among "
+                f"{', '.join(map(repr, (*KINDS, _EXPOSURE)))}, or values of these families."
+            )
+    if len(exposures) > 1 or (exposures and not any(isinstance(kind, Poisson) for kind in own)):
+        raise ValueError("family may have one column of kind 'exposure', beside columns of kind 'poisson'.")
+    weights = sorted({kind.prior_weight for kind in own if isinstance(kind, Columns)})
+    if len(weights) > 1:
+        raise ValueError(
+            f"All columns but normal ones share one prior, but family has the prior_weight {weights}. Give all of "
+            "them the same."
+        )
+    parts = []
+    for family_class in dict.fromkeys([*KINDS.values(), *map(type, own)]):
+        alike: list[tuple[Any, list[int]]] = []
+        for j, kind in enumerate(kinds):
+            if type(kind) is family_class:
+                shape = replace(kind, n_categories=None) if isinstance(kind, Categorical) else kind
+                columns = next((columns for other, columns in alike if other == shape), None)
+                if columns is None:
+                    alike.append((shape, [j]))
+                else:
+                    columns.append(j)
+        parts += [_part(shape, columns, kinds, exposures, n_components) for shape, columns in alike]
+    return Product(tuple(parts))
+
+
+def _part(family: Any, columns: list[int], kinds: Sequence[Any], exposures: list[int], n_components: int) -> Part:
+    """Columns of one kind, with the exposure of counts."""
+    options: dict[str, Any] = {}
+    if isinstance(family, Categorical):
+        sizes = [kinds[j].n_categories for j in columns]
+        options["n_categories"] = np.concatenate([[1] if size is None else np.ravel(size) for size in sizes])
+    if isinstance(family, Poisson) and exposures:
+        columns = columns + exposures
+        options["exposure"] = True
+    return Part(replace(family, n_components=n_components, n_features=len(columns), **options), np.array(columns))
+
+
+# Numbers of categories.
+
+
+def counted(given: Any, source: Source) -> Any:
+    """The family, with the numbers of categories that it leaves to the data; they take a pass over the rows."""
+    unknown = _uncounted(read_family(given), source.n_features)
+    return with_categories(given, highest_codes(source, unknown) + 1) if unknown.any() else given
+
+
+def with_categories(given: Any, sizes: Sequence[int] | np.ndarray) -> Any:
+    """The family with these numbers (D,) of categories, where it has none of its own."""
+    family = read_family(given)
+    unknown = _uncounted(family, len(sizes))
+    if not unknown.any():
+        return given
+    if not isinstance(family, list):
+        return replace(family, n_categories=np.asarray(sizes))
+    choices = zip(family, unknown, sizes, strict=True)
+    return [replace(kind, n_categories=int(size)) if wanted else kind for kind, wanted, size in choices]
+
+
+def _uncounted(family: Any, n_features: int) -> np.ndarray:
+    """Which columns (D,) have categories whose number is not known."""
+    kinds = family if isinstance(family, list) else [family] * n_features
+    return np.array([isinstance(kind, Categorical) and kind.n_categories is None for kind in kinds])
+
+
+def categories_of(family: Any) -> list[int] | None:
+    """Number of categories of each column, one where a column has none; None for a family without categories."""
+    if isinstance(family, Categorical):
+        return family.group_sizes().tolist()
+    if not isinstance(family, Product):
+        return None
+    sizes = np.ones(family.n_features, dtype=np.int64)
+    for part, columns in family.parts:
+        if isinstance(part, Categorical):
+            sizes[columns] = part.group_sizes()
+    return sizes.tolist()
+
+
+# Parameters, by the names of the fitted attributes.
+
+
+def names_of(family: Any) -> tuple[str, ...]:
+    """What is shown of the parameters of a family; nothing of one that has no such words."""
+    if isinstance(family, list | Product):
+        return _TABLES
+    if isinstance(family, Normal):
+        return _TABLES[:2]
+    if isinstance(family, StudentT):
+        return ("means", "covariances")
+    return family.shown if isinstance(family, Columns) else ()
+
+
+def also_shown(family: Any) -> tuple[str, ...]:
+    """What is shown of columns of different kinds beside `names_of`: what some kinds alone have."""
+    kinds = family if isinstance(family, list) else [part.family for part in getattr(family, "parts", ())]
+    own = (IN_WHOLE.get(name, name) for kind in kinds if isinstance(kind, Columns) for name in kind.shown)
+    return tuple(name for name in dict.fromkeys(own) if name not in _TABLES)
+
+
+def sizes_in(family: Any, named: Mapping[str, Any], end: str = "_") -> tuple[int, int]:
+    """Numbers of components and of columns of X that named parameters are for.
+
+    Raises
+    ------
+    ValueError
+    """
+    if isinstance(family, Categorical) or ("means" not in named and not isinstance(family, Columns)):
+        tables = [np.shape(table) for table in named.get("probabilities", ()) if table is not None]
+        if not tables or len({table[:1] for table in tables}) > 1 or not all(len(table) == 2 for table in tables):
+            raise ValueError(f"probabilities{end} must hold an array (n_components, n_categories) for each column.")
+        return tables[0][0], len(named["probabilities"])
+    name = next((each for each in names_of(family) if each in named), names_of(family)[0])
+    n_components, n_values = table_sizes(f"{name}{end}", named[name])
+    return n_components, n_values + (family.n_covariates if isinstance(family, Columns) else 0)
+
+
+def category_sizes_in(named: Mapping[str, Any]) -> list[int] | None:
+    """Number of categories of each column that named parameters tell; None where they tell of none."""
+    tables = named.get("probabilities")
+    if not isinstance(tables, list | tuple | np.ndarray) or not all(
+        table is None or np.ndim(table) == 2 for table in tables
+    ):
+        return None
+    return [1 if table is None else np.shape(table)[1] for table in tables]
+
+
+def params_of(family: Any, named: Mapping[str, Any], end: str = "_", *, is_estimate: bool = False) -> Any:
+    """Parameters of a family from those that a user names.
+
+    Parameters
+    ----------
+    family : family
+        Of a size.
+    named : mapping
+        By the names of `names_of`.
+    end : str
+        What an error message puts behind these names.
+    is_estimate : bool
+        Whether a zero means that nothing was seen, rather than impossible.
+
+    Raises
+    ------
+    ValueError
+    """
+    names = names_of(family)
+    if not named or not set(named) <= set(names):
+        has = f"has the parameters {', '.join(names)}" if names else "has no names for parameters: give their record"
+        raise ValueError(f"{type(family).__name__} {has}; got {', '.join(map(repr, named)) or 'none'}.")
+    if isinstance(family, Columns):
+        values = read_values(family, named, end)
+        return family.estimated(values) if is_estimate else family.params(values)
+    shape = family.n_components, family.n_features
+    if isinstance(family, StudentT):
+        for name in names:
+            if name not in named:
+                raise ValueError(f"{name}{end} is missing: {type(family).__name__} has {' and '.join(names)}.")
+        means = read_array(f"means{end}", named["means"], shape)
+        covariances = read_array(f"covariances{end}", named["covariances"], family.covariance_shape())
+        return proper_params(family, means, covariances, f"covariances{end}")
+    nothing: dict[str, Any] = {"means": np.full(shape, np.nan), "probabilities": [None] * family.n_features}
+    nothing["variances"] = nothing["means"]
+    tables = {name: named.get(name, nothing[name]) for name in names}
+    for name in ("means", "variances"):
+        tables[name] = np.array(tables[name], dtype=np.float64)
+        if family.n_features == 1 and tables[name].ndim == 1:
+            tables[name] = tables[name].reshape(-1, 1)
+        if tables[name].shape != shape:
+            raise ValueError(f"{name}{end} must have the shape {shape}, got {tables[name].shape}.")
+    try:
+        params = family.of_moments(**tables)
+    except (TypeError, ValueError, AttributeError, np.linalg.LinAlgError) as error:
+        raise ValueError(
+            f"{', '.join(f'{name}{end}' for name in names)} are no parameters of this family: {error}"
+        ) from error
+    params = read_record(family, params)
+    # Statistics that give the parameters back, but for those that are nowhere.
+    return family.m_step(family.stats_of(params, np.ones(shape[0])), params)[0] if is_estimate else params
+
+
+def read_values(family: Columns, named: Mapping[str, Any], end: str) -> np.ndarray:
+    """The own parameters (K, V) of a family of columns, as a user gives them by name, checked.
+
+    Raises
+    ------
+    ValueError
+    """
+    patterns = family.named(np.empty(family.values_shape()))
+    missing = [name for name in patterns if name not in named]
+    if missing:
+        raise ValueError(f"{type(family).__name__} has {', '.join(patterns)}: give {', '.join(missing)}, too.")
+    values = [_read_table(f"{name}{end}", named[name], like) for name, like in patterns.items()]
+    return require_proper(" and ".join(f"{name}{end}" for name in patterns), np.concatenate(values, axis=1), family)
+
+
+def _read_table(name: str, given: Any, like: Any) -> np.ndarray:
+    """One array for all columns, or one for each of them."""
+    if not isinstance(like, list):
+        return read_array(name, given, like.shape)
+    tables = list(given)
+    if len(tables) != len(like):
+        raise ValueError(f"{name} must hold one array for each of the {len(like)} columns, got {len(tables)}.")
+    pairs = enumerate(zip(tables, like, strict=True))
+    return np.concatenate([read_array(f"{name}[{j}]", one, pattern.shape) for j, (one, pattern) in pairs], axis=1)
+
+
+def require_proper(name: str, values: np.ndarray, family: Columns) -> np.ndarray:
+    """The values, which must be within the limits of the family."""
+    if not family.are_proper(values):
+        raise ValueError(f"{name} {family.wanted}; got values from {values.min():g} to {values.max():g}.")
+    return values
+
+
+def read_record(family: Any, given: Any, name: str = "params_") -> Any:
+    """Parameters of a family, a NamedTuple, checked, in memory of their own.
+
+    Raises
+    ------
+    ValueError
+    """
+    pattern = family.first_look(np.zeros(family.n_features))
+    if type(given) is not type(pattern):
+        raise ValueError(f"{name} must be a {type(pattern).__name__}, got {type(given).__name__}.")
+    require_shapes(given, shapes_of(pattern), f"{type(family).__name__}.first_look")
+    for field_name, field, known in zip(pattern._fields, given, pattern, strict=True):
+        if field.dtype != known.dtype or not is_proper(field_name, field):
+            raise ValueError(f"{field_name} of {name} must hold finite numbers of dtype {known.dtype}.")
+        if field.dtype.kind in "iu" and not np.array_equal(field, known):
+            raise ValueError(f"{field_name} of {name} must be {known.tolist()}, as the kinds of the columns say.")
+    record = type(given)(*(np.array(field, order="C") for field in given))
+    return family.rebuilt(record) if hasattr(family, "rebuilt") else record

@@ -1,0 +1,316 @@
+"""What a hidden Markov model with parameters can do, with hmmlearn's names: scores, paths, probabilities, samples."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from fastem._text import unknown_choice
+from fastem.estimators._fitted import Fitted
+from fastem.estimators._listed import is_list_of_sequences, join_sequences, lengths_in_place_of, sizes_of
+from fastem.estimators._validation import NO_WEIGHT, read_rows, rows_per_chunk
+from fastem.given import floats
+from fastem.latents.hmm import stationary_distribution
+from fastem.sources import SequenceSource, SourceError, in_chunks_of, proper_lengths
+
+
+class FittedChain(Fitted):
+    """A hidden Markov model with known parameters."""
+
+    algorithm: str
+
+    # Data.
+
+    def _sequences(
+        self, X: Any, lengths: Any, sample_weight: Any = None, *, reset: bool, y: Any = None
+    ) -> SequenceSource:
+        """The sequences of X; those without rows are left out."""
+        if y is not None and lengths is not None:
+            # A pipeline hands on its y in any case.
+            y = None
+        if isinstance(X, SequenceSource):
+            if lengths is not None or y is not None:
+                raise ValueError("X tells the lengths of its sequences already. Leave out lengths.")
+            X, lengths = X.rows, X.lengths
+        weights = sample_weight
+        if is_list_of_sequences(X, None if reset else getattr(self, "n_features_in_", None)):
+            if lengths is not None or y is not None:
+                raise ValueError("X is a list of sequences, which tell their lengths. Leave out lengths.")
+            rows, sizes = join_sequences(self, X, reset=reset)
+            weights = None if sample_weight is None else _weights(sample_weight, sizes.size)[sizes > 0]
+            lengths = sizes[sizes > 0]
+        else:
+            rows = read_rows(self, X, None, reset=reset)
+        if rows.n_rows is None:
+            for _ in rows.chunks():
+                pass
+        n_rows = rows.n_rows or 0
+        lengths = lengths_in_place_of(y, n_rows) if y is not None else lengths
+        lengths = np.array([n_rows]) if lengths is None else proper_lengths(lengths, n_rows)
+        if weights is not None:
+            rows = rows.weighted(np.repeat(_weights(weights, lengths.size), lengths))
+        rows = in_chunks_of(rows, rows_per_chunk(rows, self.memory_limit))
+        return SequenceSource(rows, lengths)
+
+    def _scored(self, X: Any, lengths: Any, what: str, y: Any = None) -> tuple[np.ndarray, np.ndarray, Any]:
+        """What a method of `Model` fills in for all rows, the lengths of the sequences, and what it returns."""
+        self._require_fitted()
+        source = self._sequences(X, lengths, reset=False, y=y)
+        out = self._room(source.n_rows or 0, what)
+        results = []
+        for chunk in self._chunks(source):
+            rows = slice(chunk.first_row, chunk.first_row + len(chunk))
+            with self._scoring():
+                results.append(getattr(self._model, what)(self._params, chunk.X, out[rows], chunk.lengths))
+            del chunk
+        return out, source.lengths, results
+
+    # Using.
+
+    def score(self, X: Any, y: Any = None, *, lengths: Any = None, sample_weight: Any = None) -> float:
+        """Log-likelihood of all sequences together, in nats (as hmmlearn's; not the mean).
+
+        Parameters
+        ----------
+        X : array-like (N, D), or list of sequences
+        y, lengths
+            As of `fit`: `score(X, lengths)` and `score(X, lengths=lengths)` are the same.
+        sample_weight : array-like (S,), optional
+            Weights of the sequences.
+
+        Returns
+        -------
+        loglik : float
+        """
+        loglik, sizes, _ = self._scored(X, lengths, "log_prob", y)
+        if sample_weight is None:
+            return float(loglik.sum())
+        return float(loglik @ np.repeat(_weights(sample_weight, len(sizes)), sizes))
+
+    def score_samples(self, X: Any, lengths: Any = None) -> tuple[float, np.ndarray]:
+        """Log-likelihood of all sequences together, and the smoothed probabilities of the states.
+
+        Parameters
+        ----------
+        X : array-like (N, D), or list of sequences
+        lengths : array-like (S,) of int, optional
+
+        Returns
+        -------
+        loglik : float
+            In nats.
+        posteriors : (N, K) float64 ndarray
+            As of `predict_proba`.
+        """
+        return self.score(X, lengths=lengths), self.predict_proba(X, lengths)
+
+    def log_prob(self, X: Any, lengths: Any = None) -> np.ndarray:
+        """Log-likelihood of each row, given the rows of its sequence before it.
+
+        Parameters
+        ----------
+        X : array-like (N, D), or list of sequences
+        lengths : array-like (S,) of int, optional
+
+        Returns
+        -------
+        loglik : (N,) float64 ndarray
+            In nats.
+        """
+        return self._scored(X, lengths, "log_prob")[0]
+
+    def decode(self, X: Any, lengths: Any = None, algorithm: str | None = None) -> tuple[float, np.ndarray]:
+        """The most probable states.
+
+        Parameters
+        ----------
+        X : array-like (N, D), or list of sequences
+        lengths : array-like (S,) of int, optional
+        algorithm : {"viterbi", "map"}, optional
+            "viterbi": the most probable path of each sequence. "map": the most probable state at each row, which
+            together need not be a possible path. By default the `algorithm` of the constructor.
+
+        Returns
+        -------
+        log_prob : float
+            Log-density of rows and paths together, in nats; with "map", the sum of the states' probabilities.
+        states : (N,) int64 ndarray
+        """
+        algorithm = self.algorithm if algorithm is None else algorithm
+        if algorithm == "viterbi":
+            states, _, results = self._scored(X, lengths, "best_path")
+            return float(np.sum([part.sum() for part in results])), states
+        if algorithm == "map":
+            posterior = self.predict_proba(X, lengths)
+            return float(posterior.max(axis=1).sum()), posterior.argmax(axis=1)
+        raise ValueError(unknown_choice("algorithm", algorithm, ("viterbi", "map")))
+
+    def predict(self, X: Any, lengths: Any = None) -> np.ndarray:
+        """The most probable states, by the `algorithm` of the constructor.
+
+        Parameters
+        ----------
+        X : array-like (N, D), or list of sequences
+        lengths : array-like (S,) of int, optional
+
+        Returns
+        -------
+        states : (N,) int64 ndarray
+        """
+        return self.decode(X, lengths)[1]
+
+    def predict_proba(self, X: Any, lengths: Any = None) -> np.ndarray:
+        """Smoothed probabilities of the states: given all rows of the sequence.
+
+        Parameters
+        ----------
+        X : array-like (N, D), or list of sequences
+        lengths : array-like (S,) of int, optional
+
+        Returns
+        -------
+        posteriors : (N, K) float64 ndarray
+        """
+        return self._scored(X, lengths, "posterior")[0]
+
+    def filter_proba(self, X: Any, lengths: Any = None) -> np.ndarray:
+        """Filtered probabilities of the states: given the row and those of the sequence before it.
+
+        Parameters
+        ----------
+        X : array-like (N, D), or list of sequences
+        lengths : array-like (S,) of int, optional
+
+        Returns
+        -------
+        probabilities : (N, K) float64 ndarray
+        """
+        return self._scored(X, lengths, "filtered")[0]
+
+    def predict_next_proba(self, X: Any, lengths: Any = None) -> np.ndarray:
+        """Probabilities of the state one step after the end of each sequence.
+
+        Parameters
+        ----------
+        X : array-like (N, D), or list of sequences
+        lengths : array-like (S,) of int, optional
+
+        Returns
+        -------
+        probabilities : (S, K) float64 ndarray
+        """
+        filtered, lengths, _ = self._scored(X, lengths, "filtered")
+        following = filtered[np.cumsum(lengths) - 1] @ self._params.latent.transmat
+        if not is_list_of_sequences(X, self.n_features_in_):
+            return following
+        # Where there is no row yet, the first state comes next.
+        is_empty = sizes_of(X) == 0
+        every = np.tile(self._params.latent.startprob, (is_empty.size, 1))
+        every[~is_empty] = following
+        return every
+
+    def criteria(self, X: Any, lengths: Any = None) -> dict[str, float]:
+        """Log-likelihood and information criteria, in one pass over X.
+
+        Parameters
+        ----------
+        X : array-like (N, D), or list of sequences
+        lengths : array-like (S,) of int, optional
+
+        Returns
+        -------
+        criteria : dict
+            `weight` (the number of rows), `loglik`, `score` (its mean), `aic` and `bic`.
+        """
+        loglik = self._scored(X, lengths, "log_prob")[0]
+        return self._criteria(float(loglik.sum()), float(loglik.size))
+
+    def aic(self, X: Any, lengths: Any = None) -> float:
+        """Akaike's information criterion on X: -2 loglik + 2 parameters. Lower is better.
+
+        Parameters
+        ----------
+        X : array-like (N, D), or list of sequences
+        lengths : array-like (S,) of int, optional
+        """
+        return self.criteria(X, lengths)["aic"]
+
+    def bic(self, X: Any, lengths: Any = None) -> float:
+        """Bayesian information criterion on X: -2 loglik + parameters * log(N). Lower is better.
+
+        Parameters
+        ----------
+        X : array-like (N, D), or list of sequences
+        lengths : array-like (S,) of int, optional
+        """
+        return self.criteria(X, lengths)["bic"]
+
+    def sample(
+        self, n_samples: int = 1, random_state: Any = None, currstate: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Draw one sequence.
+
+        Parameters
+        ----------
+        n_samples : int, default 1
+            Number of its rows.
+        random_state : int, RandomState instance or None, optional
+            By default that of the constructor.
+        currstate : int, optional
+            The state of the first row; by default it is drawn.
+
+        Returns
+        -------
+        X : (n_samples, D) float64 ndarray
+        states : (n_samples,) int64 ndarray
+        """
+        self._require_fitted()
+        if not isinstance(n_samples, Integral) or n_samples < 1:
+            raise ValueError(f"n_samples must be a positive integer, got {n_samples!r}.")
+        n_states = self._model.latent.n_components
+        if currstate is not None and not (isinstance(currstate, Integral) and 0 <= currstate < n_states):
+            raise ValueError(f"currstate must be a state from 0 to {n_states - 1}, got {currstate!r}.")
+        random = self._generator()
+        if random_state is not None:
+            random = np.random.default_rng(check_random_state(random_state).randint(2**32, dtype=np.uint64))
+        return self._model.sample(self._params, int(n_samples), random, first=currstate)
+
+    def get_stationary_distribution(self) -> np.ndarray:
+        """Share (K,) of the time that the chain spends in each state in the long run."""
+        self._require_fitted()
+        return stationary_distribution(self._params.latent.transmat)
+
+    # Pictures.
+
+    def plot(self, X: Any, ax: Any = None, **options: Any) -> Any:
+        """Draw a series over its states, as `plot_states` does."""
+        return self.plot_states(X, ax=ax, **options)
+
+    def plot_states(self, X: Any, lengths: Any = None, ax: Any = None, **options: Any) -> Any:
+        """Draw a series over its states; see `fastem.plotting.chain.plot_states`."""
+        from fastem.plotting import plot_states
+
+        if hasattr(self, "_params") and is_list_of_sequences(X, self.n_features_in_):
+            source = self._sequences(X, lengths, reset=False)
+            X, lengths = np.concatenate([chunk.X for chunk in source.chunks()]), source.lengths
+        return plot_states(self, X, lengths, ax=ax, **options)
+
+    def plot_transitions(self, ax: Any = None) -> Any:
+        """Draw the transition matrix as a heat map; see `fastem.plotting.chain.plot_transitions`."""
+        from fastem.plotting import plot_transitions
+
+        return plot_transitions(self, ax=ax)
+
+
+def _weights(sample_weight: Any, n_sequences: int) -> np.ndarray:
+    weight = floats(sample_weight, "sample_weight")
+    if weight.shape != (n_sequences,) or not (np.all(np.isfinite(weight)) and np.all(weight >= 0)):
+        raise SourceError(
+            f"sample_weight must be one finite number for each of the {n_sequences} sequences, and not negative."
+        )
+    if not weight.any():
+        raise SourceError(NO_WEIGHT)
+    return weight

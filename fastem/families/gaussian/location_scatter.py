@@ -1,0 +1,300 @@
+"""A location and a scatter: what densities of squared distances share, whatever the covariance structure.
+
+A density is a subclass of `LocationScatter`: it says what becomes of Mahalanobis' squared distance of a row. The
+structure of its covariances is a value of the field `covariance_type`. Any density has any structure.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from dataclasses import replace
+from typing import Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+
+from fastem._text import unknown_choice
+from fastem.families._marginal import Marginal
+from fastem.families.gaussian.diag import Diag
+from fastem.families.gaussian.full import Full
+from fastem.families.gaussian.moments import Pivoted, central_moments
+from fastem.families.gaussian.spherical import Spherical
+from fastem.families.gaussian.tangents import Tangents
+from fastem.families.gaussian.tied import Tied
+from fastem.passes.blocks import register_family
+from fastem.passes.rows import plain
+from fastem.stats import Rescue
+
+Covariance = Full | Tied | Diag | Spherical
+STRUCTURES: dict[str, Covariance] = {each.name: each for each in (Full(), Tied(), Diag(), Spherical())}
+
+# Values that make a variance more than so many times larger are no part of the scale of the data.
+STRAYED = 1.5
+
+
+class Records(NamedTuple):
+    """The records of a density with one structure: their classes are what a pass is compiled for."""
+
+    params: Any
+    stats: Any
+
+
+def records(density: str, module: str, covariance_type: str, blocks: Any, more: tuple[str, ...] = ()) -> Records:
+    """Make the records of a density with a structure, and register what is compiled for them.
+
+    Parameters
+    ----------
+    density : str
+        What the names of the classes begin with.
+    module : str
+        Where pickle finds them by their names.
+    covariance_type : str
+    blocks : callable
+        Makes `log_prob_block` and `accumulate_block` from a structure.
+    more : tuple of str
+        Fields of the parameters besides those of the structure, (1,) each; with any, statistics count `u`, too.
+    """
+    structure, name = STRUCTURES[covariance_type], f"{density}{covariance_type.capitalize()}"
+
+    def shapes(self: Any, k: int, d: int) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the fields for k components and d features."""
+        return (*structure.shapes(k, d), *[(1,)] * len(more))
+
+    def kind(name: str, fields: tuple[str, ...], *bases: type, **members: Any) -> Any:
+        base = namedtuple(name, fields)  # type: ignore[misc]
+        return type(name, (*bases, base), {"__slots__": (), "__module__": module, **members})
+
+    params = kind(f"{name}Params", (*structure.fields, *more), shapes=shapes)
+    of_rows = ("n", "sx", "sxx", "dof", "pivot", *(("u",) if more else ()))
+    log_prob_block, accumulate_block = blocks(structure)
+    register_family(params, log_prob_block=log_prob_block, accumulate_block=accumulate_block)
+    return Records(params, kind(f"{name}Stats", of_rows, structure.moments))
+
+
+class LocationScatter(Tangents):
+    """Common part of the densities of a squared distance; its parameters are those of `Known`."""
+
+    # Records by covariance type.
+    records: ClassVar[dict[str, Records]]
+
+    def __post_init__(self) -> None:
+        if self.covariance_type not in STRUCTURES:
+            raise ValueError(unknown_choice("covariance_type", self.covariance_type, STRUCTURES))
+
+    # What a density says of itself.
+
+    def log_density(self, params: Any, squares: np.ndarray) -> np.ndarray:
+        """Log-densities (K, N), in nats, at squared distances (K, N)."""
+        raise NotImplementedError
+
+    def noise(self, n_rows: int, random: np.random.Generator) -> np.ndarray:
+        """Rows (n_rows, D) at the origin, of unit scatter."""
+        return random.standard_normal((n_rows, self.n_features))
+
+    def marginal_of(self, means: np.ndarray, sds: np.ndarray) -> Marginal:
+        """One column of locations and scales (K,)."""
+        raise NotImplementedError
+
+    def more_fields(self, log_norm: np.ndarray) -> dict[str, np.ndarray]:
+        """Fields of the parameters that are not those of a Gaussian whose `log_norm` is given."""
+        return {}
+
+    # What follows from it.
+
+    @property
+    def kind(self) -> str:
+        """The density and its covariances."""
+        return f"{super().kind} ({self.covariance_type})"
+
+    @property
+    def structure(self) -> Covariance:
+        """The covariance structure."""
+        return STRUCTURES[self.covariance_type]
+
+    def _params(self, means: np.ndarray, covariances: np.ndarray, factors: np.ndarray) -> Any:
+        fields = self.structure.record(means, covariances, factors)
+        fields |= self.more_fields(fields["log_norm"])
+        return self.records[self.covariance_type].params(**{name: plain(field) for name, field in fields.items()})
+
+    def covariance_shape(self) -> tuple[int, ...]:
+        """Shape of the covariances of all components."""
+        return self.structure.shape(self.n_components, self.n_features)
+
+    def n_parameters(self) -> int:
+        """Number of free parameters of all means and covariances."""
+        n_covariance = self.structure.n_parameters(self.n_components, self.n_features)
+        n_means = self.n_components * self.n_features
+        if self.fixed_means is not None:
+            n_means = int(np.isnan(self.fixed_means).sum())
+        if self.fixed_covariances is not None:
+            free = np.isnan(self.fixed_covariances)
+            n_covariance = round(n_covariance * free.sum() / free.size)
+        return n_means + n_covariance
+
+    def log_prob(self, params: Any, X: np.ndarray) -> np.ndarray:
+        """Log-densities (K, N) of rows X (N, D), in nats, by NumPy: nothing is compiled for it."""
+        white = self.structure.whitened(params, X - params.means[:, None, :])
+        return self.log_density(params, np.square(white).sum(axis=2))
+
+    def sample(self, params: Any, component: int, n_rows: int, random: np.random.Generator) -> np.ndarray:
+        """Draw rows (n_rows, D) of one component."""
+        noise = self.noise(n_rows, random)
+        return params.means[component] + self.structure.coloured(params, component, noise)
+
+    def marginal(self, params: Any, column: int) -> Marginal:
+        """One column under each component."""
+        axis = np.eye(self.n_features)[column : column + 1]
+        return self.marginal_of(params.means[:, column], np.sqrt(self.projected(params, axis)[:, 0, 0]))
+
+    def projected(self, params: Any, axes: np.ndarray) -> np.ndarray:
+        """Scatter (K, P, P) of ``axes @ row`` under each component, for axes (P, D)."""
+        return self.structure.projected(params, axes)
+
+    def zero_stats(self, pivot: np.ndarray) -> Any:
+        """An empty record about the pivot (K, D)."""
+        stats_class = self.records[self.covariance_type].stats
+        every = {"sx": np.zeros(pivot.shape), "sxx": np.zeros(self.covariance_shape()), "pivot": pivot}
+        return stats_class(*(every[name] if name in every else np.zeros(len(pivot)) for name in stats_class._fields))
+
+    def zero_stats_like(self, params: Any) -> Any:
+        """An empty record for the statistics of an E-step at these parameters."""
+        return self.zero_stats(params.means)
+
+    def scatter_of(self, covariances: np.ndarray, n: np.ndarray) -> np.ndarray:
+        """Scatter of `n` (K,) rows of the components about their means."""
+        return self.structure.scatter_of(covariances, n, self.n_features)
+
+    def stats_of(self, params: Any, n: np.ndarray) -> Any:
+        """Statistics of `n` (K,) rows of the components, of which an M-step makes these parameters."""
+        return self.zero_stats_like(params).with_rows(n, sxx=self.scatter_of(params.covariances, n))
+
+    def params(self, means: np.ndarray, covariances: np.ndarray) -> Any:
+        """Parameters from means (K, D) and covariances of `covariance_shape()`.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            When a covariance is not positive definite.
+        """
+        return self._params(means, covariances, self.structure.proper_factors(covariances))
+
+    def proper_params(self, means: np.ndarray, covariances: np.ndarray) -> Any:
+        """Parameters from those that are known, to the bits that an M-step gave them.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            When a covariance is not positive definite.
+        """
+        if self.variance_floor is None:
+            return self.params(means, covariances)
+        # A floor would hide variances that are negative in some direction, by more than rounding.
+        negative = self.structure.is_negative(covariances)
+        if negative.any():
+            raise np.linalg.LinAlgError(f"the covariance of component {np.argmax(negative)} is not positive definite")
+        covariances, factors, _ = self.structure.floored(covariances, self.variance_floor)
+        return self._params(means, covariances, factors)
+
+    def rebuilt(self, params: Any) -> Any:
+        """Parameters made anew from the means and covariances of a record alone.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            When a covariance is not positive definite.
+        """
+        return self.proper_params(params.means, params.covariances)
+
+    def first_look(self, centre: np.ndarray) -> Any:
+        """Parameters to gather first statistics with: every mean at `centre` (D,), unit variances."""
+        means = np.repeat(centre[None, :], self.n_components, axis=0)
+        return self.params(means, np.broadcast_to(self.structure.unit(self.n_features), self.covariance_shape()).copy())
+
+    def m_step(self, stats: Any, params: Any) -> tuple[Any, list[Rescue]]:
+        """Weighted means and covariances (Bishop 2006, eq. 9.24-9.25), at least the floor; of no rows, those given."""
+        if not np.any(stats.n + stats.dof):
+            return params, []
+        moments = central_moments(stats, self.fixed_means)
+        covariances = self.structure.estimate(moments, self.n_features)
+        covariances = self._with_fixed(covariances + self.reg_covar * self.structure.unit(self.n_features))
+        covariances, factors, lifted = self.structure.floored(covariances, self.variance_floor)
+        return self._params(moments.means, covariances, factors), _rescues(moments.empty, lifted)
+
+    def centre_of(self, stats: Pivoted) -> np.ndarray:
+        """Mean (D,) of the rows of one-component statistics."""
+        return stats.pivot[0] + stats.sx[0] / stats.mass[0]
+
+    def _with_fixed(self, covariances: np.ndarray) -> np.ndarray:
+        """The covariances, with those that are fixed."""
+        if self.fixed_covariances is None:
+            return covariances
+        return np.where(np.isnan(self.fixed_covariances), covariances, self.fixed_covariances)
+
+    def data_scale(self) -> np.ndarray:
+        """Standard deviations (D,) of the features, or ones where they are not known."""
+        if self.data_covariance is None:
+            return np.ones(self.n_features)
+        single = self.structure.as_single(self.data_covariance)
+        return np.sqrt(self.structure.column_variances(single, self.n_features))
+
+    def coordinates(self, params: Any) -> np.ndarray:
+        """Means and factors of the covariances, their diagonals by logarithm, in units of the data's spread.
+
+        Any point (P,) is valid.
+        """
+        scale = self.data_scale()
+        return np.concatenate([(params.means / scale).ravel(), self.structure.coordinates(params, scale)])
+
+    def at_coordinates(self, point: np.ndarray) -> Any:
+        """The parameters at any point (P,)."""
+        scale, n_means = self.data_scale(), self.n_components * self.n_features
+        means = point[:n_means].reshape(self.n_components, self.n_features) * scale
+        if self.fixed_means is not None:
+            means = np.where(np.isnan(self.fixed_means), means, self.fixed_means)
+        covariances = self.structure.at_coordinates(point[n_means:], scale, self.covariance_shape())
+        covariances, factors, _ = self.structure.floored(self._with_fixed(covariances), self.variance_floor)
+        return self._params(means, covariances, factors)
+
+    def may_stray(self) -> np.ndarray:
+        """In which columns (D,) single values may lie far from all others: in all."""
+        return np.ones(self.n_features, dtype=bool)
+
+    def _sample_variances(self, stats: Pivoted) -> np.ndarray:
+        """Variances (D,) of the rows of one-component statistics."""
+        covariances = self.structure.estimate(central_moments(stats), self.n_features)
+        return self.structure.column_variances(covariances, self.n_features)
+
+    def with_bulk(self, stats: Pivoted, bulk: Pivoted) -> Pivoted:
+        """One-component statistics that tell the scale of the data: of all rows, or of their bulk.
+
+        The bulk counts where far values make the variance of a feature another one.
+        """
+        own, near = self._sample_variances(stats), self._sample_variances(bulk)
+        return bulk if np.any((near > 0.0) & ~(own <= STRAYED * near)) else stats
+
+    def scaled_to(self, stats: Pivoted, floor_ratio: float = 1e-10) -> Self:
+        """This family with the variance floor that suits data of the given one-component statistics.
+
+        The floor is `floor_ratio` times the variance of each feature, but never below the resolution of
+        float64 at the feature's mean. A constant feature takes the floor of an average feature.
+        """
+        moments = central_moments(stats)
+        variances = np.maximum(self._sample_variances(stats), 0.0)
+        resolution = np.square(4.0 * np.finfo(np.float64).eps * np.abs(moments.means[0]))
+        varied = variances > resolution
+        typical = variances[varied].mean() if varied.any() else 1.0
+        floor = np.maximum(floor_ratio * np.where(varied, variances, typical), resolution)
+        floor = np.maximum(floor, np.finfo(np.float64).tiny)
+        covariances, _, _ = self.structure.floored(self.structure.estimate(moments, self.n_features), floor)
+        return replace(self, variance_floor=floor, data_covariance=self.structure.one(covariances))
+
+
+def _rescues(empty: np.ndarray, lifted: np.ndarray) -> list[Rescue]:
+    """Report empty components (K,) and lifted covariances, (K,) or (1,) when all components share one."""
+    own = lifted.size == empty.size
+    return [
+        Rescue(int(k), "empty", "kept its mean and took the pooled covariance of the other components")
+        for k in np.flatnonzero(empty)
+    ] + [
+        Rescue(int(k) if own else -1, "collapsed", "its smallest variances were lifted to the variance floor")
+        for k in np.flatnonzero(lifted & ~empty if own else lifted)
+    ]

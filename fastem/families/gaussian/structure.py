@@ -1,0 +1,295 @@
+"""A covariance structure: how the covariances of K components are kept, factored, floored, estimated and moved.
+
+A density (`Gaussian`, `StudentT`) has one of the four structures, and says what becomes of squared distances; what
+follows from the structure alone is here. Structures hold nothing: they work on the arrays of a record of parameters.
+Each is a value of `Matrices` or of `Variances`, which have the same methods; the former has their documentation.
+
+A *factor* P of a covariance has P' P = inverse covariance: a lower triangular matrix, or an inverse standard deviation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fastem.families.gaussian import tangents
+from fastem.families.gaussian.matrices import (
+    MOST_LOG,
+    floored_inverse_sd,
+    floored_whitening,
+    log_triangles,
+    proper_inverse_sd,
+    proper_whitening,
+    symmetric,
+    triangles_at,
+)
+from fastem.families.gaussian.moments import CentralMoments, Pivoted
+from fastem.families.gaussian.tiles import log_prob_of_scaled, moments_of_four, sum_block
+from fastem.passes.flags import block_function
+
+
+@block_function
+def _nothing(family_params, x, scratch):
+    """A structure needs nothing of a block before its components."""
+
+
+@block_function
+def _half_squares_of_scaled(family_params, k, top, x, out, scratch):
+    log_prob_of_scaled(x, family_params.means[k], family_params.inverse_sd[k], top, out)
+
+
+@block_function
+def _add_moments_of_scaled(means, components, x, resp, scratch, n, sx, sxx):
+    n_components, n_features = means.shape
+    squares_of = sxx.reshape(n_components, sxx.size // n_components)
+    for a in range(components.shape[0]):
+        k = components[a]
+        n[k] += sum_block(resp[a])
+        for j in range(0, n_features, 4):
+            sums, squares = moments_of_four(x, means[k], resp[a], j)
+            for p in range(min(4, n_features - j)):
+                sx[k, j + p] += sums[p]
+                # One sum for each feature, or one for all.
+                squares_of[k, min(j + p, squares_of.shape[1] - 1)] += squares[p]
+
+
+class _Structure:
+    """What the four structures have in common.
+
+    Attributes
+    ----------
+    name : str
+        The `covariance_type`.
+    is_shared : bool
+        Whether all components have one covariance.
+    is_matrix : bool
+        Whether features may be correlated.
+    fields : tuple of str
+        Of the record of parameters, in the order of `shapes`.
+    moments : type
+        Mix-in of the record of statistics.
+    prepare, half_squares, add_moments : callable
+        Compiled: what a block needs before any component; ``top - |factor @ (x - mean)|^2 / 2`` of one component;
+        moments of all components.
+    """
+
+    name: ClassVar[str]
+    is_shared: ClassVar[bool] = False
+    is_matrix: ClassVar[bool] = False
+    fields: ClassVar[tuple[str, ...]]
+    moments: ClassVar[type[Pivoted]]
+    prepare: ClassVar[Callable[..., Any]] = staticmethod(_nothing)
+    half_squares: ClassVar[Callable[..., Any]]
+    add_moments: ClassVar[Callable[..., Any]]
+
+    def n_parameters(self, k: int, d: int) -> int:
+        """Number of free parameters of all covariances."""
+        return (1 if self.is_shared else k) * (d * (d + 1) // 2 if self.is_matrix else d)
+
+    def unit(self, d: int) -> np.ndarray:
+        """Unit variances without correlation, in a form that broadcasts to the covariances."""
+        return np.eye(d) if self.is_matrix else np.ones(1)
+
+    def one(self, covariances: np.ndarray, k: int = 0) -> np.ndarray:
+        """The covariance of component k."""
+        return covariances if self.is_shared else covariances[k]
+
+    def as_single(self, covariance: np.ndarray) -> np.ndarray:
+        """The covariances of a model of one component."""
+        return covariance if self.is_shared else covariance[None]
+
+    def degrees(self, d: int) -> float:
+        """Degrees of freedom that the mode of an inverse Wishart density counts besides its own."""
+        return d + 1.0 if self.is_matrix else 2.0
+
+    def owners(self, k: int) -> np.ndarray:
+        """The components that have a covariance; -1 for one that all of them share."""
+        return np.array([-1]) if self.is_shared else np.arange(k)
+
+    def scales(self, d: int) -> np.ndarray:
+        """On which scale the estimate of each entry of a covariance is nearly normal."""
+        return tangents.matrix_scales(d) if self.is_matrix else np.array("log")
+
+    def squared_distances(self, params: Any, offset: np.ndarray) -> np.ndarray:
+        """Mahalanobis' squared distances (K,) of offsets (K, D) from the means."""
+        return np.square(self.whitened(params, offset[:, None, :])[:, 0]).sum(axis=1)  # type: ignore[attr-defined]
+
+    def as_scatter(self, covariance: np.ndarray, d: int) -> np.ndarray:
+        """The scatter of one row of a covariance, in the form that `add_moments` sums."""
+        return covariance
+
+    def scatter_of(self, covariances: np.ndarray, n: np.ndarray, d: int) -> np.ndarray:
+        """Scatter of `n` (K,) rows of the components about their means: what `estimate` turns back."""
+        return self.as_scatter(covariances * n.reshape(-1, *[1] * (covariances.ndim - 1)), d)
+
+    def estimate(self, moments: CentralMoments, d: int) -> np.ndarray:
+        """Sample covariances; an empty component takes that of its prior, or the pooled one."""
+        share = moments.share.reshape(-1, *[1] * (moments.scatter.ndim - 1))
+        covariances = moments.scatter / share
+        covariances[moments.bare] = moments.scatter.sum(axis=0) / moments.total
+        return covariances
+
+
+class Matrices(_Structure):
+    """Covariance matrices: of each component (K, D, D), or a shared one (D, D).
+
+    The factors are lower triangular `whitening` matrices, with whitening @ covariance @ whitening.T = identity.
+    """
+
+    is_matrix = True
+
+    def _each(self, matrices: np.ndarray) -> np.ndarray:
+        """The matrices (1 or K, D, D)."""
+        return matrices[None] if self.is_shared else matrices
+
+    def proper_factors(self, covariances: np.ndarray) -> np.ndarray:
+        """Factors of covariances that a user gave; LinAlgError names the first one that is not positive definite."""
+        return proper_whitening(self._each(covariances)).reshape(covariances.shape)
+
+    def floored(self, covariances: np.ndarray, floor: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Covariances of at least the floor (D,), their factors, and which ones were lifted."""
+        found, whitening, lifted = floored_whitening(self._each(covariances), floor)
+        return found.reshape(covariances.shape), whitening.reshape(covariances.shape), lifted
+
+    def is_negative(self, covariances: np.ndarray) -> np.ndarray:
+        """Which covariances are negative in some direction, by more than rounding."""
+        sd = np.sqrt(np.abs(np.diagonal(self._each(covariances), axis1=1, axis2=2)))
+        scale = np.where(sd > 0.0, sd, 1.0)
+        return np.linalg.eigvalsh(covariances / (scale[:, :, None] * scale[:, None, :]))[:, 0] < -1e-9
+
+    def column_variances(self, covariances: np.ndarray, d: int) -> np.ndarray:
+        """Variances (D,) of the features under the first component."""
+        return np.diagonal(self.one(covariances))
+
+    def mean_matrix(self, params: Any) -> np.ndarray:
+        """Mean of the covariance matrices (D, D) of all components."""
+        return self._each(params.covariances).mean(axis=0)
+
+    def projected(self, params: Any, axes: np.ndarray) -> np.ndarray:
+        """Covariances (K, P, P) of ``axes @ row`` under each component, for axes (P, D)."""
+        return np.broadcast_to(axes @ params.covariances @ axes.T, (len(params.means), len(axes), len(axes)))
+
+    def traces(self, params: Any, scatter: np.ndarray) -> np.ndarray:
+        """Traces of scatter, of all components or of one for all, times inverse covariances."""
+        return np.einsum("...ij,...ij->...", params.whitening @ scatter, params.whitening)
+
+    def whitened(self, params: Any, centred: np.ndarray) -> np.ndarray:
+        """Vectors of each component (K, N, D) in its standard deviations."""
+        return centred @ np.swapaxes(params.whitening, -1, -2)
+
+    def coloured(self, params: Any, component: int, white: np.ndarray) -> np.ndarray:
+        """Vectors (N, D) of unit covariance with the covariance of a component."""
+        return white @ np.linalg.cholesky(self.one(params.covariances, component)).T
+
+    def precisions_cholesky(self, params: Any) -> np.ndarray:
+        """The factors as scikit-learn keeps them: upper triangular matrices."""
+        return np.swapaxes(params.whitening, -1, -2)
+
+    def of_precisions_cholesky(self, factors: np.ndarray) -> np.ndarray:
+        """The covariances of such factors."""
+        inverse = np.linalg.inv(np.triu(factors))
+        return symmetric(np.swapaxes(inverse, -1, -2) @ inverse)
+
+    def coordinates(self, params: Any, scale: np.ndarray) -> np.ndarray:
+        """Factors of the covariances (P,), their diagonals by logarithm, in units of the features' scale (D,)."""
+        return log_triangles(np.linalg.inv(params.whitening) / scale[:, None])
+
+    def at_coordinates(self, point: np.ndarray, scale: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """The covariances, of the given shape, at any point."""
+        factors = triangles_at(point, shape) * scale[:, None]
+        return factors @ np.swapaxes(factors, -1, -2)
+
+    def gradient(self, params: Any, stats: Any) -> np.ndarray:
+        """Sum over rows of `gradients`, a vector, from their statistics about the means."""
+        scatter = params.whitening @ stats.sxx @ np.swapaxes(params.whitening, -1, -2)
+        return tangents.stretch_gradient(scatter, stats.n.sum() if self.is_shared else stats.n).ravel()
+
+    def _roots(self, params: Any) -> np.ndarray:
+        """Cholesky factors of the covariances."""
+        return params.covariances @ np.swapaxes(params.whitening, -1, -2)
+
+    def unwhitened(self, params: Any, white: np.ndarray) -> np.ndarray:
+        """Vectors (M, K, D) in standard deviations of the components as they are."""
+        return np.swapaxes(np.swapaxes(white, 0, 1) @ np.swapaxes(self._roots(params), -1, -2), 0, 1)
+
+    def changes(self, params: Any, stretch: np.ndarray) -> np.ndarray:
+        """What stretches (M, ...) change in the covariances."""
+        roots, lead = self._roots(params), params.covariances.shape[:-2]
+        matrices = tangents.symmetric_of(stretch.reshape(len(stretch), *lead, -1), roots.shape[-1])
+        return symmetric(roots @ matrices @ np.swapaxes(roots, -1, -2))
+
+    def stretched(self, params: Any, stretch: np.ndarray) -> np.ndarray:
+        """Factors after a stretch."""
+        return tangents.stretched(params.whitening, stretch.reshape(*params.covariances.shape[:-2], -1))
+
+
+class Variances(_Structure):
+    """Variances of independent features: of each component and feature (K, D), or one a component (K,).
+
+    The factors are inverse standard deviations, which parameters hold for all features: `inverse_sd` (K, D).
+    """
+
+    fields = ("means", "covariances", "inverse_sd", "log_norm")
+    half_squares = staticmethod(_half_squares_of_scaled)
+    add_moments = staticmethod(_add_moments_of_scaled)
+
+    def shape(self, k: int, d: int) -> tuple[int, ...]:
+        raise NotImplementedError
+
+    def shapes(self, k: int, d: int) -> tuple[tuple[int, ...], ...]:
+        return (k, d), self.shape(k, d), (k, d), (k,)
+
+    def _each(self, variances: np.ndarray) -> np.ndarray:
+        """The variances (K, D or 1)."""
+        return variances.reshape(len(variances), -1)
+
+    def _factors(self, params: Any) -> np.ndarray:
+        """The factors in the shape of the covariances."""
+        width = self._each(params.covariances).shape[1]
+        return params.inverse_sd[:, :width].reshape(params.covariances.shape)
+
+    def proper_factors(self, covariances: np.ndarray) -> np.ndarray:
+        return proper_inverse_sd(self._each(covariances)).reshape(covariances.shape)
+
+    def floored(self, covariances: np.ndarray, floor: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        variances, inverse_sd, lifted = floored_inverse_sd(self._each(covariances), floor)
+        return variances.reshape(covariances.shape), inverse_sd.reshape(covariances.shape), lifted
+
+    def is_negative(self, covariances: np.ndarray) -> np.ndarray:
+        return np.any(self._each(covariances) < 0.0, axis=1)
+
+    def projected(self, params: Any, axes: np.ndarray) -> np.ndarray:
+        return (axes * self._each(params.covariances)[:, None, :]) @ axes.T
+
+    def whitened(self, params: Any, centred: np.ndarray) -> np.ndarray:
+        return centred * params.inverse_sd[:, None, :]
+
+    def coloured(self, params: Any, component: int, white: np.ndarray) -> np.ndarray:
+        return white * np.sqrt(params.covariances[component])
+
+    def precisions_cholesky(self, params: Any) -> np.ndarray:
+        return self._factors(params)
+
+    def of_precisions_cholesky(self, factors: np.ndarray) -> np.ndarray:
+        with np.errstate(divide="ignore"):
+            return 1.0 / np.square(factors)
+
+    def coordinates(self, params: Any, scale: np.ndarray) -> np.ndarray:
+        variances = self._each(params.covariances)
+        return np.log(np.sqrt(variances) / scale[: variances.shape[1]]).ravel()
+
+    def at_coordinates(self, point: np.ndarray, scale: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        logarithms = self._each(np.clip(point, -MOST_LOG, MOST_LOG).reshape(shape))
+        return np.square(np.exp(logarithms) * scale[: logarithms.shape[1]]).reshape(shape)
+
+    def unwhitened(self, params: Any, white: np.ndarray) -> np.ndarray:
+        return white / params.inverse_sd
+
+    def changes(self, params: Any, stretch: np.ndarray) -> np.ndarray:
+        return stretch.reshape(len(stretch), *params.covariances.shape) * params.covariances
+
+    def stretched(self, params: Any, stretch: np.ndarray) -> np.ndarray:
+        factors = self._factors(params)
+        return factors / np.sqrt(1.0 + stretch.reshape(factors.shape))

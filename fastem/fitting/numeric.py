@@ -1,0 +1,176 @@
+"""What a family does not say of itself, from its density and its draws: derivatives, one column, statistics.
+
+Right for any family whose log-density is smooth in the numbers of its record, and slower than what a family knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from fastem.contracts import HasGradients, HasStats
+from fastem.families._marginal import Marginal
+from fastem.latents.mixture import Mixture
+from fastem.model import Model, Params
+from fastem.starts.given import Rows, one_hot
+from fastem.stats import ExpectedStats
+
+# Steps of central differences, relative to a number: their error and that of rounding are about alike.
+_STEP = 1e-5
+# A number of this size moves by the step itself.
+_LEAST_SIZE = 1e-3
+# Draws that tell where a column lies.
+_DRAWS = 2000
+
+
+class ByDifferences:
+    """A family with the capability `fastem.contracts.HasGradients` that it lacks, by central differences.
+
+    Its local parameters are the numbers of its record, each in units of its size. All else is the family's own.
+    """
+
+    def __init__(self, family: Any):
+        self._family = family
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._family, name)
+
+    @cached_property
+    def _alone(self) -> Model:
+        return Model(Mixture(self._family.n_components), self._family)
+
+    def _numbers(self, params: Any) -> np.ndarray:
+        """All numbers (P,) of a record.
+
+        Raises
+        ------
+        TypeError
+            Where some of them follow from others.
+        """
+        numbers = np.concatenate([np.ravel(field) for field in params])
+        n_free = self._family.n_parameters()
+        if numbers.size != n_free:
+            raise TypeError(
+                f"{type(self._family).__name__} has {n_free} free parameters, but {type(params).__name__} holds "
+                f"{numbers.size} numbers: which of them are free, only the family can say. Write the methods of "
+                "fastem.contracts.HasGradients, or compare fits to rows that are weighted anew: "
+                "fit(X, sample_weight=random.exponential(size=len(X)))."
+            )
+        return numbers
+
+    def _record(self, params: Any, numbers: np.ndarray) -> Any:
+        ends = np.cumsum([np.size(field) for field in params])[:-1]
+        parts = zip(np.split(numbers, ends), params, strict=True)
+        return type(params)(*(np.ascontiguousarray(part.reshape(np.shape(field))) for part, field in parts))
+
+    def moved(self, params: Any, move: np.ndarray) -> Any:
+        """Parameters after a step (P,)."""
+        numbers = self._numbers(params)
+        return self._record(params, numbers + move * _size(numbers))
+
+    def owners(self) -> np.ndarray:
+        """The component (P,) of each number; -1 for those of fields without one entry for each component."""
+        k = self._family.n_components
+        pattern = self._family.first_look(np.zeros(self._family.n_features))
+        owners = [
+            np.repeat(np.arange(k), np.size(field) // k) if np.shape(field)[:1] == (k,) else np.full(np.size(field), -1)
+            for field in pattern
+        ]
+        return np.concatenate(owners)
+
+    def gradients(self, params: Any, X: np.ndarray, resp: np.ndarray) -> np.ndarray:
+        """Derivatives (N, P) of resp (N, K) times the log-density of each row."""
+        owners = self.owners()
+        gradients = np.empty((len(X), owners.size))
+        for place, (before, after) in enumerate(self._neighbours(params)):
+            components = range(resp.shape[1]) if owners[place] < 0 else [owners[place]]
+            change = sum(resp[:, k] * (self._log_prob(after, X, k) - self._log_prob(before, X, k)) for k in components)
+            gradients[:, place] = change / (2.0 * _STEP)
+        return gradients
+
+    def _neighbours(self, params: Any) -> Iterator[tuple[Any, Any]]:
+        for step in _STEP * np.eye(self._numbers(params).size):
+            yield self.moved(params, -step), self.moved(params, step)
+
+    def _log_prob(self, params: Any, X: np.ndarray, component: int) -> np.ndarray:
+        """Log-density (N,) of rows under one component."""
+        out = np.empty(len(X))
+        only = np.zeros(self._family.n_components)
+        only[component] = 1.0
+        self._alone.log_prob(Params(self._alone.latent.params(only), params), X, out)
+        return out
+
+    def changes(self, params: Any, moves: np.ndarray) -> dict[str, Any]:
+        """By how much steps (M, P) change what is shown."""
+        shown = [
+            (
+                self._family.estimates(self.moved(params, _STEP * move)),
+                self._family.estimates(self.moved(params, -_STEP * move)),
+            )
+            for move in moves
+        ]
+        names = self._family.estimates(params)
+        return {
+            name: np.array([(after[name] - before[name]) / (2.0 * _STEP) for after, before in shown]) for name in names
+        }
+
+    def free_moves(self) -> np.ndarray:
+        """All may change."""
+        return np.ones(self.owners().size, dtype=bool)
+
+    def scales(self) -> dict[str, Any]:
+        """Each number as it is."""
+        shown = self._family.estimates(self._family.first_look(np.zeros(self._family.n_features)))
+        return {name: np.full(np.shape(value), "identity") for name, value in shown.items()}
+
+    def resolution(self, params: Any) -> float:
+        """Rounding of the differences."""
+        return float(np.finfo(np.float64).eps) / _STEP
+
+    def on_limit(self, params: Any) -> list[tuple[int, str]]:
+        """Nothing is known of limits."""
+        return []
+
+
+def with_gradients(model: Model) -> Model:
+    """The model, whose family tells its derivatives: by differences where it does not know them."""
+    if isinstance(model.family, HasGradients):
+        return model
+    return replace(model, family=ByDifferences(model.family))
+
+
+def stats_of(model: Model, params: Params) -> ExpectedStats:
+    """Statistics per unit of weight of which an M-step makes these parameters; of draws where the family cannot say."""
+    if isinstance(model.family, HasStats):
+        return model.stats_of(params)
+    k, random = model.family.n_components, np.random.default_rng(0)
+    rows = Model(Mixture(k), model.family)
+    gathering = rows.gathering(Params(rows.latent.uniform(), params.family))
+    for component, share in enumerate(model.latent.occupancy(params.latent)):
+        X = np.ascontiguousarray(model.family.sample(params.family, component, _DRAWS, random), dtype=np.float64)
+        gathering.add_given(Rows(X, None), share / _DRAWS * one_hot(np.full(_DRAWS, component), k))
+    return ExpectedStats(0.0, 1.0, 0.0, model.latent.stats_of(params.latent), gathering.total().family)
+
+
+def drawn_marginal(model: Model, params: Params) -> Marginal:
+    """The only column of a family that does not tell its distribution: its density, and where its draws lie."""
+    family, by_differences = model.family, ByDifferences(model.family)
+    random = np.random.default_rng(0)
+    draws = np.array([family.sample(params.family, k, _DRAWS, random)[:, 0] for k in range(family.n_components)])
+
+    def density(x: np.ndarray) -> np.ndarray:
+        X = np.ascontiguousarray(x[:, None], dtype=np.float64)
+        inside = np.ones(len(X), dtype=bool) if family.outside(X) is None else ~family.outside(X)[:, 0]
+        rows = [np.exp(by_differences._log_prob(params.family, X, k)) for k in range(family.n_components)]
+        return np.where(inside, rows, 0.0)
+
+    is_discrete = bool(np.all(draws == np.round(draws)))
+    return Marginal(density, draws.mean(axis=1), draws.std(axis=1), is_discrete)
+
+
+def _size(numbers: np.ndarray) -> np.ndarray:
+    return np.maximum(np.abs(numbers), _LEAST_SIZE)
