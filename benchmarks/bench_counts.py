@@ -24,7 +24,7 @@ from benchmarks import common
 from benchmarks.common import OVERLAPPING, SEPARATED, WORKLOADS, Workload
 from fastem import GaussianMixture
 from fastem.passes import row_pass, score_pass
-from fastem.passes.reading import BLOCK
+from fastem.passes.units import BLOCK
 
 
 class Counted:

@@ -1,8 +1,8 @@
 """A density from a mixture, and the log-likelihood that finds it.
 
-Of 800 values, 200 come from N(2, 1) and 600 from N(-1, 0.8). On the left the density of a fitted mixture beside a
-kernel density estimate, which needs no model but smooths what it sees. On the right the log-likelihood after each
-iteration of EM, which never falls.
+200 values come from N(2, 1) and 600 from N(-1, 0.8). The left plot shows the density of a fitted mixture beside a
+kernel density estimate, which needs no model but smooths the data. The right plot shows the log-likelihood after each
+iteration of EM, which never decreases.
 
     python examples/density_and_objective.py [density_and_objective.png]
 """

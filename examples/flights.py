@@ -1,9 +1,9 @@
 """A year of flights as a stream: fitted from files, resumed, learnt online, watched for drift, and labelled.
 
-Every flight out of New York City in 2013, and by how many minutes it departed and arrived late. The rows come out of
-a compressed text file, some of them without a delay (the flight was cancelled or diverted), most of them tied (whole
-minutes), a few of them late by a day. All of them would fit into memory, so that answers can be compared; nothing
-needs them to.
+The data are all flights out of New York City in 2013, with the minutes by which each departed and arrived late. They
+come from a compressed text file. Some rows have no delay (the flight was cancelled or diverted), most are tied (whole
+minutes), and a few are late by a day. All rows would fit in memory, so that results can be compared, but no step
+needs that.
 
     python examples/flights.py [flights.png]
 """
@@ -105,7 +105,7 @@ def fit_from_files(folder: Path) -> GaussianMixture:
 
 
 def resume(folder: Path, checkpoint: Path, expected: GaussianMixture) -> None:
-    """A fit that ended early goes on where it was, here as in a new process."""
+    """A fit that ended early continues where it stopped, here as in a new process."""
     source = open_source(folder, columns=DELAYS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -123,8 +123,8 @@ def learn_online(folder: Path, exact: GaussianMixture) -> None:
             warnings.simplefilter("ignore", ConvergenceWarning)
             mixture = GaussianMixture(**SETTINGS, schedule="online", max_iter=n_epochs, tol=0.0).fit(source)
             plain = GaussianMixture(**SETTINGS, schedule="plain", max_iter=n_epochs).fit(source)
-        told = f"as many iterations of plain EM: {plain.lower_bound_:.4f}; the optimum: {exact.lower_bound_:.4f}"
-        print(f"online, epochs: {n_epochs}: {mixture.lower_bound_:.4f} ({told})")
+        compared = f"as many iterations of plain EM: {plain.lower_bound_:.4f}; the optimum: {exact.lower_bound_:.4f}"
+        print(f"online, epochs: {n_epochs}: {mixture.lower_bound_:.4f} ({compared})")
 
 
 def days_of(file: Path) -> Iterator[tuple[str, pa.Table]]:
@@ -135,7 +135,7 @@ def days_of(file: Path) -> Iterator[tuple[str, pa.Table]]:
 
 
 def watch(folder: Path) -> tuple[GaussianMixture, list[str]]:
-    """Learn from each day once, forget within weeks, and tell when flights are no longer what they were."""
+    """Learn from each day once, forget within weeks, and report when flights have changed."""
     today = ""
     alarms: list[str] = []
     stream = GaussianMixture(

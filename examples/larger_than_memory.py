@@ -1,8 +1,8 @@
-"""A fit of a file that is larger than the memory it may take.
+"""A fit of a file that is larger than the memory it may use.
 
-Makes a file of rows of eight features from sixteen clusters, piece by piece, fits a mixture to it with a stated limit
-of memory, and tells what that took: the time of every iteration and of a pass alone, and the peak of memory above that
-of an interpreter with all its libraries.
+The program writes a file piece by piece: rows of eight features from sixteen clusters. It fits a mixture with a given
+memory limit, and prints the time of every iteration and of a single pass, and the peak memory above that of an
+interpreter with all its libraries.
 
     python examples/larger_than_memory.py [--gigabytes 4] [--memory 64MB] [--iterations 10] [--directory .] [--keep]
 """
@@ -112,7 +112,7 @@ class Laps(io.StringIO):
 
 
 def begin_of_peak() -> int:
-    """Let the system measure the peak anew where it can (Linux), and tell the memory in use in bytes."""
+    """Let the system measure the peak anew where it can (Linux), and return the memory in use, in bytes."""
     if RESET.exists():
         RESET.write_text("5")
         return _status("VmRSS")

@@ -2,7 +2,7 @@
 
 Daily closing prices of DAX, SMI, CAC and FTSE from 1991 to 1998 become daily returns in per cent. Three states with
 full covariance matrices are fitted from several starts. Markets move together in a storm: volatilities and correlations
-are highest in the same state. Drawn are the returns of the DAX over the states, and how the states follow each other.
+are highest in the same state. The plots show the returns of the DAX over the states, and the transition probabilities.
 
     python examples/market_regimes.py [market_regimes.png]
 """

@@ -1,7 +1,7 @@
 """Two processes in one measurement: which row came from which?
 
-Of 10 000 values, 3000 come from N(20, 5) and 7000 from N(40, 5). A mixture of two Gaussians finds both processes
-without being told, and labels each value with the more probable one.
+3000 values come from N(20, 5) and 7000 from N(40, 5). A mixture of two Gaussians finds both processes without labels,
+and assigns each value to the more probable one.
 
     python examples/two_processes.py [two_processes.png]
 """

@@ -9,7 +9,7 @@ import secrets
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -31,18 +31,12 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """A file that takes the place of another when all is written; after an error that one is as it was.
 
     A symbolic link stays, and the file that it leads to is replaced, with its mode. A pipe, a device, or a file of
-    several names (hard links) stays as well: what was written is copied into it at the end.
-
-    Raises
-    ------
-    OutputError
-        Before anything is written, for what cannot be written to.
-    OSError
+    several names (hard links) stays as well: what was written is copied into it at the end. What cannot be written to
+    is an OutputError before anything is written.
     """
-    path = Path(path)
     require_place(path)
-    target = _followed(path)
-    with _told_by(path):
+    target = _followed(Path(path))
+    try:
         if _is_replaced(target):
             with _written_beside(target) as file:
                 yield file
@@ -53,11 +47,15 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
                 shutil.copyfileobj(file, place)
                 if stat.S_ISREG(os.fstat(place.fileno()).st_mode):
                     place.truncate()
+    except OSError as error:
+        # An error of a write, such as that of a full disk, knows only the number of the file.
+        if error.errno in _WRITE_ERRORS and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def require_place(path: str | os.PathLike[str]) -> None:
     """Raise OutputError for a path that cannot be written to, or must not be."""
-    path = Path(path)
     reason = why_not(path)
     if reason:
         raise OutputError(f"Cannot write {path}: {reason}.")
@@ -78,21 +76,18 @@ def why_not(path: str | os.PathLike[str]) -> str:
         return "it is a disk or a socket. Name a file"
     if mode and not os.access(target, os.W_OK):
         return "permission denied"
-    return _why_not_beside(target.parent) if is_replaced else ""
-
-
-def _why_not_beside(folder: Path) -> str:
-    if not folder.is_dir():
-        return f"there is no directory {folder}"
+    if is_replaced and not target.parent.is_dir():
+        return f"there is no directory {target.parent}"
     # The new file is written beside the old one.
-    return "" if os.access(folder, os.W_OK | os.X_OK) else f"no file can be made in {folder}: permission denied"
+    if is_replaced and not os.access(target.parent, os.W_OK | os.X_OK):
+        return f"no file can be made in {target.parent}: permission denied"
+    return ""
 
 
 def same_place(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
     """Whether two paths lead to one file, which may not be there yet. Two devices are never one file."""
     if os.path.exists(one) and os.path.exists(other):
-        is_device = stat.S_ISCHR(os.stat(one).st_mode)
-        return os.path.samefile(one, other) and not is_device
+        return os.path.samefile(one, other) and not stat.S_ISCHR(os.stat(one).st_mode)
     return os.path.realpath(one) == os.path.realpath(other)
 
 
@@ -154,7 +149,11 @@ def _written_beside(target: Path) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
             if before is not None:
-                _take_after(part, before)
+                # The owner is kept as far as that is allowed.
+                if hasattr(os, "chown"):
+                    with suppress(OSError):
+                        os.chown(part, before.st_uid, before.st_gid)
+                os.chmod(part, stat.S_IMODE(before.st_mode))
         os.replace(part, target)
     except BaseException:
         Path(part).unlink(missing_ok=True)
@@ -185,52 +184,23 @@ def _short(name: str) -> str:
     return name if len(os.fsencode(name)) <= 200 else os.fsdecode(os.fsencode(name)[:200])
 
 
-def _take_after(part: str, before: os.stat_result) -> None:
-    """Give a file the owner, as far as that is allowed, and the mode of another."""
-    if hasattr(os, "chown"):
-        now = os.stat(part)
-        if (now.st_uid, now.st_gid) != (before.st_uid, before.st_gid):
-            with suppress(OSError):
-                os.chown(part, before.st_uid, before.st_gid)
-    os.chmod(part, stat.S_IMODE(before.st_mode))
-
-
 def _remove_stale(target: Path) -> None:
     """Remove what processes that were killed had begun to write in place of the target."""
     pattern = re.compile(rf"\.{re.escape(_short(target.name))}\.[0-9a-z_]{{8}}{re.escape(_PART)}")
-    for entry in _names_in(target.parent):
-        if pattern.fullmatch(entry):
-            with suppress(OSError), open(target.parent / entry, "rb+") as file:
-                if _lock(file.fileno()):
-                    os.unlink(file.name)
-
-
-def _names_in(folder: Path) -> Sequence[str]:
-    try:
-        return os.listdir(folder)
-    except OSError:
-        return ()
+    # A folder in which files can be made need not be one that can be listed.
+    names = os.listdir(target.parent) if os.access(target.parent, os.R_OK) else []
+    for name in filter(pattern.fullmatch, names):
+        with suppress(OSError), open(target.parent / name, "rb+") as file:
+            if _lock(file.fileno()):
+                os.unlink(file.name)
 
 
 def _lock(handle: int) -> bool:
     """Lock an open file for this process; False where another holds it, or there are no locks."""
     try:
         import fcntl
-    except ImportError:
-        return False
-    try:
+
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except (ImportError, OSError):
         return False
     return True
-
-
-@contextmanager
-def _told_by(path: Path) -> Iterator[None]:
-    """Let errors of a write, such as that of a full disk, name the file: they know its number only."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _WRITE_ERRORS and error.filename is None:
-            error.filename = str(path)
-        raise

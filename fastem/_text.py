@@ -19,18 +19,10 @@ _SAME_WORD = 0.5
 
 
 def shown(text: str, kept: str = "") -> str:
-    r"""A text whose control characters a terminal cannot obey: "\x1b" stands for an escape.
+    r"""A text whose control characters, but for those that are `kept`, a terminal cannot obey.
 
     Names of columns, files and categories come from files of unknown origin.
 
-    Parameters
-    ----------
-    text : str
-    kept : str
-        Control characters that stay as they are.
-
-    Examples
-    --------
     >>> print(shown("\x1b[31mred"))
     \x1b[31mred
     """
@@ -73,8 +65,6 @@ codecs.register_error(_ANY, _as_ascii)
 def meant(word: str, known: Iterable[str]) -> str | None:
     """The known word that is nearly this one, or begins like it; None where no word is near.
 
-    Examples
-    --------
     >>> meant("BIC", ["aic", "bic"]), meant("diagonal", ["diag", "full"]), meant("round", ["full", "tied"])
     ('bic', 'diag', None)
     """
@@ -106,14 +96,13 @@ def _begins(start: str, word: str) -> bool:
 
 
 def unknown_choice(name: str, value: object, known: Iterable[str]) -> str:
-    """The words for a value that is none of those to choose from.
+    """The words for a value that is none of those to choose from; without a name where the message has it already.
 
-    Examples
-    --------
     >>> unknown_choice("covariance_type", "ful", ["full", "tied"])
     "covariance_type='ful' is not known. Do you mean 'full'? Choose among 'full', 'tied'."
     """
     choices = list(known)
     word = meant(value, choices) if isinstance(value, str) else None
     hint = f"Do you mean {word!r}? " if word else ""
-    return f"{name}={value!r} is not known. {hint}Choose among {', '.join(map(repr, choices))}."
+    given = f"{name}={value!r}" if name else repr(value)
+    return f"{given} is not known. {hint}Choose among {', '.join(map(repr, choices))}."

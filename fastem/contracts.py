@@ -258,6 +258,15 @@ class HasStats(Protocol):
 
 
 @runtime_checkable
+class HasScatter(Protocol):
+    """A family whose components have a location and a scatter, which can be seen from any side."""
+
+    def projected(self, params: Any, axes: np.ndarray) -> np.ndarray:
+        """Scatter (K, P, P) of ``axes @ row`` under each component, for axes (P, D)."""
+        ...
+
+
+@runtime_checkable
 class HasMarginals(Protocol):
     """A family each of whose columns has a distribution that can be drawn."""
 

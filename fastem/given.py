@@ -32,10 +32,11 @@ _LAZY = {
     "ibis": "X.to_pandas() where that fits into memory; otherwise X.to_parquet(path) and the path",
 }
 _OLD_NAMES = {"dask_expr": "dask", "_duckdb": "duckdb"}
+# Kinds of memory in DLPack's numbers that a processor reads: its own, its own pinned for CUDA and ROCm, and managed.
+_OF_PROCESSORS = {1, 3, 11, 13}
 
 
-def library_of(X: Any) -> str:
-    """The library that the class of X comes from."""
+def _library_of(X: Any) -> str:
     root = type(X).__module__.partition(".")[0]
     return _OLD_NAMES.get(root, root)
 
@@ -43,17 +44,16 @@ def library_of(X: Any) -> str:
 def in_reach(X: Any, name: str = "X") -> Any:
     """X without its wrapping of narwhals or xarray, if its rows are in memory or can be read piece by piece.
 
-    Raises
-    ------
-    TypeError, ValueError
-        For data that would be computed or fetched as a whole, silently, or that are not there any more.
+    Data that would be computed or fetched as a whole, silently, are a TypeError; those that are gone a ValueError.
     """
-    library = library_of(X)
+    library = _library_of(X)
     if library == "narwhals":
         return in_reach(X.to_native(), name)
     if library == "xarray" and hasattr(X, "dtype"):
         return in_reach(X.data, name)
-    if _is_lazy(X, library):
+    # Of these libraries, dask's arrays are read chunk by chunk, and most of polars is in memory.
+    is_array = library == "dask" and type(X).__name__ == "Array" and hasattr(X, "chunks")
+    if library in _LAZY and not is_array and (library != "polars" or type(X).__name__ == "LazyFrame"):
         raise TypeError(
             f"{name} is a {type(X).__name__} of {library}: its rows are not in memory, and to read them would load all "
             f"of them. Pass {_LAZY[library].replace('X.', f'{name}.')}."
@@ -73,30 +73,11 @@ def in_reach(X: Any, name: str = "X") -> Any:
     return X
 
 
-# Kinds of memory in DLPack's numbers that a processor reads: its own, its own pinned for CUDA and ROCm, and managed.
-_OF_PROCESSORS = {1, 3, 11, 13}
-
-
-def _is_lazy(X: Any, library: str) -> bool:
-    if library == "polars":
-        return type(X).__name__ == "LazyFrame"
-    if library == "dask":
-        # Arrays are read chunk by chunk.
-        return not (type(X).__name__ == "Array" and hasattr(X, "chunks"))
-    return library in _LAZY
-
-
 def plain_array(given: Any, name: str = "X") -> np.ndarray:
     """An array of what a user gave; no copy of an array that is plain already.
 
-    Missing values of objects become NaN; those of masked arrays are refused.
-
-    Raises
-    ------
-    ValueError
-        For masked values, and for what has no shape of an array.
-    TypeError
-        For kinds of data that NumPy would misread or refuse in its own words.
+    Missing values of objects become NaN. Masked values, and what has no shape of an array, are a ValueError; kinds of
+    data that NumPy would misread, or refuse in its own words, a TypeError.
     """
     if type(given) is np.ndarray:
         return given
@@ -115,20 +96,19 @@ def plain_array(given: Any, name: str = "X") -> np.ndarray:
         return _unmasked(given, name)
     if isinstance(given, np.memmap):
         return given
-    if library_of(given) == "pandas" and hasattr(given, "isna"):
+    if _library_of(given) == "pandas" and hasattr(given, "isna"):
         return _of_pandas(given)
     return _asked(given, name)
 
 
 def _of_pandas(given: Any) -> np.ndarray:
     """Values of a series or an array of pandas, whose own dtypes have missing values that are objects."""
-    stored = getattr(getattr(given, "dtype", None), "numpy_dtype", None)
+    dtype = getattr(given, "dtype", None)
+    stored = getattr(dtype, "numpy_dtype", None)
+    if str(dtype).startswith("decimal"):
+        return given.to_numpy(dtype=object)
     if stored is None or stored.kind not in "biuf":
-        return (
-            given.to_numpy(dtype=object)
-            if str(getattr(given, "dtype", "")).startswith("decimal")
-            else np.asarray(given)
-        )
+        return np.asarray(given)
     if not given.isna().any():
         return given.to_numpy(dtype=stored)
     if stored.kind in "iu":
@@ -143,7 +123,7 @@ def _asked(given: Any, name: str) -> np.ndarray:
         if hasattr(given, "detach"):
             # A tensor that learns does not show its values.
             given = given.detach()
-        if library_of(given) == "pyarrow":
+        if _library_of(given) == "pyarrow":
             return given.to_numpy() if hasattr(given, "chunks") else given.to_numpy(zero_copy_only=False)
         if hasattr(given, "__dlpack__") and not hasattr(given, "__array__"):
             return np.from_dlpack(given)
@@ -156,8 +136,8 @@ def _asked(given: Any, name: str) -> np.ndarray:
     # Whatever makes an array has errors of its own.
     except Exception as error:
         raise TypeError(
-            f"{name} is a {type(given).__name__} of {library_of(given)} that cannot be made an array ({error}). Pass a "
-            "NumPy array: a tensor as float32 in the memory of the processor, say."
+            f"{name} is a {type(given).__name__} of {_library_of(given)} that cannot be made an array ({error}). Pass "
+            "a NumPy array: a tensor as float32 in the memory of the processor, say."
         ) from error
 
 
@@ -176,23 +156,14 @@ def _unmasked(given: np.ma.MaskedArray, name: str) -> np.ndarray:
 
 
 def floats(given: Any, name: str, dtype: Any = np.float64) -> np.ndarray:
-    """Numbers that a user gave as float64, or as another dtype of floats.
-
-    Raises
-    ------
-    ValueError, TypeError
-        For masked values, text, complex numbers, and integers that float64 would round.
-    """
+    """Numbers that a user gave, as float64, or as another dtype of floats; see `plain_array` and `converted`."""
     return converted(plain_array(given, name), name, dtype)
 
 
 def converted(values: np.ndarray, name: str = "X", dtype: Any = np.float64) -> np.ndarray:
     """Values as floats; the array itself where it is of this dtype.
 
-    Raises
-    ------
-    ValueError, TypeError
-        For text, complex numbers, and integers that float64 would round.
+    Text, complex numbers, and integers that float64 would round, are a ValueError or TypeError.
     """
     if values.dtype.kind == "O":
         return numbers_of_objects(values, name).astype(dtype, copy=False)
@@ -229,11 +200,6 @@ def require_real(values: np.ndarray, name: str = "X") -> None:
         )
 
 
-def holds_text(values: np.ndarray) -> bool:
-    """Whether some of the objects are texts, which Python may read as numbers but tables do not."""
-    return any(issubclass(kind, str | bytes) for kind in set(map(type, values.ravel())))
-
-
 def holds_numbers(values: np.ndarray) -> bool:
     """Whether objects are real numbers or missing."""
     try:
@@ -246,13 +212,11 @@ def holds_numbers(values: np.ndarray) -> bool:
 def numbers_of_objects(values: np.ndarray, name: str, exact: bool = True) -> np.ndarray:
     """Objects that are real numbers (of Python, Decimal, Fraction, NumPy) as float64; missing ones become NaN.
 
-    Raises
-    ------
-    ValueError, TypeError
-        For anything else; and for integers that float64 would round, if the result is to be `exact`.
+    Anything else is a ValueError or TypeError, and so are integers that float64 would round, unless `exact` is false.
     """
     kinds = set(map(type, values.ravel()))
-    if holds_text(values):
+    if any(issubclass(kind, str | bytes) for kind in kinds):
+        # Python may read it as a number, but tables do not.
         text = next(value for value in values.ravel() if isinstance(value, str | bytes))
         raise ValueError(
             f"{name} has dtype object and does not hold real numbers throughout: {text!r} is text. Encode text as "

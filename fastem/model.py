@@ -10,11 +10,10 @@ import numpy as np
 
 from fastem.passes import lanes, row_pass, score_pass, sequence_pass, viterbi
 from fastem.passes.pruning import MIN_COMPONENTS, NO_REACH, NoReach, Reach, is_worthwhile
-from fastem.passes.reading import BLOCK, ROWS_PER_RUN
 from fastem.passes.rows import NO_ROWS, Rows, rows_of, weights_of
 from fastem.passes.shapes import require_shapes, shapes_of
 from fastem.passes.sweep import NO_OUTPUTS
-from fastem.passes.units import units_of
+from fastem.passes.units import BLOCK, ROWS_PER_RUN, units_of
 from fastem.stats import ExpectedStats, Rescue
 
 

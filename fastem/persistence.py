@@ -66,15 +66,7 @@ def write_archive(path: str | Path, header: Mapping[str, Any], arrays: Mapping[s
 
 
 def read_archive(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Read a header and arrays.
-
-    Raises
-    ------
-    ModelFileError
-        When the file is damaged, is not a model, or comes from a newer version.
-    OSError
-        When it cannot be opened.
-    """
+    """Read a header and arrays; ModelFileError for a file that is damaged, no model, or of a newer version."""
     try:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -160,13 +152,7 @@ def pack(value: Any, place: str, arrays: dict[str, np.ndarray]) -> Any:
 
 
 def unpack(packed: Any, arrays: Mapping[str, np.ndarray], classes: Iterable[type]) -> Any:
-    """The value that `pack` was given; records are made of the given classes only.
-
-    Raises
-    ------
-    KeyError
-        For an array or a class that is not there.
-    """
+    """The value that `pack` was given; records are made of the given classes only, KeyError for others."""
     by_name = {kind.__name__: kind for kind in classes}
 
     def unpacked(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Compiled kernels are cached in one directory for all test runs of this source tree."""
+"""Where kernels are kept, how threads wait, and what all tests share."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 import matplotlib
 import pytest
 
+# Test processes run side by side. Threads of OpenMP that wait for the next loop would take the processor from them.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"fastem-kernels-{getpass.getuser()}"))
 matplotlib.use("Agg")
 

@@ -6,7 +6,6 @@ import ast
 import logging
 import re
 
-import pytest
 from importlinter.cli import lint_imports
 
 from tests.conftest import ROOT
@@ -26,34 +25,51 @@ def names(path):
     return path.relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=names)
-def test_compiler_flags_live_in_one_file(path):
-    if names(path) != "fastem/passes/flags.py":
-        assert not re.search(r"fastmath\s*=|\bnjit\b|\bexec\(|\beval\(", path.read_text())
+def offenders(breaks):
+    """The sources of which `breaks`, given a path and its text, says something: what it says, by name."""
+    found = {names(path): breaks(path, path.read_text()) for path in SOURCES}
+    return {name: said for name, said in found.items() if said}
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=names)
-def test_no_assert_guards_against_a_users_mistake(path):
-    tree = ast.parse(path.read_text())
-    assert not [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Assert)]
+def test_compiler_flags_live_in_one_file():
+    flags = r"fastmath\s*=|\bnjit\b|\bexec\(|\beval\("
+    assert list(offenders(lambda path, text: re.findall(flags, text))) == ["fastem/passes/flags.py"]
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=names)
-def test_files_and_public_definitions_have_docstrings(path):
-    tree = ast.parse(path.read_text())
-    assert ast.get_docstring(tree), "the file"
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
-            assert ast.get_docstring(node) or "block_function" in ast.unparse(node.decorator_list[:1] or []), node.name
+def test_no_assert_guards_against_a_users_mistake():
+    def lines(path, text):
+        return [node.lineno for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Assert)]
+
+    assert offenders(lines) == {}
 
 
-@pytest.mark.parametrize("path", [p for p in SOURCES if "cli" not in p.parts], ids=names)
-def test_rooms_are_small(path):
-    tree = ast.parse(path.read_text())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef):
-            body = [statement for statement in node.body if not isinstance(statement, ast.Expr)] or node.body
-            assert node.end_lineno - body[0].lineno < 60, f"{node.name} is long"
+def test_files_and_public_definitions_have_docstrings():
+    def undescribed(path, text):
+        tree = ast.parse(text)
+        public = [
+            node
+            for node in tree.body
+            if isinstance(node, ast.FunctionDef | ast.ClassDef)
+            and not node.name.startswith("_")
+            and "block_function" not in ast.unparse(node.decorator_list[:1] or [])
+        ]
+        return [getattr(node, "name", "the file") for node in (tree, *public) if not ast.get_docstring(node)]
+
+    assert offenders(undescribed) == {}
+
+
+def test_rooms_are_small():
+    def long(path, text):
+        functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+        return [node.name for node in functions if n_lines(node) >= 60 and "cli" not in path.parts]
+
+    assert offenders(long) == {}
+
+
+def n_lines(function):
+    """Lines below the docstring."""
+    body = [statement for statement in function.body if not isinstance(statement, ast.Expr)] or function.body
+    return function.end_lineno - body[0].lineno
 
 
 def test_only_the_kernels_hold_parallel_loops():
@@ -61,3 +77,36 @@ def test_only_the_kernels_hold_parallel_loops():
     assert with_prange == [
         f"fastem/passes/{name}.py" for name in ("messages", "row_pass", "score_pass", "sweep", "viterbi")
     ]
+
+
+# What estimators are called where they are used.
+ESTIMATORS = {"estimator", "mixture", "hmm", "template", "chosen", "model"}
+ABOVE = ("cli", "bench", "estimators")
+
+
+def private_reads(text):
+    """Attributes with a leading underscore of what is called as an estimator is."""
+    reads = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Attribute)]
+    private = [node for node in reads if node.attr.startswith("_") and not node.attr.startswith("__")]
+    return [ast.unparse(node) for node in private if ast.unparse(node.value).rpartition(".")[2] in ESTIMATORS]
+
+
+def test_private_reads_are_found():
+    assert private_reads("def learn(estimator): return self.mixture._params, estimator.fit, self._params") == [
+        "self.mixture._params"
+    ]
+
+
+# A `model` is a Model in its own file.
+@pytest.mark.parametrize(
+    "path", [p for p in SOURCES if "estimators" not in p.parts and names(p) != "fastem/model.py"], ids=names
+)
+def test_no_other_room_knows_private_names_of_estimators(path):
+    assert not private_reads(path.read_text())
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if not {*ABOVE} & {*p.parts}], ids=names)
+def test_the_engine_is_handed_no_estimator(path):
+    arguments = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.arg)]
+    handed = [each for each in arguments if each.arg == "estimator" or "BaseEM" in ast.unparse(each)]
+    assert not handed, [f"line {each.lineno}" for each in handed]

@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 import fastem
 from fastem import Fixed, GaussianMixture, NormalInverseWishart
 from fastem.fitting.problem import Problem
+from fastem.fitting.survey import survey_of
 from fastem.model import Params
 from fastem.sources import ArraySource
 
@@ -50,7 +51,7 @@ def test_the_objective_is_the_posterior_density_up_to_a_constant(X):
         ),
     )
     source = ArraySource(X, None)
-    model = mixture._survey(source).model
+    model = survey_of(mixture._model_spec(), source).model
 
     def ours(weights, means, covariances):
         return Problem(model, source).e_step(
@@ -160,7 +161,7 @@ def test_what_is_fixed_stays_to_the_last_bit_and_the_rest_is_best(covariance_typ
     point = model.coordinates(mixture._params)
     best = minimize(lambda p: -problem.e_step(model.at_coordinates(p)).objective, point, method="BFGS")
     assert mixture.lower_bound_ == pytest.approx(-best.fun, abs=1e-8)
-    free = GaussianMixture(2, covariance_type=covariance_type)._survey(ArraySource(X, None)).model
+    free = survey_of(GaussianMixture(2, covariance_type=covariance_type)._model_spec(), ArraySource(X, None)).model
     assert model.n_parameters() == free.n_parameters() - 1 - 2
     assert np.all(np.diff(mixture.lower_bounds_) >= 0)
 

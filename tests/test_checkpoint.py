@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import warnings
 
 import numpy as np
@@ -128,11 +127,11 @@ def test_resuming_without_a_file_begins(X, tmp_path):
 
 
 def test_checkpoints_keep_their_distance(X, tmp_path, monkeypatch):
-    from fastem.fitting import archive
+    from fastem.estimators import _em
 
     written = []
-    original = archive.save
-    monkeypatch.setattr(archive, "save", lambda *args: (written.append(1), original(*args)))
+    original = _em.save
+    monkeypatch.setattr(_em, "save", lambda *args: (written.append(1), original(*args)))
     fitted(X, checkpoint=Checkpoint(tmp_path / "often.npz", every=0.0))
     often = len(written)
     fitted(X, checkpoint=Checkpoint(tmp_path / "once.npz", every=3600.0))
@@ -178,18 +177,18 @@ def test_what_is_no_checkpoint_is_refused(X, tmp_path):
 
 @pytest.mark.parametrize(("name", "message"), [("nowhere/fit.npz", "no directory"), ("", "is a directory")])
 def test_a_checkpoint_that_cannot_be_written_is_told_before_the_fit(X, tmp_path, monkeypatch, name, message):
-    monkeypatch.setattr(GaussianMixture, "_run", lambda *_: pytest.fail("fitted"))
+    monkeypatch.setattr(GaussianMixture, "_fit", lambda *_: pytest.fail("fitted"))
     with pytest.raises(OSError, match=f"cannot be written: .*{message}"):
         fitted(X, checkpoint=tmp_path / name)
 
 
 def test_a_disk_that_is_full_leaves_the_model_so_far(X, tmp_path, monkeypatch):
-    from fastem.fitting import archive
+    from fastem.estimators import _em
 
     def full(*_):
         raise OSError("no space left")
 
-    monkeypatch.setattr(archive, "save", full)
+    monkeypatch.setattr(_em, "save", full)
     mixture = GaussianMixture(
         **SETTINGS, memory_limit=memory_of(5280, X), checkpoint=Checkpoint(tmp_path / "fit.npz", every=0.0)
     )
@@ -212,19 +211,44 @@ def test_packed_values_are_unpacked():
         unpack(packed, arrays, [FitState, Rescue])
 
 
-KILLED = """
-import sys, warnings
-import numpy as np
-from fastem import Checkpoint, GaussianHMM, GaussianMixture
+# The process kills itself before or after it puts the n-th file in its place; with n = 0 it does not.
+DYING = """
+import os, signal, sys, warnings
+from fastem import Checkpoint, GaussianMixture, Online
 warnings.simplefilter("ignore")
-path, checkpoint = sys.argv[1:3]
+path, checkpoint, result, when, n_files, *more = sys.argv[1:]
+replace, left = os.replace, int(n_files)
+
+def replace_and_die(*places):
+    global left
+    left -= 1
+    if left == 0 and when == "before":
+        os.kill(os.getpid(), signal.SIGKILL)
+    replace(*places)
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+os.replace = replace_and_die
+"""
+KILLED = f"""{DYING}
 mixture = GaussianMixture(
     4, random_state=0, max_iter=60, tol=0.0, init_params="random_from_data", n_init=2, search="restarts",
     checkpoint=Checkpoint(checkpoint, every=0.0),
 )
-mixture.fit(path, resume=True)
-mixture.save(sys.argv[3])
+mixture.fit(path, resume=True).save(result)
 """
+
+
+def killed(script, path, checkpoint, result, deaths, *more):
+    """Run a script until it dies, once for each death, and then to its end; the fits that were found in between."""
+    found = []
+    for when, n_files in deaths:
+        command = [sys.executable, "-c", script, path, checkpoint, result, when, str(n_files), *more]
+        assert subprocess.run(command).returncode == -signal.SIGKILL
+        found.append(fastem.load(checkpoint).fit_report_.runs)
+    assert not os.path.exists(result)
+    subprocess.run([sys.executable, "-c", script, path, checkpoint, result, "", "0", *more], check=True)
+    return found
 
 
 def undisturbed(script, path, directory, *arguments):
@@ -235,38 +259,22 @@ def undisturbed(script, path, directory, *arguments):
     """
     for name in ("first", "second"):
         result = f"{directory}/{name}.npz"
-        command = [sys.executable, "-c", script, path, f"{directory}/{name}.ckpt", result, *arguments]
+        command = [sys.executable, "-c", script, path, f"{directory}/{name}.ckpt", result, "", "0", *arguments]
         subprocess.run(command, check=True)
     return fastem.load(result)
 
 
 def test_a_killed_fit_loses_at_most_one_interval(tmp_path):
-    """Killed again and again at any moment, and taken up again, until it is done."""
+    """Killed again and again, before or after a checkpoint takes its place, and taken up again, until it is done."""
     random = np.random.default_rng(0)
-    X = random.normal(size=(100_000, 2)) + 3.0 * random.integers(0, 3, size=(100_000, 1))
+    X = random.normal(size=(10_000, 2)) + 3.0 * random.integers(0, 3, size=(10_000, 1))
     np.save(tmp_path / "rows.npy", X)
     path, checkpoint, result = (str(tmp_path / name) for name in ("rows.npy", "fit.npz", "result.npz"))
     whole = undisturbed(KILLED, path, str(tmp_path))
-    command = [sys.executable, "-c", KILLED, path, checkpoint, result]
-    n_kills, reached = 0, []
-    while not os.path.exists(result):
-        process = subprocess.Popen(command, stderr=subprocess.PIPE)
-        known = os.stat(checkpoint).st_mtime_ns if os.path.exists(checkpoint) else 0
-        # The clock starts when it has taken up its work.
-        while process.poll() is None and (not os.path.exists(checkpoint) or os.stat(checkpoint).st_mtime_ns == known):
-            time.sleep(0.002)
-        if n_kills < 12:
-            time.sleep(float(random.uniform(0.0, 0.12)))
-            n_kills += process.poll() is None
-            process.send_signal(signal.SIGKILL)
-        _, stderr = process.communicate()
-        assert process.returncode in (0, -signal.SIGKILL), stderr.decode()
-        runs = fastem.load(checkpoint).fit_report_.runs
-        reached.append((len(runs), runs[-1].n_iter))
-    assert n_kills > 3
+    deaths = [("after", 1), ("before", 2), ("after", 30), ("before", 40), ("after", 9)]
+    reached = [(len(runs), runs[-1].n_iter) for runs in killed(KILLED, path, checkpoint, result, deaths)]
     assert reached == sorted(reached), "no run goes back behind the one before"
-    left = [name for name in os.listdir(tmp_path) if name.endswith(".part")]
-    assert len(left) <= n_kills
+    assert len([name for name in os.listdir(tmp_path) if name.endswith(".part")]) <= 2
     assert_same_fit(fastem.load(result), whole)
 
 

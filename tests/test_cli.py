@@ -510,16 +510,18 @@ def test_warmup_tells_each_covariance_and_its_time():
     ]  # fmt: skip
 
 
-def test_warmup_takes_all_covariances_by_default_and_passes_warnings_on(monkeypatch):
+def test_warmup_takes_whatever_python_takes_and_passes_warnings_on(monkeypatch):
     asked = []
 
-    def warn(families, *, verbose):
-        asked.append((families, verbose))
+    def warn(families=None, *, hmm, verbose):
+        asked.append((families, hmm, verbose))
         warnings.warn("nothing is kept", RuntimeWarning, stacklevel=2)
 
     monkeypatch.setattr(fastem.estimators, "warmup", warn)
     assert succeed("warmup").stderr == "warning: nothing is kept\n"
-    assert asked == [(["full", "tied", "diag", "spherical"], True)]
+    succeed("warmup", "--columns", "--hmm")
+    succeed("warmup", "-c", "tied", "--columns")
+    assert asked == [(None, False, True), (["columns"], True, True), (["tied", "columns"], False, True)]
 
 
 # Files.

@@ -13,10 +13,11 @@ import pyarrow.parquet
 import pytest
 
 import fastem
-from fastem import Batch, GaussianMixture
+from fastem import Batch, GaussianMixture, _naming
 from fastem._text import meant, shown, writing_any_text
 from fastem.persistence import ModelFileError
 from fastem.sources import SourceError
+from fastem.sources.ahead import read_ahead
 from tests.test_cli import FAITHFUL, fail, run, succeed, succeed_json
 
 ESCAPE = "\x1b[31m"
@@ -142,6 +143,37 @@ def test_streams_are_as_before():
     assert stream.errors == "strict"
     with pytest.raises(UnicodeEncodeError):
         stream.write("☃")
+
+
+# Names of settings in messages.
+
+
+def test_a_name_is_that_of_whoever_reads_the_message():
+    with _naming.naming({"tol": "--tol", "X": "a.csv"}):
+        with _naming.naming({"X": "b.csv"}):
+            assert [_naming.named(name) for name in ("tol", "X", "max_iter")] == ["--tol", "b.csv", "max_iter"]
+        assert _naming.named("X") == "a.csv"
+    assert _naming.named("tol") == "tol"
+
+
+def test_a_thread_that_reads_ahead_says_the_same():
+    def items():
+        yield _naming.named("X")
+
+    with _naming.naming({"X": "a.csv"}):
+        assert list(read_ahead(items())) == ["a.csv"]
+
+
+def test_the_same_error_in_python_and_on_a_terminal():
+    with pytest.raises(ValueError, match=r"^n_components=300 is larger"):
+        GaussianMixture(300).fit(FAITHFUL)
+    assert fail("fit", FAITHFUL, "-k", 300).startswith("error: --components=300 is larger than")
+
+
+def test_a_selection_names_its_own_options():
+    arguments = ("select", FAITHFUL, "-k", "3", "-c", "full", "--seed", 0, "--max-iter", 1)
+    assert "Raise --max-iter=1 or --tol.\n" in succeed(*arguments).stderr
+    assert succeed_json(*arguments)["model"]["settings"]["max_iter"] == 1
 
 
 # Misspelt words.

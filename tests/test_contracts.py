@@ -59,10 +59,13 @@ def test_a_latent_structure_has_every_method_as_the_contract_names_it(module):
 
 
 def test_coordinates_lead_back(case):
-    model = case.model()
-    params = case.params(model)
-    assert_close(model.at_coordinates(model.coordinates(params)), params, rtol=1e-9)
-    assert model.roots(model.coordinates(params)).shape == model.coordinates(params).shape
+    for n_components, n_features in [(1, 1), (3, 2), (2, 5)]:
+        model = case.model(n_components, n_features)
+        params = case.params(model)
+        point = model.coordinates(params)
+        assert point.ndim == 1
+        assert model.roots(point).shape == point.shape
+        assert_close(model.at_coordinates(point), params, rtol=1e-12)
 
 
 @pytest.mark.parametrize("own", [own for own in MIXTURE_CASES if own.observed.tells_log_prob], ids=lambda own: own.name)

@@ -70,6 +70,11 @@ def test_what_is_plain_is_recognised(tmp_path, content, names, rows):
     assert read(tmp_path, content) == (names and list(names), rows)
 
 
+def test_what_is_compressed_is_told_by_its_first_bytes(tmp_path):
+    assert read(tmp_path, "a;b\n1;2\n", name="a.csv.gz") == (["a", "b"], [[1, 2]])
+    assert read(tmp_path, bz2.compress(b"a;b\n1;2\n"), name="a.csv.gz") == (["a", "b"], [[1, 2]])
+
+
 def test_tabs_are_usual_in_tsv(tmp_path):
     assert read(tmp_path, "x, y\tb\nfoo, bar\t1\n", columns=["b"], name="a.tsv") == (["b"], [[1]])
 

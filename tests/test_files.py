@@ -256,6 +256,13 @@ def test_errors_name_the_stream(tmp_path, temporary):
     assert rows_of(io.StringIO("2019,2020\n1.5,2.5\n"), csv=CsvFormat(header=True)) == [[1.5, 2.5]]
 
 
+@pytest.mark.parametrize("kind", ["gz", "parquet", "arrow", "npy"])
+def test_errors_of_damaged_streams_name_the_stream(temporary, kind):
+    with pytest.raises(SourceError, match=r"^the BytesIO") as caught:
+        rows_of(io.BytesIO(contents()[kind][:-40]))
+    assert "/proc/self/fd" not in str(caught.value)
+
+
 def test_a_pipe_that_nobody_writes_to_is_given_up(tmp_path, temporary, told, monkeypatch):
     monkeypatch.setattr(spool, "NO_WRITER_SECONDS", 0.2)
     monkeypatch.setattr(spool, "_TOLD_SECONDS", 0.05)

@@ -13,7 +13,16 @@ import pyarrow.parquet as pq
 import pytest
 import scipy.sparse
 
-from fastem import CategoricalHMM, GaussianHMM, GaussianMixture, Mixture, NormalInverseWishart, open_source, select
+from fastem import (
+    GMMHMM,
+    CategoricalHMM,
+    GaussianHMM,
+    GaussianMixture,
+    Mixture,
+    NormalInverseWishart,
+    open_source,
+    select,
+)
 from fastem.given import plain_array, require_exact
 from fastem.plotting import plot_density
 
@@ -54,6 +63,10 @@ WAYS_FOR_MASKS = {
     "means_init": lambda: GaussianMixture(2, means_init=np.ma.MaskedArray([[0.0], [9.0]], [[0], [1]])).fit(X),
     "weights_init": lambda: GaussianMixture(2, weights_init=np.ma.MaskedArray([0.5, 0.5], [0, 1])).fit(X),
     "means of a known model": lambda: GaussianMixture.from_parameters([1.0], np.ma.MaskedArray([1.0], [1]), [1.0]),
+    "covariances of a known chain": lambda: GaussianHMM.from_parameters(
+        [1.0], [[1.0]], [1.0], np.ma.MaskedArray([1.0], [1])
+    ),
+    "a prior": lambda: GaussianHMM(means_prior=np.ma.MaskedArray([1.0], [1]), means_weight=1.0).fit(X),
     "histogram": lambda: fit_histogram(np.ma.MaskedArray([1, 5, 9], [0, 0, 1])),
     "select": lambda: select(MASKED, n_components=[1]),
     "plot": lambda: plot_density(KNOWN, MASKED),
@@ -452,6 +465,12 @@ def test_covariances_may_be_symmetric_to_the_rounding_of_float32():
 ASYMMETRIC = np.array([[2.0, 0.5], [0.4, 2.0]])
 
 
+def with_precisions(precisions):
+    mixture = GaussianMixture.from_parameters([1.0], [[0.0, 0.0]], [np.eye(2)])
+    mixture.precisions_ = precisions
+    return mixture
+
+
 @pytest.mark.parametrize(
     ("name", "use"),
     [
@@ -466,6 +485,11 @@ ASYMMETRIC = np.array([[2.0, 0.5], [0.4, 2.0]])
         (
             "covars_",
             lambda: GaussianHMM.from_parameters([1.0], [[1.0]], [[0.0, 0.0]], [ASYMMETRIC], covariance_type="full"),
+        ),
+        ("precisions_", lambda: with_precisions([ASYMMETRIC]).predict(np.zeros((1, 2)))),
+        (
+            "covars_prior",
+            lambda: GMMHMM(1, 2, covariance_type="full", covars_prior=ASYMMETRIC).fit(np.stack([X, -(X**2)], 1)),
         ),
     ],
 )

@@ -11,12 +11,13 @@ from sklearn.exceptions import ConvergenceWarning
 from fastem import Batch, Checkpoint, GaussianMixture, Subsample
 from fastem.fitting.problem import Problem, SampleProblem, first_rows, shuffled_sample
 from fastem.schedules.accelerate.squarem import Squarem
+from fastem.schedules.batch import fit_batch
 from fastem.schedules.grow import Correction, _Corrected
 from fastem.sources import ArraySource
 from tests.cases import MIXTURE_CASES, assert_close
 
-# Chains are not led by samples: their rows hang together.
-CASES = MIXTURE_CASES
+# Chains are not led by samples: their rows hang together. Nor are families whose statistics tell no log-density.
+CASES = [case for case in MIXTURE_CASES if case.observed.tells_log_prob]
 N_ROWS = 1_000_000
 
 
@@ -143,10 +144,9 @@ def test_em_on_a_corrected_sample_never_falls_and_stays_at_the_optimum(case):
     model = case.model(3, 2)
     rows = ArraySource(case.rows(model, 3000, seed=0))
     sample = SampleProblem(model, first_rows(shuffled_sample(rows, 3000, np.random.default_rng(0)), 1500))
-    problem, params = Problem(model, rows), case.params(model, seed=0)
-    for _ in range(300):
-        stats = problem.e_step(params)
-        params = model.m_step(stats, params)[0]
+    problem = Problem(model, rows)
+    settings = {"tol": 1e-9, "max_iter": 300, "accelerator": Squarem(model)}
+    params = fit_batch(problem, case.params(model, seed=0), **settings).params
     stats = problem.e_step(params)
     per_row = [(1.0 / float(one.weight)) * one for one in (stats, sample.e_step(params))]
     corrected = _Corrected(model, sample, 3000.0, (per_row[0] - per_row[1])._replace(loglik=0.0, weight=0.0))

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import gc
-import os
 import pickle
-import signal
-import subprocess
-import sys
-import time
 import warnings
 from itertools import count
 
@@ -24,7 +19,7 @@ from fastem.schedules import online
 from fastem.schedules.prequential import MAX_POINTS
 from fastem.sources import shuffle
 from tests.cases import memory_of
-from tests.test_checkpoint import undisturbed
+from tests.test_checkpoint import DYING, killed, undisturbed
 
 COVARIANCE_TYPES = ["full", "tied", "diag", "spherical"]
 METHODS = ["online", "incremental"]
@@ -146,12 +141,12 @@ def small_windows(monkeypatch):
 
 
 def test_sorted_rows_that_cannot_be_shuffled_are_told(small_windows):
-    pieces = np.array_split(rows(60_000, is_sorted=True), 11)
+    pieces = np.array_split(rows(20_000, is_sorted=True), 11)
     settings = {"schedule": "online", "memory_limit": memory_of(528, pieces[0]), "max_iter": 2}
     with pytest.warns(UserWarning, match=r"seem to be sorted.*schedule='incremental', or a shuffled copy") as caught:
         fitted(lambda: iter(pieces), **settings)
     assert [warning.category for warning in caught] == [UserWarning]
-    fitted(lambda: iter(np.array_split(rows(60_000), 11)), **settings)
+    fitted(lambda: iter(np.array_split(rows(20_000), 11)), **settings)
     fitted(lambda: iter(np.array_split(rows(100), 3)), **settings)
     mixture = fitted(lambda: iter(pieces), schedule="incremental", tol=1e-6)
     assert mixture.lower_bound_ == pytest.approx(fitted(np.concatenate(pieces), tol=1e-6).lower_bound_, abs=1e-5)
@@ -249,13 +244,10 @@ def test_another_size_of_batches_is_another_fit(tmp_path):
         fitted(rows(3000), resume=True, schedule=Online(batch_size=50), **settings)
 
 
-KILLED = """
-import sys, warnings
-from fastem import Checkpoint, GaussianMixture, Online
-warnings.simplefilter("ignore")
-path, checkpoint, result, method = sys.argv[1:]
+KILLED = f"""{DYING}
+(method,) = more
 mixture = GaussianMixture(
-    3, random_state=0, max_iter=8, tol=0.0, schedule=Online(batch_size=500) if method == "online" else method,
+    3, random_state=0, max_iter=4, tol=0.0, schedule=Online(batch_size=500) if method == "online" else method,
     checkpoint=Checkpoint(checkpoint, every=0.0), n_threads=1,
 )
 mixture.fit(path, resume=True).save(result)
@@ -264,20 +256,10 @@ mixture.fit(path, resume=True).save(result)
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_killed_fit_goes_on_to_the_same_bits(tmp_path, method):
-    random = np.random.default_rng(0)
-    np.save(tmp_path / "rows.npy", rows(50_000))
+    np.save(tmp_path / "rows.npy", rows(10_000))
     path, checkpoint, result = (str(tmp_path / name) for name in ("rows.npy", "fit.npz", "result.npz"))
     whole = undisturbed(KILLED, path, str(tmp_path), method)
-    command = [sys.executable, "-c", KILLED, path, checkpoint, result, method]
-    for _ in range(3):
-        process = subprocess.Popen(command)
-        known = os.stat(checkpoint).st_mtime_ns if os.path.exists(checkpoint) else 0
-        while process.poll() is None and (not os.path.exists(checkpoint) or os.stat(checkpoint).st_mtime_ns == known):
-            time.sleep(0.002)
-        time.sleep(float(random.uniform(0.0, 0.3)))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    subprocess.run(command, check=True)
+    killed(KILLED, path, checkpoint, result, [("after", 1), ("before", 9)], method)
     assert_same_model(fastem.load(result), whole)
 
 

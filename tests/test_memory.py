@@ -12,8 +12,9 @@ import pytest
 PEAK = """
 import sys, warnings
 import numpy as np
-from fastem import Batch, GaussianMixture
+from fastem import Batch, GaussianMixture, Subsample
 
+LED = Batch(subsample=Subsample(min_rows=100_000, sample_rows=10_000))
 kind, n_rows = sys.argv[1], int(sys.argv[2])
 X = np.random.default_rng(0).integers(-3, 4, size=(n_rows, 8), dtype=np.int32)
 X = X.astype(kind, copy=False)
@@ -35,7 +36,7 @@ def peak_of(call):
 def methods(mixture, n):
     rows = X[:n]
     yield "fit", lambda: mixture.fit(rows)
-    yield "fit led by a sample", lambda: GaussianMixture(2, max_iter=1, random_state=0).fit(rows)
+    yield "fit led by a sample", lambda: GaussianMixture(2, max_iter=1, random_state=0, schedule=LED).fit(rows)
     yield "weighted fit", lambda: mixture.fit(rows, sample_weight=weight[:n])
     yield "fit from labels", lambda: GaussianMixture(
         16, max_iter=2, schedule=Batch(subsample=None), init_params=labels[:n]
@@ -48,7 +49,7 @@ def methods(mixture, n):
     yield "predict_proba", lambda: mixture.predict_proba(rows)
 
 mixture = GaussianMixture(16, max_iter=2, schedule=Batch(subsample=None), random_state=0)
-for _, call in methods(mixture, 20_000):
+for _, call in methods(mixture, 100_000):
     call()
 result_bytes = {"score_samples": 8, "predict": 8, "predict_proba": 8 * 16}
 for name, call in methods(mixture, n_rows):
@@ -68,7 +69,7 @@ def peaks(kind, n_rows, script=PEAK):
 @pytest.mark.parametrize("kind", ["float64", "float32", "int32"])
 def test_peak_memory_does_not_grow_with_the_rows(kind):
     # More than eight times the sample that leads a fit.
-    few, many = 1_000_000, 2_000_000
+    few, many = 250_000, 1_000_000
     small, large = peaks(kind, few), peaks(kind, many)
     assert len(small) == 10
     for name in small:

@@ -51,6 +51,9 @@ INPUTS = nasty_inputs()
 FEW = Subsample(min_rows=40, sample_rows=12, min_rows_per_parameter=0, rows_per_parameter=1)
 WAYS = {
     "plain": {"schedule": "plain"},
+    "kmeans": {"init_params": "kmeans"},
+    "random rows": {"init_params": "random_from_data"},
+    "random responsibilities": {"init_params": "random"},
     "squarem, no penalty": {"schedule": Batch(acceleration="squarem"), "prior": None},
     "anderson": {"schedule": Batch(acceleration="anderson"), "tol": 1e-8},
     "growing": {"schedule": Batch(subsample=FEW)},

@@ -14,16 +14,9 @@ import pytest
 from fastem.model import Params
 from fastem.schedules.batch import fit_batch
 from fastem.schedules.drift import PageHinkley
+from fastem.schedules.epochs import fit_online, paired_gain
 from fastem.schedules.incremental import fit_incremental
-from fastem.schedules.online import (
-    OnlineSettings,
-    OnlineState,
-    batch_rows,
-    estimate,
-    fit_online,
-    online_update,
-    paired_gain,
-)
+from fastem.schedules.online import OnlineSettings, OnlineState, batch_rows, estimate, online_update
 from fastem.schedules.prequential import MAX_POINTS, Prequential
 from fastem.schedules.result import Reason
 from fastem.schedules.steps import Forgetting, StepSize

@@ -19,7 +19,7 @@ from sklearn.exceptions import NotFittedError
 
 from fastem import GaussianHMM, GaussianMixture, Mixture, plotting
 from fastem._extras import MissingExtraError
-from fastem.families import Poisson
+from fastem.families import Poisson, StudentT
 from fastem.plotting import density as density_file
 from fastem.plotting import style
 
@@ -340,8 +340,7 @@ def test_hexagons_hold_shares_of_the_weight(ax):
 
 
 def test_many_rows_are_drawn_from_an_even_sample(monkeypatch):
-    for module in (density_file, style):
-        monkeypatch.setattr(module, "MOST_POINTS", 100)
+    monkeypatch.setattr(density_file, "MOST_POINTS", 100)
     monkeypatch.setattr(density_file, "MOST_ROWS", 1000)
     mixture, _ = mixture_of("full", n_features=2)
     X = np.column_stack([np.arange(5000.0), np.zeros(5000)])
@@ -523,3 +522,49 @@ def test_chains_that_cannot_be_drawn():
         plotting.plot_transitions(GaussianHMM(2))
     with pytest.raises(ValueError, match="There is no sequence 2 in 5 rows of 2 sequences"):
         plotting.plot_states(chain(), np.zeros(5), [2, 3], sequence=2)
+
+
+# What a picture asks for.
+
+
+class Stand:
+    """No estimator, but all that a picture asks for."""
+
+    n_features_in_ = 2
+    weights_ = np.array([0.4, 0.6])
+
+    def marginal(self, feature):
+        return two_normals().marginal(0)
+
+    def scatter(self, features):
+        return np.broadcast_to(np.eye(len(features)), (2, len(features), len(features)))
+
+    def predict(self, X):
+        return np.zeros(len(X), dtype=np.int64)
+
+
+@pytest.mark.parametrize("features", [0, (0, 1)])
+def test_whatever_is_drawable_can_be_drawn(ax, features):
+    plotting.plot_density(Stand(), np.zeros((5, 2)), ax, features=features)
+    assert legend_texts(ax)
+    assert len(ellipses(ax)) == (4 if features == (0, 1) else 0)
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_the_scatter_of_some_features(covariance_type):
+    mixture, covariances = mixture_of(covariance_type)
+    for chosen in ([2], [2, 0], [0, 1, 2]):
+        np.testing.assert_allclose(mixture.scatter(chosen), covariances[:, chosen][:, :, chosen], rtol=1e-12)
+
+
+def test_counts_have_no_scatter():
+    mixture = Mixture.from_parameters("poisson", [1.0], rates=[[3.0, 4.0]])
+    with pytest.raises(TypeError, match="has no covariances"):
+        mixture.scatter([0, 1])
+
+
+def test_a_mixture_of_t_distributions_in_the_plane(ax):
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    mixture = Mixture(StudentT(df=5.0), 1, random_state=0, max_iter=3, tol=1.0).fit(X)
+    plotting.plot_density(mixture, X, ax)
+    assert len(ellipses(ax)) == 2

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from fastem.model import Params
 from fastem.passes import score_pass
 from fastem.passes.pruning import MIN_COMPONENTS, NO_REACH, is_worthwhile
-from fastem.passes.reading import BLOCK, ROWS_PER_RUN
 from fastem.passes.rows import rows_of
+from fastem.passes.units import BLOCK, ROWS_PER_RUN
 from fastem.sources import Chunk
 from tests.cases import GAUSSIAN_CASES, assert_close, assert_same_bits
 

@@ -12,6 +12,7 @@ import fastem
 from fastem import HMM, CategoricalHMM, GaussianHMM, GaussianMixture, PoissonHMM, open_source, select
 from fastem.cli import app
 from fastem.fitting.problem import Problem
+from fastem.fitting.survey import survey_of
 from fastem.latents.hmm import Hmm
 from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params
@@ -254,7 +255,7 @@ def test_starts_from_a_smaller_chain(structure):
     source = SequenceSource(ArraySource(X), lengths)
     small, large = (GaussianHMM(k, transmat_prior=structure, tol=1e-9, random_state=0) for k in (2, 4))
     small.fit(X, lengths)
-    model = large._survey(ArraySource(X)).model
+    model = survey_of(large._model_spec(), ArraySource(X)).model
 
     def loglik(params):
         return sum(model.e_step(params, chunk).loglik for chunk in source.chunks())

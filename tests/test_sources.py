@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from fastem import GaussianMixture
-from fastem.passes.reading import ROWS_PER_RUN
 from fastem.passes.rows import rows_of
+from fastem.passes.units import ROWS_PER_RUN
 from fastem.sources import ArraySource, StreamedSource, as_source
 
 

@@ -16,10 +16,10 @@ from sklearn.exceptions import ConvergenceWarning
 import fastem
 from fastem import GaussianMixture, open_source
 from fastem.estimators._validation import parse_bytes
+from fastem.passes.units import ROWS_PER_RUN
 from fastem.sources import ArraySource, SequenceSource, SourceError, as_source
 from fastem.sources.ahead import read_ahead
 from fastem.sources.shuffle import shuffled
-from fastem.sources.source import ROWS_PER_RUN
 from tests.cases import CASES, assert_close, e_step, memory_of, unit_lengths, unit_weights
 
 SETTINGS = {"n_components": 3, "random_state": 0, "max_iter": 4, "tol": 0.0}

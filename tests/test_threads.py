@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -41,19 +43,21 @@ def run(code, **environment):
     )
 
 
-LAYERS = ["omp", "tbb", "workqueue"]
+LAYERS = {"omp": "omppool", "tbb": "tbbpool", "workqueue": "workqueue"}
 
 
-def require_layer(layer):
-    probe = run("numba.njit(parallel=True)(lambda x: x + 1)(np.ones(9))", NUMBA_THREADING_LAYER=layer)
-    if probe.returncode:
+def run_under(layer, code, **environment):
+    try:
+        importlib.import_module(f"numba.np.ufunc.{LAYERS[layer]}")
+    except ImportError:
         pytest.skip(f"the threading layer {layer} is not installed")
+    return run(code, NUMBA_THREADING_LAYER=layer, **environment)
 
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_concurrent_fits_finish_right(layer):
-    require_layer(layer)
-    result = run(
+    result = run_under(
+        layer,
         """
 alone = fit()
 results = [None] * 6
@@ -62,7 +66,6 @@ threads = [threading.Thread(target=lambda i=i: results.__setitem__(i, fit())) fo
 [thread.join() for thread in threads]
 print(all(np.array_equal(result, alone) for result in results))
 """,
-        NUMBA_THREADING_LAYER=layer,
     )
     assert (result.returncode, result.stdout.strip()) == (0, "True"), result.stderr
 
@@ -70,8 +73,8 @@ print(all(np.array_equal(result, alone) for result in results))
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.parametrize("layer", LAYERS)
 def test_a_forked_child_fits_after_its_parent_did(layer):
-    require_layer(layer)
-    result = run(
+    result = run_under(
+        layer,
         """
 from fastem.passes.cache import telling
 alone = fit()
@@ -88,14 +91,23 @@ print(np.array_equal(means, alone), compiled)
 child.join()
 print(child.exitcode)
 """,
-        NUMBA_THREADING_LAYER=layer,
     )
     assert result.stdout.split() == ["True", "[]", "0"], result.stderr
 
 
+@pytest.fixture(scope="module")
+def fitted_cache(tmp_path_factory):
+    """A directory with all that one fit has compiled."""
+    directory = tmp_path_factory.mktemp("kernels")
+    result = run("fit()", NUMBA_CACHE_DIR=str(directory))
+    assert result.returncode == 0, result.stderr
+    return directory
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_a_forked_child_compiles_for_its_parent_too(tmp_path):
+def test_a_forked_child_compiles_for_its_parent_too(fitted_cache, tmp_path):
     """What its parent has not run is compiled once, and kept."""
+    shutil.copytree(fitted_cache, tmp_path, dirs_exist_ok=True)
     result = run(
         """
 from fastem.passes.cache import telling
@@ -294,8 +306,8 @@ print([n for n, _ in here + there], all(np.array_equal(a, b) for (_, a), (_, b) 
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_a_fit_inside_a_parallel_loop(layer):
-    require_layer(layer)
-    result = run(
+    result = run_under(
+        layer,
         """
 alone, inside = fit(), []
 def append():
@@ -308,7 +320,6 @@ def loop(n):
 loop(4)
 print(len(inside), all(np.array_equal(means, alone) for means in inside), numba.threading_layer())
 """,
-        NUMBA_THREADING_LAYER=layer,
         NUMBA_NUM_THREADS="2",
     )
     assert result.stdout.split() == ["4", "True", layer], result.stderr
@@ -410,9 +421,8 @@ def cached(directory):
     return sorted(path.name for path in Path(directory).rglob("*.kernel"))
 
 
-def test_a_second_process_compiles_nothing(tmp_path):
-    assert run("fit()", NUMBA_CACHE_DIR=str(tmp_path)).returncode == 0
-    files = cached(tmp_path)
+def test_a_second_process_compiles_nothing(fitted_cache):
+    files = cached(fitted_cache)
     assert len(files) == 1, "one pass for one family"
     compiled = run(
         """
@@ -424,10 +434,10 @@ from fastem.passes.row_pass import compiled_fused_pass
 stats = compiled_fused_pass.dispatcher.stats
 print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
 """,
-        NUMBA_CACHE_DIR=str(tmp_path),
+        NUMBA_CACHE_DIR=str(fitted_cache),
     )
     assert compiled.stdout.split() == ["1", "0"], compiled.stderr
-    assert cached(tmp_path) == files, "weights, dtypes and memory orders share one compiled pass"
+    assert cached(fitted_cache) == files, "weights, dtypes and memory orders share one compiled pass"
 
 
 def test_an_edited_family_is_compiled_again():
@@ -442,8 +452,10 @@ def test_an_edited_family_is_compiled_again():
 
 def test_kernels_run_as_plain_python():
     """With the JIT switched off, where coverage and a debugger can follow, they agree with their naive twins too."""
+    # One feature, few, and more than a tile has.
+    sizes = "naive and (3-1 or 3-3 or 2-5 or weighted)"
     tests = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_parity.py", "-k", "naive"],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_parity.py", "-k", sizes],
         capture_output=True,
         text=True,
         env={**os.environ, "NUMBA_DISABLE_JIT": "1"},

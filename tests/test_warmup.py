@@ -341,15 +341,8 @@ def run(code, installed, tmp_path, **environment):
     return result.stdout
 
 
-def test_a_fit_from_a_zip_archive(tmp_path):
-    archive = zipped(PACKAGE, tmp_path / "installed.zip")
-    first, second = (run(FIT, archive, tmp_path) for _ in range(2))
-    for output in (first, second):
-        assert str(archive) in output
-        assert output.splitlines()[-1] == "[0.025, 1.075]"
-    assert "compiling the kernel that fits mixtures of spherical Gaussians" in first
-    assert "once for each machine" in first
-    assert "compiling" not in second
+def files_of(package):
+    return {path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc"}
 
 
 def test_a_fit_where_nothing_can_be_written(copied, tmp_path):
@@ -357,34 +350,34 @@ def test_a_fit_where_nothing_can_be_written(copied, tmp_path):
     locked = copied / "__pycache__"
     locked.touch()
     nowhere = str(locked / "cache")
+    before = files_of(copied)
     output = run(FIT, tmp_path, tmp_path, NUMBA_CACHE_DIR=nowhere, XDG_CACHE_HOME=nowhere, HOME=nowhere)
     assert str(copied) in output
     assert "in every process" in output
     assert "set the environment variable NUMBA_CACHE_DIR" in output
     assert output.splitlines()[-1] == "[0.025, 1.075]"
-
-
-def files_of(package):
-    return {path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc"}
-
-
-def test_equal_installations_share_kernels_and_hold_none(copied, tmp_path):
-    """Not in the package: an uninstallation would leave them behind, and an empty package with them."""
-    before = files_of(copied)
-    assert "compiling" in run(FIT, tmp_path, tmp_path)
+    # An uninstallation would leave kernels behind, and an empty package with them.
     assert files_of(copied) == before
+
+
+def test_equal_installations_share_kernels(tmp_path):
+    """A zip archive, which compiles, and two copies, of which one has other times of files."""
+    archive = zipped(PACKAGE, tmp_path / "installed.zip")
+    output = run(FIT, archive, tmp_path)
+    assert str(archive) in output
+    assert "compiling the kernel that fits mixtures of spherical Gaussians" in output
+    assert "once for each machine" in output
     (folder,) = (tmp_path / "cache" / "fastem").iterdir()
     kernels = files_of(folder)
     assert len(kernels) == 1
-    other = tmp_path / "other" / "fastem"
-    shutil.copytree(copied, other, copy_function=shutil.copyfile)
-    shutil.rmtree(copied)
-    output = run(FIT, other.parent, tmp_path)
-    assert str(other) in output
-    assert "compiling" not in output, "the times of files tell nothing"
-    (tmp_path / "named").mkdir()
-    assert "compiling" in run(FIT, other.parent, tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "named"))
-    assert len(files_of(tmp_path / "named")) == 1
+    for name, copy in (("one", shutil.copy2), ("other", shutil.copyfile)):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(PACKAGE, tmp_path / name / "fastem", ignore=ignored, copy_function=copy)
+    for installed in (archive, tmp_path / "one", tmp_path / "other"):
+        output = run(FIT, installed, tmp_path)
+        assert str(installed) in output
+        assert "compiling" not in output
+        assert output.splitlines()[-1] == "[0.025, 1.075]"
     assert files_of(folder) == kernels
 
 

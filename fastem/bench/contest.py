@@ -65,28 +65,19 @@ PROBLEMS = (
 
 
 class Result(NamedTuple):
-    """One line of the table.
+    """One line of the table."""
 
-    Attributes
-    ----------
-    problem : Problem
-        With as many rows as the peer was given; fastem had the same.
-    peer : str
-    ours, theirs : float
-        Nanoseconds per row and iteration.
-    ratio : float
-        Time of the peer / time of fastem: the median over the rounds.
-    log_likelihood, difference : float
-        Of the peer after a few iterations, in nats per row; relative to that of fastem. The difference is None
-        for a peer that insists on first parameters of its own.
-    """
-
+    # With as many rows as the peer was given; fastem had the same.
     problem: Problem
     peer: str
+    # Nanoseconds per row and iteration.
     ours: float
     theirs: float
+    # Time of the peer / time of fastem: the median over the rounds.
     ratio: float
+    # Of the peer after a few iterations, in nats per row.
     log_likelihood: float
+    # Relative to that of fastem; None for a peer that insists on first parameters of its own.
     difference: float | None
 
     def to_dict(self) -> dict[str, Any]:
@@ -144,22 +135,10 @@ def contest(
     seconds: float,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Iterator[Result]:
-    """Measure fastem against peers.
+    """Measure fastem against peers that are usable, on each problem whose type of covariances they have.
 
-    Parameters
-    ----------
-    problems : tuple of Problem
-    peers : dict of Peer
-        By name; each must be usable.
-    seconds : float
-        About how long to measure in all. Each problem is measured once however long that takes.
-    tell : callable
-        Takes a line before each problem begins.
-
-    Yields
-    ------
-    Result
-        For each problem and each peer that has its type of covariances.
+    It takes about `seconds` in all, but each problem is measured once however long that takes; `tell` takes a line
+    before each problem begins.
     """
     for problem in problems:
         able = {name: peer for name, peer in peers.items() if _can(name, peer, problem, tell)}

@@ -31,29 +31,19 @@ Fit = Callable[[np.ndarray, Parameters, int], Parameters]
 
 @dataclass(frozen=True)
 class Peer:
-    """An implementation that is compared with fastem.
+    """An implementation that is compared with fastem."""
 
-    Parameters
-    ----------
-    version : callable
-        Gives the installed version, or raises ImportError.
-    fit : callable
-        (X, start, n_iter) -> fitted parameters after exactly `n_iter` iterations from `start`.
-    limits : dict
-        By covariance type: "cannot: ..." or "not comparable: ...", for the types that are not measured.
-    max_posteriors : int or None
-        Most rows x components that it gets; it then competes on fewer rows, as does fastem.
-    own_start : bool
-        Whether it insists on first parameters of its own, so that only its time can be compared.
-    keeps_float32 : bool
-        Whether it computes in single precision where the rows are float32.
-    """
-
+    # The installed version; ImportError where there is none.
     version: Callable[[], str]
+    # Parameters after exactly n_iter iterations: fit(X, start, n_iter).
     fit: Fit
+    # By covariance type: "cannot: ..." or "not comparable: ...", for the types that are not measured.
     limits: dict[str, str]
+    # Most rows x components that it gets; it then competes on fewer rows, as does fastem.
     max_posteriors: int | None = None
+    # Whether it insists on first parameters of its own, so that only its time can be compared.
     own_start: bool = False
+    # Whether it computes in single precision where the rows are float32.
     keeps_float32: bool = False
 
     def is_usable(self) -> bool:

@@ -85,20 +85,9 @@ def measure(
     seconds: float,
     budget: float = float("inf"),
 ) -> dict[str, Outcome]:
-    """Measure implementations in turn.
+    """Measure implementations, functions of the number of iterations, in turn: `seconds` for each in each round.
 
-    Parameters
-    ----------
-    fits : dict
-        By name, a function of the number of iterations.
-    log_likelihood : callable
-        Maps fitted parameters to nats per row.
-    rounds : int
-        How often each is measured.
-    seconds : float
-        For each of them and each round.
-    budget : float
-        Seconds after which no further round begins.
+    No further round begins after `budget` seconds. `log_likelihood` maps fitted parameters to nats per row.
     """
     outcomes = {name: Outcome([], log_likelihood(fit(LONG))) for name, fit in fits.items()}
     end = time.perf_counter() + budget
@@ -111,14 +100,9 @@ def measure(
 
 
 def compare(n_rows: Mapping[str, int], measured: Callable[[int, list[str]], Mapping[str, Outcome]]) -> dict[str, Pair]:
-    """fastem against peers, each on as many rows as it can cope with.
+    """fastem against peers, each on the `n_rows` that it can cope with.
 
-    Parameters
-    ----------
-    n_rows : dict
-        Of each peer.
-    measured : callable
-        Maps a number of rows and the peers that get so many to the outcomes of "fastem" and of these peers.
+    `measured` maps a number of rows and the peers that get so many to the outcomes of "fastem" and of these peers.
     """
     pairs: dict[str, Pair] = {}
     for rows, group in groupby(sorted(n_rows, key=n_rows.__getitem__, reverse=True), key=n_rows.__getitem__):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from contextlib import suppress
 from typing import Any
@@ -11,15 +10,15 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from fastem._extras import MissingExtraError
-from fastem._text import meant, shown, writing_any_text
+from fastem._naming import naming
+from fastem._text import shown, writing_any_text
 from fastem.cli.ending import ending_softly
+from fastem.cli.words import OPTIONS
 
 # A wrong usage of any kind; typer has no name of its own for it in all versions.
 _UsageError: Any = typer.BadParameter.__base__
 # What shells give to a process that Ctrl-C has ended.
 INTERRUPTED = 130
-# The words of typer, and of click before it, for a value that is none of the choices.
-_NO_CHOICE = re.compile(r"(?:Value error, )?'(?P<word>.*)' is not one of (?P<choices>'.*')\.?", re.DOTALL)
 
 
 class _WithoutTypes:
@@ -49,11 +48,11 @@ class Commands(_WithoutTypes, TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command, and end with the code of what has ended it."""
-        with ending_softly() as signals:
+        with naming(OPTIONS), ending_softly() as signals:
             try:
                 return super().invoke(ctx)
             except _UsageError as error:
-                error.message = shown(_with_hint(error.message), kept="\n")
+                error.message = shown(error.message, kept="\n")
                 raise
             except typer.Exit as end:
                 raise typer.Exit(signals.code if end.exit_code == INTERRUPTED else end.exit_code) from end
@@ -72,17 +71,6 @@ def _words(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return str(error)
-
-
-def _with_hint(message: str) -> str:
-    """The words for a wrong choice, with the one that may be meant."""
-    match = _NO_CHOICE.fullmatch(message)
-    if match is None:
-        return message
-    choices = re.findall("'(.*?)'", match["choices"])
-    word = meant(match["word"], choices)
-    hint = f"Do you mean {word!r}? " if word else ""
-    return f"{match['word']!r} is not known. {hint}Choose among {match['choices']}."
 
 
 def tell(kind: str, message: str) -> None:

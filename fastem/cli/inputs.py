@@ -9,132 +9,59 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from fastem.cli.terminal import (
-    feature_names,
-)
+from fastem.cli.options import Learning, Rows
+from fastem.cli.tables import feature_names, is_chain
 
 if TYPE_CHECKING:
-    from fastem import CsvFormat
     from fastem.estimators._em import BaseEM
     from fastem.sources import Source
-from fastem.cli.words import by_options
-
-CHAINS_ONLY = "for hidden Markov models. Give --hmm, too"
 
 
-def refuse(given: dict[str, bool], why: str) -> None:
+def refuse(given: dict[str, Any], why: str) -> None:
     """A wrong usage when options are given that do not go with others."""
     names = [name for name, is_given in given.items() if is_given]
     if names:
         raise typer.BadParameter(f"{' and '.join(names)}: {why}.")
 
 
-def open_files(
-    files: Sequence[Path],
-    columns: str | None,
-    weight_column: str | None,
-    sequence_column: str | None,
-    text: CsvFormat | None,
-) -> Source:
+def open_rows(rows: Rows, weight_column: str | None) -> Source:
     """The columns asked for, or all."""
-    chosen = None if columns is None else column_names(columns)
-    return _open_columns(files, chosen, weight_column, sequence_column, text)
+    return _open(rows, rows.files, None, weight_column)
 
 
-def _open_columns(
-    files: Sequence[Any],
-    chosen: list[str] | None,
-    weight_column: str | None,
-    sequence_column: str | None,
-    text: CsvFormat | None,
-) -> Source:
-    from fastem import open_source
-    from fastem._text import shown
-    from fastem.sources.spool import telling_spools_to
-
-    data = list(files) if len(files) > 1 else files[0]
-    try:
-        with telling_spools_to(lambda line: typer.echo(shown(line), err=True)):
-            return open_source(data, chosen, weight_column, sequence_column=sequence_column, csv=text)
-    except ValueError as error:
-        raise ValueError(by_options(str(error))) from error
-
-
-def column_names(columns: str) -> list[str]:
-    """Names from a line of CSV, where one with a comma can be quoted."""
-    return [name.strip() for name in next(csv.reader([columns]), [])]
-
-
-def require_outputs(
-    files: Sequence[Path], output: Path | None, plot: Path | None, checkpoint: Path | None = None
-) -> None:
-    """Raise before any work when a file could not be written, or is not what its name promises."""
-    from fastem.cli.output import require_writable
-    from fastem.cli.pictures import require_picture
-    from fastem.persistence import require_model_name
-
-    require_writable({"--output": output, "--plot": plot, "--checkpoint": checkpoint}, files)
-    if output is not None:
-        require_model_name(output)
-    if plot is not None:
-        require_picture(plot)
-
-
-def require_rows_output(output: Path | None, inputs: Sequence[Path]) -> None:
-    """Raise before any work when rows could not be written to this place."""
-    from fastem.cli.output import require_rows_name, require_writable
-
-    require_writable({"--output": output}, inputs)
-    if output is not None:
-        require_rows_name(output)
-
-
-def file_names(files: Sequence[Path]) -> Any:
-    """The file, or the list of them, as results name it."""
-    return list(files) if len(files) > 1 else files[0]
-
-
-def load_model(model: Path) -> BaseEM:
-    """The model of a file."""
+def load_both(model: Path, rows: Rows, weight_column: str | None = None) -> tuple[BaseEM, Source]:
+    """A model, and rows in the columns that it knows."""
     from fastem import load
+    from fastem.sources.spool import once
 
-    return load(model)
-
-
-def load_both(
-    model: Path,
-    files: Sequence[Path],
-    columns: str | None,
-    weight_column: str | None = None,
-    sequence_column: str | None = None,
-    text: CsvFormat | None = None,
-) -> tuple[BaseEM, Source]:
-    """A model, and the rows of files in the columns that it knows."""
-    mixture = load_model(model)
-    if not mixture._model.latent.is_chain:
-        refuse({"--sequence-column": sequence_column is not None}, f"for hidden Markov models, and {model} is none")
-    data = _spooled(files)
-    chosen = _fitted_columns(mixture, data, text) if columns is None else column_names(columns)
-    return mixture, _open_columns(data, chosen, weight_column, sequence_column, text)
+    mixture = load(model)
+    if not is_chain(mixture):
+        refuse({"--sequence-column": rows.sequence_column}, f"for hidden Markov models, and {model} is none")
+    # A stream, which can be read once only, is kept in a temporary file.
+    data = once(list(rows.files))
+    chosen = _fitted_columns(mixture, data, rows) if rows.columns is None else None
+    mixture.set_params(n_threads=rows.threads, memory_limit=rows.memory)
+    return mixture, _open(rows, data, chosen, weight_column)
 
 
-def _spooled(files: Sequence[Path]) -> Sequence[Any]:
-    """The files; a stream, which can be read once only, is kept in a temporary file."""
-    from fastem._text import shown
-    from fastem.sources.spool import once, telling_spools_to
+def _open(rows: Rows, data: Sequence[Any], chosen: list[str] | None, weight_column: str | None) -> Source:
+    from fastem import open_source
 
-    with telling_spools_to(lambda line: typer.echo(shown(line), err=True)):
-        return once(list(files))
+    if rows.columns is not None:
+        # A line of CSV: a name with a comma can be quoted.
+        chosen = [name.strip() for name in next(csv.reader([rows.columns]), [])]
+    files = list(data) if len(data) > 1 else data[0]
+    return open_source(files, chosen, weight_column, sequence_column=rows.sequence_column, csv=rows.csv_format())
 
 
-def _fitted_columns(mixture: BaseEM, files: Sequence[Any], text: CsvFormat | None) -> list[str] | None:
+def _fitted_columns(mixture: BaseEM, files: Sequence[Any], rows: Rows) -> list[str] | None:
     """The columns that the model was fitted to, where it knows them and the files have names of columns."""
     from fastem.sources.files import readers_of
 
     fitted = feature_names(mixture)
     if fitted is None:
         return None
-    for reader in readers_of(files, text):
+    for reader in readers_of(files, rows.csv_format()):
         if reader.names is None:
             return None
         missing = [name for name in fitted if name not in reader.names]
@@ -146,7 +73,24 @@ def _fitted_columns(mixture: BaseEM, files: Sequence[Any], text: CsvFormat | Non
     return fitted
 
 
-def kinds(family: str) -> str | list[str]:
-    """One kind for all columns, or one for each, from a text such as poisson,normal."""
-    kinds = [kind.strip() for kind in family.split(",")]
-    return kinds[0] if len(kinds) == 1 else kinds
+def require_outputs(rows: Rows, learning: Learning, checkpoint: Path | None = None) -> None:
+    """Raise before any work when a file could not be written, or is not what its name promises."""
+    from fastem.cli.output import require_writable
+    from fastem.cli.pictures import require_picture
+    from fastem.persistence import require_model_name
+
+    outputs = {"--output": learning.output, "--plot": learning.plot, "--checkpoint": checkpoint}
+    require_writable(outputs, rows.files)
+    if learning.output is not None:
+        require_model_name(learning.output)
+    if learning.plot is not None:
+        require_picture(learning.plot)
+
+
+def require_rows_output(output: Path | None, inputs: Sequence[Path]) -> None:
+    """Raise before any work when rows could not be written to this place."""
+    from fastem.cli.output import require_writable, writer_of
+
+    require_writable({"--output": output}, inputs)
+    if output is not None:
+        writer_of(output)

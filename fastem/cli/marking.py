@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastem._naming import named
+from fastem.estimators._views import fill_scores, fitted_of, loglik_of, room_for, rows_of, sequences_of
 from fastem.fitting.checks import require_support
+from fastem.fitting.criteria import criteria_of
 from fastem.sources import Chunk, SequenceSource, Source
 from fastem.sources.sequences import rows_of_runs
 from fastem.sources.shuffle import taken
@@ -22,15 +25,9 @@ NO_LABEL = -1
 
 @dataclass
 class Marked:
-    """What is said of all rows of a source, and of how many nothing can be said.
+    """What is said of all rows of a source of files, not read yet, and of how many nothing can be said.
 
     Of hidden Markov models, whole sequences are used, or not.
-
-    Parameters
-    ----------
-    mixture : BaseEM
-    source : Source
-        Of files, and not read yet.
     """
 
     mixture: BaseEM
@@ -39,16 +36,17 @@ class Marked:
     n_marked: int = 0
 
     def __post_init__(self) -> None:
+        self.is_chain = hasattr(self.mixture, "transmat_")
         rows: Any = self.source.rows if isinstance(self.source, SequenceSource) else self.source
         rows.keep_missing()
 
     def predicted(self, what: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Labels ("label") or probabilities ("posterior") of all rows, in order, and which rows (N,) have none."""
         self.n_rows = self.n_marked = 0
-        pieces = self._of_sequences(what) if self.mixture._model.latent.is_chain else self._of_rows(what)
-        for values, usable in pieces:
+        for values, usable in self._of_sequences(what) if self.is_chain else self._of_rows(what):
             self.n_rows += usable.size
             self.n_marked += int(np.count_nonzero(~usable))
+            values[~usable] = NO_LABEL if values.dtype.kind == "i" else np.nan
             yield values, ~usable
 
     def criteria(self) -> dict[str, float]:
@@ -59,52 +57,45 @@ class Marked:
         ValueError
             When there are none.
         """
-        if self.mixture._model.latent.is_chain:
-            sequences = self._sequences()
+        if self.is_chain:
+            sequences = sequences_of(self.mixture, self.source)
             usable = _usable_rows(sequences)
             self.n_rows, self.n_marked = usable.size, int(np.count_nonzero(~usable))
-            self._require_some()
+            self._require_some("sequence")
             return self.mixture.criteria(_chosen(sequences, usable))
         complete = self.source.complete()
-        loglik, weight = self.mixture._loglik(complete, None)
+        loglik, weight = loglik_of(self.mixture, complete)
         self.n_marked = complete.n_dropped
         self.n_rows = complete.n_rows + self.n_marked
-        self._require_some()
-        return self.mixture._criteria(loglik, weight)
+        self._require_some("row")
+        return criteria_of(fitted_of(self.mixture)[0], loglik, weight)
 
-    def _require_some(self) -> None:
+    def _require_some(self, what: str) -> None:
         if self.n_marked == self.n_rows:
-            what = "sequence" if self.mixture._model.latent.is_chain else "row"
-            raise ValueError(f"Every {what} of X has a missing or infinite value. Fill in the values.")
+            raise ValueError(f"Every {what} of {named('X')} has a missing or infinite value. Fill in the values.")
 
     def _of_rows(self, what: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         mixture = self.mixture
-        source = mixture._rows(self.source)
+        source = rows_of(mixture, self.source)
         for chunk in source.chunks():
             usable = np.isfinite(chunk.X).all(axis=1)
-            values = mixture._room(len(chunk), what)
+            values = room_for(mixture, len(chunk), what)
             if usable.any():
                 whole = _filled(chunk, usable)
-                require_support(whole, mixture._model.family, source.labels)
-                with mixture._scoring():
-                    getattr(mixture._model, what)(mixture._params, whole.X, values)
+                require_support(whole, fitted_of(mixture)[0].family, source.labels)
+                fill_scores(mixture, whole.X, what, values)
                 del whole
             del chunk
-            values[~usable] = _filler(values)
             yield values, usable
 
     def _of_sequences(self, what: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        sequences = self._sequences()
+        sequences = sequences_of(self.mixture, self.source)
         usable = _usable_rows(sequences)
         predict: Any = self.mixture.predict if what == "label" else self.mixture.predict_proba
-        values = predict(_chosen(sequences, usable)) if usable.any() else self.mixture._room(0, what)
-        every = self.mixture._room(usable.size, what)
-        every[usable], every[~usable] = values, _filler(values)
-        yield every, usable
-
-    def _sequences(self) -> SequenceSource:
-        hmm: Any = self.mixture
-        return hmm._sequences(self.source, None, reset=False)
+        values = room_for(self.mixture, usable.size, what)
+        if usable.any():
+            values[usable] = predict(_chosen(sequences, usable))
+        yield values, usable
 
 
 def _filled(chunk: Chunk, usable: np.ndarray) -> Chunk:
@@ -114,10 +105,6 @@ def _filled(chunk: Chunk, usable: np.ndarray) -> Chunk:
     X = chunk.X.copy()
     X[~usable] = X[np.argmax(usable)]
     return replace(chunk, X=X)
-
-
-def _filler(values: np.ndarray) -> float:
-    return NO_LABEL if values.dtype.kind == "i" else np.nan
 
 
 def _usable_rows(sequences: SequenceSource) -> np.ndarray:

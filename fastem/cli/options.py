@@ -1,176 +1,200 @@
-"""What several commands of the command line are told by: files, columns, and names to choose from."""
+"""What several commands of the command line are told by: files, models, and names to choose from."""
 
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable
-from enum import StrEnum
-from functools import wraps
+from dataclasses import dataclass, is_dataclass
+from functools import partial, wraps
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from fastem._text import unknown_choice
 
-class Covariance(StrEnum):
-    """Shapes of covariances, as the estimator names them."""
-
-    FULL = "full"
-    TIED = "tied"
-    DIAG = "diag"
-    SPHERICAL = "spherical"
+COVARIANCES = ("full", "tied", "diag", "spherical")
+CRITERIA = ("bic", "aic", "icl", "heldout")
+STARTS = ("k-means++", "kmeans", "random_from_data", "random", "quantile")
 
 
-class Criterion(StrEnum):
-    """What candidates are compared by, as `fastem.select` names it."""
-
-    BIC = "bic"
-    AIC = "aic"
-    ICL = "icl"
-    HELDOUT = "heldout"
+def option(help: str, metavar: str | None = None, *flags: str, **settings: Any) -> Any:
+    """An option that takes a value."""
+    return typer.Option(*flags, help=help, metavar=metavar, **settings)
 
 
-class Init(StrEnum):
-    """Starts that need no arrays, as the estimator names them."""
-
-    KMEANS_PLUS_PLUS = "k-means++"
-    KMEANS = "kmeans"
-    RANDOM_FROM_DATA = "random_from_data"
-    RANDOM = "random"
-    QUANTILE = "quantile"
+def flag(name: str, help: str) -> Any:
+    """An option that is given or not."""
+    return typer.Option(name, help=help)
 
 
-def choices(options: type[StrEnum]) -> str:
-    """The names, in words."""
-    *others, last = options
-    return f"{', '.join(others)} or {last}"
+def place(help: str, metavar: str, *flags: str) -> Any:
+    """An option that names a file to write. (Whether one can be read is seen when it is opened.)"""
+    return typer.Option(*flags, help=help, metavar=metavar, readable=False)
 
+
+def choice(names: tuple[str, ...], help: str, metavar: str, *flags: str, end: str = ".", **settings: Any) -> Any:
+    """An option whose value is one of these names, which its help lists."""
+
+    def parse(value: str) -> str:
+        if value not in names:
+            raise typer.BadParameter(unknown_choice("", value, names))
+        return value
+
+    told = f"{help}: {', '.join(names[:-1])} or {names[-1]}{end}"
+    return option(told, metavar, *flags, parser=parse, **settings)
+
+
+def seed_option(help: str) -> Any:
+    """An option that makes what is random repeatable."""
+    return option(help, "N", "--seed", min=0, max=2**32 - 1, show_default=False)
+
+
+def _of_text(help: str, metavar: str | None = None, *flags: str) -> Any:
+    return option(help, metavar, *flags, rich_help_panel="Text files", show_default=False)
+
+
+_MANY = "; may be given several times. By default all."
+_FILES = (
+    "Rows: .csv, .csv.gz, .npy, .parquet, .arrow, .h5, .zarr; a folder; a quoted pattern, 'a/*.csv'; or - for the "
+    "standard input."
+)
+_KINDS = (
+    "Independent columns instead, of kinds such as normal, poisson, categorical or gamma; one kind for all, or by "
+    "commas one for each ('exposure' multiplies the rates of counts)."
+)
+_SPELT_OUT = {"tab": "\t", "\\t": "\t", "space": " "}
 
 # Whether a file can be read is seen when it is opened: an error of the data (code 1), not of usage.
-DataFiles = Annotated[
-    list[Path],
-    typer.Argument(
-        metavar="FILE",
-        help="Rows: .csv, .csv.gz, .npy, .parquet, .arrow, .h5, .zarr; a folder; a quoted pattern, 'a/*.csv'; or - "
-        "for the standard input.",
-        show_default=False,
-        readable=False,
-    ),
-]
 ModelFile = Annotated[
     Path, typer.Argument(metavar="MODEL", help="A model written by fit.", show_default=False, readable=False)
 ]
-Columns = Annotated[
-    str | None,
-    typer.Option(metavar="A,B,...", help="Columns to use, by name or by position from 0. By default all."),
-]
-WeightColumn = Annotated[
-    str | None, typer.Option(metavar="A", help="Column of non-negative row weights; 2 counts a row twice.")
-]
-Hmm = Annotated[bool, typer.Option("--hmm", help="Rows follow each other: a hidden Markov model, of K states.")]
-SequenceColumn = Annotated[
-    str | None,
-    typer.Option(metavar="A", help="Of hidden Markov models: column whose number changes where a sequence begins."),
-]
+WeightColumn = Annotated[str | None, option("Column of non-negative row weights; 2 counts a row twice.", "A")]
 RowsOutput = Annotated[
-    Path | None,
-    typer.Option(
-        "--output", "-o", metavar="FILE", readable=False,
-        help="Write .csv, .csv.gz, .npy or .parquet. By default CSV on stdout.",
-    ),
-]  # fmt: skip
-Family = Annotated[
-    str | None,
-    typer.Option(
-        "--family",
-        metavar="KINDS",
-        show_default=False,
-        help="Independent columns instead, of kinds such as normal, poisson, categorical or gamma; one kind for all, "
-        "or by commas one for each ('exposure' multiplies the rates of counts).",
+    Path | None, place("Write .csv, .csv.gz, .npy or .parquet. By default CSV on stdout.", "FILE", "--output", "-o")
+]
+Covariances = Annotated[
+    list[str] | None,
+    choice(
+        COVARIANCES, "Covariances", "TYPE", "--covariance", "--covariance-type", "-c", end=_MANY, show_default=False
     ),
 ]
-Memory = Annotated[
-    str | None,
-    typer.Option("--memory", metavar="SIZE", help="Most memory that rows may take at a time, such as 512MB."),
-]
-Threads = Annotated[
-    int | None,
-    typer.Option("--threads", min=1, metavar="N", help="Most threads; as many as numba may use by default."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
+AsJson = Annotated[bool, flag("--json", "Print JSON, and nothing else, on stdout.")]
 
 
-def _text_option(*names: str, **settings: Any) -> Any:
-    return typer.Option(*names, rich_help_panel="Text files", show_default=False, **settings)
+@dataclass(frozen=True)
+class Rows:
+    """The rows that a command reads; and how text files are written, where `fastem.CsvFormat` must be told."""
+
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", show_default=False, readable=False, help=_FILES)]
+    columns: Annotated[
+        str | None, option("Columns to use, by name or by position from 0. By default all.", "A,B,...")
+    ] = None
+    sequence_column: Annotated[
+        str | None, option("Of hidden Markov models: column whose number changes where a sequence begins.", "A")
+    ] = None
+    memory: Annotated[str | None, option("Most memory that rows may take at a time, such as 512MB.", "SIZE")] = None
+    threads: Annotated[int | None, option("Most threads; as many as numba may use by default.", "N", min=1)] = None
+    delimiter: Annotated[str | None, _of_text("Between two fields: ';', '|', tab, space...", "CHAR")] = None
+    decimal: Annotated[str | None, _of_text("Decimal mark: . or ,.", "CHAR")] = None
+    thousands: Annotated[str | None, _of_text("Between groups of three digits. By default none.", "CHAR")] = None
+    encoding: Annotated[str | None, _of_text("Such as latin-1. By default UTF-8, or UTF-16.", "NAME")] = None
+    comment: Annotated[str | None, _of_text("Begins lines to pass over. By default # ahead of the rows.", "SIGN")] = (
+        None
+    )
+    quote: Annotated[str | None, _of_text("Around fields; '' stands for none. By default \".", "CHAR")] = None
+    missing: Annotated[
+        list[str] | None, _of_text("Stands for a missing value; may be given several times.", "WORD")
+    ] = None
+    header: Annotated[bool | None, _of_text("Whether the first line names columns.", None, "--header/--no-header")] = (
+        None
+    )
+
+    @property
+    def file(self) -> Any:
+        """The file, or the list of them, as results name it."""
+        return self.files if len(self.files) > 1 else self.files[0]
+
+    @property
+    def name(self) -> str:
+        """What messages call the rows."""
+        return str(self.file) if len(self.files) == 1 else f"one of {len(self.files)} files"
+
+    def csv_format(self) -> Any:
+        """The `fastem.CsvFormat` that the options say; None when they say nothing."""
+        from fastem import CsvFormat
+
+        given = {
+            "delimiter": _SPELT_OUT.get(self.delimiter or "", self.delimiter), "decimal": self.decimal,
+            "thousands": self.thousands, "encoding": self.encoding, "comment": self.comment, "quote": self.quote,
+            "missing_values": self.missing, "header": self.header,
+        }  # fmt: skip
+        said: Any = {name: value for name, value in given.items() if value not in (None, [])}
+        return CsvFormat(**said) if said else None
 
 
-# How text files are written: the parameters of `fastem.CsvFormat`, which recognises what is not given.
-_TEXT_OPTIONS = {
-    "delimiter": Annotated[
-        str | None, _text_option("--delimiter", metavar="CHAR", help="Between two fields: ';', '|', tab, space...")
-    ],
-    "decimal": Annotated[str | None, _text_option("--decimal", metavar="CHAR", help="Decimal mark: . or ,.")],
-    "thousands": Annotated[
-        str | None, _text_option("--thousands", metavar="CHAR", help="Between groups of three digits. By default none.")
-    ],
-    "encoding": Annotated[
-        str | None, _text_option("--encoding", metavar="NAME", help="Such as latin-1. By default UTF-8, or UTF-16.")
-    ],
-    "comment": Annotated[
-        str | None,
-        _text_option("--comment", metavar="SIGN", help="Begins lines to pass over. By default # ahead of the rows."),
-    ],
-    "quote": Annotated[
-        str | None, _text_option("--quote", metavar="CHAR", help="Around fields; '' stands for none. By default \".")
-    ],
-    "missing": Annotated[
-        list[str] | None,
-        _text_option("--missing", metavar="WORD", help="Stands for a missing value; may be given several times."),
-    ],
-    "header": Annotated[
-        bool | None, _text_option("--header/--no-header", help="Whether the first line names columns.")
-    ],
-}
-_SPELT_OUT = {"tab": "\t", "\\t": "\t", "space": " "}
+@dataclass(frozen=True)
+class Learning:
+    """What is learnt from rows by `fit` and `select`, and where it goes."""
+
+    family: Annotated[str | None, option(_KINDS, "KINDS", show_default=False)] = None
+    hmm: Annotated[bool, flag("--hmm", "Rows follow each other: a hidden Markov model, of K states.")] = False
+    tol: Annotated[float, option("Stop when less than this is left to gain per row.", "NATS", min=0)] = 1e-5
+    max_iter: Annotated[
+        int, option("Stop each start after this number of iterations; 0: the start alone.", "N", min=0)
+    ] = 1000
+    seed: Annotated[int | None, seed_option("Make the result repeatable.")] = None
+    output: Annotated[Path | None, place("Write the model, as .npz.", "MODEL", "--output", "-o")] = None
+    plot: Annotated[Path | None, place("Draw the result: .png, .svg... Needs matplotlib.", "PICTURE")] = None
+    verbose: Annotated[bool, flag("--verbose", "Tell every 10 iterations how far the fits are.")] = False
+
+    def require_chain_for(self, rows: Rows) -> None:
+        """A wrong usage when sequences are given to a model that has none."""
+        if rows.sequence_column is not None and not self.hmm:
+            raise typer.BadParameter("--sequence-column: for hidden Markov models. Give --hmm, too.")
+
+    def estimator(self) -> Callable[..., Any]:
+        """The class of the model, told its kinds of columns where it has such."""
+        from fastem import HMM, GaussianHMM, GaussianMixture, Mixture
+
+        if self.family is None:
+            return GaussianHMM if self.hmm else GaussianMixture
+        kinds = [kind.strip() for kind in self.family.split(",")]
+        return partial(HMM if self.hmm else Mixture, kinds[0] if len(kinds) == 1 else kinds)
+
+    @property
+    def written(self) -> dict[str, Path | None]:
+        """Where the results go."""
+        return {"model": self.output, "plot": self.plot}
+
+    def settings(self, rows: Rows) -> dict[str, Any]:
+        """Settings of the estimator that do not depend on the command."""
+        return {
+            "tol": self.tol, "n_iter" if self.hmm else "max_iter": self.max_iter, "random_state": self.seed,
+            "memory_limit": rows.memory, "n_threads": rows.threads, "verbose": int(self.verbose),
+        }  # fmt: skip
 
 
-def with_text_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """A command whose parameter `text`, a `fastem.CsvFormat` or None, is given by the options of text files."""
+def with_records(command: Callable[..., Any]) -> Callable[..., Any]:
+    """A command each of whose parameters that is a record, such as `Rows`, is given by an option for each field."""
     signature = inspect.signature(command, eval_str=True)
-    others = [parameter for name, parameter in signature.parameters.items() if name != "text"]
-    ours = [
-        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=annotation)
-        for name, annotation in _TEXT_OPTIONS.items()
-    ]
+    records: dict[str, Any] = {
+        name: parameter.annotation
+        for name, parameter in signature.parameters.items()
+        if is_dataclass(parameter.annotation)
+    }
+    options = {name: inspect.signature(record, eval_str=True).parameters for name, record in records.items()}
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in signature.parameters.items():
+        parameters.extend(options[name].values() if name in options else [parameter])
 
     @wraps(command)
     def wrapped(**given: Any) -> Any:
-        said = {name: value for name in _TEXT_OPTIONS if (value := given.pop(name)) not in (None, [])}
-        return command(**given, text=_text_format(said) if said else None)
+        for name, record in records.items():
+            given[name] = record(**{option: given.pop(option) for option in options[name]})
+        return command(**given)
 
-    wrapped.__signature__ = signature.replace(parameters=[*others, *ours])  # type: ignore[attr-defined]
+    # In any order: options with defaults may come before others without.
+    named = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
+    wrapped.__signature__ = signature.replace(parameters=named)  # type: ignore[attr-defined]
     return wrapped
-
-
-def by_text_options(message: str) -> str:
-    """A message in which options stand for settings of `fastem.CsvFormat`."""
-    return re.sub(r"csv=fastem\.CsvFormat\((?:(\w+)=(\.\.\.|True|False|\[?'.*?'\]?))?\)", _option, message)
-
-
-def _option(setting: re.Match[str]) -> str:
-    name, value = setting[1] or "delimiter", setting[2] or "..."
-    if name == "header":
-        return "--header" if value == "True" else "--no-header"
-    option = "--missing" if name == "missing_values" else f"--{name}"
-    return option if value == "..." else f"{option} {value.strip('[]')}"
-
-
-def _text_format(said: dict[str, Any]) -> Any:
-    from fastem import CsvFormat
-
-    if "missing" in said:
-        said["missing_values"] = said.pop("missing")
-    if "delimiter" in said:
-        said["delimiter"] = _SPELT_OUT.get(said["delimiter"], said["delimiter"])
-    return CsvFormat(**said)

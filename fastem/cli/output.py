@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import glob
 import gzip
+import io
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import combinations
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 import numpy as np
 
@@ -20,20 +21,11 @@ from fastem._text import shown
 from fastem.sources.files import is_readable
 
 
-class Writer(Protocol):
-    """Takes rows (N, D) or (N,) of one dtype."""
+class NpyWriter:
+    """Rows (N, D) or (N,) in a file of NumPy.
 
-    def write(self, values: np.ndarray, missing: np.ndarray | None = None) -> None:
-        """Append rows; those of the mask `missing` (N,) have no values where the format can say so."""
-        ...
-
-    def close(self) -> None:
-        """Write what is still missing."""
-        ...
-
-
-class _NpyWriter:
-    """Numbers of rows come last: the header is written again, in the room that NumPy leaves for it to grow."""
+    Their number comes last: the header is written again, in the room that NumPy leaves for it to grow.
+    """
 
     def __init__(self, file: IO[bytes], names: Sequence[str]):
         self._file = file
@@ -57,8 +49,8 @@ class _NpyWriter:
         np.lib.format.write_array_header_1_0(self._file, header)
 
 
-class _ArrowWriter:
-    """Rows in columns, for the writers of pyarrow."""
+class ParquetWriter:
+    """Rows (N, D) or (N,) in columns, for the writers of pyarrow; `close` writes what is still missing."""
 
     def __init__(self, file: IO[bytes], names: Sequence[str]):
         self._pyarrow = require("pyarrow", "io", "writing Parquet and CSV files")
@@ -66,6 +58,7 @@ class _ArrowWriter:
         self._writer: Any = None
 
     def write(self, values: np.ndarray, missing: np.ndarray | None = None) -> None:
+        """Append rows of one dtype; those of the mask `missing` (N,) have no values."""
         columns = values[None] if values.ndim == 1 else values.T
         arrays = [self._pyarrow.array(np.ascontiguousarray(column), mask=missing) for column in columns]
         batch = self._pyarrow.RecordBatch.from_arrays(arrays, names=self._names)
@@ -74,19 +67,16 @@ class _ArrowWriter:
         self._writer.write_batch(batch)
 
     def _open(self, schema: Any) -> Any:
-        raise NotImplementedError
+        return require("pyarrow.parquet", "io", "writing Parquet files").ParquetWriter(self._file, schema)
 
     def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
 
 
-class _ParquetWriter(_ArrowWriter):
-    def _open(self, schema: Any) -> Any:
-        return require("pyarrow.parquet", "io", "writing Parquet files").ParquetWriter(self._file, schema)
+class CsvWriter(ParquetWriter):
+    """Rows as text, with a header."""
 
-
-class _CsvWriter(_ArrowWriter):
     def write(self, values: np.ndarray, missing: np.ndarray | None = None) -> None:
         if missing is None or len(self._names) > 1 or not missing.any():
             super().write(values, missing)
@@ -105,8 +95,8 @@ class _CsvWriter(_ArrowWriter):
 # A line of one field that is not there.
 _NOTHING = '""\n'
 _WRITERS: dict[str, Any] = {
-    ".csv": _CsvWriter, ".csv.gz": _CsvWriter, ".txt": _CsvWriter, ".txt.gz": _CsvWriter, ".npy": _NpyWriter,
-    ".parquet": _ParquetWriter, ".pq": _ParquetWriter,
+    ".csv": CsvWriter, ".csv.gz": CsvWriter, ".txt": CsvWriter, ".txt.gz": CsvWriter, ".npy": NpyWriter,
+    ".parquet": ParquetWriter, ".pq": ParquetWriter,
 }  # fmt: skip
 
 
@@ -115,21 +105,21 @@ def _quoted(name: str) -> str:
 
 
 @contextmanager
-def open_output(path: Path | None, names: Sequence[str]) -> Iterator[Writer]:
+def open_output(path: Path | None, names: Sequence[str]) -> Iterator[Any]:
     """A writer to a file, whose suffix says the format (CSV without one), or of CSV to the terminal.
 
     The file takes its place when all is written; after an error it is as it was.
     """
     if path is None:
         sys.stdout.flush()
-        writer: Writer = _CsvWriter(_Terminal(), names)  # type: ignore[arg-type]
+        writer = CsvWriter(_Terminal(), names)  # type: ignore[arg-type]
         yield writer
         writer.close()
         return
     with replacing(path) as file:
         is_packed = path.suffix.lower() == ".gz"
         with gzip.GzipFile(fileobj=file, mode="wb") if is_packed else nullcontext(file) as opened:
-            result: Writer = _writer_of(path)(opened, names)
+            result = writer_of(path)(opened, names)
             try:
                 yield result
             finally:
@@ -137,30 +127,16 @@ def open_output(path: Path | None, names: Sequence[str]) -> Iterator[Writer]:
                 result.close()
 
 
-class _Terminal:
+class _Terminal(io.RawIOBase):
     """Bytes of text for whatever stands for the standard output at the moment."""
 
-    closed = False
+    def writable(self) -> bool:
+        return True
 
     def write(self, data: Any) -> int:
         # Names of columns; a line break within quotes is one of the format.
         sys.stdout.write(shown(bytes(data).decode(), kept="\n\t"))
         return len(data)
-
-    def flush(self) -> None:
-        sys.stdout.flush()
-
-    def close(self) -> None:
-        pass
-
-    def readable(self) -> bool:
-        return False
-
-    def writable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return False
 
 
 def require_writable(outputs: Mapping[str, Path | None], inputs: Sequence[Path]) -> None:
@@ -185,12 +161,8 @@ def require_writable(outputs: Mapping[str, Path | None], inputs: Sequence[Path])
             raise OutputError(f"{one} and {other} are one file, {path}. Give each a name of its own.")
 
 
-def require_rows_name(path: Path) -> None:
-    """Raise for a name that promises a format in which rows are not written."""
-    _writer_of(path)
-
-
-def _writer_of(path: Path) -> Any:
+def writer_of(path: Path) -> Any:
+    """The kind of writer that a name promises; an error where rows are not written so."""
     name = path.name.lower()
     suffix = max((known for known in _WRITERS if name.endswith(known)), key=len, default=None)
     if suffix is None and path.suffix:
@@ -203,7 +175,7 @@ def _writer_of(path: Path) -> Any:
 
 def _is_standard_stream(path: Path) -> bool:
     """Whether a path is where this process prints, and not the null device."""
-    if not path.exists() or _is_null(path):
+    if not path.exists() or (os.path.exists(os.devnull) and os.path.samefile(path, os.devnull)):
         return False
     status = os.stat(path)
     for descriptor in (1, 2):
@@ -214,11 +186,6 @@ def _is_standard_stream(path: Path) -> bool:
         if os.path.samestat(status, printed):
             return True
     return False
-
-
-def _is_null(path: Path) -> bool:
-    """Whether what is written there is gone."""
-    return os.path.exists(os.devnull) and os.path.samefile(path, os.devnull)
 
 
 def _is_read_from(path: Path, place: Path) -> bool:

@@ -2,58 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
+from fastem.cli.app import app
 from fastem.cli.commands import Command, tell
-from fastem.cli.options import (
-    AsJson,
-    Columns,
-    DataFiles,
-    Memory,
-    ModelFile,
-    RowsOutput,
-    SequenceColumn,
-    Threads,
-    WeightColumn,
-    with_text_options,
-)
-from fastem.cli.terminal import (
-    criteria_facts,
-    data_facts,
-    facts_table,
-    make_console,
-    noun,
-    print_json,
-    print_shares,
-    title,
-)
+from fastem.cli.inputs import load_both, require_rows_output
+from fastem.cli.options import AsJson, ModelFile, Rows, RowsOutput, WeightColumn, flag, with_records
+from fastem.cli.tables import criteria_facts, data_facts, is_chain, noun, print_shares, title
+from fastem.cli.terminal import facts_table, make_console, print_json, written_facts
+from fastem.cli.words import working_on
 
 if TYPE_CHECKING:
     import numpy as np
 
     from fastem.cli.marking import Marked
-from fastem.cli.app import app
-from fastem.cli.inputs import file_names, load_both, require_rows_output
-from fastem.cli.words import in_a_users_words
 
 
 @app.command("predict", cls=Command)
-@with_text_options
+@with_records
 def predict_command(
     model: ModelFile,
-    files: DataFiles,
+    rows: Rows,
     output: RowsOutput = None,
-    proba: Annotated[bool, typer.Option("--proba", help="The probability of every component, not a label.")] = False,
-    columns: Columns = None,
-    sequence_column: SequenceColumn = None,
-    memory: Memory = None,
-    threads: Threads = None,
+    proba: Annotated[bool, flag("--proba", "The probability of every component, not a label.")] = False,
     as_json: AsJson = False,
-    text: Any = None,
 ) -> None:
     """Assign each row of a file to its most probable component, or to its state on the most probable path.
 
@@ -67,71 +41,67 @@ def predict_command(
 
     Example: [cyan]fastem predict model.npz faithful.csv --output labels.csv[/]
     """
-    import numpy as np
-
     from fastem.cli.marking import Marked
-    from fastem.cli.output import open_output
 
-    require_rows_output(output, [model, *files])
-    mixture, source = load_both(model, files, columns, sequence_column=sequence_column, text=text)
-    mixture.set_params(n_threads=threads, memory_limit=memory)
-    names = [f"{noun(mixture)} {k}" for k in range(mixture.n_components)] if proba else ["label"]
-    counts = np.zeros(mixture.n_components)
-    marked = Marked(mixture, source)
-    kept: list[np.ndarray] = []
-    with (
-        nullcontext() if as_json and output is None else open_output(output, names) as writer,
-        in_a_users_words(files),
-    ):
-        for values, missing in marked.predicted("posterior" if proba else "label"):
-            known = values[~missing]
-            counts += known.sum(axis=0) if proba else np.bincount(known, minlength=counts.size)
-            if writer is None:
-                kept.append(values if proba else np.where(missing, np.nan, values))
-            else:
-                writer.write(values, missing)
+    require_rows_output(output, [model, *rows.files])
+    with working_on(rows):
+        mixture, source = load_both(model, rows)
+        marked = Marked(mixture, source)
+        counts, kept = _write_predictions(marked, output, proba, is_kept=as_json and output is None)
+    written = {"output": output}
     if as_json:
-        result = {"proba" if proba else "labels": _unfloated(kept, proba)} if output is None else {}
-        written = {} if output is None else {"written": {"output": output}}
         facts = {"n_rows": marked.n_rows, "n_missing": marked.n_marked}
-        print_json({"file": file_names(files), "model": model, **facts, **result, **written})
+        result = {"proba" if proba else "labels": kept} if output is None else {"written": written}
+        print_json({"file": rows.file, "model": model, **facts, **result})
     elif output is not None:
-        print_shares(mixture, counts if proba else counts.astype(np.int64), {"output": output})
+        print_shares(mixture, counts, written_facts(written))
     _tell_missing(marked, f"kept in place, without {'probabilities' if proba else 'a label'}")
 
 
+def _write_predictions(marked: Marked, output: Path | None, proba: bool, is_kept: bool) -> tuple[np.ndarray, list[Any]]:
+    """How many rows each component has; and, where these are kept, what would be written, with None for nothing."""
+    import numpy as np
+
+    from fastem.cli.output import open_output
+
+    n_components = marked.mixture.n_components
+    names = [f"{noun(marked.mixture)} {k}" for k in range(n_components)] if proba else ["label"]
+    counts = np.zeros(n_components, dtype=np.float64 if proba else np.int64)
+    kept: list[Any] = []
+    with nullcontext() if is_kept else open_output(output, names) as writer:
+        for values, missing in marked.predicted("posterior" if proba else "label"):
+            known = values[~missing]
+            counts += known.sum(axis=0) if proba else np.bincount(known, minlength=n_components)
+            if writer is not None:
+                writer.write(values, missing)
+            elif proba:
+                kept.extend(values.tolist())
+            else:
+                kept.extend(None if gone else label for label, gone in zip(values.tolist(), missing, strict=True))
+    return counts, kept
+
+
 @app.command("score", cls=Command)
-@with_text_options
-def score_command(
-    model: ModelFile,
-    files: DataFiles,
-    columns: Columns = None,
-    sequence_column: SequenceColumn = None,
-    weight_column: WeightColumn = None,
-    memory: Memory = None,
-    threads: Threads = None,
-    as_json: AsJson = False,
-    text: Any = None,
-) -> None:
+@with_records
+def score_command(model: ModelFile, rows: Rows, weight_column: WeightColumn = None, as_json: AsJson = False) -> None:
     """Tell how well a model describes the rows of a file: log-likelihood, AIC and BIC.
 
     Rows with missing or infinite values (of a hidden Markov model, sequences) are left out, and counted on stderr.
 
     Example: [cyan]fastem score model.npz faithful.csv[/]
     """
-    mixture, source = load_both(model, files, columns, weight_column, sequence_column, text)
-    mixture.set_params(n_threads=threads, memory_limit=memory)
     from fastem.cli.marking import Marked
 
-    marked = Marked(mixture, source)
-    with in_a_users_words(files):
+    with working_on(rows):
+        mixture, source = load_both(model, rows, weight_column)
+        marked = Marked(mixture, source)
         criteria = marked.criteria()
     if as_json:
         counts = {"n_rows": marked.n_rows, "n_missing": marked.n_marked}
-        print_json({"file": file_names(files), "model": model, **counts, **criteria})
+        print_json({"file": rows.file, "model": model, **counts, **criteria})
     else:
         facts = {"model": f"{model}: {title(mixture)}", "score": f"{criteria['score']:.9g} nats per row"}
-        facts |= data_facts(files, source, criteria["weight"], marked.n_rows, marked.n_marked)
+        facts |= data_facts(rows, source, criteria["weight"], marked.n_rows, marked.n_marked)
         make_console().print(facts_table(facts | criteria_facts(criteria)))
     _tell_missing(marked, "left out of the score")
 
@@ -139,15 +109,7 @@ def score_command(
 def _tell_missing(marked: Marked, what: str) -> None:
     """Say how many rows the model could not use."""
     if marked.n_marked:
-        verb = "is in a sequence with" if marked.n_marked == 1 else "are in sequences with"
-        if not marked.mixture._model.latent.is_chain:
-            verb = "has" if marked.n_marked == 1 else "have"
+        verb = "has" if marked.n_marked == 1 else "have"
+        if is_chain(marked.mixture):
+            verb = f"{'is' if marked.n_marked == 1 else 'are'} in sequences with"
         tell("warning", f"{marked.n_marked} of {marked.n_rows} rows {verb} missing or infinite values: {what}.")
-
-
-def _unfloated(kept: Sequence[np.ndarray], proba: bool) -> list[Any]:
-    """Probabilities, or labels as integers, null for those that are not there."""
-    import numpy as np
-
-    values = np.concatenate(kept).tolist()
-    return values if proba else [None if label != label else int(label) for label in values]

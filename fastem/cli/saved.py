@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
-import typer
-
-from fastem.cli.commands import Command
-from fastem.cli.options import (
-    AsJson,
-    ModelFile,
-    RowsOutput,
-)
-from fastem.cli.terminal import (
-    describe,
-    feature_labels,
-    print_json,
-    print_model,
-    print_shares,
-    settings,
-)
-
-if TYPE_CHECKING:
-    import numpy as np
+from typing import Annotated
 
 from fastem.cli.app import app
-from fastem.cli.inputs import load_model, require_rows_output
+from fastem.cli.commands import Command
+from fastem.cli.inputs import require_rows_output
+from fastem.cli.options import AsJson, ModelFile, RowsOutput, option, seed_option
+from fastem.cli.tables import describe, feature_labels, print_model, print_shares, settings
+from fastem.cli.terminal import print_json, written_facts
 
 
 @app.command("sample", cls=Command)
 def sample_command(
     model: ModelFile,
-    n: Annotated[int, typer.Option("-n", min=1, metavar="N", help="Number of rows.", show_default=False)],
+    n: Annotated[int, option("Number of rows.", "N", "-n", min=1, show_default=False)],
     output: RowsOutput = None,
     seed: Annotated[
-        int | None,
-        typer.Option(
-            min=0, max=2**32 - 1, metavar="N", help="Make the rows repeatable. By default the seed of the fit, if any."
-        ),
+        int | None, seed_option("Make the rows repeatable. By default the seed of the fit, if any.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -45,22 +26,25 @@ def sample_command(
 
     Example: [cyan]fastem sample model.npz -n 1000 --seed 0 --output rows.csv[/]
     """
+    import numpy as np
+
+    from fastem import load
     from fastem.cli.output import open_output
 
     require_rows_output(output, [model])
-    mixture = load_model(model)
+    mixture = load(model)
     if seed is not None:
         mixture.set_params(random_state=seed)
     X, labels = mixture.sample(n)
-    names = feature_labels(mixture)
+    names, written = feature_labels(mixture), {"output": output}
     if output is not None or not as_json:
         with open_output(output, names) as writer:
             writer.write(X)
     if as_json:
-        result = {"rows": X, "labels": labels} if output is None else {"written": {"output": output}}
+        result = {"rows": X, "labels": labels} if output is None else {"written": written}
         print_json({"model": model, "n_rows": n, "columns": names, **result})
     elif output is not None:
-        print_shares(mixture, _counts(labels, mixture.n_components), {"output": output})
+        print_shares(mixture, np.bincount(labels, minlength=mixture.n_components), written_facts(written))
 
 
 @app.command("info", cls=Command)
@@ -69,14 +53,10 @@ def info_command(model: ModelFile, as_json: AsJson = False) -> None:
 
     Example: [cyan]fastem info model.npz[/]
     """
-    mixture = load_model(model)
+    from fastem import load
+
+    mixture = load(model)
     if as_json:
         print_json({"file": model, **describe(mixture)})
         return
     print_model(mixture, feature_labels(mixture), {"file": str(model), "settings": settings(mixture)})
-
-
-def _counts(labels: np.ndarray, n_components: int) -> np.ndarray:
-    import numpy as np
-
-    return np.bincount(labels, minlength=n_components)

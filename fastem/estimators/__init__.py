@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from fastem.estimators._files import load_one_of
 from fastem.estimators._select import select
 from fastem.estimators._selection import Selection
 from fastem.estimators._warmup import warmup
@@ -15,7 +16,6 @@ from fastem.estimators.gmm_hmm import GMMHMM
 from fastem.estimators.hmm import HMM
 from fastem.estimators.mixture import Mixture
 from fastem.estimators.options import (
-    KINDS,
     Batch,
     Checkpoint,
     Dirichlet,
@@ -27,7 +27,6 @@ from fastem.estimators.options import (
     Restarts,
     Subsample,
 )
-from fastem.fitting import archive
 
 _ESTIMATORS = (Mixture, GaussianMixture, HMM, GaussianHMM, GMMHMM, PoissonHMM, CategoricalHMM)
 _CLASSES: dict[str, type] = {estimator.__name__: estimator for estimator in _ESTIMATORS}
@@ -75,4 +74,4 @@ def load(path: str | Path) -> Any:
     OSError
         When it cannot be opened.
     """
-    return archive.load(path, _CLASSES, dict(KINDS))
+    return load_one_of(_CLASSES, path)

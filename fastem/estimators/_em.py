@@ -3,64 +3,58 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from numbers import Integral, Real
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval
 
+from fastem._naming import named
+from fastem.estimators._files import save
 from fastem.estimators._fitted import Fitted
 from fastem.estimators._known import Known
-from fastem.estimators._schedules import learning_of
-from fastem.estimators._validation import NO_WEIGHT, parse_bytes
-from fastem.estimators.options import Online, Race
+from fastem.estimators._schedules import learning_of, online_settings
+from fastem.estimators._validation import parse_bytes
+from fastem.estimators.options import Batch, Online, Race
 from fastem.estimators.options.base import Choice
 from fastem.estimators.options.running import CHECKPOINTS, SEARCHES
 from fastem.estimators.options.schedules import SCHEDULES
-from fastem.fitting.batch import Learning
-from fastem.fitting.checkpoint import CheckpointFile, digest_of, require_place
-from fastem.fitting.checks import require_finite
-from fastem.fitting.collapse import collapsed, too_few_distinct
-from fastem.fitting.notes import RaceNote
-from fastem.fitting.online import online_note
-from fastem.fitting.progress import following
-from fastem.fitting.report import CollapseNote, FitReport, report_on
+from fastem.fitting.checkpoint import Keeping, require_place
+from fastem.fitting.collapse import too_few_distinct
+from fastem.fitting.report import FitReport, report_on
+from fastem.fitting.run import Fit, Owner
 from fastem.fitting.runs import Search
-from fastem.fitting.scan import Look, Survey, look_over, single_of
-from fastem.fitting.strays import Strays
+from fastem.fitting.scan import Survey
+from fastem.fitting.spec import MakeStart, ModelSpec, Starts
+from fastem.fitting.survey import survey_of
+from fastem.fitting.thread_limits import holding_libraries, running
 from fastem.model import Model, Params
-from fastem.schedules.online import OnlineState
-from fastem.schedules.result import Ending, FitResult, FitState, Reason
-from fastem.search.sample_race import RaceTrack, race_sample
+from fastem.schedules.result import Ending, FitResult, Reason
+from fastem.search.sample_race import starts_of
 from fastem.sources import Source
 from fastem.sources.shuffle import RowOrder
-from fastem.stats import Rescue
 
-
-class Start(NamedTuple):
-    """First parameters, what had to be rescued there, how they were chosen, and the end of the fit they come from."""
-
-    params: Params
-    rescues: list[Rescue]
-    chosen: RaceNote | None = None
-    before: Ending | None = None
-
-
-class Starts(NamedTuple):
-    """How many starts there are, and what makes the next one."""
-
-    n: int
-    make: Callable[[np.random.Generator], Start]
+# Settings that say how a fit is run, and how a model is used: they may be others when a fit is gone on with.
+_RUN = {
+    "tol", "max_iter", "n_iter", "verbose", "verbose_interval", "n_threads", "checkpoint", "memory_limit", "on_drift",
+    "algorithm", "warm_start",
+}  # fmt: skip
+_SORTED = (
+    "The rows seem to be sorted, and they can be read from the start only, so that online EM cannot shuffle them: it "
+    "will describe the last rows best."
+)
 
 
 class BaseEM(Fitted):
     """A model of `n_components` distributions of one family, fitted by EM.
 
-    What is hidden (`BaseMixture`, `BaseHMM`) says how to make the latent structure; a family's estimator, how to make
-    the family (`_make_family`), how parts of the start may be given, and which fitted attributes to show (`_show`).
+    What is hidden (`BaseMixture`, `BaseHMM`) says how to make the latent structure and a start; a family's estimator,
+    how to make the family (`_make_family`), how parts of the start may be given, and which fitted attributes to show
+    (`_show`). All that the engine is told is in `_model_spec`.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -107,16 +101,8 @@ class BaseEM(Fitted):
         """Parameters of the hidden structure that the attributes say."""
         raise NotImplementedError
 
-    def _start(
-        self,
-        model: Model,
-        source: Any,
-        drawn_from: Any,
-        centre: np.ndarray,
-        random: np.random.Generator,
-        strays: Strays | None = None,
-    ) -> Start:
-        """One start, of all rows or of a sample of those that it is `drawn_from`, with far rows."""
+    def _make_start(self) -> MakeStart:
+        """How a start is made."""
         raise NotImplementedError
 
     def _given_model(self, known: Known | None, changed: set[str]) -> Model:
@@ -183,183 +169,98 @@ class BaseEM(Fitted):
         if checkpoint is not None:
             require_place(checkpoint.path)
 
-    def _learning(self, survey: Survey) -> Learning:
-        """How a start is improved."""
-        return learning_of(
-            self._option("schedule"), survey, tol=self.tol, max_iter=self.max_iter, sample_bytes=self._sample_bytes()
+    def _model_spec(self) -> ModelSpec:
+        """What the engine is to fit, as the settings and attributes are now: later ones do not reach it."""
+        given, online = self._as_it_is(), self._online()
+        schedule, search, checkpoint = (self._option(name) for name in ("schedule", "search", "checkpoint"))
+        is_batch, sample_bytes = isinstance(schedule, Batch), self._sample_bytes()
+        return ModelSpec(
+            n_components=self.n_components,
+            make_latent=given._make_latent,
+            make_family=given._family_of,
+            scale_family=given._scaled_family,
+            make_start=given._make_start(),
+            make_learning=partial(
+                learning_of, schedule, tol=self.tol, max_iter=self.max_iter, sample_bytes=sample_bytes
+            ),
+            online=partial(online_settings, online),
+            generator=self._generator,
+            tol=self.tol,
+            max_iter=self.max_iter,
+            n_init=self.n_init,
+            races=isinstance(search, Race),
+            swaps=search.swaps,
+            acceleration=schedule.acceleration if is_batch else None,
+            samples=schedule.sampling() if is_batch else None,
+            sample_bytes=sample_bytes,
+            batch_size=online.batch_size,
+            keeping=None if checkpoint is None else Keeping(checkpoint.path, checkpoint.every, self._binding()),
+            verbose=self.verbose,
+            verbose_interval=self.verbose_interval,
         )
 
     def _sample_bytes(self) -> int:
         """Most memory of samples that fits of many rows begin on; zero where there are none."""
         return 0
 
-    def _note_collapse(self, survey: Survey) -> None:
-        """Tell in the report which components sit on a point or a plane, and which columns are constant."""
-        rows = survey.excerpt
-        found = collapsed(self._model, self._params, rows.X, rows.weight, survey.is_whole)
-        constant = np.flatnonzero(np.all(rows.X[:1] == rows.X, axis=0)) if survey.is_whole else ()
-        self.fit_report_ = replace(
-            self.fit_report_,
-            collapsed=tuple(CollapseNote(*each) for each in found),
-            constant=tuple(int(column) for column in constant),
-        )
+    def _online(self) -> Online:
+        """How rows are learnt from as they come."""
+        schedule = self._option("schedule")
+        return schedule if isinstance(schedule, Online) else Online()
 
-    def _warn_if_collapsed(self, survey: Survey) -> None:
-        """Warn of components that describe rows which agree."""
-        notes = self.fit_report_.collapsed
-        if notes:
-            warnings.warn(
-                f"{notes[0]}{f' (and {len(notes) - 1} more)' * (len(notes) > 1)}. Its likelihood has no bound, and "
-                "tells nothing of the other rows. Ask for fewer components, or leave out rows or columns of one value.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
-        elif survey.is_whole and too_few_distinct(self.n_components, survey.excerpt.X):
-            warnings.warn(
-                f"There are fewer different rows than n_components={self.n_components}: some components describe the "
-                "same ones. Ask for fewer components.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
-
-    def _fit(
-        self,
-        survey: Survey,
-        source: Source,
-        learning: Learning,
-        starts: Starts,
-        resume: bool = False,
-    ) -> FitResult:
-        """Improve every start, and publish the best."""
-        checkpoint = self._checkpoint_file(survey.model, digest_of(survey.digest, *self._layout(source)))
-        new = Search(survey.n_rows, survey.weight, self._generator().bit_generator.state)
-        search = checkpoint.read(new) if resume else new
-        while search.best is None or len(search.runs) < starts.n:
-            if search.current is None:
-                generator = search.generator()
-                start = starts.make(generator)
-                search.begin(learning.begin(start.params), start.rescues, generator, start.chosen)
-                if isinstance(search.current, FitState):
-                    search.current.before = start.before
-            result = self._run(survey.model, source, learning, search, checkpoint)
-            unfinished, search = search, search.with_result(result)
-            if result.reason in (Reason.INTERRUPTED, Reason.FAILED) or len(search.runs) == starts.n:
-                self._publish(survey.model, search)
-                self._note_collapse(survey)
-                # A start that has not converged may be taken up again, with more iterations or mended data.
-                checkpoint.write(search if result.reason is Reason.CONVERGED else unfinished)
-                if result.error is not None:
-                    raise result.error
-                return result if result.reason is Reason.INTERRUPTED else search.best  # type: ignore[return-value]
-        self._publish(survey.model, search)
-        self._note_collapse(survey)
-        return search.best
-
-    def _checkpoint_file(self, model: Model, data: str) -> CheckpointFile:
-        record = self._option("checkpoint")
-        return CheckpointFile(self, model, data, *(() if record is None else (record.path, record.every)))
-
-    def _layout(self, source: Any) -> tuple[Any, ...]:
-        """What the result of a fit depends on in the order of rows."""
-        return ()
+    def _binding(self) -> dict[str, Any]:
+        """All that the result of a fit depends on: settings, and attributes that it starts from."""
+        settings = {name: value for name, value in self._spelt_out().items() if not {*name.split("__")} & _RUN}
+        # A generator has moved on; its state is kept with the search.
+        if not isinstance(settings.get("random_state"), int | np.integer):
+            settings.pop("random_state", None)
+        return settings | self._starting_attributes()
 
     def _starting_attributes(self) -> dict[str, Any]:
         """Attributes that a fit starts from."""
         return {}
 
-    def _run(
-        self, model: Model, source: Source, learning: Learning, search: Search, checkpoint: CheckpointFile
-    ) -> FitResult:
-        """Improve the start under way."""
-        n_alarms = len(_alarms(search.current))
+    @contextmanager
+    def _fitting(self, work: str | None = None, is_better: Callable[[], bool] = lambda: True) -> Iterator[None]:
+        """What surrounds a fit, whose `work` is told; see `_all_or_nothing`."""
+        with (
+            self._all_or_nothing(is_better),
+            running(self.n_threads, self.verbose, work or self._work()) as n_threads,
+            holding_libraries(n_threads),
+        ):
+            yield
 
-        def after_step() -> None:
-            nonlocal n_alarms
-            is_due, changed = checkpoint.is_due(), len(_alarms(search.current)) > n_alarms
-            if is_due or changed:
-                result = FitResult(search.current, Reason.INTERRUPTED, search.current.n_iter)
-                self._publish(model, search.with_result(learning.shown(model, result, None)))
-            if is_due:
-                checkpoint.write(search)
-            if changed:
-                n_alarms = len(_alarms(search.current))
-                self._tell_drift()
+    def _fit_to(self, read: Callable[[], Source], resume: bool) -> Self:
+        """Fit to the rows, or the sequences, that `read` returns."""
+        # Before the first iteration there is nothing better than parameters that were there.
+        with self._fitting(is_better=lambda: getattr(self, "n_iter_", 0) > 0):
+            source, spec = read(), self._model_spec()
+            is_shuffled = isinstance(self._option("schedule"), Online) and source.parts() is None
+            order = RowOrder() if is_shuffled else None
+            survey = survey_of(spec, source, order)
+            if order is not None and order.is_sorted():
+                other = named("schedule='incremental'")
+                warnings.warn(f"{_SORTED} Use {other}, or a shuffled copy of the data.", UserWarning, stacklevel=3)
+            best = self._fit(spec, survey, source, starts_of(spec, survey, source), resume)
+        self._warn_of(best)
+        self._warn_if_collapsed(survey)
+        return self
 
-        seed = int(search.generator().integers(2**63))
-        with following(self.verbose, self.verbose_interval, self.tol, source.n_rows, after_step) as follower:
-            result = learning.run(model, source, search.current, seed, follower)
-        try:
-            is_done = result.reason in (Reason.CONVERGED, Reason.MAX_ITER)
-            return learning.shown(model, result, source if is_done else None)
-        except KeyboardInterrupt:
-            return learning.shown(model, replace(result, reason=Reason.INTERRUPTED), None)
-        except Exception as error:
-            return learning.shown(model, replace(result, reason=Reason.FAILED, error=error), None)
+    def _fit(self, spec: ModelSpec, survey: Survey, source: Any, starts: Starts, resume: bool = False) -> FitResult:
+        """Improve every start, and publish the best."""
+        owner = Owner(self._publish, partial(save, self), self._tell_drift)
+        return Fit(spec, survey, source, owner).run(starts, resume)
 
     def _tell_drift(self) -> None:
         """Call what the schedule calls when rows have changed."""
+        on_drift = self._online().on_drift
+        if on_drift is not None:
+            on_drift(self)
 
-    def _survey(self, source: Source, order: RowOrder | None = None) -> Survey:
-        """One pass that checks every value, and learns the scale of the data from one component, and their order."""
-        family = self._family_of(source)
-        look = look_over(source, [single_of(family)], order)[0]
-        return self._surveyed(look, source, family)
-
-    def _surveyed(self, look: Look, source: Source, family: Any) -> Survey:
-        """The model for rows that were looked over."""
-        if look.n_positive == 0:
-            raise ValueError(NO_WEIGHT)
-        if look.n_positive < self.n_components:
-            raise ValueError(
-                f"n_components={self.n_components} is larger than n_samples={look.n_positive}, the number of rows"
-                f"{' of positive weight' if look.n_positive < look.n_rows else ''}. Ask for fewer components."
-            )
-        stats = look.stats
-        if not all(np.all(np.isfinite(field)) for field in stats):
-            for chunk in source.chunks():
-                require_finite(chunk, source.labels)
-            raise ValueError(
-                "X holds values so large that their squares overflow. Divide X by a constant; values up to 1e150 work."
-            )
-        model = Model(self._make_latent(), self._scaled_family(family, look.scale, look.n_positive))
-        centre = family.centre_of(look.scale)
-        digest = digest_of(*stats, look.n_rows, look.n_positive, look.weight)
-        return Survey(model, centre, look.n_rows, look.weight, look.excerpt, look.is_whole, digest, look.strays)
-
-    def _starts(
-        self,
-        model: Model,
-        source: Source,
-        centre: np.ndarray,
-        may_race: bool = True,
-        strays: Strays | None = None,
-    ) -> Starts:
-        n_raced = self.n_init if may_race and isinstance(self._option("search"), Race) else 1
-        n_swaps = self._most_swaps(model, n_raced)
-
-        # Later starts read what was set by hand, too, which a checkpoint hides.
-        given = self._as_it_is()
-
-        def make(random: np.random.Generator) -> Start:
-            if n_raced == 1 and n_swaps == 0:
-                return given._start(model, source, source, centre, random, strays)
-            sample = race_sample(source, model, random)
-            if strays is not None and not model.latent.is_chain:
-                sample = strays.put_into(sample)
-            starts = [given._start(model, source, sample, centre, random, strays) for _ in range(n_raced)]
-            is_whole = sample.n_rows == source.n_rows
-            params, chosen = RaceTrack(model, sample, is_whole).run([start.params for start in starts], n_swaps)
-            return Start(params, starts[chosen.winner].rescues, chosen)
-
-        return Starts(1 if n_raced > 1 else self.n_init, make)
-
-    def _most_swaps(self, model: Model, n_raced: int) -> int:
-        """The most rounds of swaps of a start."""
-        return 0
-
-    def _publish(self, model: Model, search: Search) -> None:
+    def _publish(self, model: Model, search: Search, survey: Survey | None = None) -> None:
         """Set the fitted attributes from the best start that is done."""
         result: FitResult = search.best  # type: ignore[assignment]
+        self.__dict__.pop("_stream", None)
         self._adopt(model, result.params)
         self.converged_ = result.reason is Reason.CONVERGED
         self.stop_reason_ = str(result.reason)
@@ -367,34 +268,45 @@ class BaseEM(Fitted):
         self.lower_bound_ = result.objective
         self.lower_bounds_ = list(result.trace.objective)
         self._ending = result.state.ending(self.tol)
-        schedule = search.best_schedule
-        online = online_note(schedule) if isinstance(schedule, OnlineState) else None
-        self.fit_report_ = report_on(search, model.family.constraints(), online)
+        self.fit_report_ = report_on(search, model, survey)
+        online = self.fit_report_.online
         self.n_steps_ = result.n_iter if online is None else online.n_updates
 
-    def _has_iterated(self) -> bool:
-        """Whether what was published last is more than a start."""
-        return getattr(self, "n_iter_", 0) > 0
-
-    def _warn_unless_converged(self, result: FitResult) -> None:
+    def _warn_of(self, result: FitResult) -> None:
+        """Warn when a fit stopped for another reason than convergence."""
         left = result.trace.remaining
         gain = "an unknown amount" if np.isnan(left) else f"about {left:.1e} nats per row"
-        remedy = f"Increase {self._iterations} or tol, or start nearer with other init_params."
+        most, tol = named(self._iterations), named("tol")
+        remedy = f"Increase {most} or {tol}, or start nearer with other {named('init_params')}."
         if isinstance(self._option("schedule"), Online):
-            remedy = "Increase max_iter or tol; from here on schedule='batch' with warm_start=True is quicker."
+            quicker = named("; from here on schedule='batch' with warm_start=True is quicker")
+            remedy = f"Increase {most} or {tol}{quicker}."
+        more = f"continue with {'warm_start=True' if self.checkpoint is None else 'fit(..., resume=True)'}"
         message = {
-            Reason.MAX_ITER: f"EM did not converge in {self._iterations}={self.max_iter} iterations: {gain} is left "
-            f"to gain (tol={self.tol:g}). {remedy}",
+            Reason.MAX_ITER: f"EM did not converge in {most}={self.max_iter} iterations: {gain} is left "
+            f"to gain ({tol}={self.tol:g}). {remedy}",
             Reason.OBJECTIVE_FELL: f"EM stopped because an iteration lowered the objective by {result.trace.fall:.1e} "
             f"nats per row, and undid it: {self._why_it_fell()}.",
             Reason.INTERRUPTED: f"EM was interrupted after {result.n_iter} iterations: {gain} is left to gain. "
-            "The model holds the best parameters so far; continue with "
-            f"{'warm_start=True' if self.checkpoint is None else 'fit(..., resume=True)'}.",
+            f"The model holds the best parameters so far; {named(more)}.",
         }.get(result.reason)
         is_asked_for = result.reason is Reason.MAX_ITER and self.max_iter == 0
         if message and not is_asked_for:
-            warnings.warn(message, ConvergenceWarning, stacklevel=3)
+            warnings.warn(message, ConvergenceWarning, stacklevel=4)
 
-
-def _alarms(schedule: Any) -> tuple[float, ...]:
-    return schedule.alarms if isinstance(schedule, OnlineState) else ()
+    def _warn_if_collapsed(self, survey: Survey) -> None:
+        """Warn of components that describe rows which agree."""
+        notes = self.fit_report_.collapsed
+        if notes:
+            message = (
+                f"{notes[0]}{f' (and {len(notes) - 1} more)' * (len(notes) > 1)}. Its likelihood has no bound, and "
+                "tells nothing of the other rows. Ask for fewer components, or leave out rows or columns of one value."
+            )
+        elif survey.is_whole and too_few_distinct(self.n_components, survey.excerpt.X):
+            message = (
+                f"There are fewer different rows than {named('n_components')}={self.n_components}: some components "
+                "describe the same ones. Ask for fewer components."
+            )
+        else:
+            return
+        warnings.warn(message, ConvergenceWarning, stacklevel=4)

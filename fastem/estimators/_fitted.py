@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,16 @@ import numpy as np
 from sklearn.base import DensityMixin
 from sklearn.utils import check_random_state
 
-from fastem.contracts import HasMarginals
+from fastem.contracts import HasMarginals, HasScatter
+from fastem.estimators._files import save
 from fastem.estimators._known import KnownParameters
 from fastem.estimators._validation import feature_index
 from fastem.families._marginal import Marginal
-from fastem.fitting import archive
-from fastem.fitting.checks import require_finite, require_support
 from fastem.fitting.numeric import drawn_marginal
+from fastem.fitting.scores import room, said_of
 from fastem.fitting.thread_limits import running
 from fastem.persistence import require_model_name
-from fastem.sources import Chunk, Source
+from fastem.sources import Source
 
 
 class Fitted(DensityMixin, KnownParameters):
@@ -52,32 +53,23 @@ class Fitted(DensityMixin, KnownParameters):
         """What surrounds the passes of a score or a prediction."""
         return running(self.n_threads, self.verbose, f"scores rows under {self._distributions()}")
 
-    def _generator(self) -> np.random.Generator:
-        """A source of randomness that follows `random_state`."""
-        return np.random.default_rng(check_random_state(self.random_state).randint(2**32, dtype=np.uint64))
-
-    def _chunks(self, source: Source, max_rows: int | None = None) -> Iterator[Chunk]:
-        """The chunks of a source, whose values are finite and suit the family."""
-        for chunk in source.chunks(max_rows):
-            require_finite(chunk, source.labels)
-            require_support(chunk, self._model.family, source.labels)
-            yield chunk
-            del chunk
+    def _generator(self, random_state: Any = None) -> np.random.Generator:
+        """A source of randomness that follows the given `random_state`, or that of the constructor."""
+        given = self.random_state if random_state is None else random_state
+        return np.random.default_rng(check_random_state(given).randint(2**32, dtype=np.uint64))
 
     def _room(self, n_rows: int, what: str) -> np.ndarray:
         """An array for what a method of `Model` says of so many rows."""
-        shape = (n_rows, self._model.latent.n_components) if what in ("posterior", "filtered") else (n_rows,)
-        return np.empty(shape, dtype=np.int64 if what in ("label", "best_path") else np.float64)
+        return room(self._model, n_rows, what)
 
-    def _criteria(self, loglik: float, weight: float) -> dict[str, float]:
-        deviance, n_parameters = -2.0 * loglik, self._model.n_parameters()
-        return {
-            "weight": weight,
-            "loglik": loglik,
-            "score": loglik / weight,
-            "aic": deviance + 2.0 * n_parameters,
-            "bic": deviance + n_parameters * float(np.log(weight)),
-        }
+    def _said_of(self, source: Source, what: str) -> tuple[np.ndarray, list[Any]]:
+        """What a method of `Model` fills in for all rows, and what it returns for each chunk."""
+        return said_of(self._model, self._params, source, what, self._scoring)
+
+    def _drawn(self, n_samples: int, random_state: Any = None, **start: Any) -> tuple[np.ndarray, np.ndarray]:
+        if not isinstance(n_samples, Integral) or n_samples < 1:
+            raise ValueError(f"n_samples must be a positive integer, got {n_samples!r}.")
+        return self._model.sample(self._params, int(n_samples), self._generator(random_state), **start)
 
     def marginal(self, feature: int | str = 0) -> Marginal:
         """Distribution of one feature under each component, or state.
@@ -120,6 +112,41 @@ class Fitted(DensityMixin, KnownParameters):
             )
         return drawn_marginal(self._model, self._params)
 
+    def scatter(self, features: Sequence[int | str]) -> np.ndarray:
+        """Covariances of some features under each component, whatever the type of covariance.
+
+        Parameters
+        ----------
+        features : sequence of int or str
+            Indices; or names, after a fit of data with names.
+
+        Returns
+        -------
+        scatter : ndarray (K, d, d)
+            In squared units of the data. Of Student's t, the scale matrices. K counts states, and of a `GMMHMM` the
+            components of all states.
+
+        Raises
+        ------
+        ValueError
+            For a feature that is not there.
+        TypeError
+            For a family without covariances, such as one of counts.
+
+        Examples
+        --------
+        >>> from fastem import GaussianMixture
+        >>> mixture = GaussianMixture.from_parameters([1.0], [[0, 0, 0]], [[4, 2, 1]], covariance_type="diag")
+        >>> mixture.scatter([0, 2]).tolist()
+        [[[4.0, 0.0], [0.0, 1.0]]]
+        """
+        self._require_fitted()
+        family = self._model.family
+        if not isinstance(family, HasScatter):
+            raise TypeError(f"{type(family).__name__} has no covariances of several features. Use marginal.")
+        columns = [feature_index(self, feature, self.n_features_in_) for feature in features]
+        return family.projected(self._params.family, np.eye(self.n_features_in_)[columns])
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted model to a file that `fastem.load` reads: NumPy arrays and a JSON header, no pickle.
 
@@ -142,7 +169,7 @@ class Fitted(DensityMixin, KnownParameters):
 
     def _write(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted model, whatever the file is called."""
-        archive.save(self, Path(path))
+        save(self, Path(path))
 
     def plot_objective(self, ax: Any = None) -> Any:
         """Draw the objective against the iteration; see `fastem.plotting.fit.plot_objective`."""

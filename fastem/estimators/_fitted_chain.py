@@ -6,19 +6,20 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from fastem._text import unknown_choice
 from fastem.estimators._fitted import Fitted
 from fastem.estimators._listed import is_list_of_sequences, join_sequences, lengths_in_place_of, sizes_of
-from fastem.estimators._validation import NO_WEIGHT, read_rows, rows_per_chunk
+from fastem.estimators._validation import read_rows, rows_per_chunk
+from fastem.fitting.criteria import criteria_of
+from fastem.fitting.survey import NO_WEIGHT
 from fastem.given import floats
 from fastem.latents.hmm import stationary_distribution
 from fastem.sources import SequenceSource, SourceError, in_chunks_of, proper_lengths
 
 
 class FittedChain(Fitted):
-    """A hidden Markov model with known parameters."""
+    """A hidden Markov model with known parameters. X and `lengths` are everywhere as in `fit`."""
 
     algorithm: str
 
@@ -55,17 +56,11 @@ class FittedChain(Fitted):
         rows = in_chunks_of(rows, rows_per_chunk(rows, self.memory_limit))
         return SequenceSource(rows, lengths)
 
-    def _scored(self, X: Any, lengths: Any, what: str, y: Any = None) -> tuple[np.ndarray, np.ndarray, Any]:
+    def _scored(self, X: Any, lengths: Any, what: str, y: Any = None) -> tuple[np.ndarray, np.ndarray, list[Any]]:
         """What a method of `Model` fills in for all rows, the lengths of the sequences, and what it returns."""
         self._require_fitted()
         source = self._sequences(X, lengths, reset=False, y=y)
-        out = self._room(source.n_rows or 0, what)
-        results = []
-        for chunk in self._chunks(source):
-            rows = slice(chunk.first_row, chunk.first_row + len(chunk))
-            with self._scoring():
-                results.append(getattr(self._model, what)(self._params, chunk.X, out[rows], chunk.lengths))
-            del chunk
+        out, results = self._said_of(source, what)
         return out, source.lengths, results
 
     # Using.
@@ -91,35 +86,11 @@ class FittedChain(Fitted):
         return float(loglik @ np.repeat(_weights(sample_weight, len(sizes)), sizes))
 
     def score_samples(self, X: Any, lengths: Any = None) -> tuple[float, np.ndarray]:
-        """Log-likelihood of all sequences together, and the smoothed probabilities of the states.
-
-        Parameters
-        ----------
-        X : array-like (N, D), or list of sequences
-        lengths : array-like (S,) of int, optional
-
-        Returns
-        -------
-        loglik : float
-            In nats.
-        posteriors : (N, K) float64 ndarray
-            As of `predict_proba`.
-        """
+        """Log-likelihood of all sequences together, in nats, and `predict_proba(X, lengths)`, as hmmlearn's."""
         return self.score(X, lengths=lengths), self.predict_proba(X, lengths)
 
     def log_prob(self, X: Any, lengths: Any = None) -> np.ndarray:
-        """Log-likelihood of each row, given the rows of its sequence before it.
-
-        Parameters
-        ----------
-        X : array-like (N, D), or list of sequences
-        lengths : array-like (S,) of int, optional
-
-        Returns
-        -------
-        loglik : (N,) float64 ndarray
-            In nats.
-        """
+        """Log-likelihood (N,) of each row, in nats, given those of its sequence before it; X, lengths as in `fit`."""
         return self._scored(X, lengths, "log_prob")[0]
 
     def decode(self, X: Any, lengths: Any = None, algorithm: str | None = None) -> tuple[float, np.ndarray]:
@@ -149,59 +120,19 @@ class FittedChain(Fitted):
         raise ValueError(unknown_choice("algorithm", algorithm, ("viterbi", "map")))
 
     def predict(self, X: Any, lengths: Any = None) -> np.ndarray:
-        """The most probable states, by the `algorithm` of the constructor.
-
-        Parameters
-        ----------
-        X : array-like (N, D), or list of sequences
-        lengths : array-like (S,) of int, optional
-
-        Returns
-        -------
-        states : (N,) int64 ndarray
-        """
+        """The most probable states (N,), int64, by the `algorithm` of the constructor; X, lengths as in `fit`."""
         return self.decode(X, lengths)[1]
 
     def predict_proba(self, X: Any, lengths: Any = None) -> np.ndarray:
-        """Smoothed probabilities of the states: given all rows of the sequence.
-
-        Parameters
-        ----------
-        X : array-like (N, D), or list of sequences
-        lengths : array-like (S,) of int, optional
-
-        Returns
-        -------
-        posteriors : (N, K) float64 ndarray
-        """
+        """Smoothed probabilities (N, K) of the states, given all rows of the sequence; X, lengths as in `fit`."""
         return self._scored(X, lengths, "posterior")[0]
 
     def filter_proba(self, X: Any, lengths: Any = None) -> np.ndarray:
-        """Filtered probabilities of the states: given the row and those of the sequence before it.
-
-        Parameters
-        ----------
-        X : array-like (N, D), or list of sequences
-        lengths : array-like (S,) of int, optional
-
-        Returns
-        -------
-        probabilities : (N, K) float64 ndarray
-        """
+        """Filtered probabilities (N, K) of the states: given a row and those of its sequence before; X as in `fit`."""
         return self._scored(X, lengths, "filtered")[0]
 
     def predict_next_proba(self, X: Any, lengths: Any = None) -> np.ndarray:
-        """Probabilities of the state one step after the end of each sequence.
-
-        Parameters
-        ----------
-        X : array-like (N, D), or list of sequences
-        lengths : array-like (S,) of int, optional
-
-        Returns
-        -------
-        probabilities : (S, K) float64 ndarray
-        """
+        """Probabilities (S, K) of the state one step after the end of each sequence; X, lengths as in `fit`."""
         filtered, lengths, _ = self._scored(X, lengths, "filtered")
         following = filtered[np.cumsum(lengths) - 1] @ self._params.latent.transmat
         if not is_list_of_sequences(X, self.n_features_in_):
@@ -213,12 +144,7 @@ class FittedChain(Fitted):
         return every
 
     def criteria(self, X: Any, lengths: Any = None) -> dict[str, float]:
-        """Log-likelihood and information criteria, in one pass over X.
-
-        Parameters
-        ----------
-        X : array-like (N, D), or list of sequences
-        lengths : array-like (S,) of int, optional
+        """Log-likelihood and information criteria, in one pass; X, lengths as in `fit`.
 
         Returns
         -------
@@ -226,26 +152,14 @@ class FittedChain(Fitted):
             `weight` (the number of rows), `loglik`, `score` (its mean), `aic` and `bic`.
         """
         loglik = self._scored(X, lengths, "log_prob")[0]
-        return self._criteria(float(loglik.sum()), float(loglik.size))
+        return criteria_of(self._model, float(loglik.sum()), float(loglik.size))
 
     def aic(self, X: Any, lengths: Any = None) -> float:
-        """Akaike's information criterion on X: -2 loglik + 2 parameters. Lower is better.
-
-        Parameters
-        ----------
-        X : array-like (N, D), or list of sequences
-        lengths : array-like (S,) of int, optional
-        """
+        """Akaike's information criterion on X: -2 loglik + 2 parameters. Lower is better."""
         return self.criteria(X, lengths)["aic"]
 
     def bic(self, X: Any, lengths: Any = None) -> float:
-        """Bayesian information criterion on X: -2 loglik + parameters * log(N). Lower is better.
-
-        Parameters
-        ----------
-        X : array-like (N, D), or list of sequences
-        lengths : array-like (S,) of int, optional
-        """
+        """Bayesian information criterion on X: -2 loglik + parameters * log(N). Lower is better."""
         return self.criteria(X, lengths)["bic"]
 
     def sample(
@@ -268,15 +182,10 @@ class FittedChain(Fitted):
         states : (n_samples,) int64 ndarray
         """
         self._require_fitted()
-        if not isinstance(n_samples, Integral) or n_samples < 1:
-            raise ValueError(f"n_samples must be a positive integer, got {n_samples!r}.")
         n_states = self._model.latent.n_components
         if currstate is not None and not (isinstance(currstate, Integral) and 0 <= currstate < n_states):
             raise ValueError(f"currstate must be a state from 0 to {n_states - 1}, got {currstate!r}.")
-        random = self._generator()
-        if random_state is not None:
-            random = np.random.default_rng(check_random_state(random_state).randint(2**32, dtype=np.uint64))
-        return self._model.sample(self._params, int(n_samples), random, first=currstate)
+        return self._drawn(n_samples, random_state, first=currstate)
 
     def get_stationary_distribution(self) -> np.ndarray:
         """Share (K,) of the time that the chain spends in each state in the long run."""

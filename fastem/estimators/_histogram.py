@@ -12,9 +12,9 @@ from fastem.estimators._validation import read_weight
 from fastem.estimators.options import Batch
 from fastem.fitting.binned import Bins
 from fastem.fitting.bins import HistogramLearning
-from fastem.fitting.thread_limits import holding_libraries, running
+from fastem.fitting.survey import survey_of
 from fastem.given import converted, plain_array
-from fastem.schedules.result import FitResult
+from fastem.search.sample_race import starts_of
 from fastem.sources import ArraySource
 
 # As for rows: the square of a larger value is not a number.
@@ -77,30 +77,30 @@ class HistogramMixture(BaseMixture):
                 f"fit_histogram learns by batch EM only, not by schedule={self.schedule!r}: a pass over bins takes no "
                 "time. Use schedule='batch'."
             )
-        bins = read_histogram(counts, edges, self.n_components)
-        with self._all_or_nothing():
-            best = self._fit_bins(bins)
-        self._warn_unless_converged(best)
-        return self
+        return self._fit_bins(read_histogram(counts, edges, self.n_components))
 
-    def _fit_bins(self, bins: Bins) -> FitResult:
+    def _fit_bins(self, bins: Bins) -> Self:
         """Fit to bins that were checked."""
-        if hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
-        self.n_features_in_ = 1
         values, weight = bins.spread()
         middles = ArraySource(bins.midpoints()[:, None], bins.counts)
-        work = f"starts mixtures of {self._distributions()}"
-        with running(self.n_threads, self.verbose, work) as n_threads, holding_libraries(n_threads):
-            survey = self._survey(ArraySource(values[:, None], weight))
+        with self._fitting(f"starts mixtures of {self._distributions()}"):
+            if hasattr(self, "feature_names_in_"):
+                del self.feature_names_in_
+            self.n_features_in_ = 1
+            # Passes over bins take no time: every start is taken to its end.
+            spec = replace(self._model_spec(), races=False, make_learning=lambda survey: self._learning_of(bins))
+            survey = survey_of(spec, ArraySource(values[:, None], weight))
             # A start sees the midpoints only: it must not take the rows of a bin for equal.
             width = survey.model.family.reg_covar + bins.typical_variance()
             wide = replace(survey.model, family=replace(survey.model.family, reg_covar=width))
-            acceleration = self._option("schedule").acceleration
-            learning = HistogramLearning(tol=self.tol, max_iter=self.max_iter, acceleration=acceleration, bins=bins)
-            # Passes over bins take no time: every start is taken to its end.
-            starts = self._starts(wide, middles, survey.centre, may_race=False)
-            return self._fit(survey, middles, learning, starts)
+            starts = starts_of(spec, survey._replace(model=wide, strays=None), middles)
+            best = self._fit(spec, survey, middles, starts)
+        self._warn_of(best)
+        return self
+
+    def _learning_of(self, bins: Bins) -> HistogramLearning:
+        acceleration = self._option("schedule").acceleration
+        return HistogramLearning(tol=self.tol, max_iter=self.max_iter, acceleration=acceleration, bins=bins)
 
 
 def read_histogram(counts: Any, edges: Any, n_components: int) -> Bins:

@@ -9,36 +9,19 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from fastem.estimators._em import BaseEM, Start
+from fastem.estimators._em import BaseEM
 from fastem.estimators._fitted_chain import FittedChain
 from fastem.estimators._hmmlearn import Monitor, monitor_of, tell_overwritten
 from fastem.estimators._known import Known, is_same
 from fastem.estimators.options import Batch, Subsample
 from fastem.estimators.options.base import Choice
 from fastem.estimators.options.schedules import CHAIN_SCHEDULES
-from fastem.fitting.fixed import HeldModel
-from fastem.fitting.problem import Problem
-from fastem.fitting.scan import Look, Survey
-from fastem.fitting.strays import Strays
-from fastem.fitting.thread_limits import holding_libraries, running
+from fastem.fitting.spec import ModelSpec
+from fastem.fitting.starting import ChainStart
 from fastem.given import floats
 from fastem.latents.hmm import Hmm
-from fastem.latents.mixture import Mixture
-from fastem.model import Model, Params
-from fastem.schedules.batch import fit_batch
-from fastem.schedules.result import Reason
+from fastem.model import Model
 from fastem.sources import Source
-from fastem.starts.chain import is_left_right, segments, start_of_chain
-from fastem.starts.given import start_from
-from fastem.starts.start import sample_size, start_from_sample
-from fastem.stats import Rescue
-
-# The mixture that a start grows from need not have converged.
-_START_TOL, _START_ITERATIONS = 1e-3, 30
-# Rows that the first transitions are counted on.
-_COUNTED_ROWS = 2**20
-# Shares of the stretches that several starts of a left-right chain begin with: parameter of a Dirichlet distribution.
-_EVENNESS = 10.0
 
 
 class BaseHMM(FittedChain, BaseEM):
@@ -81,17 +64,18 @@ class BaseHMM(FittedChain, BaseEM):
     )  # fmt: skip
 
     _iterations = "n_iter"
+    _start_kind: ClassVar[type[ChainStart]] = ChainStart
     _letters: ClassVar[dict[str, str]] = {}
 
     @property
     def _learnt(self) -> str:
         """Letters of the parameters that are learnt."""
-        return "".join(("s", "t", *self._letters)) if self.params is None else self.params
+        return "".join(self._attributes_of_letters()) if self.params is None else self.params
 
     @property
     def _named(self) -> str:
         """Letters of `init_params`."""
-        return "".join(("s", "t", *self._letters)) if self.init_params is None else self.init_params
+        return "".join(self._attributes_of_letters()) if self.init_params is None else self.init_params
 
     @property
     def _started(self) -> str:
@@ -257,30 +241,27 @@ class BaseHMM(FittedChain, BaseEM):
         for letter in self._named:
             if self._is_set_by_hand(self._attributes_of_letters()[letter]):
                 tell_overwritten(self._attributes_of_letters()[letter], letter)
-        with (
-            self._all_or_nothing(self._has_iterated),
-            running(self.n_threads, self.verbose, self._work()) as n,
-            holding_libraries(n),
-        ):
-            source = self._sequences(X, lengths, sample_weight, reset=True, y=y)
-            self._require_features(source.n_features)
-            survey = self._survey(source.rows)
-            starts = self._starts(survey.model, source, survey.centre, strays=survey.strays)
-            best = self._fit(survey, source, self._learning(survey), starts, resume)
-        self._warn_unless_converged(best)
-        self._warn_if_collapsed(survey)
-        return self
 
-    def _layout(self, source: Any) -> tuple[Any, ...]:
-        return (source.lengths,)
+        def read() -> Source:
+            source: Any = self._sequences(X, lengths, sample_weight, reset=True, y=y)
+            self._require_features(source.n_features)
+            return source
+
+        return self._fit_to(read, resume)
+
+    def _model_spec(self) -> ModelSpec:
+        held = "".join(letter for letter in self._attributes_of_letters() if letter not in self._learnt)
+        # Weights of the components in states are the chain's.
+        holds_family = set(self._letters) - {"w"} <= set(held)
+        return replace(super()._model_spec(), swaps=0, held=held, holds_family=holds_family)
 
     def _starting_attributes(self) -> dict[str, Any]:
-        names = {"s": "startprob_", "t": "transmat_", **self._letters}
-        return {name: getattr(self, name, None) for letter, name in names.items() if letter not in self._started}
+        names = self._attributes_of_letters().items()
+        return {name: getattr(self, name, None) for letter, name in names if letter not in self._started}
 
     def _require_sensible(self) -> None:
         super()._require_sensible()
-        letters = {"s", "t", *self._letters}
+        letters = set(self._attributes_of_letters())
         for name in ("params", "init_params"):
             unknown = set(getattr(self, name) or "") - letters
             if unknown:
@@ -312,50 +293,22 @@ class BaseHMM(FittedChain, BaseEM):
             return name in vars(self)
         return not is_same(vars(self).get(name), self._known.shown.get(name))
 
-    def _surveyed(self, look: Look, source: Source, family: Any) -> Survey:
-        survey = super()._surveyed(look, source, family)
-        held = "".join(letter for letter in ("s", "t", *self._letters) if letter not in self._learnt)
-        if not held:
-            return survey
-        # Weights of the components in states are the chain's.
-        whole_family = set(self._letters) - {"w"} <= set(held)
-        return survey._replace(model=HeldModel(survey.model.latent, survey.model.family, held, whole_family))
+    def _make_start(self) -> ChainStart:
+        letters = set(self._letters) - {"w"}
+        given = "".join(letter for letter in self._letters if letter in letters and letter not in self._started)
+        return self._start_kind(
+            way=self._option("search").init,
+            is_only=self.n_init == 1,
+            completed=(lambda family, params: self._with_given(family, params, given)) if given else None,
+            gives_family=len(given) == len(letters),
+            latent=self._latent_given(),
+            before=None if self._started else self._ending,
+        )
 
-    def _start(
-        self,
-        model: Model,
-        source: Any,
-        drawn_from: Any,
-        centre: np.ndarray,
-        random: np.random.Generator,
-        strays: Strays | None = None,
-    ) -> Start:
-        """A mixture of the rows, whatever their order; then what its labels say of transitions."""
-        given = "".join(letter for letter in self._letters if letter not in self._started)
-        mixture = Model(Mixture(self.n_components), model.family)
-        rescues: list[Rescue] = []
-        if len(given) == len(self._letters):
-            start = Params(mixture.latent.uniform(), model.family.first_look(centre))
-        elif is_left_right(model.latent):
-            # What follows each other in time need not lie apart.
-            start, rescues = start_from(mixture, drawn_from, segments(drawn_from.lengths, self._shares(random)), centre)
-        else:
-            sample = drawn_from.sample(sample_size(self.n_components, source.n_features), random)
-            sample = sample if strays is None else strays.put_into(sample)
-            start, rescues = start_from_sample(self._option("search").init, mixture, sample, random)
-            start = _improved(mixture, start, sample)
-        if given:
-            start = start._replace(family=self._with_given(model.family, start.family, given))
-        chain = start_of_chain(mixture, start, model.latent, drawn_from, _COUNTED_ROWS)
-        startprob = self.startprob_ if "s" not in self._started else chain.startprob
-        transmat = self.transmat_ if "t" not in self._started else chain.transmat
-        before = None if self._started else self._ending
-        return Start(Params(model.latent.params(startprob, transmat), start.family), rescues, before=before)
-
-    def _shares(self, random: np.random.Generator) -> np.ndarray:
-        """Of the states of a left-right chain in each sequence: even for one start, and several are to differ."""
-        k = self.n_components
-        return np.full(k, 1.0 / k) if self.n_init == 1 else random.dirichlet(np.full(k, _EVENNESS))
+    def _latent_given(self) -> dict[str, np.ndarray]:
+        """Parameters of the chain that get no start of their own."""
+        names = {"s": "startprob", "t": "transmat"}
+        return {name: getattr(self, f"{name}_") for letter, name in names.items() if letter not in self._started}
 
     def fit_predict(self, X: Any, y: Any = None, *, lengths: Any = None, sample_weight: Any = None) -> np.ndarray:
         """Fit the model, and return the state of each row, as `predict` does.
@@ -371,11 +324,3 @@ class BaseHMM(FittedChain, BaseEM):
         """
         source = self.fit(X, y, lengths=lengths, sample_weight=sample_weight)._sequences(X, lengths, reset=False, y=y)
         return self.predict(source)
-
-
-def _improved(mixture: Model, start: Params, sample: Source) -> Params:
-    """Parameters of a mixture after some iterations on a sample."""
-    result = fit_batch(Problem(mixture.cautious(), sample), start, tol=_START_TOL, max_iter=_START_ITERATIONS)
-    if result.reason is Reason.INTERRUPTED:
-        raise KeyboardInterrupt
-    return result.params

@@ -19,17 +19,10 @@ _AGREEMENT = 1e-6
 
 
 class Known(NamedTuple):
-    """A model and its parameters.
+    """A model and its parameters, and the `settings` of the constructor that it was made with.
 
-    Attributes
-    ----------
-    model : Model
-    params : Params
-    settings : dict
-        Parameters of the constructor that this model was made with; they may have been changed since.
-    shown : dict
-        The attributes that show the parameters, as the estimator set them: one that is another object now was set by
-        hand. Lists are kept as tuples of their items.
+    `shown` holds the attributes as the estimator set them: one that is another object now was set by hand. Lists are
+    kept as tuples of their items.
     """
 
     model: Model
@@ -41,8 +34,8 @@ class Known(NamedTuple):
 class KnownParameters(OptionHolder):
     """An estimator whose attributes are its parameters: those that are set by hand count from the next use on.
 
-    An estimator says which attributes its parameters are made of (`_needed`), which others show them (`_also_shown`),
-    how to set them (`_show_latent`, `_show`), and how to read them (`_given_model`, `_given_params`).
+    An estimator says which attributes its parameters are made of (`_needed`), how to set them (`_show_latent`,
+    `_show`), and how to read them (`_given_model`, `_given_params`).
 
     The arrays that are shown cannot be written: a change inside one of them is refused by NumPy. A new array that
     takes the place of one is read, checked, and copied when the estimator is used next.
@@ -50,7 +43,6 @@ class KnownParameters(OptionHolder):
 
     # Each tuple holds attributes of which any one will do.
     _needed: ClassVar[tuple[tuple[str, ...], ...]]
-    _also_shown: ClassVar[tuple[str, ...]] = ()
     # Parameters of the constructor that say what a model is.
     _structural: ClassVar[tuple[str, ...]] = ("n_components",)
 
@@ -131,7 +123,7 @@ class KnownParameters(OptionHolder):
 
     def _attributes(self) -> tuple[str, ...]:
         """Names of the attributes that show parameters."""
-        return tuple(name for names in self._needed_attributes() for name in names) + self._also_shown
+        return tuple(name for names in self._needed_attributes() for name in names)
 
     def _take_over(self, known: Known | None, changed: set[str]) -> None:
         """Make attributes that were set by hand the parameters, or raise ValueError and leave all as it was."""
@@ -161,18 +153,15 @@ class KnownParameters(OptionHolder):
     @staticmethod
     def _require_unfixed(model: Model, params: Params) -> None:
         """Raise when a parameter that the fit holds fixed was set to another value."""
-        fixed: dict[str, tuple[Any, Any]] = {
-            "weights_": (getattr(model.latent, "fixed_weights", None), getattr(params.latent, "weights", None))
-        }
-        for name in ("means", "covariances"):
-            fixed[f"{name}_"] = getattr(model.family, f"fixed_{name}", None), getattr(params.family, name, None)
-        for name, (value, now) in fixed.items():
-            if value is not None and not np.allclose(
-                np.where(np.isnan(value), now, value), now, rtol=_AGREEMENT, atol=0
-            ):
+        for name, room in (("weights", "latent"), ("means", "family"), ("covariances", "family")):
+            value = getattr(getattr(model, room), f"fixed_{name}", None)
+            if value is None:
+                continue
+            now = getattr(getattr(params, room), name)
+            if not np.allclose(np.where(np.isnan(value), now, value), now, rtol=_AGREEMENT, atol=0):
                 raise ValueError(
-                    f"{name} was set where fixed=Fixed({name[:-1]}=...) holds it. Make a new model by "
-                    "from_parameters, or fit again."
+                    f"{name}_ was set where fixed=Fixed({name}=...) holds it. Make a new model by from_parameters, or "
+                    "fit again."
                 )
 
     def _adopt(self, model: Model, params: Params, settings: dict[str, Any] | None = None) -> None:
@@ -195,14 +184,19 @@ class KnownParameters(OptionHolder):
         shown = {name: _remembered(own[name]) for name in self._attributes() if name in own}
         self._known = known._replace(shown=shown)
 
+    def _known_by(self, **attributes: Any) -> Self:
+        """This estimator with the parameters that `from_parameters` was given, in any shape that it reads."""
+        self._validate_params()
+        self.__dict__.update(attributes)
+        model = self._given_model(None, set(attributes))
+        self._adopt(model, self._given_params(model, set(attributes)))
+        return self
+
     @contextmanager
     def _all_or_nothing(self, is_better: Callable[[], bool] = lambda: True) -> Iterator[None]:
         """Leave the estimator as it was when the block raises before a new model is there.
 
-        Parameters
-        ----------
-        is_better : callable
-            Whether a new model may take the place of parameters that were there before the block.
+        `is_better` says whether that may take the place of parameters that were there before the block.
         """
         before = dict(self.__dict__)
         had_params = any(name in before for name in self._attributes())

@@ -22,14 +22,8 @@ _AMBIGUOUS = (
 def is_list_of_sequences(X: Any, n_features: int | None = None) -> bool:
     """Whether X is a list of tables, or of arrays of one dimension, each of which is a sequence.
 
-    Lists of lists of numbers are tables; so are lists of arrays with one number for each of several features that the
-    model is known to have.
-
-    Parameters
-    ----------
-    X : object
-    n_features : int or None
-        What the model was fitted to; None before a fit.
+    Lists of lists of numbers are tables; so are lists of arrays with one number for each of the `n_features` that the
+    model was fitted to, where these are several.
     """
     if isinstance(X, np.ndarray) and X.dtype.kind == "O" and X.ndim == 1:
         X = list(X)
@@ -59,23 +53,25 @@ def sizes_of(X: Any) -> np.ndarray:
 def join_sequences(estimator: BaseEstimator, X: Any, *, reset: bool) -> tuple[Source, np.ndarray]:
     """Rows of all sequences of a list, in one array, and the lengths (S,), zeros among them.
 
-    Raises
-    ------
-    ValueError, TypeError
-        For sequences that cannot be read, or differ in their columns, by their places in the list.
+    An error names the sequence that cannot be read, or has other columns, by its place in the list.
     """
     sizes = sizes_of(X)
     if not sizes.any():
         raise ValueError("X is a list of sequences without rows: a minimum of 1 is required, there is nothing to read.")
     if reset:
         _warn_of_rows(X)
-    joined, names = [], None
+    places, joined, names = np.flatnonzero(sizes).tolist(), [], None
     # All that is plain at once: there may be many thousands.
     if all(isinstance(item, np.ndarray) for item in X):
-        joined = [_as_column(plain_array(item, f"X[{place}]")) for place, item in enumerate(X) if len(item)]
-        _require_one_width([item.shape[1] for item in joined], np.flatnonzero(sizes))
+        joined = [_as_column(plain_array(X[place], f"X[{place}]")) for place in places]
+        for place, item in zip(places, joined, strict=True):
+            if item.shape[1] != joined[0].shape[1]:
+                raise ValueError(
+                    f"Sequence {place} of the list X has {item.shape[1]} features, where the first has "
+                    f"{joined[0].shape[1]}. All need the same."
+                )
     else:
-        for place in np.flatnonzero(sizes).tolist():
+        for place in places:
             source = _read(estimator, X[place], place, reset and not joined)
             joined.append(np.concatenate([chunk.X for chunk in source.chunks()]))
             names = source.names
@@ -97,15 +93,6 @@ def _read(estimator: BaseEstimator, item: Any, place: int, reset: bool) -> Any:
         raise type(error)(f"Sequence {place} of the list X: {error}") from error
 
 
-def _require_one_width(widths: list[int], places: np.ndarray) -> None:
-    for place, width in zip(places.tolist(), widths, strict=True):
-        if width != widths[0]:
-            raise ValueError(
-                f"Sequence {place} of the list X has {width} features, where the first has {widths[0]}. All need the "
-                "same."
-            )
-
-
 def _warn_of_rows(X: Any) -> None:
     """Tell of arrays that look more like the rows of a table than like sequences."""
     shapes = {np.shape(item) for item in X} if all(getattr(item, "ndim", 0) == 1 for item in X) else set()
@@ -116,13 +103,7 @@ def _warn_of_rows(X: Any) -> None:
 
 
 def lengths_in_place_of(y: Any, n_rows: int) -> Any:
-    """The lengths that stand in the place of y, as hmmlearn takes them; None for a y of one value for each row.
-
-    Raises
-    ------
-    ValueError
-        For ones, which may be both.
-    """
+    """The lengths that stand in the place of y, as hmmlearn takes them; None for a y of one value for each row."""
     values = plain_array(y, "y")
     if values.shape[:1] != (n_rows,) or n_rows == 1:
         return y

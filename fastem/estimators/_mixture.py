@@ -4,42 +4,36 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from fastem.estimators._em import BaseEM, Start, Starts
+from fastem.estimators._em import BaseEM
+from fastem.estimators._files import STORY
 from fastem.estimators._fitted_mixture import FittedMixture
 from fastem.estimators._known import Known
-from fastem.estimators._priors import mixture_of
-from fastem.estimators._schedules import online_settings
-from fastem.estimators._validation import heed_y, read_rows, read_weights, rows_per_chunk, sample_bytes
-from fastem.estimators.options import Batch, Online
+from fastem.estimators._validation import heed_y, read_rows, rows_per_chunk, sample_bytes
+from fastem.estimators.options import Batch
 from fastem.estimators.options.base import Choice
 from fastem.estimators.options.priors import FIXED, WEIGHT_PRIORS
 from fastem.estimators.options.running import INIT
-from fastem.fitting.strays import Strays
-from fastem.fitting.stream import Stream, items_of, learn
-from fastem.fitting.thread_limits import holding_libraries, running
+from fastem.fitting.parameters import read_weights
+from fastem.fitting.priors import mixture_of
+from fastem.fitting.report import report_on_stream
+from fastem.fitting.spec import MakeStart, ModelSpec
+from fastem.fitting.starting import LastParams, MixtureStart, Responsibilities
+from fastem.fitting.stream import FittedModel, Learner, Stream, items_of
 from fastem.given import plain_array
 from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params
-from fastem.schedules.online import OnlineSettings
-from fastem.schedules.result import FitResult
+from fastem.schedules.online import OnlineState, estimate
 from fastem.sources import Source, in_chunks_of
-from fastem.sources.shuffle import RowOrder
-from fastem.starts.given import one_hot, start_from
-from fastem.starts.start import STARTS, sample_size, start_from_sample
-from fastem.stats import Rescue
-
-_SORTED = (
-    "The rows seem to be sorted, and they can be read from the start only, so that online EM cannot shuffle them: it "
-    "will describe the last rows best. Use schedule='incremental', or a shuffled copy of the data."
-)
+from fastem.starts.given import one_hot
+from fastem.starts.start import STARTS
 
 
 class BaseMixture(FittedMixture, BaseEM):
@@ -84,10 +78,10 @@ class BaseMixture(FittedMixture, BaseEM):
         last = self._last_start()
         if weights is None and last is not None:
             weights = last.latent.weights
-        return mixture_of(self, self.n_components, weights)
+        return mixture_of(self._option("prior"), self._option("fixed"), self.n_components, weights)
 
     def _latent_of(self, params: dict[str, np.ndarray]) -> Any:
-        return mixture_of(self, self.n_components, params["weights"])
+        return mixture_of(self._option("prior"), self._option("fixed"), self.n_components, params["weights"])
 
     def _given_latent_structure(self, known: Known | None, changed: set[str]) -> Any:
         return Mixture(self.n_components)
@@ -151,48 +145,21 @@ class BaseMixture(FittedMixture, BaseEM):
         """
         self._validate_params()
         self._require_sensible()
-        with (
-            self._all_or_nothing(self._has_iterated),
-            running(self.n_threads, self.verbose, self._work()) as n_threads,
-            holding_libraries(n_threads),
-        ):
+
+        def read() -> Source:
             source = read_rows(self, X, sample_weight, reset=True)
             heed_y(y, source.n_rows)
-            source = in_chunks_of(source, rows_per_chunk(source, self.memory_limit))
-            order = RowOrder() if isinstance(self._option("schedule"), Online) and source.parts() is None else None
-            survey = self._survey(source, order)
-            if order is not None and order.is_sorted():
-                warnings.warn(_SORTED, UserWarning, stacklevel=2)
-            best = self._fit(
-                survey,
-                source,
-                self._learning(survey),
-                self._starts(survey.model, source, survey.centre, strays=survey.strays),
-                resume,
-            )
-        self._warn_unless_converged(best)
-        self._warn_if_collapsed(survey)
-        return self
+            return in_chunks_of(source, rows_per_chunk(source, self.memory_limit))
 
-    def _fit(self, *arguments: Any) -> FitResult:
-        self._stream = None
-        return super()._fit(*arguments)
+        return self._fit_to(read, resume)
+
+    def _model_spec(self) -> ModelSpec:
+        spec = super()._model_spec()
+        # The parameters of the last fit are the only start.
+        return spec if self._last_start() is None else replace(spec, n_init=1, races=False, swaps=0)
 
     def _sample_bytes(self) -> int:
         return sample_bytes(self.memory_limit)
-
-    def _online(self) -> Online:
-        """How rows are learnt from as they come."""
-        schedule = self._option("schedule")
-        return schedule if isinstance(schedule, Online) else Online()
-
-    def _online_settings(self, model: Model) -> OnlineSettings:
-        return online_settings(self._online(), model)
-
-    def _tell_drift(self) -> None:
-        on_drift = self._online().on_drift
-        if on_drift is not None:
-            on_drift(self)
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Learn from each row once, by online EM, and go on with the next call.
@@ -250,13 +217,24 @@ class BaseMixture(FittedMixture, BaseEM):
         return self
 
     def _learn_rows(self, X: Any, sample_weight: Any) -> None:
-        is_first = not self._has_params() and (self._stream is None or self._stream.n_rows == 0)
-        with (
-            self._all_or_nothing(),
-            running(self.n_threads, self.verbose, self._work()) as n_threads,
-            holding_libraries(n_threads),
-        ):
-            learn(self, read_rows(self, X, sample_weight, reset=is_first))
+        has_params = self._has_params()
+        is_first = not has_params and (self._stream is None or self._stream.n_rows == 0)
+        with self._fitting():
+            source = read_rows(self, X, sample_weight, reset=is_first)
+            fitted = FittedModel(self._model, self._params, getattr(self, "fit_report_", None)) if has_params else None
+            learner = Learner(self._model_spec(), fitted, self._publish_stream, self._tell_drift)
+            self._stream = learner.begin(source, self._stream)
+            learner.learn(source, self._stream)
+
+    def _publish_stream(self, model: Model, stream: Stream) -> None:
+        """Set the fitted attributes from what was learnt."""
+        state: OnlineState = stream.state
+        self._adopt(model, estimate(model, state))
+        # A stream has no iterations over the same rows.
+        for name in STORY:
+            self.__dict__.pop(name, None)
+        self.n_steps_ = state.n_updates
+        self.fit_report_ = report_on_stream(model, state, stream.n_rows)
 
     def _keep_stream(self, at_once: bool = False) -> None:
         """Write a checkpoint of a stream: at once, or when enough time has passed since the last one."""
@@ -271,58 +249,11 @@ class BaseMixture(FittedMixture, BaseEM):
         """The parameters of the last fit, where this one goes on from them."""
         return self._params if self.warm_start and self._has_params() else None
 
-    def _starts(
-        self,
-        model: Model,
-        source: Source,
-        centre: np.ndarray,
-        may_race: bool = True,
-        strays: Strays | None = None,
-    ) -> Starts:
-        if self._last_start() is None:
-            return super()._starts(model, source, centre, may_race, strays)
-        # Taken now: a checkpoint publishes others.
-        last, ending = _feasible(model, self._last_params(model)), self._ending
-        return Starts(1, lambda random: Start(last, [], before=ending))
-
-    def _most_swaps(self, model: Model, n_raced: int) -> int:
-        swaps = self._option("search").swaps
-        if swaps == "auto":
-            return model.latent.n_components if n_raced > 1 and not _is_bound(model) else 0
-        if swaps and _is_bound(model):
-            raise ValueError(
-                f"swaps={swaps} would move components whose parameters are fixed. Use swaps=0, or fix nothing."
-            )
-        return int(swaps)
-
-    def _start(
-        self,
-        model: Model,
-        source: Source,
-        drawn_from: Source,
-        centre: np.ndarray,
-        random: np.random.Generator,
-        strays: Strays | None = None,
-    ) -> Start:
-        rescues: list[Rescue] = []
-
-        def from_init_params() -> Params:
-            if isinstance(self.init_params, str):
-                if self.init_params == "quantile" and source.n_features > 1:
-                    raise ValueError(
-                        f"init_params='quantile' is for one feature, but X has {source.n_features}. "
-                        "Use 'k-means++', or pass labels."
-                    )
-                sample = drawn_from.sample(sample_size(self.n_components, source.n_features), random)
-                sample = sample if strays is None else strays.put_into(sample)
-                params, found = start_from_sample(self.init_params, model, sample, random)
-            else:
-                responsibilities = self._given_responsibilities(source.n_rows or 0)
-                params, found = start_from(model, source, responsibilities, centre)
-            rescues.extend(found)
-            return params
-
-        return Start(_feasible(model, self._given_start(model, from_init_params)), rescues)
+    def _make_start(self) -> MakeStart:
+        if self._last_start() is not None:
+            return LastParams(self._last_params, self._ending)
+        is_named = isinstance(self.init_params, str)
+        return MixtureStart(self.init_params if is_named else self._given_responsibilities, self._given_start)
 
     def _last_params(self, model: Model) -> Params:
         kind, last = _kind(model), _kind(self._model)
@@ -342,7 +273,7 @@ class BaseMixture(FittedMixture, BaseEM):
                 f"partial_fit goes on from {_kind(self._model)}, but this is {kind}. Use a new estimator, or fit."
             )
 
-    def _given_responsibilities(self, n_rows: int) -> Callable[[int, int], np.ndarray]:
+    def _given_responsibilities(self, n_rows: int) -> Responsibilities:
         given = plain_array(self.init_params, "init_params")
         if given.shape == (n_rows,) and given.dtype.kind in "iu":
             if given.min() < 0 or given.max() >= self.n_components:
@@ -373,16 +304,6 @@ class BaseMixture(FittedMixture, BaseEM):
         labels : (N,) int64 ndarray
         """
         return self.fit(X, y, sample_weight=sample_weight).predict(X)
-
-
-def _feasible(model: Model, params: Params) -> Params:
-    """The parameters, with those that are fixed at their values."""
-    return model.at_coordinates(model.coordinates(params)) if _is_bound(model) else params
-
-
-def _is_bound(model: Model) -> bool:
-    """Whether some parameters are fixed."""
-    return model.latent.fixed_weights is not None or any("fixed" in name for name in model.family.constraints())
 
 
 def _kind(model: Model) -> str:

@@ -12,22 +12,24 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from fastem.estimators._candidates import Candidates, Key
-from fastem.estimators._em import BaseEM, Start, Starts
+from fastem._naming import named
+from fastem.estimators._em import BaseEM
 from fastem.estimators._hmm import BaseHMM
 from fastem.estimators._selection import Selection
 from fastem.estimators._validation import no_setting, read_rows, require_one_of, rows_per_chunk
 from fastem.estimators.gaussian_mixture import GaussianMixture
 from fastem.estimators.options import Batch
 from fastem.families.gaussian.location_scatter import STRUCTURES
-from fastem.fitting.collapse import Collapse, collapsed
 from fastem.fitting.runs import Search
 from fastem.fitting.scan import Survey
-from fastem.fitting.thread_limits import holding_libraries, running
-from fastem.schedules.result import FitResult, Reason
-from fastem.search.heldout import HeldOut, hold_out
-from fastem.search.sample_race import excerpt_of
-from fastem.sources import SequenceSource, Source, in_chunks_of
+from fastem.fitting.spec import Start, Starts
+from fastem.fitting.survey import survey_of
+from fastem.schedules.result import FitResult
+from fastem.search.candidates import Candidates, Key
+from fastem.search.comparison import compare
+from fastem.search.heldout import hold_out
+from fastem.search.sample_race import sample_of
+from fastem.sources import Source, in_chunks_of
 
 CRITERIA = ("bic", "aic", "icl", "heldout")
 # Settings of a mixture that are of one size, or of one fit.
@@ -35,8 +37,6 @@ _REFUSED = {
     "n_components", "covariance_type", "weights_init", "means_init", "precisions_init", "params_init", "warm_start",
     "checkpoint",
 }  # fmt: skip
-# Rows whose labels are looked at together.
-_LABEL_ROWS = 2**18
 
 
 def select(
@@ -86,9 +86,8 @@ def select(
         Part of the rows, or of the sequences, drawn at random, that "heldout" looks at; at most 100 000 rows, or 64 MB.
     max_rows : int, optional
         Compare the candidates on a random sample of so many rows (of sequences, or of pieces of long ones), and fit
-        only the chosen one to all of them.
-        None: every row counts. BIC prefers ever larger mixtures as rows grow in number, because no data are
-        exactly a mixture of Gaussians; of a sample, it finds what so many rows can tell.
+        only the chosen one to all of them. None: every row counts. BIC prefers ever larger mixtures as rows grow in
+        number, because no data are exactly a mixture of Gaussians; of a sample, it finds what so many rows can tell.
     allow_collapsed : bool, default False
         Whether a candidate may be chosen of which a component has collapsed onto rows that agree (zeros, codes, rows on
         a line). The likelihood of such a component has no bound. The table marks it in any case.
@@ -135,8 +134,8 @@ def select(
     _require_settings(template, settings)
     sizes = _read_sizes(n_components)
     require_one_of("criterion", criterion, CRITERIA)
-    _require_number("min_gain", min_gain, min_gain >= 0.0 if isinstance(min_gain, Real) else False, "at least 0")
-    inside = 0.0 < validation_fraction < 1.0 if isinstance(validation_fraction, Real) else False
+    _require_number("min_gain", min_gain, isinstance(min_gain, Real) and min_gain >= 0.0, "at least 0")
+    inside = isinstance(validation_fraction, Real) and 0.0 < validation_fraction < 1.0
     _require_number("validation_fraction", validation_fraction, inside, "between 0 and 1")
     usable = max_rows is None or (isinstance(max_rows, Integral) and int(max_rows) >= 1)
     _require_number("max_rows", max_rows, usable, "None or a positive integer")
@@ -149,8 +148,7 @@ def select(
         raise ValueError(f"lengths are of hidden Markov models, and {type(template).__name__} is none. Leave them out.")
     elif not isinstance(template.init_params, str):
         raise ValueError("init_params must be the name of a start: candidates differ in their number of components.")
-    work = template._work()
-    with running(template.n_threads, template.verbose, work) as n_threads, holding_libraries(n_threads):
+    with template._fitting():
         source: Source
         if isinstance(template, BaseHMM):
             source = template._sequences(X, lengths, sample_weight, reset=True)
@@ -174,132 +172,64 @@ def _select(
     max_rows: int | None,
     allow_collapsed: bool,
 ) -> Selection:
-    random = template._generator()
-    seed = int(random.integers(2**63))
+    seed = int(template._generator().integers(2**63))
     compared, held = source, None
     if max_rows is not None:
         largest = clone(template).set_params(n_components=max(sizes))
-        compared = _sample(largest, source, max_rows, np.random.default_rng([seed, 3]))
+        compared = sample_of(largest._model_spec(), source, max_rows, np.random.default_rng([seed, 3]))
     if criterion == "heldout":
         compared, held = hold_out(compared, validation_fraction, np.random.default_rng([seed, 4]))
-    candidates = Candidates(template, compared, sizes, kinds, seed)
-    keys = candidates.keys()
-    results = candidates.fit(_teller(len(keys), template.verbose_interval) if template.verbose else lambda n_left: None)
-    mixtures = [candidates.estimator(key) for key in keys]
-    for key, mixture in zip(keys, mixtures, strict=True):
-        mixture._adopt(candidates.model(key), results[key].params)
-    table = [_row(candidates, key, results[key], mixture) for key, mixture in zip(keys, mixtures, strict=True)]
-    if criterion == "icl":
-        for row, doubt in zip(table, _label_doubts(compared, mixtures), strict=True):
-            row["icl"] = row["bic"] + 2.0 * doubt
-    open_to_choice = _eligible(table, allow_collapsed)
-    if held is None:
-        best = min(open_to_choice, key=lambda index: table[index][criterion])
-    else:
-        best = _compare_held_out(held, mixtures, table, min_gain, open_to_choice)
-    chosen, result = mixtures[best], results[keys[best]]
-    if compared is source:
-        _publish(chosen, candidates, keys[best], result)
-    else:
-        _fit_all(chosen, source, result)
-    _warn_unless_converged(table, f"{template._iterations}={template.max_iter}")
-    given = ["covariance_type"] if kinds[0] else []
-    order = (*given, "n_components", "n_parameters", "loglik", "aic", "bic", criterion, "heldout_se")
-    names = [*dict.fromkeys(name for name in order if name in table[0]), "n_iter", "converged", "collapsed"]
-    return Selection(criterion, tuple({name: row[name] for name in names} for row in table), best, chosen)
-
-
-def _sample(estimator: BaseEM, source: Source, n_rows: int, random: np.random.Generator) -> Source:
-    if isinstance(source, SequenceSource):
-        return excerpt_of(source, estimator._make_latent(), n_rows, random)
-    return source.sample(n_rows, random)
-
-
-def _row(candidates: Candidates, key: Key, result: FitResult, mixture: BaseEM) -> dict[str, Any]:
-    """What the table says of a candidate."""
-    criteria = mixture._criteria(candidates.loglik(key, result), candidates.survey(key).weight)
-    return {
-        **key._asdict(),
-        "n_parameters": mixture._model.n_parameters(),
-        **{name: criteria[name] for name in ("loglik", "aic", "bic")},
-        "collapsed": len(_collapsed_of(candidates.survey(key), mixture)),
-        "n_iter": result.n_iter,
-        "converged": result.reason is Reason.CONVERGED,
-    }
-
-
-def _collapsed_of(survey: Survey, mixture: BaseEM) -> list[Collapse]:
-    rows = survey.excerpt
-    return collapsed(mixture._model, mixture._params, rows.X, rows.weight, survey.is_whole)
-
-
-def _eligible(table: Sequence[Mapping[str, Any]], allow_collapsed: bool) -> list[int]:
-    """The candidates that may be chosen: those without a collapsed component, where there are some."""
-    proper = [index for index, row in enumerate(table) if allow_collapsed or not row["collapsed"]]
-    if not proper:
+    candidates = Candidates(lambda key: _candidate(template, key)._model_spec(), compared, sizes, kinds, seed)
+    n = len(candidates.keys())
+    results = candidates.fit(_teller(n, template.verbose_interval) if template.verbose else lambda n_left: None)
+    choice = compare(candidates, results, criterion, compared, held, min_gain, allow_collapsed)
+    if choice.all_collapsed:
         warnings.warn(
             "Every candidate has a component that collapsed onto rows that agree. Leave out such rows or columns, "
             "or ask for fewer components; the best of them is chosen.",
             ConvergenceWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
-    return proper or list(range(len(table)))
+    key = choice.keys[choice.best]
+    chosen, result = _candidate(template, key), results[key]
+    if compared is source:
+        _publish(chosen, candidates.survey(key), result)
+    else:
+        _fit_all(chosen, source, result)
+    _warn_unless_converged(choice.table, f"{named(template._iterations)}={template.max_iter}")
+    given = ["covariance_type"] if kinds[0] else []
+    order = (*given, "n_components", "n_parameters", "loglik", "aic", "bic", criterion, "heldout_se")
+    first = choice.table[0]
+    names = [*dict.fromkeys(name for name in order if name in first), "n_iter", "converged", "collapsed"]
+    table = tuple({name: row[name] for name in names} for row in choice.table)
+    return Selection(criterion, table, choice.best, chosen)
 
 
-def _label_doubts(source: Source, mixtures: Sequence[BaseEM]) -> np.ndarray:
-    """Sum over rows of -log p(most probable component | row) under each mixture, in one pass."""
-    doubts = np.zeros(len(mixtures))
-    for chunk in source.chunks(_LABEL_ROWS):
-        values = np.empty(len(chunk))
-        for index, mixture in enumerate(mixtures):
-            mixture._label_doubt(chunk.X, values)
-            doubts[index] += values.sum() if chunk.weight is None else values @ chunk.weight
-        del chunk
-    return doubts
+def _candidate(template: BaseEM, key: Key) -> BaseEM:
+    """A new estimator of one candidate, that knows the features."""
+    estimator = clone(template).set_params(n_components=key.n_components)
+    if key.covariance_type:
+        estimator.set_params(covariance_type=key.covariance_type)
+    for name in ("n_features_in_", "feature_names_in_"):
+        if hasattr(template, name):
+            setattr(estimator, name, getattr(template, name))
+    return estimator
 
 
-def _compare_held_out(
-    held: HeldOut,
-    mixtures: Sequence[BaseEM],
-    table: Sequence[dict[str, Any]],
-    min_gain: float,
-    open_to_choice: Sequence[int] | None = None,
-) -> int:
-    """Score what is held out under each mixture, and choose the smallest that no larger one beats by enough."""
-    scores = [held.scores(mixture._model, mixture._params) for mixture in mixtures]
-    for row, values in zip(table, scores, strict=True):
-        row["heldout"], row["heldout_se"] = held.mean_and_error(values)
-
-    def gains(smaller: int, larger: int) -> bool:
-        differences = scores[larger] - scores[smaller]
-        more = max(1, table[larger]["n_components"] - table[smaller]["n_components"])
-        return held.mean_and_error(differences)[0] > more * min_gain and held.least_mean(differences) > 0.0
-
-    # The sort is stable: of equally many parameters, the first is the one to beat.
-    eligible = range(len(table)) if open_to_choice is None else open_to_choice
-    order = sorted(eligible, key=lambda index: table[index]["n_parameters"])
-    return next(
-        smaller
-        for place, smaller in enumerate(order)
-        if not any(gains(smaller, larger) for larger in order[place + 1 :])
-    )
-
-
-def _publish(mixture: BaseEM, candidates: Candidates, key: Key, result: FitResult) -> None:
+def _publish(chosen: BaseEM, survey: Survey, result: FitResult) -> None:
     """Make the chosen candidate a fitted estimator."""
-    survey = candidates.survey(key)
-    random = mixture._generator()
+    random = chosen._generator()
     search = Search(survey.n_rows, survey.weight, random.bit_generator.state)
     search.begin(result.state, [], random)
-    mixture._publish(survey.model, search.with_result(result))
-    mixture._note_collapse(survey)
+    chosen._publish(survey.model, search.with_result(result), survey)
 
 
-def _fit_all(mixture: BaseEM, source: Source, result: FitResult) -> None:
+def _fit_all(chosen: BaseEM, source: Source, result: FitResult) -> None:
     """Fit the chosen candidate to all rows, from where it stands."""
-    survey = mixture._survey(source.rows if isinstance(source, SequenceSource) else source)
-    final = mixture._fit(survey, source, mixture._learning(survey), Starts(1, lambda random: Start(result.params, [])))
-    mixture._warn_unless_converged(final.unbroken())
+    spec = chosen._model_spec()
+    survey = survey_of(spec, source)
+    final = chosen._fit(spec, survey, source, Starts(1, lambda random: Start(result.params, [])))
+    chosen._warn_of(final.unbroken())
 
 
 def _warn_unless_converged(table: Sequence[Mapping[str, Any]], most: str) -> None:
@@ -308,7 +238,7 @@ def _warn_unless_converged(table: Sequence[Mapping[str, Any]], most: str) -> Non
         names = ", ".join(f"{row['covariance_type']} {row['n_components']}".lstrip() for row in open_ends[:5])
         warnings.warn(
             f"{len(open_ends)} of {len(table)} candidates did not converge ({names}{'...' * (len(open_ends) > 5)}). "
-            f"Raise {most} or tol.",
+            f"Raise {most} or {named('tol')}.",
             ConvergenceWarning,
             stacklevel=4,
         )

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from numbers import Integral
 from typing import Any
 
@@ -16,19 +13,11 @@ from fastem.estimators._validation import require_one_of
 from fastem.fitting.bootstrap import Bootstrap, bootstrap
 from fastem.fitting.information import StandardErrors, standard_errors
 from fastem.fitting.intervals import ConfidenceIntervals, intervals, require_level
-from fastem.fitting.problem import Problem
 from fastem.fitting.thread_limits import holding_libraries, running
-from fastem.model import Params
-from fastem.schedules.batch import fit_batch
-from fastem.schedules.result import Reason
-from fastem.sources import Source
-from fastem.sources.source import Sample
 
 _KINDS = ("empirical", "observed", "robust")
 # A fit that stopped so many standard errors short of the maximum is told of.
 _FAR = 0.5
-# A refit stops when it is so near its optimum, in proportion to how far it is expected to lie from the last one.
-_RESOLUTION = 1e-3
 
 
 class UncertainMixture(FittedMixture):
@@ -46,12 +35,13 @@ class UncertainMixture(FittedMixture):
     ) -> StandardErrors:
         """Standard errors of the fitted parameters, from the information in the rows.
 
+        They are of one local maximum, and do not tell that another one may be better. Priors and `reg_covar` do not
+        enter.
+
         Parameters
         ----------
-        X : array-like (N, D), or whatever `fit` reads
-            The rows that the model was fitted to.
-        sample_weight : array-like (N,) or str, optional
-            As in `fit`: a row of weight 2 counts as two rows.
+        X, sample_weight
+            As in `fit`: the rows that the model was fitted to.
         information : {"empirical", "observed", "robust"}, default "empirical"
             "empirical": the sum of the rows' squared gradients, in one pass. "observed": the curvature of the
             log-likelihood; two passes for each parameter, and better for few rows. "robust": both (Huber's
@@ -77,13 +67,7 @@ class UncertainMixture(FittedMixture):
         Warns
         -----
         ConvergenceWarning
-            When the fit stopped further from the maximum of the likelihood than half a standard error (or these are
-            not the rows that it was fitted to).
-
-        Notes
-        -----
-        Standard errors are of one local maximum: they do not tell that another one may be better. Priors and
-        `reg_covar` do not enter.
+            When the maximum of the likelihood of these rows is further away than half a standard error.
 
         References
         ----------
@@ -95,20 +79,15 @@ class UncertainMixture(FittedMixture):
         >>> import numpy as np
         >>> from fastem import GaussianMixture
         >>> x = np.random.default_rng(0).normal(20, 5, 10_000)
-        >>> mixture = GaussianMixture().fit(x)
-        >>> mixture.standard_errors(x).means.round(2).tolist()  # 5 / sqrt(10 000)
+        >>> GaussianMixture().fit(x).standard_errors(x).means.round(2).tolist()  # 5 / sqrt(10 000)
         [[0.05]]
         """
         self._require_fitted()
         require_one_of("information", information, _KINDS)
         _require_rows(max_rows)
-        source = self._rows(X, sample_weight)
-        with self._refitting():
-            sample, ratio = self._sampled(source, max_rows)
-            e_step = Problem(self._model, sample).e_step
-            errors = standard_errors(
-                self._model, self._params, lambda: self._chunks(sample), e_step, information, ratio
-            )
+        rows = self._rows(X, sample_weight)
+        with running(self.n_threads, self.verbose, self._work()) as n_threads, holding_libraries(n_threads):
+            errors = standard_errors(self._model, self._params, rows, information, max_rows, self._generator)
         if errors.distance > _FAR:
             warnings.warn(
                 f"The maximum of the likelihood lies about {errors.distance:.1f} standard errors from the fitted "
@@ -130,8 +109,8 @@ class UncertainMixture(FittedMixture):
         """Confidence intervals of the fitted parameters, each taken alone, from their standard errors.
 
         They are symmetric on the scale on which an estimate is nearly normal: logits of weights and probabilities,
-        logarithms of variances, rates and waiting times, means and covariances of Gaussians as they are. So limits
-        stay where parameters may be.
+        logarithms of variances, rates and waiting times, means and covariances of Gaussians as they are. Limits
+        therefore stay inside the parameter space.
 
         Parameters
         ----------
@@ -155,8 +134,7 @@ class UncertainMixture(FittedMixture):
         >>> import numpy as np
         >>> from fastem import GaussianMixture
         >>> x = np.random.default_rng(0).normal(20, 5, 10_000)
-        >>> mixture = GaussianMixture().fit(x)
-        >>> limits = mixture.confidence_intervals(x, level=0.99)
+        >>> limits = GaussianMixture().fit(x).confidence_intervals(x, level=0.99)
         >>> bool(limits.lower.covariances[0, 0, 0] < 25 < limits.upper.covariances[0, 0, 0])
         True
         """
@@ -169,15 +147,13 @@ class UncertainMixture(FittedMixture):
     ) -> Bootstrap:
         """Refit the model to randomly weighted rows, again and again: the weighted-likelihood bootstrap.
 
-        Each replicate gives every row a random weight of exponential distribution, and goes on from the fitted
-        parameters, so that components keep their numbers. It needs no normal approximation.
+        Each replicate gives every row a random weight of exponential distribution, drawn by `random_state`, and goes
+        on from the fitted parameters, so that components keep their numbers. It needs no normal approximation.
 
         Parameters
         ----------
-        X : array-like (N, D), or whatever `fit` reads
-            The rows that the model was fitted to.
-        sample_weight : array-like (N,) or str, optional
-            As in `fit`: a row of weight 2 counts as two rows.
+        X, sample_weight
+            As in `standard_errors`.
         n_replicates : int, default 100
             For percentiles take 1000.
         max_rows : int, default 100000
@@ -192,19 +168,13 @@ class UncertainMixture(FittedMixture):
 
         Raises
         ------
-        ValueError
-            For unusable data or arguments.
-        TypeError
-            For a family of your own whose free parameters are not the numbers of its record.
+        ValueError, TypeError
+            As `standard_errors` does, and for unusable arguments.
 
         Warns
         -----
         ConvergenceWarning
             When refits stopped at `max_iter`: their spread is too small.
-
-        Notes
-        -----
-        The randomness is that of `random_state`: an integer gives the same replicates at each call.
 
         References
         ----------
@@ -216,8 +186,7 @@ class UncertainMixture(FittedMixture):
         >>> import numpy as np
         >>> from fastem import GaussianMixture
         >>> x = np.random.default_rng(0).normal(20, 5, 1000)
-        >>> mixture = GaussianMixture(random_state=0).fit(x)
-        >>> errors = mixture.bootstrap(x, n_replicates=200).standard_errors()
+        >>> errors = GaussianMixture(random_state=0).fit(x).bootstrap(x, n_replicates=200).standard_errors()
         >>> bool(abs(errors.means[0, 0] - 5 / np.sqrt(1000)) < 0.03)
         True
         """
@@ -227,26 +196,10 @@ class UncertainMixture(FittedMixture):
         if max_rows is None:
             raise ValueError("max_rows must be a number for a bootstrap, whose rows are held in memory.")
         _require_rows(max_rows)
-        source = self._rows(X, sample_weight)
-        random = self._generator()
-        n_unfinished = 0
-
-        def refit(rows: Source, start: Params) -> Params:
-            nonlocal n_unfinished
-            result = fit_batch(Problem(self._model, rows), start, tol=tol, max_iter=self.max_iter)
-            if result.reason is Reason.INTERRUPTED:
-                raise KeyboardInterrupt
-            if result.error is not None:
-                raise result.error
-            n_unfinished += result.reason is Reason.MAX_ITER
-            return result.params
-
-        with self._refitting():
-            total = self._total_weight(source)
-            tol = _RESOLUTION * self._model.n_parameters() / (2.0 * total)
-            sample = source.sample(max_rows, random)
-            replicates = bootstrap(
-                self._model, self._params, sample, total / _weight_of(sample), n_replicates, random, refit
+        rows, random = self._rows(X, sample_weight), self._generator()
+        with running(self.n_threads, self.verbose, self._work()) as n_threads, holding_libraries(n_threads):
+            replicates, n_unfinished = bootstrap(
+                self._model, self._params, rows, int(n_replicates), max_rows, self.max_iter, random
             )
         if n_unfinished:
             warnings.warn(
@@ -256,35 +209,6 @@ class UncertainMixture(FittedMixture):
                 stacklevel=2,
             )
         return replicates
-
-    @contextmanager
-    def _refitting(self) -> Iterator[None]:
-        """What surrounds passes and the arithmetic between them."""
-        with (
-            running(self.n_threads, self.verbose, self._work()) as n_threads,
-            holding_libraries(n_threads),
-        ):
-            yield
-
-    def _sampled(self, source: Source, max_rows: int | None) -> tuple[Source, float]:
-        """At most so many of the rows, and by how much the weight of all is larger than theirs."""
-        if max_rows is None or (source.n_rows is not None and source.n_rows <= max_rows):
-            return source, 1.0
-        total = self._total_weight(source)
-        if source.n_rows is not None and source.n_rows <= max_rows:
-            return source, 1.0
-        sample = source.sample(max_rows, self._generator())
-        return sample, total / _weight_of(sample)
-
-    def _total_weight(self, source: Source) -> float:
-        """The weight of all rows, whose values are finite."""
-        return math.fsum(
-            len(chunk) if chunk.weight is None else float(chunk.weight.sum()) for chunk in self._chunks(source)
-        )
-
-
-def _weight_of(sample: Sample) -> float:
-    return float(len(sample.X) if sample.weight is None else sample.weight.sum())
 
 
 def _require_rows(max_rows: int | None) -> None:

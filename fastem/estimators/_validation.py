@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils._param_validation import InvalidParameterError, StrOptions
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
+from fastem._naming import named
 from fastem._text import meant, unknown_choice
+from fastem.fitting.survey import NO_WEIGHT
 from fastem.given import converted, floats, in_reach, plain_array, require_real
 from fastem.sources import Source, as_source, is_streamed, require_repeatable, with_known_columns
 from fastem.sources.frame import is_frame, non_numeric_columns
 from fastem.sources.source import whole_runs
-
-NO_WEIGHT = "All sample weights are zero: no row is left to learn from. Give some row a positive weight."
 
 # Chunks of a stream that are in memory at a time: one is worked on, and one is read, of two pieces at worst. A sample
 # that leads a fit is as large as one of them at most, where memory is limited.
@@ -27,13 +26,7 @@ _CHUNKS_HELD = 3
 
 _PARTS_HELD = _CHUNKS_HELD + 1
 
-# Names that are at least so much alike may have been mistaken for each other.
-_LIKE = 0.85
-
 _SAMPLE_BYTES = 64 * 2**20
-
-# Of entries of a matrix, relative to the roots of those on the diagonal.
-_SYMMETRY_TOL = 1e-5
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 
@@ -52,41 +45,12 @@ def require_one_of(name: str, value: Any, known: Iterable[str]) -> None:
         raise ValueError(unknown_choice(name, value, choices))
 
 
-def require_known_words(owner: str, constraints: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    """Raise InvalidParameterError for a text where other texts are to choose from, with the one that may be meant.
-
-    The words are scikit-learn's, which its checks of estimators look for; the choices are in a fixed order.
-    """
-    for name, value in settings.items():
-        allowed = constraints.get(name, ())
-        words = sorted(word for each in allowed if isinstance(each, StrOptions) for word in each.options)
-        if words and isinstance(value, str) and value not in words and str not in allowed:
-            word = meant(value, words)
-            hint = f" Do you mean {word!r}?" if word else ""
-            raise InvalidParameterError(
-                f"The {name!r} parameter of {owner} must be among {', '.join(map(repr, words))}. Got {value!r} instead."
-                f"{hint}"
-            )
-
-
 def read_rows(estimator: BaseEstimator, X: Any, sample_weight: Any = None, *, reset: bool) -> Source:
     """Check rows and weights, and wrap them as a source; no copy of float arrays.
 
-    Parameters
-    ----------
-    estimator : BaseEstimator
-        Learns the number and names of features when `reset`, and compares them otherwise.
-    X : array-like (N, D) or (N,), data frame, or whatever `fastem.open_source` reads
-        One dimension stands for one feature.
-    sample_weight : array-like (N,) or str, optional
-        A string names the column of the weights.
-    reset : bool
-
-    Raises
-    ------
-    ValueError, TypeError
-        Naming what is wrong with the data and what to do about it. Values that are not finite are
-        looked for later, in the first pass (see `raise_not_finite`).
+    The estimator learns the number and names of features when `reset`, and compares them otherwise. X is an array
+    (N, D) or (N,), a data frame, or whatever `fastem.open_source` reads; a string names the column of the weights.
+    Values that are not finite are looked for later, in the first pass (see `fastem.fitting.checks`).
     """
     require_repeatable(X)
     X = in_reach(X)
@@ -118,8 +82,9 @@ def require_features(estimator: BaseEstimator, n_features: int) -> None:
         names = getattr(estimator, "feature_names_in_", None)
         which = "" if names is None else f" ({', '.join(map(str, names))})"
         raise ValueError(
-            f"X has {n_features} features, but {type(estimator).__name__} is expecting {fitted} features as input, "
-            f"as many as it was fitted to{which}. Choose columns by fastem.open_source(X, columns=[...])."
+            f"{named('X')} has {n_features} features, but {type(estimator).__name__} is expecting {fitted} features as "
+            f"input, as many as it was fitted to{which}. Choose columns by "
+            f"{named('fastem.open_source(X, columns=[...])')}."
         )
 
 
@@ -163,15 +128,10 @@ def _learn_or_compare(estimator: BaseEstimator, source: Source, names: list[str]
             estimator.feature_names_in_ = np.array(source.names, dtype=object)
         elif hasattr(estimator, "feature_names_in_"):
             del estimator.feature_names_in_
-    elif names is not None and not hasattr(estimator, "feature_names_in_"):
+    elif (names is None) == hasattr(estimator, "feature_names_in_"):
+        has, had = ("has", "without") if names is not None else ("does not have valid", "with")
         warnings.warn(
-            f"X has feature names, but {type(estimator).__name__} was fitted without feature names",
-            UserWarning,
-            stacklevel=5,
-        )
-    elif names is None and hasattr(estimator, "feature_names_in_"):
-        warnings.warn(
-            f"X does not have valid feature names, but {type(estimator).__name__} was fitted with feature names",
+            f"X {has} feature names, but {type(estimator).__name__} was fitted {had} feature names",
             UserWarning,
             stacklevel=5,
         )
@@ -201,20 +161,14 @@ def _read_stream(estimator: BaseEstimator, X: Any, sample_weight: Any, reset: bo
 
 
 def rows_per_chunk(source: Source, memory_limit: int | str | None) -> int | None:
-    """How many rows a chunk may have; None when memory is not limited.
-
-    Raises
-    ------
-    ValueError
-        For a limit that does not hold one row.
-    """
+    """How many rows a chunk may have; None when memory is not limited. ValueError where it does not hold one row."""
     if memory_limit is None:
         return None
     rows = parse_bytes(memory_limit) // (_PARTS_HELD * source.row_bytes)
     if rows == 0:
         raise ValueError(
-            f"memory_limit={memory_limit!r} does not hold {_PARTS_HELD} chunks of one row of {source.row_bytes} "
-            "bytes. Raise it."
+            f"{named('memory_limit')}={memory_limit!r} does not hold {_PARTS_HELD} chunks of one row of "
+            f"{source.row_bytes} bytes. Raise it."
         )
     return whole_runs(rows)
 
@@ -225,12 +179,7 @@ def sample_bytes(memory_limit: int | str | None) -> int:
 
 
 def parse_bytes(size: int | str) -> int:
-    """A number of bytes from a number, or from a text such as "512MB" (10^6) or "512MiB" (2^20).
-
-    Raises
-    ------
-    ValueError
-    """
+    """A number of bytes from a number, or from a text such as "512MB" (10^6) or "512MiB" (2^20)."""
     if isinstance(size, Integral):
         return int(size)
     match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([KMGT]?I?)B?\s*", str(size).upper())
@@ -257,13 +206,7 @@ def _as_table(estimator: BaseEstimator, X: Any, reset: bool) -> Any:
 
 
 def read_weight(sample_weight: Any, n_rows: int) -> np.ndarray | None:
-    """Check row weights (N,); None stands for ones.
-
-    Raises
-    ------
-    ValueError
-        For weights that are negative, not finite, all zero, or of the wrong length.
-    """
+    """Row weights (N,), or ValueError for improper ones; None stands for ones."""
     if sample_weight is None:
         return None
     rows = np.broadcast_to(np.float64(0.0), (n_rows, 1))
@@ -279,76 +222,8 @@ def read_weight(sample_weight: Any, n_rows: int) -> np.ndarray | None:
     return weight
 
 
-def read_array(name: str, given: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """Finite numbers of a shape that a user gave; one feature needs no axis of its own.
-
-    Raises
-    ------
-    ValueError
-    """
-    # Another memory order would compile the kernels again.
-    array = np.array(floats(given, name), order="C")
-    one_feature = shape[1:] == (1,) * (len(shape) - 1)
-    if array.shape != shape and not (one_feature and array.shape == shape[:1]):
-        raise ValueError(f"{name} must have the shape {shape}, got {array.shape}.")
-    if not np.all(np.isfinite(array)):
-        raise ValueError(f"{name} must hold finite numbers.")
-    return array.reshape(shape)
-
-
-def table_sizes(name: str, given: Any) -> tuple[int, int]:
-    """Numbers of components and of features of parameters (K, D), or (K,) for one feature.
-
-    Raises
-    ------
-    ValueError
-    """
-    shape = np.shape(given)
-    if not 1 <= len(shape) <= 2 or 0 in shape:
-        raise ValueError(f"{name} must have the shape (n_components, n_features), got {shape}.")
-    return shape[0], shape[1] if len(shape) == 2 else 1
-
-
-def read_weights(given: Any, n_components: int, name: str = "weights") -> np.ndarray:
-    """Mixing weights (K,) that a user gave.
-
-    Raises
-    ------
-    ValueError
-    """
-    weights = read_array(name, given, (n_components,))
-    if np.any(weights < 0) or not np.isclose(weights.sum(), 1.0, atol=1e-6):
-        raise ValueError(f"{name} must be between 0 and 1 and sum to 1, got {weights.tolist()}.")
-    return weights
-
-
-def symmetric(name: str, matrices: np.ndarray) -> np.ndarray:
-    """Matrices (..., D, D) that a user gave, exactly symmetric; they may differ from it by the rounding of float32.
-
-    Raises
-    ------
-    ValueError
-    """
-    transposed = np.swapaxes(matrices, -1, -2)
-    root = np.sqrt(np.abs(np.diagonal(matrices, axis1=-2, axis2=-1)))
-    wrong = np.abs(matrices - transposed) > _SYMMETRY_TOL * root[..., :, None] * root[..., None, :]
-    if wrong.any():
-        place = tuple(np.argwhere(wrong)[0].tolist())
-        *_, row, column = place
-        raise ValueError(
-            f"{name} must be symmetric, but the entry {(row, column)} is {matrices[place]:g}, and {(column, row)} is "
-            f"{transposed[place]:g}. Mend the matrix; where both mean the same, pass the mean of it and its transpose."
-        )
-    return 0.5 * matrices + 0.5 * transposed
-
-
 def feature_index(estimator: BaseEstimator, feature: Any, n_features: int) -> int:
-    """The index of a feature that is given by its index or its name.
-
-    Raises
-    ------
-    ValueError
-    """
+    """The index of a feature that is given by its index or its name; ValueError for one that is not there."""
     names = [str(name) for name in getattr(estimator, "feature_names_in_", ())]
     if isinstance(feature, str) and names.count(feature) == 1:
         return names.index(feature)
@@ -363,10 +238,6 @@ def heed_y(y: Any, n_rows: int | None) -> None:
 
     Labels are ignored, as scikit-learn's conventions ask for: a pipeline or a search hands on its y. Fractions that
     are not negative are hardly labels; but they may be the targets of a regression, so that they are no error.
-
-    Raises
-    ------
-    TypeError, ValueError
     """
     if y is None:
         return

@@ -36,7 +36,10 @@ def warmup(families: Sequence[str] = _NAMES, *, hmm: bool = False, verbose: bool
     """Compile the kernels that fit and score, and keep them on disk.
 
     Otherwise the first fit and the first prediction of each kind of mixture on a machine wait some seconds for
-    it. Rows of any dtype, memory order, number and dimension share the same kernels.
+    it. Rows of any dtype, memory order, number and dimension share the same kernels. fastem keeps them, in one folder
+    for each version, in the directory that the environment variable NUMBA_CACHE_DIR names, or else in the user's cache
+    directory (``~/.cache/fastem`` on Linux, or below XDG_CACHE_HOME). Folders of other versions that were not used for
+    a day are removed, except the last few.
 
     Parameters
     ----------
@@ -57,13 +60,6 @@ def warmup(families: Sequence[str] = _NAMES, *, hmm: bool = False, verbose: bool
     -----
     RuntimeWarning
         When no directory can keep the kernels, so that they serve this process only.
-
-    Notes
-    -----
-    fastem keeps them in the directory that the environment variable NUMBA_CACHE_DIR names, or else in the user's
-    cache directory (``~/.cache/fastem`` on Linux, or below XDG_CACHE_HOME), in one folder for each version. Kernels
-    that are found are not compiled again; they are found in a directory that cannot be written, too. Folders of
-    other versions are removed when they have not been used for a day, except the last few.
 
     Examples
     --------

@@ -9,13 +9,13 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
-from fastem.estimators._families import require_proper
 from fastem.estimators._hmm import BaseHMM
-from fastem.estimators._validation import read_array, table_sizes
 from fastem.estimators.mixture import OfFamily
 from fastem.estimators.options import Batch, Checkpoint, Incremental, Race, Restarts
 from fastem.families import Categorical, Poisson
 from fastem.families.columns.base import Columns
+from fastem.fitting.family_values import require_proper
+from fastem.fitting.parameters import read_array, table_sizes
 from fastem.given import floats
 from fastem.model import Params
 
@@ -50,16 +50,6 @@ class ColumnHMM(OfFamily, BaseHMM):
 
     def _show(self, params: Params) -> None:
         setattr(self, self._attribute, self._model.family.values_of(params.family))
-
-    @classmethod
-    def _of_values(cls, startprob: Any, transmat: Any, values: Any, settings: dict[str, Any]) -> Self:
-        """A model with known parameters."""
-        hmm = cls(len(values), **settings)
-        hmm._validate_params()
-        hmm.startprob_, hmm.transmat_ = startprob, transmat
-        setattr(hmm, hmm._attribute, values)
-        hmm._require_known()
-        return hmm
 
 
 class PoissonHMM(ColumnHMM):
@@ -142,18 +132,15 @@ class PoissonHMM(ColumnHMM):
         transmat : array-like (K, K)
         lambdas : array-like (K, D), or (K,) for one column
         **settings
-            Other parameters of the constructor.
-
-        Returns
-        -------
-        hmm : PoissonHMM
+            As of the constructor.
 
         Raises
         ------
         ValueError
             For parameters that are out of range, or shapes that do not match.
         """
-        return cls._of_values(startprob, transmat, floats(lambdas, "lambdas"), settings)
+        lambdas = floats(lambdas, "lambdas")
+        return cls(len(lambdas), **settings)._known_by(startprob_=startprob, transmat_=transmat, lambdas_=lambdas)
 
 
 class CategoricalHMM(ColumnHMM):
@@ -282,11 +269,7 @@ class CategoricalHMM(ColumnHMM):
         transmat : array-like (K, K)
         emissionprob : array-like (K, C)
         **settings
-            Other parameters of the constructor.
-
-        Returns
-        -------
-        hmm : CategoricalHMM
+            As of the constructor.
 
         Raises
         ------
@@ -298,5 +281,5 @@ class CategoricalHMM(ColumnHMM):
             raise ValueError(
                 f"emissionprob must have the shape (n_components, n_categories), got {emissionprob.shape}."
             )
-        settings = {"n_categories": emissionprob.shape[1], **settings}
-        return cls._of_values(startprob, transmat, emissionprob, settings)
+        hmm = cls(len(emissionprob), **{"n_categories": emissionprob.shape[1], **settings})
+        return hmm._known_by(startprob_=startprob, transmat_=transmat, emissionprob_=emissionprob)

@@ -3,25 +3,72 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from fastem.estimators._gaussian_params import proper_params
 from fastem.estimators._hmm import BaseHMM
-from fastem.estimators._hmmlearn import has_covariance_prior, read_covars, with_hmmlearn_priors
-from fastem.estimators._priors import with_penalty
-from fastem.estimators._validation import read_array, table_sizes
 from fastem.estimators.options import Batch, Checkpoint, Incremental, Race, Restarts
 from fastem.families.gaussian.family import Gaussian
 from fastem.families.gaussian.location_scatter import STRUCTURES
-from fastem.given import floats
-from fastem.model import Model, Params
+from fastem.fitting.parameters import proper_params, read_array, read_covars, read_means, table_sizes
+from fastem.fitting.priors import covariance_prior, with_mean_prior, with_penalty
+from fastem.model import Params
 
 
-class GaussianHMM(BaseHMM):
+class GaussianStates(BaseHMM):
+    """What chains of Gaussians and chains of mixtures of these share: the settings of covariances, and priors."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseHMM._parameter_constraints,
+        "covariance_type": [StrOptions(set(STRUCTURES))],
+        "covariance_floor": [Interval(Real, 0.0, 1.0, closed="both")],
+        "means_prior": [Real, "array-like"],
+        "means_weight": [Interval(Real, 0.0, None, closed="left"), "array-like"],
+    }
+    _needed = (*BaseHMM._needed, ("means_",), ("covars_",))
+    _structural = (*BaseHMM._structural, "covariance_type")
+    _letters: ClassVar[dict[str, str]] = {"m": "means_", "c": "covars_"}
+
+    covariance_type: str
+    covariance_floor: float
+    means_prior: Any
+    means_weight: Any
+    covars_prior: Any
+    covars_weight: Any
+
+    means_: np.ndarray
+    covars_: np.ndarray
+
+    def _counts(self) -> tuple[int, ...]:
+        """The shape in which components are counted."""
+        return (self.n_components,)
+
+    def _covariance_prior(self, family: Gaussian, prior: Any) -> tuple[np.ndarray, float]:
+        """What hmmlearn's prior of covariances adds to the scatter of each component, and of how many rows it is."""
+        raise NotImplementedError
+
+    def _scaled_family(self, family: Gaussian, stats: Any, n_rows: int) -> Gaussian:
+        family = family.scaled_to(stats, self.covariance_floor)
+        # What is not learnt needs no prior.
+        if "m" in self._learnt and np.any(np.asarray(self.means_weight) != 0):
+            family = with_mean_prior(family, self.means_prior, self.means_weight, self._counts())
+        if "c" not in self._learnt:
+            return family
+        prior = None if isinstance(self.covars_prior, str) else self.covars_prior
+        if prior is not None or self.covars_weight is not None:
+            scatter, rows = self._covariance_prior(family, prior)
+            return replace(family, own_prior_scatter=scatter, own_prior_rows=rows)
+        return family if self.covars_prior is None else with_penalty(family, stats, n_rows)
+
+    def _given_values(self, family: Gaussian, changed: set[str]) -> Any:
+        return self._with_given(family, None, "mc")
+
+
+class GaussianHMM(GaussianStates):
     """Hidden Markov model whose states have Gaussian distributions, fitted by expectation-maximisation.
 
     Parameters
@@ -32,36 +79,33 @@ class GaussianHMM(BaseHMM):
         A covariance matrix for each state; one for all of them; a variance for each state and feature; one variance
         for each state.
     startprob_prior : float, (K,) array-like or "stationary", default 1
-        Parameters of a Dirichlet prior of `startprob_`, at least 1, where there is no prior: they count as so many less
-        one sequences that were seen. "stationary": the first state of a sequence has the stationary distribution of
-        the chain, as sequences begin anywhere in time.
+        Parameters of a Dirichlet prior of `startprob_`, at least 1, where there is no prior: c counts as c - 1
+        sequences that begin in the state. "stationary": the first state of a sequence has the stationary distribution
+        of the chain, as sequences begin anywhere in time.
     transmat_prior : float, (K, K) array-like or "left-right", default 1
-        Parameters of Dirichlet priors of the rows of `transmat_`, as many less one transitions that were seen. Where
-        they are 0 (or False), a transition is impossible and its probability stays zero; so do zeros in a `transmat_`
-        of your own. In a "left-right" chain no state is followed by an earlier one, and the first one comes first.
+        Parameters of Dirichlet priors of the rows of `transmat_`, likewise. Where they are 0 (or False), a transition
+        is impossible and its probability stays zero; so do zeros in a `transmat_` of your own. In a "left-right"
+        chain no state is followed by an earlier one, and the first one comes first.
     means_prior, means_weight : float or array-like, default 0
         Normal prior of the means, as hmmlearn's: each state has seen `means_weight` rows (a number, or (K,)) at
         `means_prior` (a number, (D,) or (K, D)).
     covars_prior : float, array-like, "vanishing" or None, default "vanishing"
     covars_weight : float or None, default None
-        Inverse gamma ("diag", "spherical") or Wishart prior of the covariances, as hmmlearn's: `covars_prior` is added
-        to the scatter of each state, and `covars_weight` less 1 (for matrices, less D), if positive, to its rows. A
-        number, or an array of the shape of `covars_`, or one that NumPy repeats to it: a number is added to every
-        entry of a matrix. Of one alone, the other is hmmlearn's default, 0.01 and 1. "vanishing": the penalty that
-        `GaussianMixture` has, which keeps covariances away from singular ones, and vanishes as rows are added. None:
-        the maximum of the likelihood.
+        Inverse gamma ("diag", "spherical") or Wishart prior of the covariances, as hmmlearn's: `covars_prior`, which
+        NumPy repeats to the shape of `covars_`, is added to the scatter of each state, and `covars_weight` less 1 (for
+        matrices, less D), if positive, to its rows. Where one is given alone, the other is hmmlearn's default, 0.01
+        or 1. "vanishing": the penalty that `GaussianMixture` has. None: the maximum of the likelihood.
     algorithm : {"viterbi", "map"}, default "viterbi"
         How `predict` and `decode` choose states.
     n_iter : int, default 1000
         Largest number of iterations; 0 for the start alone.
     tol : float, default 1e-5
-        Fitting stops when what further iterations would still gain is estimated to be below `tol` nats per row.
+        Fitting stops when further iterations would gain less than this, in nats per row (see `GaussianMixture`).
     params : str or None, default None
         What is learnt, by default "stmc": startprob ("s"), transmat ("t"), means ("m"), covars ("c"). The others stay
         as they start.
     init_params : str or None, default None
-        What gets a start of its own, by default everything. For the others `fit` starts from `startprob_`, `transmat_`,
-        `means_` and `covars_`, where they are set.
+        What gets a start of its own, by default everything. The others start from the attributes, where they are set.
     n_init : int, default 1
         Number of starts; the best is kept.
     random_state : int, RandomState instance or None, default None
@@ -72,12 +116,10 @@ class GaussianHMM(BaseHMM):
         "batch": each iteration reads all sequences, and then moves the parameters; steps are accelerated. "plain":
         textbook EM. "incremental": they move after each block of sequences, and the statistics of all blocks are kept.
     search : {"race", "restarts"}, Race or Restarts, default "race"
-        "race": starts run on some sequences (on pieces of long ones), and the one that leads is fitted to all; see
-        `fit_report_.races`. "restarts": each is fitted to all, and the one with the highest objective is kept.
-        `Race(init="kmeans")` says how starts are drawn.
-    covariance_floor : float, default 1e-10
-        Least variance of a state in any direction, as a fraction of the variance of the data.
-    memory_limit, n_threads, checkpoint
+        "race": starts run on some sequences (on pieces of long ones), and the one that leads is fitted to all.
+        "restarts": each is fitted to all, and the one with the highest objective is kept. `Race(init="kmeans")` says
+        how starts are drawn.
+    covariance_floor, memory_limit, n_threads, checkpoint
         As of `GaussianMixture`.
 
     Attributes
@@ -107,8 +149,7 @@ class GaussianHMM(BaseHMM):
 
     References
     ----------
-    Rabiner (1989), *A tutorial on hidden Markov models and selected applications in speech recognition*, Proc. IEEE
-    77, 257-286; Baum, Petrie, Soules & Weiss (1970), Ann. Math. Statist. 41, 164-171.
+    Rabiner (1989), Proc. IEEE 77, 257-286; Baum, Petrie, Soules & Weiss (1970), Ann. Math. Statist. 41, 164-171.
 
     Examples
     --------
@@ -124,27 +165,10 @@ class GaussianHMM(BaseHMM):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **BaseHMM._parameter_constraints,
-        "covariance_type": [StrOptions(set(STRUCTURES))],
-        "covariance_floor": [Interval(Real, 0.0, 1.0, closed="both")],
-        "means_prior": [Real, "array-like"],
-        "means_weight": [Interval(Real, 0.0, None, closed="left"), "array-like"],
+        **GaussianStates._parameter_constraints,
         "covars_prior": [StrOptions({"vanishing"}), Interval(Real, 0.0, None, closed="left"), "array-like", None],
         "covars_weight": [Interval(Real, 0.0, None, closed="left"), None],
     }
-    _needed = (*BaseHMM._needed, ("means_",), ("covars_",))
-    _structural = (*BaseHMM._structural, "covariance_type")
-    _letters: ClassVar[dict[str, str]] = {"m": "means_", "c": "covars_"}
-
-    covariance_type: str
-    covariance_floor: float
-    means_prior: Any
-    means_weight: Any
-    covars_prior: Any
-    covars_weight: float | None
-
-    means_: np.ndarray
-    covars_: np.ndarray
 
     def __init__(
         self,
@@ -180,11 +204,8 @@ class GaussianHMM(BaseHMM):
     def _make_family(self, n_features: int, n_components: int) -> Gaussian:
         return Gaussian(n_components=n_components, n_features=n_features, covariance_type=self.covariance_type)
 
-    def _scaled_family(self, family: Gaussian, stats: Any, n_rows: int) -> Gaussian:
-        family = with_hmmlearn_priors(self, family.scaled_to(stats, self.covariance_floor))
-        if self.covars_prior is None or has_covariance_prior(self) or "c" not in self._learnt:
-            return family
-        return with_penalty(family, stats, n_rows)
+    def _covariance_prior(self, family: Gaussian, prior: Any) -> tuple[np.ndarray, float]:
+        return covariance_prior(family, prior, self.covars_weight)
 
     def _with_given(self, family: Gaussian, params: Any, given: str) -> Any:
         shape = family.n_components, family.n_features
@@ -194,9 +215,6 @@ class GaussianHMM(BaseHMM):
 
     def _given_sizes(self, changed: set[str]) -> tuple[int, int]:
         return table_sizes("means_", self.means_)
-
-    def _given_values(self, family: Gaussian, changed: set[str]) -> Any:
-        return self._with_given(family, None, "mc")
 
     def _show(self, params: Params) -> None:
         self.means_, self.covars_ = params.family.means, params.family.covariances
@@ -213,14 +231,9 @@ class GaussianHMM(BaseHMM):
         transmat : array-like (K, K)
         means : array-like (K, D), or (K,) for one feature
         covars : array-like
-            In the shape of `covars_` for the `covariance_type`; with one feature, the variances (K,).
-        covariance_type : {"full", "tied", "diag", "spherical"}, default "diag"
-        **settings
-            Other parameters of the constructor.
-
-        Returns
-        -------
-        hmm : GaussianHMM
+            As `covars_` may be set; with one feature, the variances (K,).
+        covariance_type, **settings
+            As of the constructor.
 
         Raises
         ------
@@ -234,20 +247,6 @@ class GaussianHMM(BaseHMM):
         >>> hmm.predict([0.1, 0.2, 8.9, 9.3, -0.4]).tolist()
         [0, 0, 1, 1, 0]
         """
-        means = floats(means, "means")
-        means = means.reshape(-1, 1) if means.ndim == 1 else means
-        if means.ndim != 2 or means.size == 0:
-            raise ValueError(f"means must have the shape (n_components, n_features), got {means.shape}.")
-        n_components, n_features = means.shape
-        hmm = cls(n_components, covariance_type, **settings)
-        hmm._validate_params()
-        hmm.startprob_, hmm.transmat_, hmm.means_, hmm.covars_ = startprob, transmat, means, covars
-        family = hmm._make_family(n_features, n_components)
-        model = Model(hmm._make_latent(), family)
-        hmm._adopt(
-            model,
-            Params(
-                hmm._given_latent(model.latent), hmm._with_given(family, family.first_look(np.zeros(n_features)), "mc")
-            ),
-        )
-        return hmm
+        means = read_means(means)
+        hmm = cls(len(means), covariance_type, **settings)
+        return hmm._known_by(startprob_=startprob, transmat_=transmat, means_=means, covars_=covars)

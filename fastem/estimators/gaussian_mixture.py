@@ -11,11 +11,9 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from fastem.estimators._gaussian_params import inverse, proper_params
+from fastem._naming import named
 from fastem.estimators._histogram import HistogramMixture
-from fastem.estimators._priors import with_fixed, with_priors
 from fastem.estimators._uncertain import UncertainMixture
-from fastem.estimators._validation import read_array, read_weights, table_sizes
 from fastem.estimators.options import (
     Batch,
     Checkpoint,
@@ -30,12 +28,16 @@ from fastem.estimators.options.base import Choice
 from fastem.estimators.options.priors import GAUSSIAN_PRIORS
 from fastem.families.gaussian.family import Gaussian
 from fastem.families.gaussian.location_scatter import STRUCTURES
-from fastem.given import floats
+from fastem.fitting.parameters import inverse, proper_params, read_array, read_means, read_weights, table_sizes
+from fastem.fitting.priors import with_fixed, with_priors
 from fastem.latents.mixture import Mixture
 from fastem.model import Model, Params
 
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
+
+# Settings that mean the same to scikit-learn, or nearly so.
+_SHARED = ("tol", "reg_covar", "max_iter", "n_init", "random_state", "warm_start")
 
 
 class GaussianMixture(UncertainMixture, HistogramMixture):
@@ -49,12 +51,10 @@ class GaussianMixture(UncertainMixture, HistogramMixture):
         feature; one variance for each component.
     tol : float, default 1e-5
         Fitting stops when what further iterations would still gain, estimated from how fast gains shrink,
-        is below `tol` nats per row. (scikit-learn's `tol` bounds the gain of one iteration, which says
-        little about what is left.)
+        is below `tol` nats per row. (scikit-learn's `tol` bounds the gain of one iteration.)
     reg_covar : float, default 0
-        Added to the diagonal of covariances in every M-step, in squared units of the data. Not needed
-        to keep components proper (see `covariance_floor`); there for comparison with scikit-learn,
-        whose default is 1e-6.
+        Added to the diagonal of covariances in every M-step, in squared units of the data. `covariance_floor` keeps
+        components proper without it; scikit-learn's default is 1e-6.
     max_iter : int, default 1000
         Largest number of iterations; 0 for the start alone.
     n_init : int, default 1
@@ -88,19 +88,15 @@ class GaussianMixture(UncertainMixture, HistogramMixture):
         each block of rows, in the order of the data. `partial_fit` learns by the `Online` that is given here.
     search : {"race", "restarts"}, Race or Restarts, default "race"
         "race": several starts run on a sample of the rows; the one that leads is fitted to all rows. "restarts": every
-        start is fitted to all rows to its end, and the highest objective wins. Their `swaps` lead from one local
-        optimum to a better one.
+        start is fitted to all rows to its end, and the highest objective wins.
     covariance_floor : float, default 1e-10
         Least variance of a component in any direction, as a fraction of the variance of the data.
-        Unlike `reg_covar` it follows the units of the data and leaves proper components alone.
     memory_limit : int, str or None, default None
         Most memory that rows being read and worked on may take together, in bytes or as a text such as
-        "512MB"; it decides how many rows are read at a time, and bounds the sample that a fit begins on (64 MiB
-        otherwise).
+        "512MB". It also bounds the sample that a fit begins on (64 MiB otherwise).
     n_threads : int or None, default None
-        Most threads of a fit, a score or a prediction; None stands for all that numba may use (see
-        `numba.set_num_threads`). The results have the same bits for any number. In a worker process of
-        joblib or Dask, to which fewer may be allotted, those are used.
+        Most threads of a fit, a score or a prediction; None stands for all that numba may use, or that joblib or Dask
+        allot to a worker process. The results have the same bits for any number.
     checkpoint : path, Checkpoint or None, default None
         File that keeps the state of a fit, for `fit(..., resume=True)`, and the model so far, for
         `fastem.load`.
@@ -122,8 +118,7 @@ class GaussianMixture(UncertainMixture, HistogramMixture):
         What was maximised, at the fitted parameters: mean log-likelihood per row (per unit of weight), and the
         logarithm of priors or minus the penalty, in nats; `fit_report_.loglik` is the first alone.
     lower_bounds_ : list of float
-        The same at the start and after each iteration that was kept; it never falls. An accelerated step that
-        would lower it is undone; an iteration that lowers it, too, and is the last. With online and incremental
+        The same at the start and after each iteration that was kept; it never falls. With online and incremental
         learning: the mean over each epoch, of rows before they were learnt from, and the exact value at the end.
     n_steps_ : int
         Number of times that the parameters were moved by online EM; otherwise `n_iter_`.
@@ -140,18 +135,16 @@ class GaussianMixture(UncertainMixture, HistogramMixture):
 
     Notes
     -----
-    Memory beyond the data does not grow with the number of rows: no N x K array is ever made.
-    One-dimensional X is taken as one feature, where scikit-learn asks for a reshape.
-    Parameters can be set by hand, before or after a fit: `weights_`, `means_`, and one of `covariances_`,
-    `precisions_cholesky_` and `precisions_`. They are checked, and copied, when the model is used next, and count
-    everywhere from then on. The arrays that are shown cannot be written: give a new array in place of a changed one.
+    No N x K array is ever made. One-dimensional X is one feature, where scikit-learn asks for a reshape.
+    Parameters can be set by hand: `weights_`, `means_`, and one of `covariances_`, `precisions_cholesky_` and
+    `precisions_`. They are checked, and copied, when the model is used next. The arrays that are shown cannot be
+    written: give a new array in place of a changed one.
 
     References
     ----------
-    Dempster, Laird & Rubin (1977), J. Roy. Statist. Soc. B 39, 1-38;
-    Bishop (2006), *Pattern Recognition and Machine Learning*, section 9.2.2;
-    Varadhan & Roland (2008), Scand. J. Statist. 35, 335-353; Chen & Tan (2009), J. Multivariate Analysis 100,
-    1367-1383. See the documentation of `fastem.schedules.accelerate` and `fastem.schedules.grow`.
+    Dempster, Laird & Rubin (1977), J. Roy. Statist. Soc. B 39, 1-38; Bishop (2006), *Pattern Recognition and Machine
+    Learning*, section 9.2.2; Varadhan & Roland (2008), Scand. J. Statist. 35, 335-353; Chen & Tan (2009),
+    J. Multivariate Analysis 100, 1367-1383. See also `fastem.schedules.accelerate` and `fastem.schedules.grow`.
 
     Examples
     --------
@@ -162,8 +155,6 @@ class GaussianMixture(UncertainMixture, HistogramMixture):
     >>> mixture = GaussianMixture(n_components=2, random_state=0).fit(x)
     >>> np.sort(mixture.means_[:, 0]).round().tolist()
     [20.0, 40.0]
-    >>> bool(mixture.converged_)
-    True
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -266,8 +257,8 @@ class GaussianMixture(UncertainMixture, HistogramMixture):
         if self.reg_covar == 0:
             return super()._why_it_fell()
         return (
-            "reg_covar widens covariances beyond the likelihood's maximum. "
-            "Use reg_covar=0 (covariance_floor keeps components proper) or a smaller one"
+            f"{named('reg_covar')} widens covariances beyond the likelihood's maximum. "
+            f"Use {named('reg_covar')}=0 (covariance_floor keeps components proper) or a smaller one"
         )
 
     def _show(self, params: Params) -> None:
@@ -307,6 +298,8 @@ class GaussianMixture(UncertainMixture, HistogramMixture):
     ) -> Self:
         """A model with known parameters, that scores, predicts and samples without a fit.
 
+        `fit` with warm_start=True would continue from these parameters.
+
         Parameters
         ----------
         weights : array-like (K,)
@@ -314,14 +307,8 @@ class GaussianMixture(UncertainMixture, HistogramMixture):
         means : array-like (K, D), or (K,) for one feature
         covariances : array-like
             In the shape of `covariances_` for the `covariance_type`; with one feature, the variances (K,).
-        covariance_type : {"full", "tied", "diag", "spherical"}, default "full"
-        **settings
-            Other parameters of the constructor.
-
-        Returns
-        -------
-        mixture : GaussianMixture
-            `fit` with warm_start=True would continue from these parameters.
+        covariance_type, **settings
+            As of the constructor.
 
         Raises
         ------
@@ -331,30 +318,17 @@ class GaussianMixture(UncertainMixture, HistogramMixture):
         Examples
         --------
         >>> from fastem import GaussianMixture
-        >>> mixture = GaussianMixture.from_parameters([0.3, 0.7], [20.0, 40.0], [25.0, 25.0])
-        >>> mixture.predict([18.0, 41.0]).tolist()
+        >>> GaussianMixture.from_parameters([0.3, 0.7], [20.0, 40.0], [25.0, 25.0]).predict([18.0, 41.0]).tolist()
         [0, 1]
         """
-        means = floats(means, "means")
-        means = means.reshape(-1, 1) if means.ndim == 1 else means
-        if means.ndim != 2 or means.size == 0:
-            raise ValueError(f"means must have the shape (n_components, n_features), got {means.shape}.")
-        n_components, n_features = means.shape
-        mixture = cls(n_components, covariance_type=covariance_type, **settings)
+        means = read_means(means)
+        mixture = cls(len(means), covariance_type=covariance_type, **settings)
         mixture._validate_params()
-        family = mixture._make_family(n_features, n_components)
-        model = Model(Mixture(n_components), family)
-        mixture._adopt(
-            model,
-            Params(
-                model.latent.params(read_weights(weights, n_components)),
-                proper_params(
-                    family,
-                    read_array("means", means, (n_components, n_features)),
-                    read_array("covariances", covariances, family.covariance_shape()),
-                ),
-            ),
-        )
+        latent, family = Mixture(len(means)), mixture._make_family(means.shape[1], len(means))
+        covariances = read_array("covariances", covariances, family.covariance_shape())
+        params = proper_params(family, read_array("means", means, means.shape), covariances)
+        weights = latent.params(read_weights(weights, len(means)))
+        mixture._adopt(Model(latent, family), Params(weights, params))
         return mixture
 
     def to_sklearn(self) -> SklearnGaussianMixture:
@@ -363,10 +337,8 @@ class GaussianMixture(UncertainMixture, HistogramMixture):
 
         self._require_fitted()
         family = self._model.family
-        other = SklearnGaussianMixture(
-            family.n_components, covariance_type=family.covariance_type, tol=self.tol, reg_covar=self.reg_covar,
-            max_iter=self.max_iter, n_init=self.n_init, random_state=self.random_state, warm_start=self.warm_start,
-        )  # fmt: skip
+        settings = {name: getattr(self, name) for name in _SHARED}
+        other = SklearnGaussianMixture(family.n_components, covariance_type=family.covariance_type, **settings)
         names = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_", "n_features_in_")
         story = ("feature_names_in_", "converged_", "n_iter_", "lower_bound_", "lower_bounds_")
         for name in (*names, *(name for name in story if hasattr(self, name))):
@@ -383,11 +355,14 @@ class GaussianMixture(UncertainMixture, HistogramMixture):
         sklearn.exceptions.NotFittedError
         """
         check_is_fitted(mixture)
-        settings = ("tol", "reg_covar", "max_iter", "n_init", "random_state", "warm_start")
+        weights, settings = np.float64(mixture.weights_), {name: getattr(mixture, name) for name in _SHARED}
         other = cls.from_parameters(
-            np.float64(mixture.weights_) / np.float64(mixture.weights_).sum(), mixture.means_, mixture.covariances_,
-            covariance_type=mixture.covariance_type, **{name: getattr(mixture, name) for name in settings},
-        )  # fmt: skip
+            weights / weights.sum(),
+            mixture.means_,
+            mixture.covariances_,
+            covariance_type=mixture.covariance_type,
+            **settings,
+        )
         if hasattr(mixture, "feature_names_in_"):
             other.feature_names_in_ = mixture.feature_names_in_.copy()
         return other

@@ -98,10 +98,6 @@ class HMM(FamilyParameters, BaseHMM):
         startprob : array-like (K,)
         transmat : array-like (K, K)
 
-        Returns
-        -------
-        hmm : HMM
-
         Raises
         ------
         ValueError, TypeError, NotFittedError
@@ -114,6 +110,4 @@ class HMM(FamilyParameters, BaseHMM):
         >>> HMM.from_parameters("poisson", [0.5, 0.5], chances, rates=[2.0, 9.0]).predict([1, 2, 12, 8]).tolist()
         [0, 0, 1, 1]
         """
-        own, settings = cls._split(family, values)
-        shares = {"startprob_": startprob, "transmat_": transmat}
-        return cls(family, len(startprob), **settings)._set_by_name(own, record, n_features, shares)
+        return cls._from_names(family, record, n_features, values, startprob_=startprob, transmat_=transmat)

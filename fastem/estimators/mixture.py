@@ -10,15 +10,16 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from sklearn.utils._param_validation import StrOptions
 
-from fastem.estimators import _families as families
 from fastem.estimators._em import BaseEM
 from fastem.estimators._mixture import BaseMixture
 from fastem.estimators._uncertain import UncertainMixture
-from fastem.estimators._validation import no_setting, read_weights, table_sizes
+from fastem.estimators._validation import no_setting
 from fastem.estimators.options import Batch, Checkpoint, Dirichlet, Fixed, Incremental, Online, Race, Restarts
 from fastem.families import KINDS
 from fastem.families.columns.base import Columns
 from fastem.families.columns.product import Product
+from fastem.fitting import family_values as families
+from fastem.fitting.parameters import read_weights, table_sizes
 from fastem.model import Model, Params
 from fastem.sources import Source
 
@@ -117,8 +118,7 @@ class FamilyParameters(OfFamily):
         return (*self._needed, ("params_", *(name for name in names if name[:-1] not in _SPREADS)))
 
     def _attributes(self) -> tuple[str, ...]:
-        family = self._of_family
-        shown = (f"{name}_" for name in (*families.names_of(family), *families.also_shown(family)))
+        shown = (f"{name}_" for name in families.shown_of(self._of_family))
         return tuple(dict.fromkeys((*super()._attributes(), *shown)))
 
     @property
@@ -144,9 +144,8 @@ class FamilyParameters(OfFamily):
         return families.sizes_in(self._of_family, self._shown_values())
 
     def _given_values(self, family: Any, changed: set[str]) -> Any:
-        return families.read_record(family, self.params_) if "params_" in changed else self._params_named(family)
-
-    def _params_named(self, family: Any) -> Any:
+        if "params_" in changed:
+            return families.read_record(family, self.params_)
         return families.params_of(family, self._shown_values())
 
     def _following(self, changed: set[str]) -> set[str]:
@@ -155,7 +154,7 @@ class FamilyParameters(OfFamily):
     def _show(self, params: Params) -> None:
         self.params_ = params.family
         family = self._model.family
-        names = (*families.names_of(family), *families.also_shown(family))
+        names = families.shown_of(family)
         for name in _SHOWN - {f"{name}_" for name in names}:
             self.__dict__.pop(name, None)
         if names:
@@ -171,27 +170,24 @@ class FamilyParameters(OfFamily):
             raise TypeError(f"{family!r} is a family that no file can hold. Pickle the estimator instead.")
         super()._write(path)
 
-    def _set_by_name(
-        self, values: Mapping[str, Any], record: Any, n_features: int | None, shares: dict[str, Any]
-    ) -> Self:
-        """Become a model with parameters of these names."""
-        self._validate_params()
-        if n_features is not None:
-            self.n_features_in_ = n_features
-        own = {f"{name}_": value for name, value in values.items()} if record is None else {"params_": record}
-        self.__dict__.update({**shares, **own})
-        self._require_known()
-        return self
-
     @classmethod
-    def _split(cls, family: Any, given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Parameters of the family, and settings of the constructor, out of keywords."""
+    def _from_names(
+        cls, family: Any, record: Any, n_features: int | None, given: Mapping[str, Any], **shares: Any
+    ) -> Self:
+        """A model with `shares`, and with parameters of the family out of what is given; the rest are settings."""
         names = families.names_of(families.read_family(family))
         settings = {name: value for name, value in given.items() if name not in names}
         for name in settings:
             if name not in cls._get_param_names():
                 raise no_setting(f"{cls.__name__}.from_parameters", name, [*names, *cls._get_param_names()])
-        return {name: given[name] for name in names if name in given}, settings
+        made = cls(family, len(next(iter(shares.values()))), **settings)
+        made._validate_params()
+        if n_features is not None:
+            made.n_features_in_ = n_features
+        values = {f"{name}_": given[name] for name in names if name in given}
+        made.__dict__.update({**shares, **(values if record is None else {"params_": record})})
+        made._require_known()
+        return made
 
 
 def _family_or_none(given: Any) -> Any:
@@ -261,16 +257,10 @@ class Mixture(FamilyParameters, UncertainMixture, BaseMixture):
     >>> np.sort(Mixture("poisson", 2, random_state=0).fit(x).rates_[:, 0]).round().tolist()
     [2.0, 9.0]
 
-    Columns of different kinds, one of them with an option:
+    Columns of different kinds:
 
-    >>> from fastem.families import Categorical
-    >>> def rows(n, mean, rate, shares):
-    ...     return np.column_stack([random.normal(mean, 1, n), random.poisson(rate, n), random.choice(3, n, p=shares)])
-    >>> mixture = Mixture(["normal", "poisson", Categorical(3)], n_components=2, random_state=0)
-    >>> mixture = mixture.fit(np.concatenate([rows(400, 0, 2, [0.8, 0.1, 0.1]), rows(600, 3, 9, [0.1, 0.1, 0.8])]))
-    >>> np.sort(mixture.weights_).round(1).tolist()
-    [0.4, 0.6]
-    >>> np.sort(mixture.means_[:, 1]).round().tolist()
+    >>> X = np.column_stack([x, random.normal(np.arange(10_000) // 3000 > 0)])
+    >>> np.sort(Mixture(["poisson", "normal"], 2, random_state=0).fit(X).means_[:, 0]).round().tolist()
     [2.0, 9.0]
     """
 
@@ -339,10 +329,6 @@ class Mixture(FamilyParameters, UncertainMixture, BaseMixture):
             `means`, `variances`, `shapes`, `scales`, of shape (K, D), or (K,) for one column. And settings of the
             constructor.
 
-        Returns
-        -------
-        mixture : Mixture
-
         Raises
         ------
         ValueError
@@ -358,5 +344,4 @@ class Mixture(FamilyParameters, UncertainMixture, BaseMixture):
         >>> Mixture.from_parameters("poisson", [0.5, 0.5], rates=[2.0, 9.0]).predict([1, 12]).tolist()
         [0, 1]
         """
-        own, settings = cls._split(family, values)
-        return cls(family, len(weights), **settings)._set_by_name(own, record, n_features, {"weights_": weights})
+        return cls._from_names(family, record, n_features, values, weights_=weights)

@@ -1,26 +1,20 @@
-"""Fitted estimators to and from files."""
+"""Models and the states of their fits, as arrays of files and back: nothing that no model has is let in."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fastem.families import KINDS, StudentT
-from fastem.families.columns.records import ColumnParams
-from fastem.families.gaussian.family import GaussianDiagParams
 from fastem.families.gaussian.location_scatter import LocationScatter
 from fastem.fitting.notes import MoveNote, RaceNote, RunNote
 from fastem.fitting.problem import EpochState
-from fastem.fitting.report import FitReport
 from fastem.fitting.runs import Search
-from fastem.fitting.stream import Stream
 from fastem.model import Model, Params, Partial, zero_stats
 from fastem.passes.lanes import n_lanes
 from fastem.passes.rows import plain
-from fastem.persistence import ModelFileError, pack, read_archive, unpack, write_archive
 from fastem.schedules.accelerate.anderson import AndersonState
 from fastem.schedules.accelerate.automatic import AutomaticState
 from fastem.schedules.accelerate.protocol import Progress
@@ -30,10 +24,8 @@ from fastem.schedules.grow import CorrectionState
 from fastem.schedules.incremental import IncrementalState
 from fastem.schedules.online import EpochEnd, OnlineState, RescueSpan
 from fastem.schedules.prequential import Prequential
-from fastem.schedules.result import Ending, FitResult, FitState, Reason, Trace
+from fastem.schedules.result import Ending, FitResult, FitState, Trace
 from fastem.stats import ExpectedStats, Rescue
-
-_STORY = ("converged_", "stop_reason_", "n_iter_", "n_steps_", "lower_bound_", "lower_bounds_")
 
 # Names of what a model was told by data and by its user, and which of these are not negative.
 _CONSTRAINTS = (
@@ -41,99 +33,28 @@ _CONSTRAINTS = (
     "own_prior_means", "own_prior_mean_rows", "own_prior_scatter", "own_prior_rows", "fixed_means", "fixed_covariances",
     "mean_floor", "n_categories",
 )  # fmt: skip
-# What settings may hold besides options: families, and parameters of one.
-_FAMILIES = (
-    *KINDS.values(), StudentT, ColumnParams, GaussianDiagParams, *(each.params for each in StudentT.records.values()),
-)  # fmt: skip
 _STRUCTURE = ("allowed", "allowed_start")
 _POSITIVE = (
     "variance_floor", "penalty", "prior_mean_rows", "prior_rows", "own_prior_mean_rows", "own_prior_rows", "mean_floor",
 )  # fmt: skip
 _MOST_CATEGORIES = 10**8
-
-# What belongs to a run and to a machine, not to a model.
-_FORGOTTEN = {"random_state", "checkpoint", "n_threads"}
-
-
-def save(
-    estimator: Any, path: str | Path, progress: Any = None, progress_arrays: dict[str, np.ndarray] | None = None
-) -> None:
-    """Write a fitted mixture estimator, and the progress of an unfinished fit, packed for JSON, with its arrays."""
-    settings: dict[str, Any] = {}
-    arrays: dict[str, np.ndarray] = {} if progress_arrays is None else dict(progress_arrays)
-    # What the model was made with, whatever was set since.
-    for name, value in {**estimator.get_params(deep=False), **estimator._require_known().settings}.items():
-        settings[name] = _packed_setting(name, value, arrays)
-    fitted: dict[str, Any] = {name: getattr(estimator, name) for name in _STORY if hasattr(estimator, name)}
-    if hasattr(estimator, "fit_report_"):
-        fitted["fit_report_"] = estimator.fit_report_.to_dict()
-    if hasattr(estimator, "feature_names_in_"):
-        fitted["feature_names_in_"] = estimator.feature_names_in_.tolist()
-    for room in ("latent", "family"):
-        record = getattr(estimator._params, room)
-        arrays.update({f"{room}/{name}": value for name, value in record._asdict().items()})
-    model = estimator._model
-    arrays.update({f"constraint/{name}": value for name, value in model.family.constraints().items()})
-    arrays.update({f"structure/{name}": value for name, value in model.latent.constraints().items()})
-    header = {"class": type(estimator).__name__, "settings": settings, "fitted": fitted}
-    if progress is not None:
-        header["progress"] = progress
-    if getattr(estimator, "_stream", None) is not None:
-        header["stream"] = pack(estimator._stream, "stream", arrays)
-    write_archive(path, header, arrays)
+# What states of fits and of streams are made of, besides the records of a model.
+_STATES = (
+    Search, EpochState, Partial, RunNote, RaceNote, MoveNote, FitResult, FitState, Ending, Trace, Rescue, Params,
+    ExpectedStats, IncrementalState, OnlineState, EpochEnd, RescueSpan, Prequential, PageHinkley, AndersonState,
+    AutomaticState, CorrectionState, Progress, SquaremState,
+)  # fmt: skip
 
 
-def _packed_setting(name: str, value: Any, arrays: dict[str, np.ndarray]) -> Any:
-    """A setting for JSON, with arrays beside it, and without what belongs to a run."""
-    if name in _FORGOTTEN and not (name == "random_state" and isinstance(value, int | np.integer)):
-        return None
-    if hasattr(value, "on_drift"):
-        value = replace(value, on_drift=None)
-    return pack(value, f"setting/{name}", arrays)
-
-
-def load(path: str | Path, classes: dict[str, type], kinds: dict[str, type]) -> Any:
-    """Read a fitted estimator of one of the given classes, with records of options of the given kinds."""
-    header, arrays = read_archive(path)
-    try:
-        with np.errstate(all="ignore"):
-            estimator = _estimator_of(header, arrays, classes, kinds)
-            _restore(estimator, header["fitted"], arrays)
-            if "stream" in header:
-                stream = unpack(header["stream"], arrays, record_classes(estimator._model))
-                require_state(stream, Stream, estimator._model)
-                estimator._stream = stream
-    except ModelFileError as error:
-        raise ModelFileError(f"{path} {error}") from error
-    except (
-        KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError, MemoryError,
-        ZeroDivisionError, np.linalg.LinAlgError,
-    ) as error:  # fmt: skip
-        raise ModelFileError(f"{path} is damaged, or was not written by fastem: {error!r}") from error
-    return estimator
-
-
-def _estimator_of(
-    header: dict[str, Any], arrays: dict[str, np.ndarray], classes: dict[str, type], kinds: dict[str, type]
-) -> Any:
-    """An estimator of a class that is known, with settings that it has."""
-    if header.get("class") not in classes:
-        raise ModelFileError(f"is damaged, or was not written by fastem: it is of no class {header.get('class')!r}.")
-    estimator_class: Any = classes[header["class"]]
-    known = (*kinds.values(), *_FAMILIES)
-    settings = {name: unpack(packed, arrays, known) for name, packed in header["settings"].items()}
-    unknown = sorted(set(settings) - set(estimator_class._get_param_names()))
-    if unknown:
-        raise ModelFileError(
-            f"has settings {unknown} that {estimator_class.__name__} of this fastem does not know. It was written by "
-            "another version, or is damaged."
-        )
-    for name, value in settings.items():
-        if name in _FORGOTTEN and not (value is None or (name == "random_state" and type(value) is int)):
-            raise ValueError(f"{name} is {value!r}, which is never written")
-    estimator = estimator_class(**settings)
-    estimator._validate_params()
-    return estimator
+def arrays_of(model: Model, params: Params) -> dict[str, np.ndarray]:
+    """Parameters of a model, the limits that the data set and its structure, by the names that they have in files."""
+    rooms = {
+        "latent": params.latent._asdict(),
+        "family": params.family._asdict(),
+        "constraint": model.family.constraints(),
+        "structure": model.latent.constraints(),
+    }
+    return {f"{room}/{name}": value for room, fields in rooms.items() for name, value in fields.items()}
 
 
 def record_classes(model: Model) -> list[type]:
@@ -142,29 +63,7 @@ def record_classes(model: Model) -> list[type]:
     family_params = family.first_look(np.zeros(family.n_features))
     records = [latent.uniform(), latent.zero_stats()]
     records += [family_params, family.zero_stats_like(family_params)]
-    known = [
-        Search,
-        EpochState,
-        Partial,
-        RunNote,
-        RaceNote,
-        MoveNote,
-        FitResult,
-        FitState,
-        Ending,
-        Trace,
-        Rescue,
-        Params,
-        ExpectedStats,
-        IncrementalState,
-        OnlineState,
-        AndersonState,
-        AutomaticState,
-        CorrectionState,
-        Progress,
-        SquaremState,
-    ]
-    return [*known, Stream, EpochEnd, RescueSpan, Prequential, PageHinkley, *(type(record) for record in records)]
+    return [*_STATES, *(type(record) for record in records)]
 
 
 def _under(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -208,14 +107,25 @@ def _require_constraints(names: Any, found: dict[str, np.ndarray]) -> dict[str, 
     return found
 
 
-def _restore(estimator: Any, fitted: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+def restored(
+    arrays: dict[str, np.ndarray],
+    make_family: Callable[[int], Any],
+    make_latent: Callable[[dict[str, np.ndarray]], Any],
+) -> tuple[Model, Params]:
+    """The model of a file, and its parameters; of the family for so many features, and the latent structure of arrays.
+
+    Raises
+    ------
+    KeyError, ValueError, and others
+        For arrays that are missing, or that no model has.
+    """
     _, n_features = arrays["family/means"].shape
     if n_features < 1:
         raise ValueError("means has no columns")
     constraints = _require_constraints(_CONSTRAINTS, _under("constraint/", arrays))
-    family = estimator._make_family(n_features, estimator.n_components).constrained(constraints)
+    family = make_family(n_features).constrained(constraints)
     structure = _require_constraints(_STRUCTURE, _under("structure/", arrays))
-    latent = replace(estimator._latent_of(_under("latent/", arrays)), **structure)
+    latent = replace(make_latent(_under("latent/", arrays)), **structure)
     model = Model(latent, family)
     _require_proper(model)
     # Any proper parameters tell which records to make, and which shapes to expect.
@@ -228,20 +138,7 @@ def _restore(estimator: Any, fitted: dict[str, Any], arrays: dict[str, np.ndarra
     params = Params(latent.rebuilt(params.latent), _made_anew(params.family, family.rebuilt(params.family)))
     if not all(is_proper(name, field) for record in params for name, field in record._asdict().items()):
         raise ValueError("parameters are out of range")
-    estimator._adopt(model, params)
-    for name in _STORY:
-        if name in fitted:
-            setattr(estimator, name, _checked_story(name, fitted[name]))
-    unknown = sorted(set(fitted) - {*_STORY, "fit_report_", "feature_names_in_"})
-    if unknown:
-        raise ModelFileError(f"has fitted attributes {unknown} that this fastem does not know, or is damaged.")
-    if "fit_report_" in fitted:
-        estimator.fit_report_ = FitReport.from_dict(fitted["fit_report_"])
-    if "feature_names_in_" in fitted:
-        names = fitted["feature_names_in_"]
-        if not isinstance(names, list) or len(names) != n_features or not all(isinstance(n, str) for n in names):
-            raise ValueError("feature_names_in_ must be the names of all features")
-        estimator.feature_names_in_ = np.array(names, dtype=object)
+    return model, params
 
 
 def _require_proper(model: Model) -> None:
@@ -273,23 +170,6 @@ def _require_proper(model: Model) -> None:
     prior = family.prior_stats(1.0)
     if prior is not None and not (zero + prior).is_finite():
         raise ValueError("the priors are out of range")
-
-
-def _checked_story(name: str, value: Any) -> Any:
-    """What a fit told, of the type that it tells."""
-    if name == "converged_":
-        is_right = type(value) is bool
-    elif name == "stop_reason_":
-        is_right = value in set(Reason)
-    elif name in ("n_iter_", "n_steps_"):
-        is_right = type(value) is int and value >= 0
-    elif name == "lower_bound_":
-        is_right = type(value) in (int, float)
-    else:
-        is_right = type(value) is list and all(type(each) in (int, float) for each in value)
-    if not is_right:
-        raise ValueError(f"{name} is {value!r}")
-    return value
 
 
 def require_field(name: str, field: Any, expected: np.ndarray) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fastem._naming import named
 from fastem.fitting.batch import BatchLearning, Follower
 from fastem.fitting.binned import BinnedProblem, Bins
 from fastem.fitting.compress import Grid, compress
@@ -50,11 +51,15 @@ class CompressedLearning(BatchLearning):
 
 def _bins_of(source: Source, n_bins: int, n_components: int) -> Source:
     if source.n_features > 1:
-        raise ValueError(f"bins={n_bins} is for one feature, but X has {source.n_features}. Use bins=None.")
+        raise ValueError(
+            f"{named('bins')}={n_bins} is for one feature, but {named('X')} has {source.n_features}. "
+            f"Use {named('bins=None')}."
+        )
     least = _MIN_BINS * n_components
     if n_bins < least:
         raise ValueError(
-            f"bins={n_bins} is too few for n_components={n_components}. Use at least {least}, or bins=None."
+            f"{named('bins')}={n_bins} is too few for {named('n_components')}={n_components}. Use at least {least}, "
+            f"or {named('bins=None')}."
         )
     # Roughly right is enough for a grid: it takes no part in the user's randomness.
     sample = source.sample(_GRID_ROWS, np.random.default_rng(0))

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 
+from fastem.fitting.checks import checked, total_weight
 from fastem.fitting.information import ParameterArrays, estimates, mapped, require_interior
 from fastem.fitting.intervals import ConfidenceIntervals, require_level
 from fastem.fitting.numeric import with_gradients
+from fastem.fitting.problem import Problem
 from fastem.model import Model, Params
-from fastem.sources.source import Sample, Source
+from fastem.schedules.batch import fit_batch
+from fastem.schedules.result import Reason
+from fastem.sources import Source
+
+# A refit stops when it is so near its optimum, in proportion to how far it is expected to lie from the last one.
+_RESOLUTION = 1e-3
 
 
 class Bootstrap(ParameterArrays):
@@ -50,13 +56,13 @@ class Bootstrap(ParameterArrays):
 def bootstrap(
     model: Model,
     params: Params,
-    sample: Sample,
-    ratio: float,
+    rows: Source,
     n_replicates: int,
+    max_rows: int,
+    max_iter: int,
     random: np.random.Generator,
-    refit: Callable[[Source, Params], Params],
-) -> Bootstrap:
-    """Estimates from rows that are weighted anew at random, by `refit(rows, start)`.
+) -> tuple[Bootstrap, int]:
+    """Estimates from rows, or a sample of them, that are weighted anew at random; and how many refits did not converge.
 
     A row of the whole data has a weight of exponential distribution, of mean one. A row of weight w of a sample stands
     for w * `ratio` of them, the sum of whose weights has a gamma distribution. So a row of weight 2 is the row twice,
@@ -68,19 +74,36 @@ def bootstrap(
     Newton & Raftery (1994), *Approximate Bayesian inference with the weighted likelihood bootstrap*, J. R. Statist.
     Soc. B 56, 3-48.
     """
-    model = with_gradients(model)
-    require_interior(model, params)
+    total = total_weight(checked(rows, model.family))
+    tol = _RESOLUTION * model.n_parameters() / (2.0 * total)
+    sample = rows.sample(max_rows, random)
+    ratio = total / total_weight(sample.chunks())
+    known = with_gradients(model)
+    require_interior(known, params)
+    n_unfinished = 0
+
+    def refit(rows: Source, start: Params) -> Params:
+        nonlocal n_unfinished
+        result = fit_batch(Problem(model, rows), start, tol=tol, max_iter=max_iter)
+        if result.reason is Reason.INTERRUPTED:
+            raise KeyboardInterrupt
+        if result.error is not None:
+            raise result.error
+        n_unfinished += result.reason is Reason.MAX_ITER
+        return result.params
+
     weight = np.ones(len(sample.X)) if sample.weight is None else sample.weight
     centre = refit(sample, params)
     refits = [
-        estimates(model, refit(sample.weighted(random.standard_gamma(ratio * weight) / ratio), centre))
+        estimates(known, refit(sample.weighted(random.standard_gamma(ratio * weight) / ratio), centre))
         for _ in range(n_replicates)
     ]
-    fitted, middle = estimates(model, params), estimates(model, centre)
+    fitted, middle = estimates(known, params), estimates(known, centre)
 
     def about(value: np.ndarray, centre: np.ndarray, *replicates: np.ndarray) -> np.ndarray:
         return value + (np.array(replicates) - centre)
 
-    return Bootstrap(
-        **{name: mapped(about, fitted[name], middle[name], *(refit[name] for refit in refits)) for name in fitted}
+    replicates = Bootstrap(
+        **{name: mapped(about, fitted[name], middle[name], *(each[name] for each in refits)) for name in fitted}
     )
+    return replicates, n_unfinished

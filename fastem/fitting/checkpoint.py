@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastem._naming import named
 from fastem._replacing import why_not
-from fastem.fitting import archive
 from fastem.fitting.archive import record_classes, require_state
 from fastem.fitting.runs import Search
 from fastem.model import Model
@@ -21,33 +22,29 @@ from fastem.schedules.result import Reason
 
 # What files of arrays begin with.
 _ARCHIVE = b"PK"
-# Settings that say how a fit is run, and how a model is used: they may be others when it goes on.
-_RUN = {
-    "tol", "max_iter", "n_iter", "verbose", "verbose_interval", "n_threads", "checkpoint", "memory_limit", "on_drift",
-    "algorithm", "warm_start",
-}  # fmt: skip
 _MOST_LETTERS = 60
+
+
+class Keeping(NamedTuple):
+    """Where the state of a fit is kept, the least seconds between two times, and the settings that must be the same."""
+
+    path: str | os.PathLike[str]
+    every: float
+    binding: Mapping[str, Any]
 
 
 class CheckpointFile:
     """A file that holds the model so far, which `fastem.load` reads, and the state of its fit.
 
-    Parameters
-    ----------
-    estimator : BaseEM
-    model : Model
-    data : str
-        Digest of the rows.
-    path : path or None
-        None: nothing is kept.
-    every : float
-        Least seconds between two times.
+    `keeping` is None where nothing is kept, `data` is the digest of the rows, and `save(path, progress, arrays)` writes
+    the model so far, with the progress of its fit.
     """
 
-    def __init__(self, estimator: Any, model: Model, data: str, path: Any = None, every: float = 0.0):
-        self._estimator, self._model, self._every = estimator, model, every
-        self._path = None if path is None else Path(path)
-        self._binding = {} if self._path is None else {**_settings_that_bind(estimator), "data": data}
+    def __init__(self, keeping: Keeping | None, model: Model, data: str, save: Callable[[Path, Any, Any], None]):
+        self._model, self._save = model, save
+        self._path = None if keeping is None else Path(keeping.path)
+        self._every = 0.0 if keeping is None else keeping.every
+        self._binding = {} if keeping is None else {**_in_order(keeping.binding), "data": data}
         self._last = time.monotonic()
 
     def is_due(self) -> bool:
@@ -55,12 +52,12 @@ class CheckpointFile:
         return self._path is not None and time.monotonic() - self._last >= self._every
 
     def write(self, search: Search) -> None:
-        """Write the state of the search, and the model that the estimator has; nothing where no file is named."""
+        """Write the state of the search, and the model so far; nothing where no file is named."""
         if self._path is None:
             return
         arrays: dict[str, np.ndarray] = {}
         progress = {"search": pack(search, "progress", arrays), "binding": self._binding}
-        archive.save(self._estimator, self._path, progress, arrays)
+        self._save(self._path, progress, arrays)
         self._last = time.monotonic()
 
     def read(self, new: Search) -> Search:
@@ -74,12 +71,15 @@ class CheckpointFile:
             When it is that of another fit.
         """
         if self._path is None:
-            raise ValueError("resume=True goes on from a checkpoint, but none is named. Set checkpoint to its path.")
+            raise ValueError(
+                f"{named('resume=True')} goes on from a {named('checkpoint')}, but none is named. "
+                f"Set {named('checkpoint')} to its path."
+            )
         if not self._path.exists():
             return new
         header, arrays = read_archive(self._path)
         if "progress" not in header:
-            raise ModelFileError(f"{self._path} holds a model, but no fit to go on with. Use resume=False.")
+            raise ModelFileError(f"{self._path} holds a model, but no fit to go on with. {named('Use resume=False')}.")
         try:
             then = dict(header["progress"]["binding"])
         except (KeyError, TypeError, ValueError) as error:
@@ -110,7 +110,7 @@ class CheckpointFile:
             then, now = settings.get(name), self._binding.get(name)
             if name != "data" and now != then:
                 raise ValueError(
-                    f"The checkpoint is of a fit with {name}={then}, but now it is {now}. {self._remedy()}"
+                    f"The checkpoint is of a fit with {named(name)}={then}, but now it is {now}. {self._remedy()}"
                 )
 
     def _remedy(self) -> str:
@@ -138,16 +138,9 @@ def require_place(path: str | os.PathLike[str]) -> None:
         raise ModelFileError(f"{path} is not a model file of fastem, and no checkpoint replaces it. Name another file.")
 
 
-def _settings_that_bind(estimator: Any) -> dict[str, str]:
-    """All that the result of a fit depends on, in words: settings, and attributes that it starts from."""
-    settings = {name: value for name, value in estimator._spelt_out().items() if not {*name.split("__")} & _RUN}
-    # A generator has moved on; its state is kept with the search.
-    if not isinstance(settings.get("random_state"), int | np.integer):
-        settings.pop("random_state", None)
-    settings |= estimator._starting_attributes()
-    # The first that differs is told.
-    order = sorted(settings, key=lambda name: name != "n_components")
-    return {name: _in_words(settings[name]) for name in order}
+def _in_order(binding: Mapping[str, Any]) -> dict[str, str]:
+    """Settings in words; of those that differ the first is told."""
+    return {name: _in_words(binding[name]) for name in sorted(binding, key=lambda name: name != "n_components")}
 
 
 def _in_words(value: Any) -> str:

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
 
+from fastem._naming import named
 from fastem.sources import Chunk, Source
 
 # More are hardly codes: each takes a probability for each component.
 _MOST_CATEGORIES = 1_000_000
 
 _ROWS_CHECKED = 4096
+
+
+def checked(source: Source, family: Any, max_rows: int | None = None) -> Iterator[Chunk]:
+    """The chunks of a source, whose values are finite and suit the family."""
+    for chunk in source.chunks(max_rows):
+        require_finite(chunk, source.labels)
+        require_support(chunk, family, source.labels)
+        yield chunk
+        del chunk
+
+
+def total_weight(chunks: Iterable[Chunk]) -> float:
+    """The weight of all rows."""
+    return math.fsum(len(chunk) if chunk.weight is None else float(chunk.weight.sum()) for chunk in chunks)
 
 
 def require_finite(chunk: Chunk, labels: Sequence[str] | None = None) -> None:
@@ -29,7 +45,7 @@ def _raise_not_finite(chunk: Chunk, finite: np.ndarray, labels: Sequence[str] | 
     row, column = np.argwhere(~finite)[0]
     kind = "NaN" if np.isnan(chunk.X[row, column]) else "infinity"
     raise ValueError(
-        f"Input X contains {kind} (NaN or inf is not supported): {_place(chunk, row, column, labels)}; "
+        f"{named('Input X')} contains {kind} (NaN or inf is not supported): {_place(chunk, row, column, labels)}; "
         f"{_extent(chunk, ~finite)}. Drop these rows, or fill in the missing values."
     )
 
@@ -76,7 +92,7 @@ def highest_codes(source: Source, coded: np.ndarray) -> np.ndarray:
         np.maximum(highest, chunk.X.max(axis=0, initial=0.0), out=highest)
     if highest[coded].max() >= _MOST_CATEGORIES:
         raise ValueError(
-            f"X holds the code {highest[coded].max():g}, but codes are the integers from 0 up, one for each category. "
-            "Encode the columns, by sklearn.preprocessing.OrdinalEncoder, say."
+            f"{named('X')} holds the code {highest[coded].max():g}, but codes are the integers from 0 up, one for each "
+            "category. Encode the columns, by sklearn.preprocessing.OrdinalEncoder, say."
         )
     return highest.astype(np.int64)

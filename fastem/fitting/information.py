@@ -9,8 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastem.contracts import HasGradients
+from fastem.fitting.checks import checked, total_weight
 from fastem.fitting.numeric import with_gradients
+from fastem.fitting.problem import Problem
 from fastem.model import Chunk, Model, Params
+from fastem.sources import Source
 from fastem.stats import ExpectedStats
 
 _PIECE_NUMBERS = 2**20
@@ -242,12 +245,12 @@ def changes(model: Model, params: Params, moves: np.ndarray) -> dict[str, Any]:
 def standard_errors(
     model: Model,
     params: Params,
-    chunks: Callable[[], Iterable[Chunk]],
-    e_step: Callable[[Params], ExpectedStats],
+    rows: Source,
     kind: str,
-    ratio: float = 1.0,
+    max_rows: int | None,
+    generator: Callable[[], np.random.Generator],
 ) -> StandardErrors:
-    """Standard errors from the rows of all chunks, which `e_step` reads, too.
+    """Standard errors from the information in rows, or in a sample that stands for them.
 
     A family that does not know its derivatives has them by differences, which takes many more passes over the rows.
 
@@ -255,14 +258,12 @@ def standard_errors(
     ----------
     model : Model
     params : Params
-    chunks : callable
-        All rows, as often as asked.
-    e_step : callable
-        Expected statistics of the same rows at any parameters; only called for the curvature.
+    rows : Source
     kind : {"empirical", "observed", "robust"}
         Whether their squared gradients make the information, or its curvature, or both.
-    ratio : float
-        By how much the weight of all rows is larger than that of these, a sample.
+    max_rows : int or None
+        Of more rows a sample is read, which the generator draws.
+    generator : callable
 
     Raises
     ------
@@ -273,16 +274,18 @@ def standard_errors(
     ----------
     Louis (1982), J. R. Statist. Soc. B 44, 226-233; White (1982), Econometrica 50, 1-25.
     """
-    knows = isinstance(model.family, HasGradients)
+    family = model.family
+    rows, ratio = _sampled(rows, family, max_rows, generator)
+    problem = Problem(model, rows)
     model = with_gradients(model)
 
     def gradient_of(params: Params) -> np.ndarray:
-        if knows:
-            return total_gradient(model, params, e_step(params))
-        return empirical_information(model, params, chunks()).gradient
+        if isinstance(family, HasGradients):
+            return total_gradient(model, params, problem.e_step(params))
+        return empirical_information(model, params, checked(rows, family)).gradient
 
     require_interior(model, params)
-    weight, matrix, gradient = empirical_information(model, params, chunks())
+    weight, matrix, gradient = empirical_information(model, params, checked(rows, family))
     information = matrix
     if kind != "empirical":
         information = observed_information(model, params, gradient_of, np.diagonal(matrix) / max(weight, 1.0))
@@ -293,6 +296,19 @@ def standard_errors(
         values, vectors = np.linalg.eigh(ratio * matrix)
         root = root @ (root.T @ (vectors * np.sqrt(np.maximum(values, 0.0))))
     return _shown(model, params, root, to_maximum)
+
+
+def _sampled(
+    rows: Source, family: Any, max_rows: int | None, generator: Callable[[], np.random.Generator]
+) -> tuple[Source, float]:
+    """At most so many of the rows, and by how much the weight of all is larger than theirs."""
+    if max_rows is None or (rows.n_rows is not None and rows.n_rows <= max_rows):
+        return rows, 1.0
+    weight = total_weight(checked(rows, family))
+    if rows.n_rows is not None and rows.n_rows <= max_rows:
+        return rows, 1.0
+    sample = rows.sample(max_rows, generator())
+    return sample, weight / total_weight(sample.chunks())
 
 
 def _shown(model: Model, params: Params, root: np.ndarray, to_maximum: np.ndarray | None) -> StandardErrors:

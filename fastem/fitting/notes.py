@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -99,11 +98,6 @@ class RaceNote:
             lines.append(f"raced on {counted(self.n_rows, 'row')}: {heats}; start {self.winner} won")
         lines.extend(f"moved: {move}" for move in self.moves)
         return "\n".join(lines)
-
-    @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> RaceNote:
-        heats = tuple(tuple(heat) for heat in fields["heats"])
-        return cls(**{**fields, "heats": heats, "moves": tuple(MoveNote(**move) for move in fields["moves"])})
 
 
 @dataclass(frozen=True)

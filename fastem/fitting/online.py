@@ -11,7 +11,8 @@ from fastem.fitting.batch import Follower
 from fastem.fitting.notes import OnlineNote
 from fastem.fitting.problem import Problem
 from fastem.model import Model, Params
-from fastem.schedules.online import OnlineSettings, OnlineState, batch_rows, estimate, fit_online
+from fastem.schedules.epochs import fit_online
+from fastem.schedules.online import OnlineSettings, OnlineState, batch_rows, estimate
 from fastem.schedules.result import FitResult, FitState, Trace
 from fastem.sources import Chunk, Source
 from fastem.sources.shuffle import shuffled, taken

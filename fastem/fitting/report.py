@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fastem.fitting.notes import OnlineNote, RaceNote, RescueNote, RunNote, counted
-from fastem.schedules.online import RescueSpan
+import numpy as np
+
+from fastem.fitting.collapse import collapsed
+from fastem.fitting.notes import MoveNote, OnlineNote, RaceNote, RescueNote, RunNote, counted
+from fastem.fitting.online import online_note
+from fastem.fitting.runs import Search
+from fastem.fitting.scan import Survey
+from fastem.model import Model, Params
+from fastem.schedules.online import OnlineState
 from fastem.schedules.result import FitResult
 from fastem.stats import Rescue
 
@@ -159,28 +165,18 @@ class FitReport:
         """Plain lists, numbers and strings."""
         return asdict(self)
 
-    @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> FitReport:
-        rescues = tuple(RescueNote(**note) for note in fields["rescues"])
-        runs = tuple(RunNote(**note) for note in fields["runs"])
-        online = fields["online"]
-        if online is not None:
-            lists = {name: tuple(value) for name, value in online.items() if isinstance(value, list)}
-            online = OnlineNote(**{**online, **lists})
-        races = tuple(RaceNote.from_dict(note) for note in fields.get("races", ()))
-        return cls(
-            **{**fields, "rescues": rescues, "runs": runs, "online": online, "races": races, **_collapse_of(fields)}
-        )
+
+# What reports are made of, as files hold them.
+RECORDS = (FitReport, RescueNote, RunNote, RaceNote, MoveNote, OnlineNote, CollapseNote)
 
 
-def _collapse_of(fields: dict[str, Any]) -> dict[str, Any]:
-    notes = tuple(CollapseNote(**note) for note in fields.get("collapsed", ()))
-    return {"collapsed": notes, "constant": tuple(fields.get("constant", ()))}
+def report_on(search: Search, model: Model, survey: Survey | None = None) -> FitReport:
+    """Write the report of the best start of a search that has one; with the survey, also on components that collapsed.
 
-
-def report_on(search: Any, constraints: Mapping[str, Any], online: OnlineNote | None = None) -> FitReport:
-    """Write the report of the best start of a search that has one."""
-    best: FitResult = search.best
+    It names the columns that have one value, too.
+    """
+    best: FitResult = search.best  # type: ignore[assignment]
+    schedule = search.best_schedule
     events = [(0, rescue) for rescue in search.best_rescues] + best.trace.rescues
     iterations: dict[Rescue, list[int]] = {}
     for iteration, rescue in events:
@@ -193,23 +189,35 @@ def report_on(search: Any, constraints: Mapping[str, Any], online: OnlineNote | 
         remaining=best.trace.remaining,
         fall=best.trace.fall,
         impossible_weight=best.state.impossible,
-        constraints={name: value.tolist() for name, value in constraints.items()},
+        constraints=_plain(model),
         rescues=tuple(RescueNote(*rescue, min(when), max(when)) for rescue, when in iterations.items()),
         runs=tuple(search.runs),
         n_rows=search.n_rows,
         weight=search.weight,
-        online=online,
+        online=online_note(schedule) if isinstance(schedule, OnlineState) else None,
         n_iter_ahead=best.state.n_iter_ahead,
         n_rows_sampled=best.state.n_rows_ahead,
         n_dropped=best.trace.n_dropped - (best.trace.fall > 0.0),
         races=tuple(search.races),
+        **({} if survey is None else _agreement(model, best.params, survey)),
     )
 
 
-def report_on_stream(
-    constraints: Mapping[str, Any], n_rows: int, rescues: Sequence[RescueSpan], online: OnlineNote
-) -> FitReport:
-    """Write the report of all that `partial_fit` has learnt."""
+def _agreement(model: Model, params: Params, survey: Survey) -> dict[str, Any]:
+    """Which components sit on a point or a plane, and which columns have one value."""
+    rows = survey.excerpt
+    found = collapsed(model, params, rows.X, rows.weight, survey.is_whole)
+    constant = np.flatnonzero(np.all(rows.X[:1] == rows.X, axis=0)) if survey.is_whole else ()
+    return {"collapsed": tuple(CollapseNote(*each) for each in found), "constant": tuple(int(j) for j in constant)}
+
+
+def _plain(model: Model) -> dict[str, Any]:
+    return {name: value.tolist() for name, value in model.family.constraints().items()}
+
+
+def report_on_stream(model: Model, state: OnlineState, n_rows: int) -> FitReport:
+    """Write the report of all that a stream of so many rows has taught."""
+    online = online_note(state)
     course = online.prequential_loglik
     return FitReport(
         stop_reason="partial_fit",
@@ -219,8 +227,8 @@ def report_on_stream(
         remaining=math.nan,
         fall=0.0,
         impossible_weight=online.skipped_weight,
-        constraints={name: value.tolist() for name, value in constraints.items()},
-        rescues=tuple(RescueNote(*span.rescue, span.first, span.last) for span in rescues),
+        constraints=_plain(model),
+        rescues=tuple(RescueNote(*span.rescue, span.first, span.last) for span in state.rescues),
         runs=(),
         n_rows=n_rows,
         weight=online.weight,

@@ -17,27 +17,9 @@ from fastem.stats import Rescue
 class Search:
     """How far a fit has come: all that it takes to go on from there.
 
-    Attributes
-    ----------
-    n_rows : int
-    weight : float
-        Total weight of the rows.
-    random : dict
-        State of the generator that later starts draw from.
-    runs : list of RunNote
-        The starts that are done.
-    best : FitResult or None
-        The best of them.
-    best_schedule : state of a schedule, or None
-        Where it ended.
-    best_rescues : list of Rescue
-        What had to be rescued at its start.
-    current : state of a schedule, or None
-        The start under way.
-    rescues : list of Rescue
-        What had to be rescued at the start under way.
-    races : list of RaceNote
-        How starts were chosen on a sample.
+    `random` is the state of the generator that later starts draw from. Of the starts that are done there are `runs`,
+    and the `best` of them, with the state in which its schedule ended, and what had to be rescued at its start; of the
+    one under way, the state of the schedule and the rescues. `races` tell how starts were chosen on a sample.
     """
 
     n_rows: int

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from numbers import Real
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastem.fitting.checks import require_finite, require_support
 from fastem.fitting.numeric import stats_of
-from fastem.fitting.online import online_note
-from fastem.fitting.report import report_on_stream
-from fastem.schedules.online import OnlineState, batch_rows, estimate, online_update
+from fastem.fitting.report import FitReport
+from fastem.fitting.spec import ModelSpec
+from fastem.fitting.survey import survey_of
+from fastem.model import Model, Params
+from fastem.schedules.online import OnlineState, batch_rows, online_update
 from fastem.sources import ArraySource, Chunk, Source
 
 # Different rows that a start takes for each component, in parameters of one of them; and how many times as many rows
@@ -22,33 +24,37 @@ _ROWS_PER_PARAMETER = 2
 _LEAST_ROWS = 10
 _PATIENCE = 50
 
-# What tells of iterations over the same rows, of which a stream has none.
-_STORY = ("converged_", "stop_reason_", "n_iter_", "lower_bound_", "lower_bounds_")
-
 
 @dataclass
 class Stream:
-    """What `partial_fit` has learnt.
+    """What `partial_fit` has learnt."""
 
-    Attributes
-    ----------
-    state : OnlineState or None
-        None while there are too few rows to start.
-    held : list of (N, D) ndarray
-        Rows that wait for a start.
-    held_weight : list of (N,) ndarray
-        Their weights.
-    n_missing : int
-        At least so many more rows of positive weight are needed for a start.
-    n_rows : int
-        All rows so far.
-    """
-
+    # An OnlineState; None while there are too few rows to start.
     state: Any = None
+    # Rows (N, D) that wait for a start, and their weights (N,).
     held: list[np.ndarray] = field(default_factory=list)
     held_weight: list[np.ndarray] = field(default_factory=list)
+    # At least so many more rows of positive weight are needed for a start.
     n_missing: int = 0
+    # All rows so far.
     n_rows: int = 0
+
+    def held_rows(self, names: list[str] | None) -> ArraySource:
+        """The rows that wait for a start."""
+        return ArraySource(np.concatenate(self.held), np.concatenate(self.held_weight), names)
+
+    def copy(self) -> Stream:
+        """A stream to go on with, of whose records none is changed in place."""
+        state = None if self.state is None else replace(self.state)
+        return replace(self, state=state, held=[*self.held], held_weight=[*self.held_weight])
+
+
+class FittedModel(NamedTuple):
+    """A model with parameters, and the report of their fit, if there is one."""
+
+    model: Model
+    params: Params
+    report: FitReport | None
 
 
 def rows_to_start(n_components: int, n_features: int) -> int:
@@ -56,118 +62,116 @@ def rows_to_start(n_components: int, n_features: int) -> int:
     return n_components * max(_LEAST_ROWS, _ROWS_PER_PARAMETER * (n_features + 1))
 
 
-def learn(estimator: Any, source: Source) -> None:
-    """Learn from each row of a source once; rows are held back until there are enough of them for a start.
+@dataclass
+class Learner:
+    """Learns from each row of a source once; rows are held back until there are enough of them for a start.
 
-    However it ends, the fitted attributes are those of the rows that were learnt from.
+    `fitted` is None before a start. `publish(model, stream)` shows what a stream has learnt, and `on_drift` is called
+    when rows have changed.
     """
-    if isinstance(source, ArraySource):
-        for chunk in source.chunks():
-            require_finite(chunk, source.labels)
-            family = estimator._model.family if estimator._has_params() else estimator._family_of(source)
-            require_support(chunk, family, source.labels)
-    stream: Stream = _begun(estimator, source.names)
-    # An array counts as a whole or not at all: what was learnt so far is left to those who keep it.
-    estimator._stream = stream
-    try:
-        for batch in source.chunks(_batch_rows(estimator)):
-            require_finite(batch, source.labels)
-            if stream.state is None:
-                _hold(estimator, stream, batch, source.names)
-            else:
-                require_support(batch, estimator._model.family, source.labels)
-                _update(estimator, stream, batch)
-    finally:
-        if stream.state is not None:
-            _publish(estimator, stream)
+
+    spec: ModelSpec
+    fitted: FittedModel | None
+    publish: Callable[[Model, Stream], None]
+    on_drift: Callable[[], None]
+
+    def __post_init__(self) -> None:
+        self._model: Any = None if self.fitted is None else self.fitted.model
+
+    def begin(self, source: Source, known: Stream | None) -> Stream:
+        """A stream to learn a source by: the known one, or one that goes on from what is fitted.
+
+        Raises
+        ------
+        ValueError
+            For unusable values of an array, which counts as a whole or not at all.
+        """
+        if isinstance(source, ArraySource):
+            for chunk in source.chunks():
+                require_finite(chunk, source.labels)
+                family = self.spec.make_family(source) if self._model is None else self._model.family
+                require_support(chunk, family, source.labels)
+        if known is not None and (known.state is not None or self.fitted is None):
+            return known.copy()
+        if self.fitted is None:
+            return Stream()
+        stream = _continued(self.fitted)
+        if known is not None and known.held:
+            # Parameters were set by hand while rows waited for a start.
+            self._learn_all(stream, known.held_rows(source.names))
+        return stream
+
+    def learn(self, source: Source, stream: Stream) -> None:
+        """Learn from each row; however it ends, what was learnt from is published."""
+        try:
+            for batch in source.chunks(self._batch_rows):
+                require_finite(batch, source.labels)
+                if stream.state is None:
+                    self._hold(stream, batch, source.names)
+                else:
+                    require_support(batch, self._model.family, source.labels)
+                    self._update(stream, batch)
+        finally:
+            if stream.state is not None:
+                self.publish(self._model, stream)
+
+    @property
+    def _batch_rows(self) -> int:
+        return self.spec.batch_size or batch_rows(self.spec.n_components)
+
+    def _learn_all(self, stream: Stream, rows: ArraySource) -> None:
+        for batch in rows.chunks(self._batch_rows):
+            self._update(stream, batch)
+
+    def _hold(self, stream: Stream, batch: Chunk, names: list[str] | None) -> None:
+        """Keep rows for a start, and start when there are enough."""
+        needed = rows_to_start(self.spec.n_components, batch.X.shape[1])
+        if stream.n_rows == 0:
+            stream.n_missing = needed
+        # The caller may use its memory again.
+        stream.held.append(np.array(batch.X, dtype=np.float64, order="C"))
+        weight = np.ones(len(batch)) if batch.weight is None else batch.weight.copy()
+        stream.held_weight.append(weight)
+        stream.n_missing -= int(np.count_nonzero(weight))
+        stream.n_rows += len(batch)
+        if stream.n_missing <= 0:
+            rows = stream.held_rows(names)
+            stream.n_missing = _n_missing(rows, needed)
+            if stream.n_missing == 0:
+                self._start(stream, rows)
+
+    def _start(self, stream: Stream, rows: ArraySource) -> None:
+        """Start from the rows that were held back, and learn from them."""
+        survey = survey_of(self.spec, rows)
+        start = self.spec.make_start(survey, rows, rows, self.spec.generator())
+        self._model = survey.model
+        stream.state, stream.held, stream.held_weight, stream.n_rows = OnlineState(start.params), [], [], 0
+        self._learn_all(stream, rows)
+
+    def _update(self, stream: Stream, batch: Chunk) -> None:
+        state: OnlineState = stream.state
+        n_alarms = len(state.alarms)
+        online_update(self._model, state, batch, self.spec.online(self._model))
+        stream.n_rows += len(batch)
+        if len(state.alarms) > n_alarms:
+            self.publish(self._model, stream)
+            self.on_drift()
 
 
-def _begun(estimator: Any, names: list[str] | None) -> Stream:
-    """A stream to go on with: a copy of the one that there is, of whose records none is changed in place."""
-    known: Stream | None = estimator._stream
-    if known is not None and (known.state is not None or not estimator._has_params()):
-        state = None if known.state is None else replace(known.state)
-        return replace(known, state=state, held=[*known.held], held_weight=[*known.held_weight])
-    if not estimator._has_params():
-        return Stream()
-    stream = _continued(estimator)
-    if known is not None and known.held:
-        # Parameters were set by hand while rows waited for a start.
-        rows = ArraySource(np.concatenate(known.held), np.concatenate(known.held_weight), names)
-        for batch in rows.chunks(_batch_rows(estimator)):
-            _update(estimator, stream, batch)
-    return stream
-
-
-def _continued(estimator: Any) -> Stream:
+def _continued(fitted: FittedModel) -> Stream:
     """A stream that goes on from fitted parameters, as heavy as the rows that they were fitted to."""
-    state = OnlineState(estimator._params)
-    report = getattr(estimator, "fit_report_", None)
-    family = estimator._model.family
+    state, report, family = OnlineState(fitted.params), fitted.report, fitted.model.family
     weight = float(rows_to_start(family.n_components, family.n_features) if report is None else report.weight)
-    state.stats = stats_of(estimator._model, estimator._params)
+    state.stats = stats_of(fitted.model, fitted.params)
     state.weight = state.n_rows_effective = weight
     state.frozen = False
     return Stream(state, n_rows=0 if report is None else report.n_rows)
-
-
-def _batch_rows(estimator: Any) -> int:
-    return estimator._online().batch_size or batch_rows(estimator.n_components)
-
-
-def _hold(estimator: Any, stream: Stream, batch: Chunk, names: list[str] | None) -> None:
-    """Keep rows for a start, and start when there are enough."""
-    if stream.n_rows == 0:
-        stream.n_missing = rows_to_start(estimator.n_components, batch.X.shape[1])
-    # The caller may use its memory again.
-    stream.held.append(np.array(batch.X, dtype=np.float64, order="C"))
-    weight = np.ones(len(batch)) if batch.weight is None else batch.weight.copy()
-    stream.held_weight.append(weight)
-    stream.n_missing -= int(np.count_nonzero(weight))
-    stream.n_rows += len(batch)
-    if stream.n_missing <= 0:
-        rows = ArraySource(np.concatenate(stream.held), np.concatenate(stream.held_weight), names)
-        stream.n_missing = _n_missing(rows, rows_to_start(estimator.n_components, rows.n_features))
-        if stream.n_missing == 0:
-            _start(estimator, stream, rows)
 
 
 def _n_missing(rows: ArraySource, needed: int) -> int:
     """How many different rows are missing; none when enough rows were waited for."""
     positive = rows.X[rows.weight > 0]  # type: ignore[operator]
     return 0 if len(positive) >= _PATIENCE * needed else max(0, needed - len(np.unique(positive, axis=0)))
-
-
-def _start(estimator: Any, stream: Stream, rows: ArraySource) -> None:
-    """Start from the rows that were held back, and learn from them."""
-    survey = estimator._survey(rows)
-    params = estimator._start(survey.model, rows, rows, survey.centre, estimator._generator()).params
-    estimator._adopt(survey.model, params)
-    stream.state, stream.held, stream.held_weight, stream.n_rows = OnlineState(params), [], [], 0
-    for batch in rows.chunks(_batch_rows(estimator)):
-        _update(estimator, stream, batch)
-
-
-def _update(estimator: Any, stream: Stream, batch: Chunk) -> None:
-    state: OnlineState = stream.state
-    n_alarms = len(state.alarms)
-    online_update(estimator._model, state, batch, estimator._online_settings(estimator._model))
-    stream.n_rows += len(batch)
-    if len(state.alarms) > n_alarms:
-        _publish(estimator, stream)
-        estimator._tell_drift()
-
-
-def _publish(estimator: Any, stream: Stream) -> None:
-    """Set the fitted attributes from what was learnt."""
-    state: OnlineState = stream.state
-    estimator._adopt(estimator._model, estimate(estimator._model, state))
-    for name in _STORY:
-        vars(estimator).pop(name, None)
-    estimator.n_steps_ = state.n_updates
-    estimator.fit_report_ = report_on_stream(
-        estimator._model.family.constraints(), stream.n_rows, state.rescues, online_note(state)
-    )
 
 
 def items_of(X: Any, sample_weight: Any) -> Iterator[tuple[Any, Any]]:

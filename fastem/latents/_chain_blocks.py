@@ -111,13 +111,21 @@ def _pass_on(matrix, guarded, emission, i, message, work):
     return total
 
 
+def forward_block(latent_params, emission, begin, end, is_first, careful, message, work, filtered, shift, norm):
+    """Filter rows: see `fastem.passes.blocks`."""
+    p = latent_params
+    if is_first:
+        for k in range(message.shape[0]):
+            message[k] = p.log_startprob[k] if careful else p.startprob[k]
+    if careful:
+        return _filter_carefully(p.log_transmat, emission, begin, end, message, work, filtered, shift, norm)
+    return _filter(p.transmat, p.rarest[0] < RARE, emission, begin, end, message, work, filtered, norm)
+
+
 @block_function
-def filter_rows(start, transitions, guarded, emission, begin, end, is_first, message, work, filtered, norm):
+def _filter(transitions, guarded, emission, begin, end, message, work, filtered, norm):
     """Filter rows by scaled probabilities; False when they leave the range of float64."""
     n = message.shape[0]
-    if is_first:
-        for k in range(n):
-            message[k] = start[k]
     for i in range(begin, end):
         total = _pass_on(transitions, guarded, emission, i, message, work)
         if total == 0.0:
@@ -128,14 +136,18 @@ def filter_rows(start, transitions, guarded, emission, begin, end, is_first, mes
     return True
 
 
-@block_function
-def seek_rows(matrix, guarded, emission, begin, end, backwards, message, work):
-    """Carry a message through rows, up or down; False when they do not tell it for certain.
+def seek_block(latent_params, emission, begin, end, backwards, is_edge, state, message, work):
+    """Carry a message through rows, up by the transition matrix, or down by the transposed one.
 
-    Upwards it goes from row `begin` to row `end`, by the transition matrix. Downwards, by the transposed one, it is
-    the density of the rows from `begin` on, given the state at row `begin`. Rows whose density is zero in some state
-    may turn out to be impossible, and tell nothing then: what lies before them decides.
+    Rows whose density is zero in some state may turn out to be impossible, and tell nothing then: what lies before
+    them decides.
     """
+    p, guarded = latent_params, latent_params.rarest[0] < RARE
+    matrix = p.transposed if backwards else p.transmat
+    for k in range(message.shape[0]):
+        message[k] = matrix[state, k]
+        if is_edge:
+            message[k] = 1.0 if backwards else p.startprob[k]
     for step in range(end - begin):
         i = end - 1 - step if backwards else begin + step
         if _pass_on(matrix, guarded, emission, i, message, work) == 0.0:
@@ -149,14 +161,9 @@ def seek_rows(matrix, guarded, emission, begin, end, backwards, message, work):
 
 
 @block_function
-def filter_rows_carefully(
-    log_start, log_transitions, emission, begin, end, is_first, message, work, filtered, shift, norm
-):
+def _filter_carefully(log_transitions, emission, begin, end, message, work, filtered, shift, norm):
     """The same in logarithms, of any range. A row that is impossible is taken for one that tells nothing."""
     n = message.shape[0]
-    if is_first:
-        for k in range(n):
-            message[k] = log_start[k]
     for i in range(begin, end):
         for k in range(n):
             work[k] = message[k] + emission[k, i]
@@ -176,8 +183,26 @@ def filter_rows_carefully(
     return True
 
 
+def backward_block(
+    latent_params, emission, begin, end, is_first, is_last, careful, weight, message, work, filtered, left, right,
+    latent_stats, lane,
+):  # fmt: skip
+    """Smooth rows, and count transitions and first states: see `fastem.passes.blocks`."""
+    p, counts = latent_params, latent_stats.transitions[lane]
+    if careful:
+        _smooth_carefully(
+            p.log_transmat, p.log_transposed, emission, begin, end, is_last, weight, message, work, filtered, counts
+        )
+    else:
+        _smooth(p.transposed, emission, begin, end, is_last, weight, message, work, filtered, left, right)
+        _add_transitions(p.transmat, left, right, begin, end, counts)
+    if is_first:
+        for k in range(filtered.shape[0]):
+            latent_stats.start[lane, k] += filtered[k, begin]
+
+
 @block_function
-def smooth_rows(transposed, emission, begin, end, is_last, weight, message, work, filtered, left, right):
+def _smooth(transposed, emission, begin, end, is_last, weight, message, work, filtered, left, right):
     """Smooth rows by scaled probabilities.
 
     The expected number of transitions from j to k is ``transitions[j, k] * sum_i left[j, i] * right[k, i]``.
@@ -206,7 +231,7 @@ def smooth_rows(transposed, emission, begin, end, is_last, weight, message, work
 
 
 @block_function
-def smooth_rows_carefully(
+def _smooth_carefully(
     log_transitions, log_transposed, emission, begin, end, is_last, weight, message, work, filtered, counts
 ):
     """The same in logarithms; transitions are added to `counts` (K, K)."""
@@ -252,8 +277,8 @@ def _products_of_four(left, right, j, k, begin, end):
 
 
 @block_function
-def add_transitions(transitions, left, right, begin, end, counts):
-    """Add what `smooth_rows` has left of the expected transitions to `counts` (K, K)."""
+def _add_transitions(transitions, left, right, begin, end, counts):
+    """Add what `_smooth` has left of the expected transitions to `counts` (K, K)."""
     n = transitions.shape[0]
     for j in range(0, n, 4):
         for k in range(n):
@@ -262,8 +287,7 @@ def add_transitions(transitions, left, right, begin, end, counts):
                 counts[j + q, k] += transitions[j + q, k] * sums[q]
 
 
-@block_function
-def best_paths(log_start, log_transposed, log_prob, begin, end, is_first, message, work, back):
+def path_block(latent_params, log_prob, begin, end, is_first, message, work, back):
     """Extend the most probable path to each state, row by row (Viterbi 1967); the first of equals.
 
     A row that is impossible on every path is taken for one that tells nothing; False when there is one.
@@ -273,9 +297,9 @@ def best_paths(log_start, log_transposed, log_prob, begin, end, is_first, messag
     for i in range(begin, end):
         for k in range(n):
             if is_first and i == begin:
-                work[k] = log_start[k]
+                work[k] = latent_params.log_startprob[k]
                 continue
-            into = log_transposed[k]
+            into = latent_params.log_transposed[k]
             best, highest = 0, message[0] + into[0]
             for j in range(1, n):
                 joint = message[j] + into[j]

@@ -74,11 +74,6 @@ class Emissions:
         """The first entry of each component, and the number of all entries, (K + 1,)."""
         return np.searchsorted(self.component, np.arange(self.n_components + 1))
 
-    @property
-    def is_free(self) -> bool:
-        """Whether some state has several components, whose weights are learnt."""
-        return self.state.size > self.n_states
-
     def shares(self, values: np.ndarray) -> np.ndarray:
         """Weights (E,) in proportion to values: those of each state sum to one; equal ones where all are zero."""
         total = self.by_state(values)

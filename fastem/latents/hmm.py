@@ -8,17 +8,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from scipy.optimize import minimize
 
-from fastem.latents._chain_blocks import (
-    LOG_ZERO,
-    RARE,
-    add_transitions,
-    best_paths,
-    filter_rows,
-    filter_rows_carefully,
-    seek_rows,
-    smooth_rows,
-    smooth_rows_carefully,
-)
+from fastem.latents._chain_blocks import LOG_ZERO, backward_block, forward_block, path_block, seek_block
 from fastem.latents.base import LatentBase
 from fastem.latents.emissions import Emissions
 from fastem.passes.blocks import register_chain
@@ -159,9 +149,7 @@ class Hmm(LatentBase):
 
     def zero_stats(self) -> HmmStats:
         k = self.n_components
-        return HmmStats(
-            np.zeros(k), np.zeros((k, k)), np.zeros(0 if self.emissions is None else self.emissions.state.size)
-        )
+        return HmmStats(np.zeros(k), np.zeros((k, k)), np.zeros(self._n_entries()))
 
     def stats_of(self, params: HmmParams) -> HmmStats:
         """Statistics of which an M-step makes these parameters."""
@@ -201,7 +189,7 @@ class Hmm(LatentBase):
 
     def n_parameters(self) -> int:
         free_rows = int((self._may_follow().sum(axis=1) - 1).sum())
-        free_weights = 0 if self.emissions is None else self.emissions.state.size - self.n_components
+        free_weights = max(0, self._n_entries() - self.n_components)
         return free_rows + free_weights + (0 if self.stationary else int(self._may_start().sum()) - 1)
 
     def prior_stats(self, weight: float) -> HmmStats | None:
@@ -224,8 +212,13 @@ class Hmm(LatentBase):
         """Which probabilities are free: those of the first state, unless it is stationary, and of each row."""
         return [*([] if self.stationary else [self._may_start()]), *self._may_follow()]
 
+    def _n_entries(self) -> int:
+        return 0 if self.emissions is None else self.emissions.state.size
+
     def _n_free_weights(self) -> int:
-        return self.emissions.state.size if self.emissions is not None and self.emissions.is_free else 0
+        """Number of weights of entries, where some state has several of them."""
+        n_entries = self._n_entries()
+        return n_entries if n_entries > self.n_components else 0
 
     def coordinates(self, params: HmmParams) -> np.ndarray:
         """Unconstrained coordinates (P,): square roots of the probabilities that are allowed, as of mixing weights."""
@@ -320,57 +313,6 @@ def _stationary_maximum(start: np.ndarray, transitions: np.ndarray) -> np.ndarra
     return matrix_at(best.x) if best.fun <= loss(np.log(shares[free]))[0] else shares
 
 
-def _forward_block(latent_params, emission, begin, end, is_first, careful, message, work, filtered, shift, norm):
-    if careful:
-        return filter_rows_carefully(
-            latent_params.log_startprob, latent_params.log_transmat, emission, begin, end, is_first, message, work,
-            filtered, shift, norm,
-        )  # fmt: skip
-    return filter_rows(
-        latent_params.startprob, latent_params.transmat, latent_params.rarest[0] < RARE, emission, begin, end,
-        is_first, message, work, filtered, norm,
-    )  # fmt: skip
-
-
-def _backward_block(
-    latent_params, emission, begin, end, is_first, is_last, careful, weight, message, work, filtered, left, right,
-    latent_stats, lane,
-):  # fmt: skip
-    counts = latent_stats.transitions[lane]
-    if careful:
-        smooth_rows_carefully(
-            latent_params.log_transmat, latent_params.log_transposed, emission, begin, end, is_last, weight, message,
-            work, filtered, counts,
-        )  # fmt: skip
-    else:
-        smooth_rows(
-            latent_params.transposed, emission, begin, end, is_last, weight, message, work, filtered, left, right
-        )
-        add_transitions(latent_params.transmat, left, right, begin, end, counts)
-    if is_first:
-        for k in range(filtered.shape[0]):
-            latent_stats.start[lane, k] += filtered[k, begin]
-
-
-def _seek_block(latent_params, emission, begin, end, backwards, is_edge, state, message, work):
-    matrix = latent_params.transposed if backwards else latent_params.transmat
-    for k in range(message.shape[0]):
-        message[k] = matrix[state, k]
-        if is_edge:
-            message[k] = 1.0 if backwards else latent_params.startprob[k]
-    return seek_rows(matrix, latent_params.rarest[0] < RARE, emission, begin, end, backwards, message, work)
-
-
-def _path_block(latent_params, log_prob, begin, end, is_first, message, work, back):
-    return best_paths(
-        latent_params.log_startprob, latent_params.log_transposed, log_prob, begin, end, is_first, message, work, back
-    )
-
-
 register_chain(
-    HmmParams,
-    forward_block=_forward_block,
-    backward_block=_backward_block,
-    seek_block=_seek_block,
-    path_block=_path_block,
+    HmmParams, forward_block=forward_block, backward_block=backward_block, seek_block=seek_block, path_block=path_block
 )

@@ -101,7 +101,7 @@ class Mixture(LatentBase):
     def _params_of_shares(self, shares: np.ndarray) -> MixtureParams:
         # What is fixed is no share of a sum, which rounding may leave a little beside one.
         # Without any rows, as where all of them are impossible, the free ones are equal.
-        fixed = np.full(self.n_components, np.nan) if self.fixed_weights is None else self.fixed_weights
+        fixed = self._fixed()
         weights = _completed(fixed, shares)
         return _record(np.where(np.isnan(fixed), _floored(weights), weights))
 
@@ -137,18 +137,18 @@ class Mixture(LatentBase):
         return self._params_of_shares(point**2)
 
     def n_parameters(self) -> int:
-        if self.fixed_weights is None:
-            return self.n_components - 1
-        return max(0, int(np.isnan(self.fixed_weights).sum()) - 1)
+        return max(0, self._free().size - 1)
 
     # Moves of the parameters: free shares are multiplied by exp(move), that of the last of them by one, and their sum
     # is made again what it was.
 
+    def _fixed(self) -> np.ndarray:
+        """The weights (K,) that are fixed; NaN where they are free."""
+        return np.full(self.n_components, np.nan) if self.fixed_weights is None else self.fixed_weights
+
     def _free(self) -> np.ndarray:
         """The components (F,) whose weights are not fixed; all but the last move."""
-        return (
-            np.arange(self.n_components) if self.fixed_weights is None else np.flatnonzero(np.isnan(self.fixed_weights))
-        )
+        return np.flatnonzero(np.isnan(self._fixed()))
 
     def _conditional(self, params: MixtureParams) -> np.ndarray:
         """Weights (F,) of the free components among themselves."""

@@ -16,26 +16,40 @@ operation           owner    meaning
 `path_block`        chain    the most probable path into each state
 ==================  =======  ==================================================================
 
-A *chain* is a latent whose rows hang together in sequences: it has the last four in place of
+Arguments that several of them have::
+
+    family_params, latent_params   NamedTuple of arrays
+    components                     (A,) int64: line a of a block of log-densities or of responsibilities
+                                   belongs to component components[a]
+    x                              (n_features, rows) float64
+    scratch                        (scratch_lines(n_features), rows) float64, free to use
+    family_stats, latent_stats     Additive, with a leading axis of lanes
+    lane                           int, the one to add to
+    begin, end                     int: rows `begin` to `end - 1`, which belong to one sequence
+    is_first, is_last              bool, whether these begin, or end, their sequence
+    careful                        bool: work with logarithms throughout, which no range of densities exceeds
+    emission                       (K, rows) float64, density of each row in each state, in any scale of the row's
+                                   own; logarithms of it when careful
+    work                           (K,) float64, free to use
+
+Every block has the same number of rows, a multiple of eight: the last one of a chunk is filled up with rows of weight
+zero. A pass that knows some components to be out of reach of every row of a block leaves them out of `components`
+(see `fastem.passes.pruning`).
+
+A *chain* is a latent whose rows hang together in sequences: it has the last four operations in place of
 `posterior_block`. Two neighbouring stretches of a sequence know of each other by a *message*, one
 number for each state. The logarithm of zero is -1e300 there, so that it can be added and subtracted.
 
 The states of a chain draw their rows from components of the family. Four fields of its parameters, `first_entry`,
 `entry_state`, `weights` and `log_weights`, say from which; they are empty where each state has the component of its own
 number (see `fastem.passes.emissions`). Its statistics have a field `entries` for the rows of each of these pairs.
-
-Every block has the same number of rows, a multiple of eight: the last one of a chunk is filled up with
-rows of weight zero.
-
-An operation handles the components that it is told to, in that order: line a of a block of log-densities
-or responsibilities belongs to component ``components[a]``. A pass that knows some components to be out
-of reach of every row of a block leaves them out (see `fastem.passes.pruning`).
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +58,8 @@ from numba.extending import overload
 from fastem.passes.cache import file_digest
 from fastem.passes.flags import BLOCK_OPTIONS
 
+# Each operation, and whether it is one of a family, a latent or a chain.
+_operations: dict[str, tuple[Callable[..., Any], str]] = {}
 _implementations: dict[tuple[str, type], Callable[..., Any]] = {}
 # Digests of their files; None where there is none to read.
 _digests: dict[tuple[str, type], str | None] = {}
@@ -58,27 +74,41 @@ def scratch_lines(n_features: int) -> int:
     return 2 * n_features + 8
 
 
+def _operation(owner: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make an operation of its description: what is registered for the class of its first argument, a record."""
+
+    def declared(description: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(description)
+        def operation(*arguments: Any) -> Any:
+            return implementation(operation, type(arguments[0]))(*arguments)
+
+        # Not strict: an implementation has names for its arguments, which `_register` compares.
+        @overload(operation, jit_options=BLOCK_OPTIONS, strict=False)
+        def _compiled(*arguments: Any) -> Callable[..., Any]:
+            return implementation(operation, arguments[0].instance_class)
+
+        _operations[description.__name__] = operation, owner
+        return operation
+
+    return declared
+
+
+@_operation("family")
 def log_prob_block(family_params, components, x, log_prob, scratch):
     """Set ``log_prob[a, i] = log p(x[:, i] | component components[a])`` for each row i of the block, in nats.
 
     Parameters
     ----------
-    family_params : NamedTuple of arrays
-    components : (A,) int64 array
-    x : (n_features, rows) float64 array
     log_prob : (A, rows) float64 array, overwritten
-    scratch : (scratch_lines(n_features), rows) float64 array, free to use
     """
-    implementation(log_prob_block, type(family_params))(family_params, components, x, log_prob, scratch)
 
 
+@_operation("latent")
 def posterior_block(latent_params, components, log_prob, weight, shift, norm, scratch, latent_stats, lane):
     """Turn log-densities into responsibilities, in place, and add the latent's counts.
 
     Parameters
     ----------
-    latent_params : NamedTuple of arrays
-    components : (A,) int64 array
     log_prob : (A, rows) float64 array
         Log-densities on entry, ``weight[i] * p(component components[a] | row i)`` on return.
     weight : (rows,) float64 array
@@ -87,84 +117,50 @@ def posterior_block(latent_params, components, log_prob, weight, shift, norm, sc
         `shift` is minus infinity for a row that is impossible under every component, whose
         responsibilities are all zero. In two parts, because a sum of logarithms is the logarithm of a
         product, which is cheaper.
-    scratch : float64 array, free to use
-    latent_stats : Additive
-        With a leading axis of lanes.
-    lane : int
     """
-    implementation(posterior_block, type(latent_params))(
-        latent_params, components, log_prob, weight, shift, norm, scratch, latent_stats, lane
-    )
 
 
+@_operation("family")
 def accumulate_block(family_params, components, x, resp, scratch, family_stats, lane):
     """Add the expected statistics of the block to one lane of `family_stats`.
 
     Parameters
     ----------
-    family_params : NamedTuple of arrays
-    components : (A,) int64 array
-    x : (n_features, rows) float64 array
     resp : (A, rows) float64 array
         Responsibilities times weights; zero in the rows that fill up the block. Free to change.
-    scratch : float64 array, free to use
-    family_stats : Additive
-        With a leading axis of lanes.
-    lane : int
     """
-    implementation(accumulate_block, type(family_params))(
-        family_params, components, x, resp, scratch, family_stats, lane
-    )
 
 
+@_operation("chain")
 def forward_block(latent_params, emission, begin, end, is_first, careful, message, work, filtered, shift, norm):
-    """Filter rows `begin` to `end - 1` of a block, which belong to one sequence.
+    """Filter rows; False when probabilities left the range of float64, and all must be done again with `careful`.
+
+    Where a row is impossible after those before it, it is taken for one that tells nothing: its line of `emission`
+    becomes one (zero, when `careful`), and its `shift` minus infinity.
 
     Parameters
     ----------
-    latent_params : NamedTuple of arrays
-    emission : (K, rows) float64 array
-        Density of each row in each state, in any scale of the row's own; logarithms of it when `careful`. Where
-        a row is impossible after those before it, it is taken for one that tells nothing: its line becomes
-        one (zero, when `careful`), and its `shift` minus infinity.
-    begin, end : int
-    is_first : bool
-        Whether row `begin` is the first one of its sequence.
-    careful : bool
-        Work with logarithms throughout, which no range of densities exceeds.
     message : (K,) float64 array, changed in place
         Probability of each state at row `begin`, given the rows before it, unless `is_first`; at row `end` on
         return. Logarithms when `careful`.
-    work : (K,) float64 array, free to use
     filtered : (K, rows) float64 array, overwritten in these rows
         ``filtered[k, i] / norm[i]`` is the probability of state k given the rows up to i; logarithms of it, and
         `norm` one, when `careful`.
     shift, norm : (rows,) float64 arrays
         The log-likelihood of row i, given those before it, becomes ``shift[i] + log(norm[i])``; on entry
         `shift` has the logarithm of the scale of `emission`.
-
-    Returns
-    -------
-    bool
-        False when probabilities left the range of float64, and all must be done again with `careful`.
     """
-    return implementation(forward_block, type(latent_params))(
-        latent_params, emission, begin, end, is_first, careful, message, work, filtered, shift, norm
-    )
 
 
+@_operation("chain")
 def backward_block(
     latent_params, emission, begin, end, is_first, is_last, careful, weight, message, work, filtered, left, right,
     latent_stats, lane,
 ):  # fmt: skip
-    """Smooth rows `end - 1` down to `begin` of a block after `forward_block`, and add the counts of the chain.
+    """Smooth rows `end - 1` down to `begin` after `forward_block`, and add the counts of the chain.
 
     Parameters
     ----------
-    latent_params, emission, begin, end, is_first, careful, work
-        As in `forward_block`.
-    is_last : bool
-        Whether row ``end - 1`` is the last one of its sequence.
     weight : float
         Of the sequence.
     message : (K,) float64 array, changed in place
@@ -173,23 +169,17 @@ def backward_block(
     filtered : (K, rows) float64 array
         Of `forward_block` on entry, in any scale; ``weight * p(state k | all rows of the sequence)`` on return.
     left, right : (K, rows) float64 arrays, free to use
-    latent_stats : Additive
-        With a leading axis of lanes.
-    lane : int
     """
-    implementation(backward_block, type(latent_params))(
-        latent_params, emission, begin, end, is_first, is_last, careful, weight, message, work, filtered, left,
-        right, latent_stats, lane,
-    )  # fmt: skip
 
 
+@_operation("chain")
 def seek_block(latent_params, emission, begin, end, backwards, is_edge, state, message, work):
-    """Carry a message through rows `begin` to `end - 1` of a block, which belong to one sequence.
+    """Carry a message through rows, not `careful`; False when they do not tell it.
+
+    They do not where probabilities left the range of float64, or a row may be impossible, given those before it.
 
     Parameters
     ----------
-    latent_params, emission, begin, end, work
-        As in `forward_block`, not `careful`.
     backwards : bool
         Down to row `begin`: the message of `backward_block`. Up to row `end` otherwise: that of `forward_block`.
     is_edge : bool
@@ -198,42 +188,24 @@ def seek_block(latent_params, emission, begin, end, backwards, is_edge, state, m
         Of the row beyond that edge of the rows, unless `is_edge`.
     message : (K,) float64 array, overwritten
         In any scale.
-
-    Returns
-    -------
-    bool
-        False when the rows do not tell the message: probabilities left the range of float64, or a row may be
-        impossible, given those before it.
     """
-    return implementation(seek_block, type(latent_params))(
-        latent_params, emission, begin, end, backwards, is_edge, state, message, work
-    )
 
 
+@_operation("chain")
 def path_block(latent_params, log_prob, begin, end, is_first, message, work, back):
-    """Take the most probable paths through rows `begin` to `end - 1` of a block, which belong to one sequence.
+    """Take the most probable paths through rows; whether all rows are possible.
+
+    One that is impossible on every path is taken for one that tells nothing.
 
     Parameters
     ----------
-    latent_params : NamedTuple of arrays
     log_prob : (K, rows) float64 array
-    begin, end : int
-    is_first : bool
     message : (K,) float64 array, changed in place
         Log-density of the most probable path to each state at row ``begin - 1``, unless `is_first`; at row
         ``end - 1`` on return.
-    work : (K,) float64 array, free to use
     back : (rows, K) int32 array, overwritten in these rows
         The state at the row before, on that path; not defined for the first row of a sequence.
-
-    Returns
-    -------
-    bool
-        Whether all rows are possible. One that is impossible on every path is taken for one that tells nothing.
     """
-    return implementation(path_block, type(latent_params))(
-        latent_params, log_prob, begin, end, is_first, message, work, back
-    )
 
 
 def register_family(
@@ -283,7 +255,7 @@ def register_chain(
 def _register(operation: str, params_class: type, function: Callable[..., Any]) -> None:
     if not (isinstance(params_class, type) and issubclass(params_class, tuple) and hasattr(params_class, "_fields")):
         raise TypeError(f"{operation}: the class of the parameters must be a NamedTuple class, got {params_class!r}.")
-    expected, given = (list(inspect.signature(f).parameters) for f in (_operations[operation], function))
+    expected, given = (list(inspect.signature(f).parameters) for f in (_operations[operation][0], function))
     if given != expected:
         raise TypeError(
             f"{operation} of {params_class.__name__} must take the arguments ({', '.join(expected)}), "
@@ -302,92 +274,28 @@ def _digest_of_file(function: Callable[..., Any]) -> str | None:
 
 
 def implementation(operation: Callable[..., Any], params_class: type) -> Callable[..., Any]:
-    """The function registered for an operation on records of `params_class`.
-
-    Raises
-    ------
-    NotRegisteredError
-    """
+    """The function registered for an operation on records of `params_class`, or NotRegisteredError."""
     try:
         return _implementations[operation.__name__, params_class]
     except KeyError:
-        kind = _KINDS.get(operation.__name__, "family")
+        owner = _operations[operation.__name__][1]
         raise NotRegisteredError(
-            f"No {operation.__name__} is registered for {params_class.__name__}. "
-            f"Register it with fastem.passes.blocks.register_{kind}({params_class.__name__}, {operation.__name__}=...)."
+            f"No {operation.__name__} is registered for {params_class.__name__}. Register it with "
+            f"fastem.passes.blocks.register_{owner}({params_class.__name__}, {operation.__name__}=...)."
         ) from None
 
 
-def fingerprint(*params_classes: type) -> str:
-    """Digest of the files that hold the block functions for these classes of parameters.
+def require_registered(family_params: Any, latent_params: Any, latent_owner: str = "latent") -> None:
+    """Raise NotRegisteredError here, rather than a page of numba's from inside the compilation."""
+    for params, of_params in ((family_params, "family"), (latent_params, latent_owner)):
+        for operation, owner in _operations.values():
+            if owner == of_params:
+                implementation(operation, type(params))
 
-    Raises
-    ------
-    OSError
-        When one could not be read, as for functions that were typed in.
-    """
+
+def fingerprint(*params_classes: type) -> str:
+    """Digest of the files that hold the block functions for these classes; OSError for functions that were typed in."""
     digests = {digest for (_, params_class), digest in _digests.items() if params_class in params_classes}
     if None in digests:
         raise FileNotFoundError(f"The source of a block function of {params_classes} cannot be read.")
     return "".join(sorted(digest for digest in digests if digest is not None))
-
-
-_operations = {
-    f.__name__: f
-    for f in (
-        log_prob_block,
-        posterior_block,
-        accumulate_block,
-        forward_block,
-        backward_block,
-        seek_block,
-        path_block,
-    )
-}
-_KINDS = {
-    "posterior_block": "latent",
-    "forward_block": "chain",
-    "backward_block": "chain",
-    "seek_block": "chain",
-    "path_block": "chain",
-}
-
-
-@overload(log_prob_block, jit_options=BLOCK_OPTIONS)
-def _compile_log_prob_block(family_params, components, x, log_prob, scratch):
-    return implementation(log_prob_block, family_params.instance_class)
-
-
-@overload(posterior_block, jit_options=BLOCK_OPTIONS)
-def _compile_posterior_block(latent_params, components, log_prob, weight, shift, norm, scratch, latent_stats, lane):
-    return implementation(posterior_block, latent_params.instance_class)
-
-
-@overload(accumulate_block, jit_options=BLOCK_OPTIONS)
-def _compile_accumulate_block(family_params, components, x, resp, scratch, family_stats, lane):
-    return implementation(accumulate_block, family_params.instance_class)
-
-
-@overload(forward_block, jit_options=BLOCK_OPTIONS)
-def _compile_forward_block(
-    latent_params, emission, begin, end, is_first, careful, message, work, filtered, shift, norm
-):
-    return implementation(forward_block, latent_params.instance_class)
-
-
-@overload(backward_block, jit_options=BLOCK_OPTIONS)
-def _compile_backward_block(
-    latent_params, emission, begin, end, is_first, is_last, careful, weight, message, work, filtered, left, right,
-    latent_stats, lane,
-):  # fmt: skip
-    return implementation(backward_block, latent_params.instance_class)
-
-
-@overload(seek_block, jit_options=BLOCK_OPTIONS)
-def _compile_seek_block(latent_params, emission, begin, end, backwards, is_edge, state, message, work):
-    return implementation(seek_block, latent_params.instance_class)
-
-
-@overload(path_block, jit_options=BLOCK_OPTIONS)
-def _compile_path_block(latent_params, log_prob, begin, end, is_first, message, work, back):
-    return implementation(path_block, latent_params.instance_class)

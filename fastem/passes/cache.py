@@ -45,13 +45,7 @@ _COMPILED_ROOMS = ("passes/*", "families/*", "families/*/*", "latents/*")
 
 
 def file_digest(*paths: Path) -> str:
-    """Hexadecimal digest of the contents of files, which may lie inside a zip archive.
-
-    Raises
-    ------
-    OSError
-        When one cannot be read.
-    """
+    """Hexadecimal digest of the contents of files, which may lie inside a zip archive; OSError without them."""
     digest = hashlib.blake2b(digest_size=16)
     for path in paths:
         digest.update(_contents(path))
@@ -59,13 +53,7 @@ def file_digest(*paths: Path) -> str:
 
 
 def source_digest(root: Path = Path(__file__).parents[1]) -> str:
-    """Digest of every file of the package whose code is compiled into a pass.
-
-    Raises
-    ------
-    OSError
-        When there are none, as in a frozen application.
-    """
+    """Digest of every file whose code is compiled into a pass; OSError without any, as in a frozen application."""
     paths = [path for path in _files_under(root) if _is_compiled(path.relative_to(root))]
     if not paths:
         raise FileNotFoundError(f"There are no sources in {root}.")
@@ -118,10 +106,7 @@ _teller: ContextVar[Callable[[str | None], None] | None] = ContextVar("fastem_te
 def telling(tell: Callable[[str | None], None]) -> Iterator[None]:
     """Call `tell` before this thread compiles a pass, which takes seconds; not when it is found on disk.
 
-    Parameters
-    ----------
-    tell : callable
-        Takes the directory that will keep the machine code, or None when there is none that can be written.
+    It takes the directory that will keep the machine code, or None when there is none that can be written.
     """
     token = _teller.set(tell)
     try:

@@ -9,11 +9,12 @@ import numpy as np
 from numba.core import types
 
 from fastem.passes import blocks
-from fastem.passes.blocks import accumulate_block, log_prob_block, posterior_block
 from fastem.passes.flags import block_function
-from fastem.passes.reading import BLOCK, RUN
+from fastem.passes.reading import RUN
 from fastem.passes.rows import Rows
 from fastem.passes.threads import threads
+from fastem.passes.units import BLOCK
+from fastem.passes.vector_math import log_positive
 from fastem.stats import ExpectedStats
 
 MAX_LANES = 64
@@ -59,6 +60,22 @@ def bits_reversed(index, n):
     return reverse
 
 
+@block_function
+def add_totals(shift, norm, weight, start, n, totals, lane):
+    """Add the log-likelihood and the weight of n rows."""
+    loglik, total, impossible = 0.0, 0.0, 0.0
+    for i in range(n):
+        w = weight[start + i] if weight.shape[0] > 0 else 1.0
+        total += w
+        if shift[i] == -np.inf:
+            impossible += w
+        else:
+            loglik += w * (shift[i] + log_positive(norm[i]))
+    totals.loglik[lane] += loglik
+    totals.weight[lane] += total
+    totals.impossible[lane] += impossible
+
+
 def fingerprint(sig: tuple[Any, ...]) -> str:
     """Digest of the sources of all that is compiled into a pass over arguments of these numba types."""
     return blocks.fingerprint(*(t.instance_class for t in sig if isinstance(t, types.NamedTuple)))  # type: ignore[attr-defined]
@@ -70,10 +87,3 @@ def few_threads(rows: Rows) -> AbstractContextManager[Any]:
     To wake threads that have nothing to do takes milliseconds when other processes are busy.
     """
     return threads(1) if rows.n_rows <= RUN * BLOCK else nullcontext()
-
-
-def require_registered(family_params: Any, latent_params: Any) -> None:
-    """Raise a clear error here, rather than a page of numba's from inside the compilation."""
-    for operation in (log_prob_block, accumulate_block):
-        blocks.implementation(operation, type(family_params))
-    blocks.implementation(posterior_block, type(latent_params))

@@ -14,7 +14,8 @@ guess is the component with the nearest y_k. It may be wrong: that costs time, a
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba.extending import overload
@@ -58,28 +59,6 @@ class Reach(NamedTuple):
     margin: float
 
 
-def _reach(
-    origin: np.ndarray,
-    axes: np.ndarray,
-    places: np.ndarray,
-    log_share: np.ndarray,
-    squeeze: np.ndarray,
-    ceiling: np.ndarray,
-    margin: float,
-) -> Reach:
-    """The one combination of types and memory orders that passes are compiled for."""
-    return Reach(
-        plain(np.asarray(origin, dtype=np.float64)),
-        plain(np.asarray(axes, dtype=np.float64)),
-        plain(np.asarray(places, dtype=np.float32)),
-        plain(np.asarray(0.5 * np.square(places).sum(axis=1), dtype=np.float32)),
-        plain(np.asarray(log_share, dtype=np.float64)),
-        plain(np.asarray(squeeze, dtype=np.float32)),
-        plain(np.asarray(ceiling, dtype=np.float32)),
-        float(margin),
-    )
-
-
 class NoReach(NamedTuple):
     """In place of a `Reach`: every component is evaluated for every row.
 
@@ -91,6 +70,19 @@ class NoReach(NamedTuple):
 
 
 NO_REACH = NoReach(0)
+
+
+def by_reach(with_reach: Callable[..., Any], without: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of a reach, first, and more: one of two, of which only the one that is needed is compiled."""
+
+    def either(reach: Reach | NoReach, *arguments: Any) -> Any:
+        return (without if isinstance(reach, NoReach) else with_reach)(reach, *arguments)
+
+    @overload(either, jit_options=BLOCK_OPTIONS, strict=False)
+    def _compiled(reach: Any, *arguments: Any) -> Callable[..., Any]:
+        return without if reach.instance_class is NoReach else with_reach
+
+    return either
 
 
 def discriminant_axes(means: np.ndarray, within: np.ndarray) -> np.ndarray:
@@ -112,16 +104,10 @@ def discriminant_axes(means: np.ndarray, within: np.ndarray) -> np.ndarray:
 def reach_of(
     means: np.ndarray, axes: np.ndarray, spread: np.ndarray, peak: np.ndarray, log_share: np.ndarray
 ) -> Reach | NoReach:
-    """Complete a `Reach`; without axes there is none.
+    """Complete a `Reach` of means (K, D) and axes (P, D); without axes there is none.
 
-    Parameters
-    ----------
-    means : (K, D) ndarray
-    axes : (P, D) ndarray
-    spread : (K, P, P) ndarray
-        Covariances of the coordinates under each component.
-    peak, log_share : (K,) ndarray
-        Log-densities at the means, and logarithms of the components' shares of all rows.
+    `spread` (K, P, P) are the covariances of the coordinates under each component, `peak` (K,) the log-densities at
+    the means, `log_share` (K,) the logarithms of the components' shares of all rows.
     """
     n_components, n_coordinates = means.shape[0], axes.shape[0]
     if n_coordinates == 0:
@@ -135,8 +121,12 @@ def reach_of(
     # Single precision mistakes a distance d by up to blur, and (d - blur)^2 >= (1 - c) d^2 - blur^2 / c.
     blur = 4.0 * np.finfo(np.float32).eps * np.sqrt(width) * np.abs(places).max()
     ceiling = 2.0 * (peak + log_share) + squeeze * blur**2 / _SLACK
-    margin = np.log(n_components / _NEGLIGIBLE)
-    return _reach(origin, axes, places, log_share, (1.0 - 2.0 * _SLACK) * squeeze, ceiling, margin)
+    half_squares = 0.5 * np.square(places).sum(axis=1)
+    fields = origin, axes, places, half_squares, log_share, (1.0 - 2.0 * _SLACK) * squeeze, ceiling
+    # The one combination of types and memory orders that passes are compiled for.
+    dtypes = "d", "d", "f", "f", "d", "f", "f"
+    arrays = [plain(np.asarray(field, dtype=dtype)) for field, dtype in zip(fields, dtypes, strict=True)]
+    return Reach._make([*arrays, float(np.log(n_components / _NEGLIGIBLE))])
 
 
 def is_worthwhile(reach: Reach | NoReach, n_features: int, rows_per_block: int, rows_per_run: int) -> bool:
@@ -173,16 +163,6 @@ class NoSorter(NamedTuple):
     order: np.ndarray
 
 
-def new_sorter(reach, rows_per_block, rows_per_run):
-    """A `Sorter` for runs of `rows_per_run` rows; a `NoSorter` without a reach."""
-    return (_new_no_sorter if isinstance(reach, NoReach) else _new_sorter)(reach, rows_per_block, rows_per_run)
-
-
-@overload(new_sorter, jit_options=BLOCK_OPTIONS)
-def _compile_new_sorter(reach, rows_per_block, rows_per_run):
-    return _new_no_sorter if reach.instance_class is NoReach else _new_sorter
-
-
 def _new_no_sorter(reach, rows_per_block, rows_per_run):
     return NoSorter(np.empty(0, dtype=np.int64))
 
@@ -197,6 +177,10 @@ def _new_sorter(reach, rows_per_block, rows_per_run):
         np.empty(rows_per_block, dtype=np.float32),
         np.empty(rows_per_block, dtype=np.float32),
     )
+
+
+# A `Sorter` for runs of rows; a `NoSorter` without a reach.
+new_sorter = by_reach(_new_sorter, _new_no_sorter)
 
 
 @block_function
@@ -295,16 +279,7 @@ def list_homes(sorter, begin, end, components):
 def add_others_in_reach(reach, x, n_homes, log_prob, components, scratch, sorter):
     """Append to the homes in `components` the others that are in reach of a row; return the number of all.
 
-    Parameters
-    ----------
-    reach : Reach
-    x : (D, rows) float64 array
-    n_homes : int
-    log_prob : (n_homes or more, rows) float64 array
-        Log-densities of the rows under the homes.
-    components : (K,) int64 array, changed in place
-    scratch : float64 array, free to use
-    sorter : Sorter
+    `log_prob` (n_homes or more, rows) has the log-densities of the rows x (D, rows) under the homes.
     """
     best, room, y = scratch[1], sorter.row_value, sorter.coordinates
     _find_coordinates(reach, x, scratch, y)

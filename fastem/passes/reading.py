@@ -8,22 +8,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba.extending import overload
 
 from fastem.passes import blocks
-from fastem.passes.flags import BLOCK_OPTIONS, block_function
-from fastem.passes.pruning import NoReach, Reach, guess_homes, sort_by_home
+from fastem.passes.flags import block_function
+from fastem.passes.pruning import NoReach, Reach, by_reach, guess_homes, sort_by_home
+from fastem.passes.units import BLOCK, SORTED_RUN
 
 VECTOR = 8  # float64 numbers in a line of the cache, and in the widest vectors
-# Rows of a block. Not a power of two: the lines of a block, one for each feature or component, would
-# compete for the same few places in the cache.
-BLOCK = 66 * VECTOR
 # Blocks of a run, which one lane takes together: memory is read in pieces of a few pages.
 RUN = 4
-# The same where the rows of a run are sorted: the longer the run, the fewer components in a block.
-_SORTED_RUN = 32
-# Chunks of whole runs give the same bits as one large chunk.
-ROWS_PER_RUN = _SORTED_RUN * BLOCK
 
 
 class Layout(NamedTuple):
@@ -36,7 +29,7 @@ class Layout(NamedTuple):
 
 def layout_of(n_features: int, reach: Reach | NoReach) -> Layout:
     """The sizes of a pass over rows of so many features."""
-    blocks_per_run = RUN if isinstance(reach, NoReach) else _SORTED_RUN
+    blocks_per_run = RUN if isinstance(reach, NoReach) else SORTED_RUN
     return Layout(BLOCK // VECTOR, blocks_per_run, blocks.scratch_lines(n_features))
 
 
@@ -134,16 +127,6 @@ def read_weight(weight, start, order, n, buffers):
     return False
 
 
-def sort_run(reach, rows, start, n, buffers, sorter):
-    """Bring the n rows from `start` on into the order of their homes; without a reach, leave them as they are."""
-    (_keep_order if isinstance(reach, NoReach) else _sort_by_homes)(reach, rows, start, n, buffers, sorter)
-
-
-@overload(sort_run, jit_options=BLOCK_OPTIONS)
-def _compile_sort_run(reach, rows, start, n, buffers, sorter):
-    return _keep_order if reach.instance_class is NoReach else _sort_by_homes
-
-
 def _keep_order(reach, rows, start, n, buffers, sorter):
     pass
 
@@ -154,6 +137,10 @@ def _sort_by_homes(reach, rows, start, n, buffers, sorter):
         copy_block(rows, start + begin, buffers.x)
         guess_homes(reach, buffers.x, buffers.scratch, sorter, sorter.home[begin : min(begin + block_rows, n)])
     sort_by_home(sorter, n)
+
+
+# Bring the n rows from `start` on into the order of their homes; without a reach, leave them as they are.
+sort_run = by_reach(_sort_by_homes, _keep_order)
 
 
 @block_function

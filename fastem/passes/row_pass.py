@@ -6,44 +6,25 @@ from typing import Any
 
 import numpy as np
 from numba import prange
-from numba.extending import overload
 
-from fastem.passes.blocks import accumulate_block, log_prob_block, posterior_block
-from fastem.passes.flags import BLOCK_OPTIONS, block_function
-from fastem.passes.lanes import Totals, bits_reversed, few_threads, fingerprint, require_registered
-from fastem.passes.pruning import NO_REACH, NoReach, Reach, add_others_in_reach, list_homes, new_sorter
+from fastem.passes.blocks import accumulate_block, log_prob_block, posterior_block, require_registered
+from fastem.passes.flags import block_function
+from fastem.passes.lanes import Totals, add_totals, bits_reversed, few_threads, fingerprint
+from fastem.passes.pruning import NO_REACH, NoReach, Reach, add_others_in_reach, by_reach, list_homes, new_sorter
 from fastem.passes.reading import copy_block, layout_of, new_buffers, read_block, read_weight, sort_run
 from fastem.passes.rows import NO_ROWS, Rows
-from fastem.passes.shapes import (
-    require_given,
-    require_lanes,
-    require_params,
-    require_rows,
-    require_weight,
-    shapes_of,
-)
+from fastem.passes.shapes import require_given, require_lanes, require_params, require_weight, shapes_of
 from fastem.passes.threads import Pass
 from fastem.passes.vector_math import log_positive
 from fastem.stats import ExpectedStats
 
 
-def block_log_prob(family_params, reach, begin, end, buffers, sorter):
-    """Set the log-densities of the rows in the buffers; return how many components are evaluated."""
-    evaluate = _log_prob_of_all if isinstance(reach, NoReach) else _log_prob_in_reach
-    return evaluate(family_params, reach, begin, end, buffers, sorter)
-
-
-@overload(block_log_prob, jit_options=BLOCK_OPTIONS)
-def _compile_log_prob(family_params, reach, begin, end, buffers, sorter):
-    return _log_prob_of_all if reach.instance_class is NoReach else _log_prob_in_reach
-
-
-def _log_prob_of_all(family_params, reach, begin, end, buffers, sorter):
+def _log_prob_of_all(reach, family_params, begin, end, buffers, sorter):
     log_prob_block(family_params, buffers.components, buffers.x, buffers.resp, buffers.scratch)
     return buffers.components.shape[0]
 
 
-def _log_prob_in_reach(family_params, reach, begin, end, buffers, sorter):
+def _log_prob_in_reach(reach, family_params, begin, end, buffers, sorter):
     components, x, log_prob, scratch = buffers.components, buffers.x, buffers.resp, buffers.scratch
     n_homes = list_homes(sorter, begin, end, components)
     n_done, n = 0, n_homes
@@ -54,6 +35,10 @@ def _log_prob_in_reach(family_params, reach, begin, end, buffers, sorter):
         if n == n_homes:
             n = add_others_in_reach(reach, x, n, log_prob, components, scratch, sorter)
     return n
+
+
+# Sets the log-densities of the rows in the buffers, and returns how many components are evaluated.
+block_log_prob = by_reach(_log_prob_in_reach, _log_prob_of_all)
 
 
 @block_function
@@ -104,32 +89,18 @@ def _add_totals(buffers, all_ones, totals, lane):
         for i in range(n_rows):
             weight += w[i]
             loglik += w[i] * (shift[i] + log_positive(norm[i]))
-    if not loglik > -np.inf:
-        loglik = 0.0
-        for i in range(n_rows):
-            if shift[i] == -np.inf:
-                totals.impossible[lane] += w[i]
-            else:
-                loglik += w[i] * (shift[i] + log_positive(norm[i]))
-    totals.loglik[lane] += loglik
-    totals.weight[lane] += weight
+    if loglik > -np.inf:
+        totals.loglik[lane] += loglik
+        totals.weight[lane] += weight
+    else:
+        add_totals(shift, norm, w, 0, n_rows, totals, lane)
 
 
 @block_function
 def _fill_lane(
-    family_params,
-    latent_params,
-    reach,
-    rows,
-    weight,
-    given,
-    first_block,
-    layout,
-    totals,
-    latent_stats,
-    family_stats,
+    family_params, latent_params, reach, rows, weight, given, first_block, layout, totals, latent_stats, family_stats,
     lane,
-):
+):  # fmt: skip
     """Add every block that belongs to a lane: runs of blocks go to the lanes in turn."""
     buffers = new_buffers(rows.n_columns, latent_params[0].shape[0], layout)
     block_rows = buffers.x.shape[1]
@@ -154,7 +125,7 @@ def _fill_lane(
                 n_components = buffers.components.shape[0]
                 _given_posterior(given, start + begin, buffers)
             else:
-                n_components = block_log_prob(family_params, reach, begin, end, buffers, sorter)
+                n_components = block_log_prob(reach, family_params, begin, end, buffers, sorter)
                 block_posterior(latent_params, n_components, buffers, latent_stats, lane)
             _add_totals(buffers, all_ones, totals, lane)
             accumulate_block(
@@ -201,18 +172,14 @@ def fused_pass(
     given: Rows = NO_ROWS,
     reach: Reach | NoReach = NO_REACH,
 ) -> None:
-    """Add the expected statistics of a chunk to `lanes`, in one read of the chunk.
+    """Add the expected statistics of a chunk of rows (N, D) to `lanes`, in one read of the chunk.
 
     Parameters
     ----------
     family_params, latent_params : NamedTuple of arrays
         Of registered classes; the first field of `latent_params` has one entry for each component.
-    rows : Rows
-        The chunk, (N, D).
     weight : ndarray
         From `weights_of`.
-    lanes : ExpectedStats
-        With lanes; changed in place.
     first_block : int
         Number of blocks that earlier chunks added to the same lanes. With chunks of whole blocks (of
         whole runs, with a reach), the sums then have the same bits however the rows are cut into chunks.
@@ -222,12 +189,11 @@ def fused_pass(
         Of these parameters, to leave components out; none by default.
     """
     require_registered(family_params, latent_params)
-    n_components = require_params(family_params, latent_params, rows)
-    require_rows(rows)
+    n_components, _ = require_params(family_params, latent_params, rows)
     require_weight(weight, rows.n_rows)
     require_given(given, rows.n_rows, n_components)
     require_lanes(lanes, family_params, latent_params, n_components, n_components)
-    _require_reach(reach, n_components, rows.n_columns)
+    require_reach(reach, n_components, rows.n_columns)
     totals = Totals(lanes.loglik, lanes.weight, lanes.impossible)
     with few_threads(rows):
         compiled_fused_pass(
@@ -236,7 +202,7 @@ def fused_pass(
         )  # fmt: skip
 
 
-def _require_reach(reach: Reach | NoReach, n_components: int, n_features: int) -> None:
+def require_reach(reach: Reach | NoReach, n_components: int, n_features: int) -> None:
     """Raise unless a reach is that of so many components and features."""
     if isinstance(reach, Reach):
         of_axes, of_places = (reach.axes.shape[0], n_features), (n_components, reach.places.shape[1])

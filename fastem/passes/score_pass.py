@@ -7,18 +7,14 @@ from typing import Any
 import numpy as np
 from numba import prange
 
+from fastem.passes.blocks import require_registered
 from fastem.passes.flags import block_function
-from fastem.passes.lanes import few_threads, fingerprint, require_registered
+from fastem.passes.lanes import few_threads, fingerprint
 from fastem.passes.pruning import NO_REACH, NoReach, Reach, new_sorter
 from fastem.passes.reading import layout_of, new_buffers, read_block, sort_run
-from fastem.passes.row_pass import _require_reach, block_log_prob, block_posterior
+from fastem.passes.row_pass import block_log_prob, block_posterior, require_reach
 from fastem.passes.rows import Rows
-from fastem.passes.shapes import (
-    require_output,
-    require_params,
-    require_rows,
-    require_stats,
-)
+from fastem.passes.shapes import require_output, require_params, require_stats
 from fastem.passes.threads import Pass
 from fastem.passes.vector_math import log_positive
 
@@ -79,7 +75,7 @@ def _score_strand(family_params, latent_params, reach, rows, layout, latent_stat
             for i in range(begin, end):
                 place[i - begin] = start + (sorter.order[i] if sorter.order.shape[0] > 0 else i)
             read_block(rows, start, begin, end, sorter, buffers.x)
-            n_components = block_log_prob(family_params, reach, begin, end, buffers, sorter)
+            n_components = block_log_prob(reach, family_params, begin, end, buffers, sorter)
             block_posterior(latent_params, n_components, buffers, latent_stats, strand)
             _write_scores(n_components, buffers, place[: end - begin], loglik, resp_out, label)
 
@@ -113,13 +109,10 @@ def score_pass(
     label: np.ndarray | None = None,
     reach: Reach | NoReach = NO_REACH,
 ) -> None:
-    """Fill the given outputs for the rows of a chunk, in one read of the chunk.
+    """Fill the given outputs for a chunk of rows (N, D), in one read of the chunk.
 
     Parameters
     ----------
-    family_params, latent_params : NamedTuple of arrays
-    rows : Rows
-        The chunk, (N, D).
     latent_stats : Additive
         With lanes, one for each strand that may run in parallel; its sums are by-products.
     loglik : (N,) float64 ndarray, optional
@@ -132,25 +125,16 @@ def score_pass(
         Of these parameters, to leave components out; none by default.
     """
     require_registered(family_params, latent_params)
-    n_components = require_params(family_params, latent_params, rows)
-    require_rows(rows)
+    n_components, _ = require_params(family_params, latent_params, rows)
     require_stats(latent_stats, latent_params, n_components, latent_stats[0].shape[0])
-    _require_reach(reach, n_components, rows.n_columns)
-    if loglik is not None:
-        require_output("loglik", loglik, (rows.n_rows,), np.float64)
-    if resp is not None:
-        require_output("resp", resp, (rows.n_rows, n_components), np.float64)
-    if label is not None:
-        require_output("label", label, (rows.n_rows,), np.int64)
+    require_reach(reach, n_components, rows.n_columns)
+    known = {"loglik": ((), np.float64), "resp": ((n_components,), np.float64), "label": ((), np.int64)}
+    outputs = []
+    for (name, (width, dtype)), out in zip(known.items(), (loglik, resp, label), strict=True):
+        if out is not None:
+            require_output(name, out, (rows.n_rows, *width), dtype)
+        outputs.append(np.empty((0, *width), dtype=dtype) if out is None else out)
     with few_threads(rows):
         compiled_score_pass(
-            family_params,
-            latent_params,
-            reach,
-            rows,
-            layout_of(rows.n_columns, reach),
-            latent_stats,
-            np.empty(0) if loglik is None else loglik,
-            np.empty((0, 0)) if resp is None else resp,
-            np.empty(0, dtype=np.int64) if label is None else label,
+            family_params, latent_params, reach, rows, layout_of(rows.n_columns, reach), latent_stats, *outputs
         )

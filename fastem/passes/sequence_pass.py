@@ -10,18 +10,12 @@ import numpy as np
 from fastem.passes import blocks
 from fastem.passes.lanes import Totals
 from fastem.passes.messages import unit_messages
-from fastem.passes.reading import BLOCK, VECTOR
+from fastem.passes.reading import VECTOR
 from fastem.passes.rows import Rows
-from fastem.passes.shapes import (
-    require_chain_params,
-    require_lanes,
-    require_rows,
-    require_units,
-    require_weight,
-)
-from fastem.passes.sweep import NO_OUTPUTS, Outputs, compiled_sweep_pass, require_chain_registered, require_outputs
+from fastem.passes.shapes import require_lanes, require_params, require_units, require_weight
+from fastem.passes.sweep import NO_OUTPUTS, Outputs, compiled_sweep_pass, require_outputs
 from fastem.passes.threads import threads
-from fastem.passes.units import Units
+from fastem.passes.units import BLOCK, Units
 from fastem.stats import ExpectedStats
 
 
@@ -38,32 +32,24 @@ def sequence_pass(
     learns: bool = True,
     forgets: bool = True,
 ) -> None:
-    """Add the expected statistics of the sequences of a chunk to `lanes`, and write what is asked of their rows.
+    """Add the expected statistics of the sequences of a chunk (N, D) to `lanes`, and write what is asked of their rows.
 
     Parameters
     ----------
     family_params, latent_params : NamedTuple of arrays
         Of registered classes; the first field of `latent_params` has one entry for each state, and three others map
         states to components (see `fastem.passes.emissions`).
-    rows : Rows
-        The chunk, (N, D).
     weight : ndarray
         From `weights_of`; the same for all rows of a sequence.
-    units : Units
-        All rows of the chunk.
-    lanes : ExpectedStats
-        With lanes; changed in place.
     first_unit : int
         Number of units that earlier chunks added to the same lanes.
-    outputs : Outputs
     learns : bool
         Without, nothing is added to the statistics of the family.
     forgets : bool
         Without, units learn of the rest of their sequences from their neighbours only: slow, and a check.
     """
-    require_chain_registered(family_params, latent_params)
-    n_states, n_components = require_chain_params(family_params, latent_params, rows)
-    require_rows(rows)
+    blocks.require_registered(family_params, latent_params, "chain")
+    n_states, n_components = require_params(family_params, latent_params, rows, is_chain=True)
     require_weight(weight, rows.n_rows)
     require_units(units, rows.n_rows)
     require_lanes(lanes, family_params, latent_params, n_states, n_components)

@@ -22,13 +22,7 @@ def shapes_of(record: Any) -> tuple[Any, ...]:
 
 
 def require_shapes(record: Any, expected: tuple[Shape, ...], why: str) -> None:
-    """Raise when the fields of a record have other shapes than those that are expected.
-
-    Raises
-    ------
-    ValueError
-        Naming the first such field, and what its shape follows from.
-    """
+    """Raise ValueError for a record of other shapes, naming the first such field and what its shape follows from."""
     found = shapes_of(record)
     if found == expected:
         return
@@ -39,42 +33,23 @@ def require_shapes(record: Any, expected: tuple[Shape, ...], why: str) -> None:
     raise ValueError(f"{type(record).__name__} has {len(found)} fields, but there must be {len(expected)}.")
 
 
-def require_params(family_params: Any, latent_params: Any, rows: Rows) -> int:
-    """Raise when parameters do not fit rows (N, D), or each other; return the number of components.
+def require_params(family_params: Any, latent_params: Any, rows: Rows, is_chain: bool = False) -> tuple[int, int]:
+    """Raise ValueError when parameters do not fit rows (N, D), or each other; or when rows leave their array.
 
-    A record of parameters tells what its shapes must be by a method ``shapes(n_components, n_features)``.
-
-    Raises
-    ------
-    ValueError
+    A record of parameters tells what its shapes must be by a method ``shapes(n_components, n_features)``. Returns the
+    number of hidden states and that of components, which only a chain has another one of.
     """
-    n_components = _n_hidden(latent_params)
-    for record in (latent_params, family_params):
-        _require_record(record, n_components, rows, "components")
-    return n_components
-
-
-def require_chain_params(family_params: Any, latent_params: Any, rows: Rows) -> tuple[int, int]:
-    """As `require_params`, of a chain; return the numbers of states and of components.
-
-    Raises
-    ------
-    ValueError
-    """
-    n_states = _n_hidden(latent_params)
-    _require_record(latent_params, n_states, rows, "states")
-    n_components = latent_params.first_entry.size - 1 if latent_params.first_entry.size else n_states
-    _require_record(family_params, n_components, rows, "components")
-    return n_states, n_components
-
-
-def _n_hidden(latent_params: Any) -> int:
-    """Number of the components, or of the states, of a latent structure."""
     first = latent_params[0]
     n_hidden = first.shape[0] if getattr(first, "ndim", 0) else 0
     if n_hidden == 0:
         raise ValueError(f"{type(latent_params).__name__} has no components.")
-    return int(n_hidden)
+    _require_record(latent_params, n_hidden, rows, "states" if is_chain else "components")
+    n_components = n_hidden
+    if is_chain and latent_params.first_entry.size:
+        n_components = latent_params.first_entry.size - 1
+    _require_record(family_params, n_components, rows, "components")
+    _require_rows(rows)
+    return n_hidden, n_components
 
 
 def _require_record(record: Any, n: int, rows: Rows, of_what: str) -> None:
@@ -83,13 +58,8 @@ def _require_record(record: Any, n: int, rows: Rows, of_what: str) -> None:
         require_shapes(record, expected, f"{n} {of_what} and rows of {rows.n_columns} columns")
 
 
-def require_rows(rows: Rows) -> None:
-    """Raise when rows reach beyond the array that they lie in.
-
-    Raises
-    ------
-    ValueError
-    """
+def _require_rows(rows: Rows) -> None:
+    """Raise ValueError when rows reach beyond the array that they lie in."""
     if rows.n_rows <= 0 or rows.n_columns <= 0:
         return
     down, across = (rows.n_rows - 1) * rows.row_stride, (rows.n_columns - 1) * rows.column_stride
@@ -100,23 +70,13 @@ def require_rows(rows: Rows) -> None:
 
 
 def require_weight(weight: np.ndarray, n_rows: int) -> None:
-    """Raise unless there is one weight for each row, or none at all.
-
-    Raises
-    ------
-    ValueError
-    """
+    """Raise ValueError unless there is one weight for each row, or none at all."""
     if weight.shape not in ((0,), (n_rows,)):
         raise ValueError(f"There are weights of shape {weight.shape} for {n_rows} rows. Give one a row, or none.")
 
 
 def require_units(units: Units, n_rows: int) -> None:
-    """Raise unless units are as many as their parts say, and end with the last row.
-
-    Raises
-    ------
-    ValueError
-    """
+    """Raise ValueError unless units are as many as their parts say, and end with the last row."""
     n_units = units.first.shape
     told = units.ends[-1] if units.ends.size else 0
     if units.stop.shape != n_units or units.sequence.shape != n_units or told != n_rows:
@@ -124,12 +84,7 @@ def require_units(units: Units, n_rows: int) -> None:
 
 
 def require_given(given: Rows, n_rows: int, n_components: int) -> None:
-    """Raise unless responsibilities are those of all rows and components, or none at all.
-
-    Raises
-    ------
-    ValueError
-    """
+    """Raise ValueError unless responsibilities are those of all rows and components, or none at all."""
     if given.n_columns and (given.n_rows, given.n_columns) != (n_rows, n_components):
         raise ValueError(
             f"The responsibilities have the shape {given.n_rows, given.n_columns}, but there are {n_rows} rows and "
@@ -138,12 +93,7 @@ def require_given(given: Rows, n_rows: int, n_components: int) -> None:
 
 
 def require_output(name: str, out: np.ndarray, shape: Shape, dtype: Any) -> None:
-    """Raise unless an array that a pass fills has the shape and the dtype of what is written.
-
-    Raises
-    ------
-    ValueError
-    """
+    """Raise ValueError unless an array that a pass fills has the shape and the dtype of what is written."""
     if out.shape != shape or out.dtype != dtype:
         raise ValueError(
             f"The array for {name} has the shape {out.shape} and the dtype {out.dtype}, but {shape} and "
@@ -154,12 +104,7 @@ def require_output(name: str, out: np.ndarray, shape: Shape, dtype: Any) -> None
 def require_lanes(
     lanes: ExpectedStats, family_params: Any, latent_params: Any, n_hidden: int, n_components: int
 ) -> None:
-    """Raise unless all private accumulators are as many, and of the shapes that statistics at these parameters have.
-
-    Raises
-    ------
-    ValueError
-    """
+    """Raise ValueError unless all lanes are as many, and of the shapes that statistics at these parameters have."""
     shape = lanes.loglik.shape
     if not shape[0:1] > (0,) or lanes.weight.shape != shape or lanes.impossible.shape != shape:
         raise ValueError("The statistics have no lanes, or not as many of each. Make them by with_lanes.")
@@ -168,13 +113,9 @@ def require_lanes(
 
 
 def require_stats(stats: Any, params: Any, n_components: int, n_lanes: int) -> None:
-    """Raise unless statistics have so many lanes, and the shapes that belong to these parameters.
+    """Raise ValueError unless statistics have so many lanes, and the shapes that belong to these parameters.
 
     A record of statistics tells what its shapes must be by a method ``shapes(params, n_components, n_lanes)``.
-
-    Raises
-    ------
-    ValueError
     """
     if hasattr(stats, "shapes"):
         expected = stats.shapes(params, n_components, n_lanes)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import prange
 
-from fastem.passes import blocks
-from fastem.passes.blocks import accumulate_block, backward_block, forward_block, log_prob_block, path_block, seek_block
+from fastem.passes.blocks import accumulate_block, backward_block, forward_block, log_prob_block
 from fastem.passes.emissions import mix_densities, mixes, share_out
 from fastem.passes.flags import block_function
-from fastem.passes.lanes import bits_reversed, fingerprint
+from fastem.passes.lanes import add_totals, bits_reversed, fingerprint
 from fastem.passes.memory import new_memory
 from fastem.passes.reading import VECTOR, copy_block
 from fastem.passes.shapes import require_output
@@ -222,22 +221,6 @@ def last_sequence(units, unit):
 
 
 @block_function
-def _add_totals(shift, norm, weight, start, n, totals, lane):
-    """Add the log-likelihood and the weight of n rows."""
-    loglik, total, impossible = 0.0, 0.0, 0.0
-    for i in range(n):
-        w = weight[start + i] if weight.shape[0] > 0 else 1.0
-        total += w
-        if shift[i] == -np.inf:
-            impossible += w
-        else:
-            loglik += w * (shift[i] + log_positive(norm[i]))
-    totals.loglik[lane] += loglik
-    totals.weight[lane] += total
-    totals.impossible[lane] += impossible
-
-
-@block_function
 def _write_filtered(b, start, n, careful, memory, outputs):
     for i in range(n):
         if outputs.loglik.shape[0] > 0:
@@ -275,7 +258,7 @@ def backward_rows(
         start = units.first[unit] + b * block_rows
         n = min(block_rows, units.stop[unit] - start)
         _write_filtered(b, start, n, careful, memory, outputs)
-        _add_totals(memory.shift[b], memory.norm[b], weight, start, n, totals, lane)
+        add_totals(memory.shift[b], memory.norm[b], weight, start, n, totals, lane)
         sequence = _smooth_block(
             latent_params, units, weight, b, start, n, sequence, careful, memory, latent_stats, lane
         )
@@ -340,12 +323,3 @@ def require_outputs(outputs: Outputs, n_rows: int, n_states: int) -> None:
         if out is not none:
             shape = (n_rows,) if none.ndim == 1 else (n_rows, n_states)
             require_output(name, out, shape, none.dtype)
-
-
-def require_chain_registered(family_params: Any, latent_params: Any) -> None:
-    """Raise a clear error here, rather than a page of numba's from inside the compilation."""
-    of_family: list[Any] = [log_prob_block, accumulate_block]
-    of_chain: list[Any] = [forward_block, backward_block, seek_block, path_block]
-    for params, operations in ((family_params, of_family), (latent_params, of_chain)):
-        for operation in operations:
-            blocks.implementation(operation, type(params))

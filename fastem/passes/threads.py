@@ -14,6 +14,7 @@ from typing import Any
 
 import numba
 
+from fastem._naming import named
 from fastem.passes.cache import KernelCache
 from fastem.passes.flags import parallel_function
 from fastem.passes.signals import signals_waiting
@@ -43,13 +44,15 @@ def threads(n_threads: int | None) -> Iterator[int | None]:
 
 def _allowed(n_threads: int) -> int:
     if not isinstance(n_threads, Integral) or n_threads < 1:
-        raise ValueError(f"n_threads must be a positive integer, or None for all threads, got {n_threads!r}.")
+        raise ValueError(
+            f"{named('n_threads')} must be a positive integer, or None for all threads, got {n_threads!r}."
+        )
     most = numba.config.NUMBA_NUM_THREADS
     # Whoever started a worker process (joblib, Dask) shared out the processors among its workers.
     if n_threads > most and multiprocessing.parent_process() is None:
         raise ValueError(
-            f"n_threads={n_threads} is more than numba may start in this process, which is {most}. Ask for at most "
-            f"{most}, or set the environment variable NUMBA_NUM_THREADS={n_threads} before Python starts."
+            f"{named('n_threads')}={n_threads} is more than numba may start in this process, which is {most}. Ask for "
+            f"at most {most}, or set the environment variable NUMBA_NUM_THREADS={n_threads} before Python starts."
         )
     return min(int(n_threads), most)
 

@@ -1,4 +1,4 @@
-"""Sequences as a pass takes them: units of consecutive rows, each worked on by one thread.
+"""How many rows go together: blocks, runs, and units of consecutive rows of sequences, each worked on by one thread.
 
 A unit is a number of whole sequences, or a stretch of one that is long. Where it begins or ends inside a
 sequence, what lies beyond is told by a *message* (see `fastem.passes.messages`).
@@ -10,9 +10,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+# Rows of a block. Not a power of two: the lines of a block, one for each feature or component, would
+# compete for the same few places in the cache.
+BLOCK = 66 * 8
+# Blocks of a run whose rows are sorted: the longer the run, the fewer components in a block.
+SORTED_RUN = 32
+# Chunks of whole runs give the same bits as one large chunk.
+ROWS_PER_RUN = SORTED_RUN * BLOCK
 # Rows of a unit: whole sequences that begin within so many rows make one unit, and a longer sequence is cut into
 # stretches of at most as many. Log-densities and filtered probabilities of a unit are held until its end.
-UNIT_ROWS = 8 * 528
+UNIT_ROWS = 8 * BLOCK
 
 
 class Units(NamedTuple):

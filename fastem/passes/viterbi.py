@@ -13,17 +13,12 @@ from fastem.passes.emissions import mix_densities, mixes
 from fastem.passes.flags import block_function
 from fastem.passes.lanes import MAX_LANES, fingerprint
 from fastem.passes.memory import new_memory
-from fastem.passes.reading import BLOCK, VECTOR, copy_block
+from fastem.passes.reading import VECTOR, copy_block
 from fastem.passes.rows import Rows
-from fastem.passes.shapes import (
-    require_chain_params,
-    require_output,
-    require_rows,
-    require_units,
-)
-from fastem.passes.sweep import require_chain_registered, start_of
+from fastem.passes.shapes import require_output, require_params, require_units
+from fastem.passes.sweep import start_of
 from fastem.passes.threads import Pass
-from fastem.passes.units import Units
+from fastem.passes.units import BLOCK, Units
 
 
 @block_function
@@ -83,9 +78,8 @@ def path_pass(
 
     The density is that of the rows and the path together, in nats; minus infinity where no path is possible.
     """
-    require_chain_registered(family_params, latent_params)
-    require_chain_params(family_params, latent_params, rows)
-    require_rows(rows)
+    blocks.require_registered(family_params, latent_params, "chain")
+    require_params(family_params, latent_params, rows, is_chain=True)
     require_units(units, rows.n_rows)
     require_output("path", path, (rows.n_rows,), np.int64)
     require_output("loglik", loglik, units.ends.shape, np.float64)

@@ -9,17 +9,8 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-from fastem.plotting.style import (
-    COLOURS,
-    MOST_LABELS,
-    axes_or_new,
-    column_of,
-    feature_names,
-    finish,
-    labels_of,
-    read_features,
-    read_table,
-)
+from fastem.plotting.drawable import column_of, feature_names, labels_of, read_features, read_table
+from fastem.plotting.style import COLOURS, MOST_LABELS, axes_or_new, finished
 
 _MOST_NUMBERS = 12
 
@@ -62,8 +53,7 @@ def plot_states(
     >>> ax = plot_states(hmm, x)
     >>> ax.figure.savefig("states.png")
     """
-    if not hasattr(hmm, "transmat_"):
-        raise ValueError("There is no chain to draw: this model has no parameters. Call fit first.")
+    _require_chain(hmm)
     X = read_table(hmm, X)
     names = feature_names(hmm, X)
     column = read_features(feature, names)[0]
@@ -77,12 +67,10 @@ def plot_states(
     ax.plot(time, values, color="#4D4D4D", linewidth=1.0, label="data")
     _draw_bands(ax, states, hmm.transmat_.shape[0])
     if hasattr(hmm, "means_"):
-        # A state that is a mixture has several means of its own.
-        means = hmm.means_[:, column] if hmm.means_.ndim == 2 else hmm.marginal(column).means
+        means = hmm.marginal(column).means
         ax.step(time, means[states], where="mid", color="black", linewidth=1.5, label="mean of the state")
     ax.set(xlabel="row of the sequence", ylabel=names[column], xlim=(-0.5, rows.size - 0.5))
-    finish(ax)
-    return ax
+    return finished(ax)
 
 
 def plot_transitions(hmm: Any, ax: Axes | None = None) -> Axes:
@@ -112,8 +100,7 @@ def plot_transitions(hmm: Any, ax: Axes | None = None) -> Axes:
     >>> ax = plot_transitions(hmm)
     >>> ax.figure.savefig("transitions.png")
     """
-    if not hasattr(hmm, "transmat_"):
-        raise ValueError("There is no chain to draw: this model has no parameters. Call fit first.")
+    _require_chain(hmm)
     ax = axes_or_new(ax)
     matrix = hmm.transmat_
     image = ax.imshow(matrix, vmin=0.0, vmax=1.0, cmap="Blues")
@@ -125,6 +112,11 @@ def plot_transitions(hmm: Any, ax: Axes | None = None) -> Axes:
             colour = "white" if value > 0.6 else "black"
             ax.text(column, row, f"{value:.2g}", ha="center", va="center", color=colour, fontsize="small")
     return ax
+
+
+def _require_chain(hmm: Any) -> None:
+    if not hasattr(hmm, "transmat_"):
+        raise ValueError("There is no chain to draw: this model has no parameters. Call fit first.")
 
 
 def _draw_bands(ax: Axes, states: np.ndarray, n_states: int) -> None:

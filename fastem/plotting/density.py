@@ -7,35 +7,34 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastem._extras import require
+from fastem._text import unknown_choice
+from fastem.plotting.drawable import (
+    Drawable,
+    column_of,
+    feature_names,
+    first_with_a_curve,
+    labels_of,
+    read_features,
+    read_rows,
+    read_table,
+    scatter_of,
+    spread,
+)
+from fastem.plotting.style import COLOURS, axes_or_new, component_label, component_style, finished
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from fastem.families._marginal import Marginal
-from fastem.plotting.style import (
-    COLOURS,
-    MOST_POINTS,
-    MOST_ROWS,
-    axes_or_new,
-    column_of,
-    component_label,
-    component_style,
-    feature_names,
-    finish,
-    first_with_a_curve,
-    labels_of,
-    read_features,
-    read_kind,
-    read_rows,
-    read_table,
-    spread,
-)
 
+MOST_ROWS = 200_000
+# More points hide each other; a kernel density estimate costs rows times grid.
+MOST_POINTS = 5_000
 _MOST_BINS = 100
 
 
 def plot_density(
-    mixture: Any,
+    mixture: Drawable,
     X: Any,
     ax: Axes | None = None,
     *,
@@ -107,11 +106,11 @@ def plot_density(
         )
     X = read_table(mixture, X)
     names = feature_names(mixture, X)
-    has_ellipses = hasattr(mixture, "covariances_")
+    has_ellipses = scatter_of(mixture, [0]) is not None
     if features is None and not has_ellipses:
-        features = first_with_a_curve(mixture, len(names))
+        features = first_with_a_curve(mixture)
     columns = read_features(features, names)
-    kind = read_kind(kind, kde, len(columns), X.shape[0])
+    kind = _read_kind(kind, kde, len(columns), X.shape[0])
     rows, weight = read_rows(sample_weight, X.shape[0], MOST_POINTS if kind == "scatter" else MOST_ROWS)
     points = np.stack([column_of(X, column, rows) for column in columns])
     if not np.all(np.isfinite(points)):
@@ -126,30 +125,33 @@ def plot_density(
         _draw_histogram(ax, points[0], weight, bins)
         _draw_curves(ax, points[0], weight if kde else None, mixture.weights_, marginals[0])
         ax.set(xlabel=names[columns[0]], ylabel="share of rows" if marginals[0].is_discrete else "density")
+        return finished(ax)
+    if kind == "scatter":
+        _draw_points(ax, points, labels_of(mixture, X, rows))
     else:
-        if kind == "scatter":
-            _draw_points(ax, points, labels_of(mixture, X, rows))
-        else:
-            _draw_hexagons(ax, points, weight, bins)
-        if has_ellipses:
-            _draw_ellipses(ax, mixture.weights_, *_marginal(mixture, columns))
-        else:
-            _draw_means(ax, mixture.weights_, np.stack([marginal.means for marginal in marginals], axis=1))
-        ax.set(xlabel=names[columns[0]], ylabel=names[columns[1]])
-    finish(ax)
-    return ax
+        _draw_hexagons(ax, points, weight, bins)
+    means = np.stack([marginal.means for marginal in marginals], axis=1)
+    if has_ellipses:
+        _draw_ellipses(ax, means, mixture.scatter(columns))
+    _draw_means(ax, mixture.weights_, means)
+    if has_ellipses:
+        ax.plot([], [], color="#4D4D4D", label="1 and 2 standard deviations")
+    ax.set(xlabel=names[columns[0]], ylabel=names[columns[1]])
+    return finished(ax)
 
 
-def _marginal(mixture: Any, columns: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Means (K, d) and covariances (K, d, d) of the d chosen features."""
-    means, covariances, identity = mixture.means_[:, columns], mixture.covariances_, np.eye(len(columns))
-    chosen = {
-        "full": lambda: covariances[:, columns][:, :, columns],
-        "tied": lambda: covariances[columns][:, columns],
-        "diag": lambda: covariances[:, columns, None] * identity,
-        "spherical": lambda: covariances[:, None, None] * identity,
-    }[mixture.covariance_type]()
-    return means, np.broadcast_to(chosen, (len(means), *identity.shape))
+def _read_kind(kind: str, kde: bool, n_shown: int, n_rows: int) -> str:
+    """How two features are drawn, once the choice is checked."""
+    kinds = ("auto", "scatter", "hexbin")
+    if kind not in kinds:
+        raise ValueError(unknown_choice("kind", kind, kinds))
+    if n_shown == 1 and kind != "auto":
+        raise ValueError(f"kind={kind!r} needs two features, and this picture shows one.")
+    if n_shown == 2 and kde:
+        raise ValueError("kde=True needs one feature, and this picture shows two: choose one by features.")
+    if n_shown == 2 and kind == "auto":
+        return "scatter" if n_rows <= MOST_POINTS else "hexbin"
+    return kind
 
 
 def _draw_histogram(ax: Axes, x: np.ndarray, weight: np.ndarray, bins: Any) -> None:
@@ -210,7 +212,7 @@ def _draw_hexagons(ax: Axes, points: np.ndarray, weight: np.ndarray, bins: Any) 
     ax.figure.colorbar(hexagons, ax=ax, label="rows in a hexagon (% of all)", format="%g")
 
 
-def _draw_ellipses(ax: Axes, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> None:
+def _draw_ellipses(ax: Axes, means: np.ndarray, covariances: np.ndarray) -> None:
     patches = require("matplotlib.patches", "plot", "plotting")
     effects = require("matplotlib.patheffects", "plot", "plotting")
     # A rim of white sets the ellipses off from dark hexagons and from points of their own colour.
@@ -220,16 +222,13 @@ def _draw_ellipses(ax: Axes, weights: np.ndarray, means: np.ndarray, covariances
         minor, major = np.sqrt(np.maximum(variances, 0))
         angle = np.degrees(np.arctan2(directions[1, 1], directions[0, 1]))
         for n_sd in (1, 2):
-            ellipse = patches.Ellipse(
-                means[k], 2 * n_sd * major, 2 * n_sd * minor, angle=angle, **line, **component_style(k)
-            )
+            axes = 2 * n_sd * major, 2 * n_sd * minor
+            ellipse = patches.Ellipse(means[k], *axes, angle=angle, **line, **component_style(k))
             ax.add_patch(ellipse).set_zorder(3)
-    _draw_means(ax, weights, means)
-    ax.plot([], [], color="#4D4D4D", label="1 and 2 standard deviations")
-    ax.autoscale_view()
 
 
 def _draw_means(ax: Axes, weights: np.ndarray, means: np.ndarray) -> None:
     for k, mean in enumerate(means):
         label, colour = component_label(k, weights), component_style(k)["color"]
         ax.plot(*mean, "o", color=colour, markersize=8, markeredgecolor="white", label=label, zorder=4)
+    ax.autoscale_view()

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fastem._extras import require
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-from fastem.plotting.style import COLOURS, axes_or_new, component_style, finish
+from fastem.plotting.style import COLOURS, axes_or_new, component_style, finished_course
 
 
 def plot_objective(mixture: Any, ax: Axes | None = None) -> Axes:
@@ -44,17 +42,13 @@ def plot_objective(mixture: Any, ax: Axes | None = None) -> Axes:
     if objective is None:
         raise ValueError("There is no objective to draw: this model was not fitted. Call fit first.")
     ax = axes_or_new(ax)
-    ticker = require("matplotlib.ticker", "plot", "plotting")
     last = len(objective) - 1
     ax.plot(range(len(objective)), objective, color=COLOURS[0], linewidth=1.8, label="objective")
     ax.plot(0, objective[0], "o", color=COLOURS[0], markerfacecolor="white", label=f"start: {objective[0]:.6g}")
     end = f"{mixture.stop_reason_.replace('_', ' ')} after {last} iterations: {objective[-1]:.6g}"
     ax.plot(last, objective[-1], "o", color=COLOURS[5], label=end)
     ax.set(xlabel="iteration", ylabel="log-likelihood (nats per row)")
-    ax.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
-    ax.ticklabel_format(axis="y", useOffset=False)
-    finish(ax)
-    return ax
+    return finished_course(ax)
 
 
 def plot_selection(selection: Any, ax: Axes | None = None) -> Axes:
@@ -88,7 +82,6 @@ def plot_selection(selection: Any, ax: Axes | None = None) -> Axes:
     >>> ax.figure.savefig("selection.png")
     """
     ax = axes_or_new(ax)
-    ticker = require("matplotlib.ticker", "plot", "plotting")
     criterion = selection.criterion
     kinds = list(dict.fromkeys(row.get("covariance_type") for row in selection.table))
     for index, kind in enumerate(kinds):
@@ -107,7 +100,4 @@ def plot_selection(selection: Any, ax: Axes | None = None) -> Axes:
         "held-out log-likelihood (nats per row)" if criterion == "heldout" else f"{criterion.upper()} (lower is better)"
     )
     ax.set(xlabel="number of components", ylabel=label)
-    ax.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
-    ax.ticklabel_format(axis="y", useOffset=False)
-    finish(ax)
-    return ax
+    return finished_course(ax)

@@ -64,14 +64,8 @@ def fit_batch(
             candidate = steps.send(problem.e_step(candidate))
     except StopIteration as end:
         return FitResult(state, end.value, state.n_iter)
-    except KeyboardInterrupt:
-        if not state.trace.objective:
-            raise
-        return FitResult(state, Reason.INTERRUPTED, state.n_iter)
-    except Exception as error:
-        if not state.trace.objective:
-            raise
-        return FitResult(state, Reason.FAILED, state.n_iter, error)
+    except (KeyboardInterrupt, Exception) as error:
+        return FitResult.broken_off(state, error, has_begun=bool(state.trace.objective))
 
 
 def iterations(

@@ -27,30 +27,21 @@ class PageHinkley(NamedTuple):
     is judged by: mean and deviation take from it no more than from a batch at the limit of what is credible, so that
     a fall of any size alarms. A stream that does not change raises about one alarm in 100 000 batches.
 
-    Attributes
-    ----------
-    n : int
-        Batches since the last alarm.
-    mean : float
-        Running mean of the mean log-likelihoods, in nats.
-    variance : float
-        Of one row, as if rows were independent: a batch of weight w has `variance` / w.
-    last, last_weight : float
-        The batch before.
-    excess : float
-        The sum, in standard deviations.
-
     References
     ----------
     Page (1954), *Continuous inspection schemes*, Biometrika 41, 100-115; Hinkley (1971), *Inference about the
     change-point from cumulative sum tests*, Biometrika 58, 509-523.
     """
 
+    # Batches since the last alarm, and the running mean of their mean log-likelihoods, in nats.
     n: int = 0
     mean: float = 0.0
+    # Of one row, as if rows were independent: a batch of weight w has `variance` / w.
     variance: float = 0.0
+    # The batch before.
     last: float = 0.0
     last_weight: float = 1.0
+    # The sum, in standard deviations.
     excess: float = 0.0
 
     def after(self, value: float, weight: float) -> tuple[Self, bool]:

@@ -43,21 +43,9 @@ def fit_samples(
     *,
     tol: float,
 ) -> tuple[Any, int]:
-    """Fit samples of growing size in turn, each as closely as its size makes sense.
+    """Fit samples of growing size in turn, each as closely as its number of rows, which stands beside it, makes sense.
 
-    Parameters
-    ----------
-    problems : sequence of (Problem, float)
-        Each with its number of rows.
-    start : parameters
-    n_parameters : int
-    accelerator : Accelerator, optional
-    tol : float
-        No sample is fitted more closely than to this, in nats per unit of weight.
-
-    Returns
-    -------
-    Parameters, and the number of iterations.
+    None is fitted more closely than to `tol`, in nats per unit of weight. The parameters, and how many iterations.
     """
     params, n_iter = start, 0
     for problem, n_rows in problems:
@@ -73,20 +61,13 @@ class _Corrected:
 
     The likelihood of the sample and a term linear in its natural parameters are maximised by EM as the likelihood alone
     is: the objective never falls.
-
-    Attributes
-    ----------
-    model : Sampled
-    sample : Problem
-    weight : float
-        Of all rows.
-    difference : ExpectedStats
-        Statistics of all rows less those of the sample, per unit of weight.
     """
 
     model: Sampled
     sample: Problem
+    # Of all rows.
     weight: float
+    # Statistics of all rows less those of the sample, per unit of weight.
     difference: ExpectedStats
 
     def e_step(self, params: Any) -> ExpectedStats:
@@ -101,26 +82,16 @@ class _Corrected:
 
 @dataclass
 class CorrectionState:
-    """How far the sample leads.
+    """How far the sample leads."""
 
-    Attributes
-    ----------
-    most_iterations : int
-        On the sample, between two passes over all rows; of few, the sample is not used any more.
-    limit : int
-        What `most_iterations` may grow to.
-    has_proposed : bool
-        Whether the last proposal is still in use.
-    expected : float or None
-        What is left to gain, as far as the sample can tell, in nats per unit of weight.
-    after : state of an Accelerator
-        Of what follows when the sample leads no further.
-    """
-
+    # The state of the accelerator that follows when the sample leads no further.
     after: Any
+    # On the sample, between two passes over all rows, and what this may grow to; of few, the sample is not used.
     most_iterations: int = _FIRST
     limit: int = _MOST_ITERATIONS
+    # Whether the last proposal is still in use.
     has_proposed: bool = False
+    # What is left to gain, as far as the sample can tell, in nats per unit of weight.
     expected: float | None = None
 
     def fail(self, n_iter: int) -> None:
@@ -138,16 +109,6 @@ class Correction:
     small for some component, fewer iterations are taken on it; where it misleads, another accelerator goes on without
     it.
 
-    Parameters
-    ----------
-    model : Sampled
-    sample : Problem
-        Without a prior of its own.
-    tol : float
-        Of the fit of all rows.
-    after : Accelerator
-        What goes on where the sample misleads.
-
     References
     ----------
     The difference is the control variate of Johnson & Zhang (2013), *Accelerating stochastic gradient descent using
@@ -156,8 +117,11 @@ class Correction:
     """
 
     model: Sampled
+    # Without a prior of its own.
     sample: Problem
+    # Of the fit of all rows.
     tol: float
+    # What goes on where the sample misleads.
     after: Accelerator
 
     def begin(self) -> CorrectionState:

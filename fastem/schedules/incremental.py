@@ -15,34 +15,22 @@ from fastem.stats import ExpectedStats, Rescue
 
 @dataclass
 class IncrementalState:
-    """Where incremental EM stands between two visits: all that it takes to go on from there.
+    """Where incremental EM stands between two visits: all that it takes to go on from there."""
 
-    Attributes
-    ----------
-    params : parameters
-        Of the last visit.
-    trace : Trace
-        The objective of an epoch sums the log-likelihoods of its blocks, each at its visit: it lags behind
-        that of the parameters.
-    blocks : list of ExpectedStats
-        Statistics of every block at its last visit.
-    total : ExpectedStats or None
-        The sum of these.
-    epoch, n_visited : int
-        Whole epochs, and visits of the present one, that were done.
-    near : int
-        Epochs in a row after which no more than `tol` was left to gain.
-    rescues : list of Rescue
-        Of the present epoch.
-    """
-
+    # Of the last visit.
     params: Any
+    # The objective of an epoch sums the log-likelihoods of its blocks, each at its visit: it lags behind that of the
+    # parameters.
     trace: Trace = field(default_factory=Trace)
+    # Statistics of every block at its last visit, and their sum.
     blocks: list[ExpectedStats] = field(default_factory=list)
     total: Any = None
+    # Whole epochs, and visits of the present one, that were done.
     epoch: int = 0
     n_visited: int = 0
+    # Epochs in a row after which no more than `tol` was left to gain.
     near: int = 0
+    # Of the present epoch.
     rescues: list[Rescue] = field(default_factory=list)
 
     @property
@@ -119,14 +107,8 @@ def fit_incremental(
             tell(state)
             if reason is not None:
                 return FitResult(state, reason, state.n_iter)
-    except KeyboardInterrupt:
-        if state.total is None:
-            raise
-        return FitResult(state, Reason.INTERRUPTED, state.n_iter)
-    except Exception as error:
-        if state.total is None:
-            raise
-        return FitResult(state, Reason.FAILED, state.n_iter, error)
+    except (KeyboardInterrupt, Exception) as error:
+        return FitResult.broken_off(state, error, has_begun=state.total is not None)
 
 
 def _visit(problem: PartialProblem, state: IncrementalState, block: Any, min_rows: float) -> None:

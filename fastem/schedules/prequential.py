@@ -10,18 +10,9 @@ MAX_POINTS = 1000
 
 
 class Prequential(NamedTuple):
-    """Sums of weight and log-likelihood over `stride` batches each: when there are too many, neighbours merge.
+    """Sums of weight and log-likelihood over `stride` batches each: when there are too many, neighbours merge."""
 
-    Attributes
-    ----------
-    sums : (n, 2) float64 ndarray
-        Weight and log-likelihood of each point; the last one may be incomplete.
-    stride : int
-        Batches of a whole point.
-    n_open : int
-        Batches of the last point; equal to `stride` when it is whole.
-    """
-
+    # Weight and log-likelihood (n, 2) of each point, and how many batches the last one has, which may be incomplete.
     sums: np.ndarray = np.empty((0, 2))
     stride: int = 1
     n_open: int = 1

@@ -56,44 +56,22 @@ class PartialProblem(Protocol):
 
 @dataclass
 class Trace:
-    """The course of a fit.
+    """The course of a fit; objectives and gains in nats per unit of weight."""
 
-    Attributes
-    ----------
-    objective : list of float
-        Nats per unit of weight, at the start and after each iteration that was kept. That of batch EM never
-        falls.
-    rescues : list of (int, Rescue)
-        The iteration, and what its M-step had to rescue.
-    remaining : float
-        Estimate of what further iterations would still gain, in nats per unit of weight; NaN when
-        there is none.
-    fall : float
-        By how much the last, rejected iteration lowered the objective; zero when none was rejected.
-    n_dropped : int
-        Iterations that are not among the objectives, because they would have lowered them.
-    """
-
+    # At the start and after each iteration that was kept. That of batch EM never falls.
     objective: list[float] = field(default_factory=list)
+    # The iteration, and what its M-step had to rescue.
     rescues: list[tuple[int, Rescue]] = field(default_factory=list)
+    # Estimate of what further iterations would still gain; NaN when there is none.
     remaining: float = float("nan")
+    # By how much the last, rejected iteration lowered the objective; zero when none was rejected.
     fall: float = 0.0
+    # Iterations that are not among the objectives, because they would have lowered them.
     n_dropped: int = 0
 
 
 class Ending(NamedTuple):
-    """How a fit ended that another one may go on from.
-
-    Attributes
-    ----------
-    objective : tuple of float
-        After the last iterations.
-    near : int
-        Iterations in a row after which no more than `tol` was left to gain.
-    remaining : float
-        Estimate of what further iterations would have gained.
-    tol : float
-    """
+    """How a fit ended that another one may go on from: the end of its trace, and `near` of its state."""
 
     objective: tuple[float, ...]
     near: int
@@ -103,54 +81,34 @@ class Ending(NamedTuple):
 
 @dataclass
 class FitState:
-    """Where a fit stands between two iterations: all that it takes to go on from there.
+    """Where a fit stands between two iterations: all that it takes to go on from there."""
 
-    Attributes
-    ----------
-    params : parameters
-        After the last iteration that was kept; the first ones before.
-    trace : Trace
-    near : int
-        Iterations in a row after which no more than `tol` was left to gain.
-    impossible : float
-        Weight of the rows that have density zero under the parameters.
-    n_iter_ahead : int
-        Iterations that were run before the first one, on a stand-in for the data.
-    n_rows_ahead : int
-        Rows of that stand-in, when it was a sample.
-    candidate : parameters
-        Those that the next E-step is at; by default `params`.
-    fallback : parameters or None
-        Those of the last M-step, when the candidate is a proposal instead.
-    is_on_trial : bool
-        Whether the candidate came from an iteration at a proposal that was a little worse.
-    rescues : list of Rescue
-        Of the last M-step.
-    acceleration : state of an accelerator, or None
-    log_prior : float
-        Of the parameters, in nats: what the objective counts besides the log-likelihood.
-    e_step : whatever the problem makes of it
-        How far the E-step under way has come; None where none is.
-    was_lifted : bool
-        Whether the fit was about to end at an edge, and went on off it.
-    before : Ending or None
-        Of the fit whose parameters this one starts from. It counts when the data turn out to be the same.
-    """
-
+    # After the last iteration that was kept; the first ones before.
     params: Any
     trace: Trace = field(default_factory=Trace)
+    # Iterations in a row after which no more than `tol` was left to gain.
     near: int = 0
+    # Weight of the rows that have density zero under the parameters.
     impossible: float = 0.0
+    # Iterations that were run before the first one, on a stand-in for the data; its rows, when it was a sample.
     n_iter_ahead: int = 0
     n_rows_ahead: int = 0
+    # Parameters that the next E-step is at; those of the last M-step, when these are a proposal instead.
     candidate: Any = None
     fallback: Any = None
+    # Whether the candidate came from an iteration at a proposal that was a little worse.
     is_on_trial: bool = False
+    # Of the last M-step.
     rescues: list[Rescue] = field(default_factory=list)
+    # The state of the accelerator.
     acceleration: Any = None
+    # Of the parameters, in nats: what the objective counts besides the log-likelihood.
     log_prior: float = 0.0
+    # How far the E-step under way has come, as the problem says it; None where none is.
     e_step: Any = None
+    # Whether the fit was about to end at an edge, and went on off it.
     was_lifted: bool = False
+    # How the fit ended whose parameters this one starts from. It counts when the data turn out to be the same.
     before: Ending | None = None
 
     def __post_init__(self) -> None:
@@ -179,23 +137,24 @@ class FitState:
 
 @dataclass(frozen=True)
 class FitResult:
-    """Parameters with the highest objective met, and the story of how they were found.
+    """Parameters with the highest objective met, and the story of how they were found."""
 
-    Attributes
-    ----------
-    state : FitState, or the state of another schedule
-        After the last iteration that was kept.
-    reason : Reason
-    n_iter : int
-        Iterations that were run; the last one may have been undone.
-    error : Exception or None
-        What ended a fit that failed after its first E-step.
-    """
-
+    # Of the schedule, after the last iteration that was kept.
     state: Any
     reason: Reason
+    # Iterations that were run; the last one may have been undone.
     n_iter: int
+    # What ended a fit that failed after its first E-step.
     error: Exception | None = None
+
+    @classmethod
+    def broken_off(cls, state: Any, error: BaseException, has_begun: bool) -> Self:
+        """Of a fit that an interrupt, or an error of the data, ends; passed on when nothing is found yet."""
+        if not has_begun:
+            raise error
+        if isinstance(error, Exception):
+            return cls(state, Reason.FAILED, state.n_iter, error)
+        return cls(state, Reason.INTERRUPTED, state.n_iter)
 
     @property
     def params(self) -> Any:

@@ -17,15 +17,7 @@ ESteps = Callable[[dict[Hashable, Any]], dict[Hashable, ExpectedStats]]
 
 @dataclass(frozen=True)
 class Course:
-    """One of several fits.
-
-    Attributes
-    ----------
-    m_step : callable
-    state : FitState
-        Where it starts, and where it stands later.
-    accelerator : Accelerator, optional
-    """
+    """One of several fits; its state says where it starts, and where it stands later."""
 
     m_step: MStep
     state: FitState
@@ -40,22 +32,11 @@ def fit_together(
     max_iter: int,
     watch: Callable[[int], None] = lambda n_left: None,
 ) -> dict[Hashable, FitResult]:
-    """Iterate E- and M-steps of several fits, which share each read of the data.
+    """Iterate E- and M-steps of several fits, which share each read of the data; `tol`, `max_iter` as in `fit_batch`.
 
-    Parameters
-    ----------
-    courses : mapping of name to Course
-    e_steps : callable
-        Takes the parameters of all fits that go on, by name, and returns their statistics of all data.
-    tol, max_iter
-        Of each fit, as in `fit_batch`.
-    watch : callable, optional
-        Called after each read with the number of fits that still go on.
-
-    Returns
-    -------
-    dict of name to FitResult
-        To the bits of fits one after the other. An error or an interrupt ends them all, and is passed on.
+    `e_steps` takes the parameters of all fits that go on, by name, and returns their statistics of all data; `watch`
+    is told after each read how many these are. The results are, to the bits, those of fits one after the other. An
+    error or an interrupt ends them all, and is passed on.
     """
     steps: dict[Hashable, Iterations] = {
         name: iterations(course.m_step, course.state, tol, max_iter, course.accelerator)

@@ -23,16 +23,7 @@ _LEAST_LOG_PROB = -1e100
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Rows that are held out, in memory.
-
-    They count one by one, or by sequences, within which they depend on each other.
-
-    Attributes
-    ----------
-    rows : ArraySource
-    lengths : (S,) int ndarray or None
-        Of sequences; None for independent rows.
-    """
+    """Rows that are held out, in memory; they count one by one, or by sequences of these lengths (S,)."""
 
     rows: ArraySource
     lengths: np.ndarray | None = None

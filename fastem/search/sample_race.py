@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
 from fastem.fitting.batch import accelerator_of
 from fastem.fitting.notes import MoveNote, RaceNote
 from fastem.fitting.problem import Problem
-from fastem.latents.hmm import Hmm
+from fastem.fitting.scan import Survey
+from fastem.fitting.spec import ModelSpec, Start, Starts
+from fastem.fitting.starting import is_bound
 from fastem.model import Model, Params
 from fastem.schedules.accelerate.protocol import Accelerator
 from fastem.schedules.batch import fit_batch
@@ -36,33 +38,66 @@ _TOL = 1e-6
 _MOST_ITERATIONS = 1000
 
 
+def starts_of(spec: ModelSpec, survey: Survey, source: Any) -> Starts:
+    """The starts of a fit: each is made anew, or the best of several is found on a sample.
+
+    Raises
+    ------
+    ValueError
+        For swaps of components whose parameters are fixed.
+    """
+    model, strays = survey.model, survey.strays
+    n_raced = spec.n_init if spec.races else 1
+    n_swaps = _most_swaps(spec.swaps, model, n_raced)
+
+    def make(random: np.random.Generator) -> Start:
+        if n_raced == 1 and n_swaps == 0:
+            return spec.make_start(survey, source, source, random)
+        sample: Any = race_sample(source, model, random)
+        if strays is not None and not model.latent.is_chain:
+            sample = strays.put_into(sample)
+        starts = [spec.make_start(survey, source, sample, random) for _ in range(n_raced)]
+        track = RaceTrack(model, sample, sample.n_rows == source.n_rows)
+        params, chosen = track.run([start.params for start in starts], n_swaps)
+        return Start(params, starts[chosen.winner].rescues, chosen=chosen)
+
+    return Starts(1 if n_raced > 1 else spec.n_init, make)
+
+
+def _most_swaps(swaps: int | str, model: Model, n_raced: int) -> int:
+    """The most rounds of swaps of a start."""
+    if swaps == "auto":
+        return model.latent.n_components if n_raced > 1 and not is_bound(model) else 0
+    if swaps and is_bound(model):
+        raise ValueError(
+            f"swaps={swaps} would move components whose parameters are fixed. Use swaps=0, or fix nothing."
+        )
+    return int(swaps)
+
+
 def race_sample(source: Source, model: Model, random: np.random.Generator) -> Source:
     """The rows, or the sequences, that starts race on."""
     least = sample_size(model.latent.n_components, source.n_features)
     wanted = max(_LEAST_ROWS, _ROWS_PER_PARAMETER * model.n_parameters())
     n_rows = max(least, min(wanted, _MOST_NUMBERS // source.n_features))
-    if isinstance(source, SequenceSource):
-        return excerpt_of(source, model.latent, n_rows, random)
-    return source.sample(n_rows, random)
+    return _some_of(source, model.latent, n_rows, random)
 
 
-def excerpt_of(source: SequenceSource, latent: Hmm, n_rows: int, random: np.random.Generator) -> SequenceSource:
-    """Sequences, or pieces of long ones, of about so many rows together, for a chain; in memory."""
+def sample_of(spec: ModelSpec, source: Source, n_rows: int, random: np.random.Generator) -> Source:
+    """A sample of so many rows for models of a spec; of sequences, or of pieces of long ones, for chains."""
+    return _some_of(source, spec.make_latent(), n_rows, random)
+
+
+def _some_of(source: Source, latent: Any, n_rows: int, random: np.random.Generator) -> Source:
+    if not isinstance(source, SequenceSource):
+        return source.sample(n_rows, random)
     # A piece may begin in any state, which a chain need not allow.
     return source.excerpt(n_rows, None if latent.allowed_start is not None else _PIECE_ROWS, random)
 
 
 @dataclass(frozen=True)
 class RaceTrack:
-    """A sample on which fits run.
-
-    Parameters
-    ----------
-    model : Model
-    sample : Source
-    is_whole : bool
-        Whether the sample holds all rows.
-    """
+    """A sample on which fits run, and whether it holds all rows."""
 
     model: Model
     sample: Source

@@ -73,22 +73,14 @@ R = TypeVar("R", bound=Runner)
 
 @dataclass(frozen=True)
 class Look:
-    """What the rows of a sample tell about the components of a model.
+    """What the rows of a sample tell about the components of a model."""
 
-    Attributes
-    ----------
-    losses : (K,) ndarray
-        Log-likelihood in nats that is lost, at most, when a component is removed.
-    rows, resp : list of ndarray
-        For each component: which rows it takes part in, and their weighted responsibilities.
-    weight : float
-        Of all rows.
-    n_rows : int
-    """
-
+    # Log-likelihood (K,) in nats that is lost, at most, when a component is removed.
     losses: np.ndarray
+    # For each component: which rows it takes part in, and their weighted responsibilities.
     rows: list[np.ndarray]
     resp: list[np.ndarray]
+    # Of all rows.
     weight: float
     n_rows: int
 
@@ -102,22 +94,8 @@ def moved(
 ) -> tuple[R, list[Kept]]:
     """Improve a fit of a sample by moves, as long as they raise its objective.
 
-    In each round the incumbent races some changed models; it stays unless one of them wins.
-
-    Parameters
-    ----------
-    model : Model
-        Whose components are exchangeable: nothing is fixed.
-    sample : Sample
-    incumbent : a fit of the sample on its way
-    begin, advance : callable
-        Make a fit from parameters, and let one run for so many more iterations.
-    n_rounds : int
-        The most rounds.
-
-    Returns
-    -------
-    The fit, and the moves that were kept.
+    In each round the incumbent races some changed models; it stays unless one of them wins. Components must be
+    exchangeable: nothing is fixed. `begin` makes a fit from parameters, and `advance` lets one run on.
 
     References
     ----------

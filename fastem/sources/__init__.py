@@ -10,20 +10,19 @@ from typing import Any
 
 import numpy as np
 
+from fastem._naming import named
 from fastem.given import converted, floats, in_reach, is_dtype, plain_array
 from fastem.sources.array import ArraySource
-from fastem.sources.arrow import TableReader, is_table
 from fastem.sources.csv_format import CsvFormat
 from fastem.sources.files import readers_of
-from fastem.sources.frame import FrameReader, array_view, is_frame
+from fastem.sources.frame import array_view, is_frame
 from fastem.sources.ids import run_lengths
-from fastem.sources.iterable import IterableReader
+from fastem.sources.iterable import IterableReader, reader_class
 from fastem.sources.reader import Reader, SourceError
-from fastem.sources.records import RecordsReader, is_records
 from fastem.sources.sequences import SequenceSource, lengths_of_files
 from fastem.sources.sliced import SlicedReader
 from fastem.sources.source import Chunk, Source
-from fastem.sources.spool import is_file_object, once
+from fastem.sources.spool import is_file, is_file_object, once
 from fastem.sources.streamed import StreamedSource, column_position
 
 __all__ = [
@@ -33,6 +32,7 @@ __all__ = [
 ]  # fmt: skip
 
 Columns = Sequence[str | int] | None
+_SOURCES = ArraySource | StreamedSource | SequenceSource
 
 
 def open_source(
@@ -128,12 +128,7 @@ def _by_column(
 
 
 def proper_lengths(lengths: Any, n_rows: int | None) -> np.ndarray:
-    """Check the lengths of sequences (S,), which must sum to the number of rows where that is known.
-
-    Raises
-    ------
-    SourceError
-    """
+    """The lengths of sequences (S,) as int64, which must sum to the number of rows where that is known."""
     array = plain_array(lengths, "lengths")
     if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "iu" or array.min() < 1:
         raise SourceError("lengths must be one positive integer for each sequence: the number of its rows.")
@@ -163,14 +158,11 @@ def as_source(
 
     Where X names its columns and no others are chosen, those that are `known` are read, in this order.
     """
-    require_repeatable(X)
     if csv is not None and not _are_files(X):
         raise TypeError(f"csv says how text files are written, but X is a {type(X).__name__}. Leave csv out.")
-    if isinstance(X, ArraySource | StreamedSource | SequenceSource):
-        if weight is None and columns is None:
-            return X
-        raise TypeError("X is a source already: choose its columns and weights when it is opened, by open_source.")
-    X = in_reach(X)
+    if isinstance(X, _SOURCES) and weight is None and columns is None:
+        return X
+    X = _required(X)
     chosen = columns is not None or isinstance(weight, str)
     view = array_view(X) if is_frame(X) and not chosen else None
     if view is not None and (known is None or list(known) == list(X.columns)):
@@ -192,32 +184,24 @@ def table_of(X: Any) -> np.ndarray:
 
 def _readers(X: Any, csv: CsvFormat | None = None) -> Sequence[Reader]:
     """What reads X, whatever it is."""
-    require_repeatable(X)
-    if isinstance(X, ArraySource | StreamedSource | SequenceSource):
-        raise TypeError("X is a source already: choose its columns and weights when it is opened, by open_source.")
-    X = in_reach(X)
+    X = _required(X)
     open_readers = _opener(X, csv)
     return [SlicedReader(table_of(X), "the array")] if open_readers is None else open_readers()
+
+
+def _required(X: Any) -> Any:
+    """X without its wrapping, if it is no source and its rows can be read as often as asked."""
+    require_repeatable(X)
+    if isinstance(X, _SOURCES):
+        raise TypeError("X is a source already: choose its columns and weights when it is opened, by open_source.")
+    return in_reach(X)
 
 
 def places_of(known: Sequence[str], names: Sequence[str], *, chosen: bool) -> list[int] | None:
     """Positions of the columns that a model was fitted to among the columns of other data.
 
-    Parameters
-    ----------
-    known, names : sequence of str
-    chosen : bool
-        Whether the user chose the columns: what has other names is then read by position.
-
-    Returns
-    -------
-    places : list of int or None
-        None where all columns are read as they are.
-
-    Raises
-    ------
-    SourceError
-        When columns are missing, or several have the same name.
+    None where all columns are read as they are: also where the user has chosen columns, and they have other names.
+    Columns that are missing, or of which there are several, are a SourceError.
     """
     if list(known) == list(names):
         return None
@@ -226,12 +210,12 @@ def places_of(known: Sequence[str], names: Sequence[str], *, chosen: bool) -> li
         return None
     if missing:
         raise SourceError(
-            f"X has no column {', '.join(missing)}, which the model was fitted to. Its columns: {', '.join(names)}. "
-            "Choose columns by fastem.open_source(X, columns=[...])."
+            f"{named('X')} has no column {', '.join(missing)}, which the model was fitted to. Its columns: "
+            f"{', '.join(names)}. Choose columns by {named('fastem.open_source(X, columns=[...])')}."
         )
     double = [str(name) for name in known if names.count(name) > 1]
     if double:
-        raise SourceError(f"X has several columns {', '.join(double)}. Give each column a name of its own.")
+        raise SourceError(f"{named('X')} has several columns {', '.join(double)}. Give each column a name of its own.")
     return [names.index(name) for name in known]
 
 
@@ -253,7 +237,7 @@ def with_known_columns(source: Source, known: Sequence[str]) -> Source:
 
 def is_streamed(X: Any) -> bool:
     """Whether X is a source, or something that is read piece by piece: no array, nested list or sparse matrix."""
-    return isinstance(X, ArraySource | StreamedSource | SequenceSource) or _opener(X) is not None
+    return isinstance(X, _SOURCES) or _opener(X) is not None
 
 
 def in_chunks_of(source: Source, n_rows: int | None) -> Source:
@@ -266,12 +250,7 @@ def in_chunks_of(source: Source, n_rows: int | None) -> Source:
 
 
 def require_repeatable(X: Any) -> None:
-    """Raise for an iterator, whose rows are gone once they were read, and for a path of bytes.
-
-    Raises
-    ------
-    TypeError
-    """
+    """Raise TypeError for an iterator, whose rows are gone once they were read, and for a path of bytes."""
     if isinstance(X, bytes | bytearray):
         raise TypeError("X is of bytes, and a path is a str or a pathlib.Path. Pass os.fsdecode(X).")
     if isinstance(X, Iterator) and not is_file_object(X):
@@ -286,19 +265,14 @@ def _opener(X: Any, csv: CsvFormat | None = None) -> Callable[[], Sequence[Reade
     """What opens the readers of X; None when X is to be made an array."""
     if _are_files(X):
         return lambda: _readers_of_paths(X, csv)
-    if is_records(X):
-        return lambda: [RecordsReader(X)]
-    if is_frame(X):
-        return lambda: [FrameReader(X)]
-    if is_table(X):
-        return lambda: [TableReader(X)]
+    of_table = reader_class(X)
+    if of_table is not None:
+        return lambda: [of_table(X)]
     if isinstance(X, np.ndarray | np.generic) or hasattr(X, "toarray") or hasattr(X, "to_numpy"):
         return None
     if all(hasattr(X, name) for name in ("shape", "dtype", "ndim", "__getitem__")):
-        if not is_dtype(X.dtype):
-            # A tensor, which is made an array.
-            return None
-        return lambda: [SlicedReader(X, f"the {type(X).__name__}")]
+        # A tensor, whose dtype is not NumPy's, is made an array.
+        return (lambda: [SlicedReader(X, f"the {type(X).__name__}")]) if is_dtype(X.dtype) else None
     if callable(X):
         return lambda: [IterableReader(X, "the iterator")]
     is_sequence = isinstance(X, Sequence | dict | set | frozenset) or hasattr(X, "__array__")
@@ -308,9 +282,6 @@ def _opener(X: Any, csv: CsvFormat | None = None) -> Callable[[], Sequence[Reade
 
 
 def _are_files(X: Any) -> bool:
-    def is_file(item: Any) -> bool:
-        return isinstance(item, str | os.PathLike) or is_file_object(item)
-
     return is_file(X) or _all_items(X, is_file)
 
 
@@ -324,10 +295,9 @@ def _readers_of_paths(X: Any, csv: CsvFormat | None) -> Sequence[Reader]:
 
 
 def _looks_like_a_path(item: Any) -> bool:
-    if is_file_object(item):
+    if is_file_object(item) or os.path.exists(item):
         return True
-    text = os.fspath(item)
-    return os.path.exists(text) or any(sign in text for sign in "./\\*")
+    return any(sign in os.fspath(item) for sign in "./\\*")
 
 
 def _all_items(X: Any, condition: Callable[[Any], bool]) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextvars import copy_context
+from functools import partial
 from queue import SimpleQueue
 from threading import Event, Semaphore, Thread
 from typing import Any, TypeVar
@@ -18,7 +20,9 @@ def read_ahead(items: Iterator[T]) -> Iterator[T]:
     """
     fetched: SimpleQueue[tuple[bool, Any]] = SimpleQueue()
     free, stopping = Semaphore(1), Event()
-    thread = Thread(target=_fetch, args=(items, fetched, free, stopping), name="fastem-reader", daemon=True)
+    # In the context of this thread, which says how messages call settings.
+    work = partial(copy_context().run, _fetch, items, fetched, free, stopping)
+    thread = Thread(target=work, name="fastem-reader", daemon=True)
     thread.start()
     try:
         while True:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from fastem.given import converted
 from fastem.sources.reader import Span
 from fastem.sources.shared import even_spans
-from fastem.sources.source import Chunk, chunk_rows, draw_rows
+from fastem.sources.source import Chunk, chunk_rows, draw_rows, joined
 
 # A memory map is read by the piece, so that all threads work in one neighbourhood of the file.
 _NATIVE_CHUNK_BYTES = 256 * 2**20
@@ -19,16 +19,10 @@ _CONVERTED_CHUNK_BYTES = 4 * 2**20
 
 
 class ArraySource:
-    """Rows of an array (N, D) of real numbers.
+    """Rows of an array (N, D) of real numbers, with weights (N,) of float64 or None, and names or None.
 
     float32 and float64 are never copied, whatever their memory order; every other dtype is converted
     to float64 a few megabytes at a time, and integers that float64 would round are refused.
-
-    Parameters
-    ----------
-    X : (N, D) ndarray
-    weight : (N,) float64 ndarray, optional
-    names : list of str, optional
     """
 
     def __init__(self, X: np.ndarray, weight: np.ndarray | None = None, names: list[str] | None = None):
@@ -44,7 +38,6 @@ class ArraySource:
 
     @property
     def is_weighted(self) -> bool:
-        """Whether the rows have weights."""
         return self.weight is not None
 
     def chunks(self, max_rows: int | None = None) -> Iterator[Chunk]:
@@ -52,7 +45,6 @@ class ArraySource:
         yield from self._cut(0, self.X.shape[0], step)
 
     def weighted(self, weight: np.ndarray | None) -> ArraySource:
-        """The same rows with other weights (N,)."""
         return ArraySource(self.X, weight, self.names)
 
     def sample(self, n_rows: int, random: np.random.Generator) -> ArraySource:
@@ -72,6 +64,12 @@ class ArraySource:
             rows = slice(first, min(stop, first + step))
             X = np.asarray(self.X[rows]) if self._native else converted(self.X[rows])
             yield Chunk(X, None if self.weight is None else self.weight[rows], first)
+
+
+def gathered(chunks: Sequence[Chunk], names: list[str] | None) -> ArraySource:
+    """The rows of some chunks in one array of float64."""
+    whole = joined(chunks)
+    return ArraySource(np.ascontiguousarray(whole.X, dtype=np.float64), whole.weight, names)
 
 
 def _is_native(dtype: np.dtype[Any]) -> bool:

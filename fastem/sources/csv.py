@@ -11,139 +11,101 @@ from typing import Any, NoReturn
 import numpy as np
 
 from fastem._extras import require
+from fastem._naming import named
 from fastem.given import EXACT, is_beyond, require_exact_integer
-from fastem.sources.arrow import pieces_of
-from fastem.sources.csv_format import CsvFormat, Numbers, has_comma_for_point
+from fastem.sources.arrow import array_of, readable
+from fastem.sources.csv_format import CsvFormat, Numbers, by_setting, has_comma_for_point
 from fastem.sources.csv_layout import DELIMITERS, Row, filters_of, layout_of, parsed
 from fastem.sources.csv_text import TextFile
 from fastem.sources.ids import IDS_AT_A_TIME
-from fastem.sources.reader import SourceError, Span
-from fastem.sources.shared import column_labels, file_stamp
+from fastem.sources.reader import FileReader, SourceError, Span
+from fastem.sources.shared import column_labels
 
 _BLOCK_BYTES = 2**20
 # Rows with missing values are counted among so many rows behind the first of them.
 _COUNTED_ROWS = 10**6
 
 
-class CsvReader:
-    """Rows of a CSV file, maybe compressed.
-
-    Parameters
-    ----------
-    path : path
-    form : CsvFormat, optional
-        How it is written. What that leaves open is recognised by the first lines.
-
-    Raises
-    ------
-    OSError
-    SourceError
-        When the file is not such a text, may be read in several ways, or holds no rows.
-    """
-
-    n_rows: int | None = None
-    keeps_missing = False
+class CsvReader(FileReader):
+    """Rows of a CSV file, maybe compressed. What its `form` leaves open is recognised by the first lines."""
 
     def __init__(self, path: str | os.PathLike[str], form: CsvFormat | None = None):
-        self.label = os.fspath(path)
-        form = form or CsvFormat()
-        self._quote, self._comment = form.quote, form.comment
-        self._file = TextFile(self.label, form.encoding)
-        usual = "\t" if ".tsv" in os.path.basename(self.label).lower() else None
-        layout = layout_of(self._file, form, usual)
-        self._file.filtered(*filters_of(form, layout.delimiter))
-        self._delimiter, self._numbers = layout.delimiter, layout.numbers
-        self.names: list[str] | None = layout.names
-        self.n_columns, self._n_fields = layout.n_columns, layout.n_fields
-        # Lines, not rows: a quoted name may hold a line break.
-        self._n_skip = layout.n_skip
-        self._block_bytes = max(_BLOCK_BYTES, 8 * layout.line_bytes)
-        # Arrow knows no groups of digits.
-        self._needs_python = layout.numbers.thousands is not None
-
-    def non_numeric(self, columns: Sequence[int]) -> list[str]:
-        return []
-
-    def spans(self) -> None:
-        return None
+        super().__init__(path)
+        self._form = form or CsvFormat()
+        self._file = TextFile(self.path, self.label, self._form.encoding)
+        usual = "\t" if ".tsv" in os.path.basename(self.path).lower() else None
+        self._layout = layout_of(self._file, self._form, usual)
+        self._file.filters = filters_of(self._form, self._layout.delimiter)
+        self._numbers = self._layout.numbers
+        self.names, self.n_columns = self._layout.names, self._layout.n_columns
 
     def ids(self, column: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         rows = self._rows()
         while part := list(islice(rows, IDS_AT_A_TIME)):
             for line, row in part:
-                if not self._is_whole(row):
-                    self._refuse_row(line, row)
+                self._require_whole(line, row)
             fields = [row[column].strip() for _, row in part]
-            values = (self._numbers.value(field) for field in fields)
-            yield (
-                np.array(fields, dtype=object),
-                np.array([value is not None and math.isnan(value) for value in values]),
-            )
-
-    def stamp(self) -> Any:
-        return file_stamp(self.label)
+            missing = [self._numbers.is_missing(field) for field in fields]
+            yield np.array(fields, dtype=object), np.array(missing)
 
     def pieces(self, columns: Sequence[int], max_rows: int, span: Span | None = None) -> Iterator[np.ndarray]:
         n_rows = 0
-        if not self._needs_python:
-            try:
-                for piece in self._parsed(columns, max_rows):
-                    if not np.isfinite(piece).all() or self._has_codes(piece):
-                        raise SourceError(f"{self.label}: a value is missing or infinite.")
-                    if is_beyond(piece):
-                        raise SourceError(f"{self.label}: an integer may have been rounded.")
-                    n_rows += piece.shape[0]
-                    yield piece
-                    del piece
-            except SourceError:
-                # Python reads numbers, such as +1, and line breaks within quotes, that Arrow does not.
-                pass
-            else:
-                return
-        yield from self._read_slowly(columns, max_rows, n_rows)
+        try:
+            for piece in self._read_by_arrow(columns, max_rows):
+                n_rows += piece.shape[0]
+                yield piece
+                del piece
+            return
+        except SourceError:
+            # Python reads what Arrow does not: numbers such as +1, groups of digits, line breaks within quotes. And
+            # what cannot be read is explained.
+            pass
+        values = islice(self._values(columns), n_rows, None)
+        while part := list(islice(values, max_rows)):
+            yield np.array(part, dtype=np.float64)
 
-    def _has_codes(self, piece: np.ndarray) -> bool:
-        """Whether a number is there that stands for a missing value."""
-        return bool(self._numbers.codes) and bool(np.isin(piece, self._numbers.codes).any())
-
-    def _parsed(self, columns: Sequence[int], max_rows: int) -> Iterator[np.ndarray]:
+    def _read_by_arrow(self, columns: Sequence[int], max_rows: int) -> Iterator[np.ndarray]:
+        """Rows as long as nothing about them is in doubt; then SourceError."""
+        if self._numbers.thousands is not None:
+            raise SourceError(f"{self.label} has groups of digits.")
         pyarrow = require("pyarrow", "io", "reading CSV files")
+        chosen = list(dict.fromkeys(columns))
+        places = [chosen.index(column) for column in columns]
+        for batch in readable(self._batches(pyarrow, list(map(str, chosen))), self.label, 0, None):
+            for first in range(0, batch.num_rows, max_rows):
+                piece = array_of(batch.slice(first, max_rows).select(places), np.dtype(np.float64), self.label, None)
+                has_codes = self._numbers.codes and np.isin(piece, self._numbers.codes).any()
+                if has_codes or is_beyond(piece) or not np.isfinite(piece).all():
+                    raise SourceError(f"{self.label}: a value is missing, infinite, or an integer that was rounded.")
+                yield piece
+                del piece
+
+    def _batches(self, pyarrow: Any, chosen: list[str]) -> Iterator[Any]:
+        """Record batches of columns, named by their positions."""
         arrow_csv = require("pyarrow.csv", "io", "reading CSV files")
-        positions = [str(index) for index in range(self._n_fields)]
-        chosen = list(dict.fromkeys(str(column) for column in columns))
-        places = [chosen.index(str(column)) for column in columns]
+        layout = self._layout
+        positions = [str(index) for index in range(layout.n_fields)]
         # Behind a delimiter at the end of a line there must be nothing.
         beyond = positions[self.n_columns :]
-
-        def batches() -> Iterator[Any]:
-            with self._file.utf8() as stream:
-                for batch in arrow_csv.open_csv(
-                    stream,
-                    arrow_csv.ReadOptions(block_size=self._block_bytes, skip_rows=self._n_skip, column_names=positions),
-                    arrow_csv.ParseOptions(delimiter=self._delimiter, quote_char=self._quote or False),
-                    arrow_csv.ConvertOptions(
-                        # Without words for missing values, each of them is an error, which is explained.
-                        column_types=dict.fromkeys(chosen, pyarrow.float64()) | dict.fromkeys(beyond, pyarrow.binary()),
-                        include_columns=chosen + beyond,
-                        null_values=[],
-                        decimal_point=self._numbers.decimal,
-                    ),
-                ):
-                    if any(value.as_py() for name in beyond for value in batch.column(name).unique()):
-                        raise SourceError(f"{self.label}: a line has a field more.")
-                    yield batch
-
-        labels = column_labels(self.names, columns)
-        yield from pieces_of(batches(), places, np.dtype(np.float64), max_rows, labels, self.label)
-
-    def _read_slowly(self, columns: Sequence[int], max_rows: int, n_given: int) -> Iterator[np.ndarray]:
-        """All rows but the first `n_given`, by Python's reader; what cannot be read is explained."""
-        values = islice(self._values(columns), n_given, None)
-        while piece := list(islice(values, max_rows)):
-            n_given += len(piece)
-            yield np.array(piece, dtype=np.float64)
+        read = arrow_csv.ReadOptions(
+            block_size=max(_BLOCK_BYTES, 8 * layout.line_bytes), skip_rows=layout.n_skip, column_names=positions
+        )
+        parse = arrow_csv.ParseOptions(delimiter=layout.delimiter, quote_char=self._form.quote or False)
+        convert = arrow_csv.ConvertOptions(
+            # Without words for missing values, each of them is an error, which is explained.
+            column_types=dict.fromkeys(chosen, pyarrow.float64()) | dict.fromkeys(beyond, pyarrow.binary()),
+            include_columns=chosen + beyond,
+            null_values=[],
+            decimal_point=self._numbers.decimal,
+        )
+        with self._file.utf8() as stream:
+            for batch in arrow_csv.open_csv(stream, read, parse, convert):
+                if any(value.as_py() for name in beyond for value in batch.column(name).unique()):
+                    raise SourceError(f"{self.label}: a line has a field more.")
+                yield batch
 
     def _values(self, columns: Sequence[int]) -> Iterator[list[float]]:
+        """The numbers of each row, by Python's reader."""
         value = self._numbers.value
         for n_rows, (_, row) in enumerate(self._rows()):
             numbers = [value(row[column]) for column in columns] if self._is_whole(row) else [None]
@@ -154,17 +116,13 @@ class CsvReader:
                     require_exact_integer(integer, f"{self.label}, column {self._name(column)},")
             yield numbers  # type: ignore[misc]
 
-    def _is_whole(self, row: Sequence[str]) -> bool:
-        return len(row) == self._n_fields and not any(field.strip() for field in row[self.n_columns :])
-
     def _explain(self, columns: Sequence[int], n_given: int) -> NoReturn:
         """Raise SourceError for what makes these columns unusable, in rows that were not given yet."""
         text: dict[int, tuple[int, str]] = {}
         missing: tuple[int, int, str] | None = None
         n_missing = n_rows = 0
         for line, row in islice(self._rows(), n_given, None):
-            if not self._is_whole(row):
-                self._refuse_row(line, row)
+            self._require_whole(line, row)
             numbers = {column: self._numbers.value(row[column]) for column in columns}
             text |= {c: (line, row[c]) for c, number in numbers.items() if number is None and c not in text}
             wrong = [c for c, number in numbers.items() if number is not None and not math.isfinite(number)]
@@ -186,15 +144,20 @@ class CsvReader:
             "values: drop them, or fill in the values."
         )
 
-    def _refuse_row(self, line: int, row: list[str]) -> NoReturn:
-        if len(row) == self._n_fields:
+    def _is_whole(self, row: Sequence[str]) -> bool:
+        return len(row) == self._layout.n_fields and not any(field.strip() for field in row[self.n_columns :])
+
+    def _require_whole(self, line: int, row: list[str]) -> None:
+        if self._is_whole(row):
+            return
+        if len(row) == self._layout.n_fields:
             raise SourceError(
                 f"{self.label}, line {line}: there is {row[-1]!r} behind the last delimiter, where other lines have "
                 "nothing. Write all lines with the same number of fields, and name all columns."
             )
         raise SourceError(
-            f"{self.label}, line {line}: {len(row)} fields where the first line has {self._n_fields}. "
-            f"Fields must be separated by {self._separators()}{self._hint(self._delimiter.join(row), row[0])}."
+            f"{self.label}, line {line}: {len(row)} fields where the first line has {self._layout.n_fields}. Fields "
+            f"must be separated by {self._separators()}{self._hint(self._layout.delimiter.join(row), row[0])}."
         )
 
     def _refuse_text(self, text: dict[int, tuple[int, str]], numbers: Sequence[int]) -> NoReturn:
@@ -203,26 +166,26 @@ class CsvReader:
         remedy = f"Encode text as numbers, and separate fields by {self._separators()}"
         if numbers:
             choice = ", ".join(map(self._name, numbers))
-            remedy = f"Choose columns of numbers by columns=[...] or --columns ({choice}), or encode text as numbers"
+            remedy = f"Choose columns of numbers by {named('columns=[...]')} ({choice}), or encode text as numbers"
         hint = self._hint(field, field)
-        if not hint and line > self._n_skip + 1 and not any(mark.isdigit() for mark in field):
-            hint += _if("it stands for a missing value", f"missing_values=[{field.strip()!r}]")
+        if not hint and line > self._layout.n_skip + 1 and not any(mark.isdigit() for mark in field):
+            hint += _if("it stands for a missing value", "missing_values", f"[{field.strip()!r}]")
         raise SourceError(f"{self.label} holds text in {columns} (line {line}: {field!r}). {remedy}{hint}.")
 
     def _hint(self, field: str, first: str) -> str:
         """What else a field may be, that the user would have to say."""
         hint = ""
-        if self._comment is None and first.lstrip().startswith("#"):
-            hint += _if("lines that begin with # are comments", "comment='#'")
+        if self._form.comment is None and first.lstrip().startswith("#"):
+            hint += _if("lines that begin with # are comments", "comment", "'#'")
         if self._numbers.decimal == "." and has_comma_for_point(field):
-            hint += _if("its comma is a decimal mark", "decimal=','")
+            hint += _if("its comma is a decimal mark", "decimal", "','")
         other = "." if self._numbers.decimal == "," else ","
-        if self._numbers.thousands is None and Numbers(self._numbers.decimal, other).value(field) is not None:
-            hint += _if(f"its {other!r} separates thousands", f"thousands={other!r}")
+        if self._numbers.thousands is None and not Numbers(self._numbers.decimal, other).is_text(field):
+            hint += _if(f"its {other!r} separates thousands", "thousands", repr(other))
         return hint
 
     def _separators(self) -> str:
-        return DELIMITERS.get(self._delimiter, repr(self._delimiter))
+        return DELIMITERS.get(self._layout.delimiter, repr(self._layout.delimiter))
 
     def _name(self, column: int) -> str:
         return column_labels(self.names, [column])[0]
@@ -230,10 +193,10 @@ class CsvReader:
     def _rows(self) -> Iterator[Row]:
         """Rows below the header that are not blank, each with the number of its last line."""
         with self._file.lines() as file:
-            for line, row in parsed(file, self._delimiter, self._quote, self.label):
-                if line > self._n_skip:
+            for line, row in parsed(file, self._layout.delimiter, self._form.quote, self.label):
+                if line > self._layout.n_skip:
                     yield line, row
 
 
-def _if(what: str, setting: str) -> str:
-    return f"; if {what}, say so by csv=fastem.CsvFormat({setting})"
+def _if(what: str, setting: str, value: str) -> str:
+    return f"; if {what}, say so by {by_setting(setting, value)}"

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from fastem._naming import named
 from fastem.sources.reader import SourceError
 
 # What spreadsheets and statistics programs write for a value that is not there.
@@ -112,15 +113,7 @@ def _require_codec(encoding: str) -> None:
 
 
 class Numbers:
-    """Which fields are numbers, and which are missing values.
-
-    Parameters
-    ----------
-    decimal : str
-    thousands : str or None
-    missing_values : iterable of str
-        Beside those that are always understood.
-    """
+    """Which fields are numbers, and which are missing values, beside those that are always understood."""
 
     def __init__(self, decimal: str = ".", thousands: str | None = None, missing_values: Iterable[str] = ()):
         self.decimal, self.thousands = decimal, thousands
@@ -142,6 +135,15 @@ class Numbers:
             return math.nan if number in self.codes else number
         return math.nan if field.strip().lower() in self._missing else None
 
+    def is_text(self, field: str) -> bool:
+        """Whether a field is neither a number nor missing."""
+        return self.value(field) is None
+
+    def is_missing(self, field: str) -> bool:
+        """Whether a field stands for a missing value."""
+        value = self.value(field)
+        return value is not None and math.isnan(value)
+
     def integer(self, field: str) -> int | None:
         """The integer of at most 64 bits that a field is written as; None for anything else.
 
@@ -158,11 +160,6 @@ class Numbers:
         return float(text if self.decimal == "." else text.replace(self.decimal, "."))
 
 
-def is_text(numbers: Numbers, field: str) -> bool:
-    """Whether a field is neither a number nor missing."""
-    return numbers.value(field) is None
-
-
 def is_integer(field: str) -> bool:
     """Whether a field is digits and nothing else."""
     return _INTEGER.fullmatch(field.strip()) is not None
@@ -170,9 +167,18 @@ def is_integer(field: str) -> bool:
 
 def has_comma_for_point(field: str) -> bool:
     """Whether a field is a number if its comma is a decimal mark."""
-    return "," in field and Numbers(",").value(field) is not None
+    return "," in field and not Numbers(",").is_text(field)
 
 
 def has_groups(field: str) -> bool:
     """Whether the commas of a field may separate thousands as well: 1,234 is no plain decimal."""
     return re.fullmatch(r"[ \t]*[+-]?[1-9][0-9]{0,2}(,[0-9]{3})+[ \t]*", field) is not None
+
+
+def by_setting(name: str, value: str = "...") -> str:
+    """How a user says a setting of `CsvFormat`, in a message."""
+    words = f"csv=fastem.CsvFormat({name}=...)"
+    option = named(words)
+    if option == words:
+        return words.replace("...", value)
+    return option if value == "..." else f"{option} {value.strip('[]')}"

@@ -6,14 +6,14 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, pairwise
 from typing import NamedTuple
 
-from fastem.sources.csv_format import CsvFormat, Numbers, has_comma_for_point, has_groups, is_integer, is_text
-from fastem.sources.csv_text import TextFile, comment_filter, single_spaces, without_comments
-from fastem.sources.reader import SourceError
-from fastem.sources.shared import NoRowsError
+from fastem._naming import named
+from fastem.sources.csv_format import CsvFormat, Numbers, by_setting, has_comma_for_point, has_groups, is_integer
+from fastem.sources.csv_text import Filter, TextFile, comment_filter, single_spaces, without_comments
+from fastem.sources.reader import NoRowsError, SourceError
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "pipes", " ": "spaces"}
 _LINES = 200
@@ -27,31 +27,15 @@ Row = tuple[int, list[str]]
 
 
 class Layout(NamedTuple):
-    """How a file is laid out.
+    """How a file is laid out."""
 
-    Attributes
-    ----------
-    delimiter : str
-        One character; a space stands for runs of spaces and tabs.
-    numbers : Numbers
-    names : list of str or None
-    n_fields : int
-        Of a line.
-    n_columns : int
-        One less than fields where all lines end with a delimiter.
-    n_skip : int
-        Lines ahead of the first row.
-    line_bytes : int
-        Of the longest line that was seen.
-    """
-
-    delimiter: str
+    delimiter: str  # one character; a space stands for runs of spaces and tabs
     numbers: Numbers
     names: list[str] | None
-    n_fields: int
-    n_columns: int
-    n_skip: int
-    line_bytes: int
+    n_fields: int  # of a line
+    n_columns: int  # one less than fields where all lines end with a delimiter
+    n_skip: int  # lines ahead of the first row: lines, not rows, as a quoted name may hold a line break
+    line_bytes: int  # of the longest line that was seen
 
 
 class _Reading(NamedTuple):
@@ -75,29 +59,18 @@ class _Reading(NamedTuple):
     def is_numeric(self) -> bool:
         """Whether no field is text, but for those of the first row."""
         below = self.rows[1:] or self.rows
-        return not any(is_text(self.numbers, field) for _, row in below for field in row)
+        return not any(self.numbers.is_text(field) for _, row in below for field in row)
 
 
 def layout_of(file: TextFile, form: CsvFormat, usual: str | None) -> Layout:
-    """The layout of a file.
+    """The layout of a file: what the user said, and the rest by its first lines and its `usual` delimiter, if any.
 
-    Parameters
-    ----------
-    file : TextFile
-    form : CsvFormat
-        What the user said.
-    usual : str or None
-        The delimiter that the name of the file tells.
-
-    Raises
-    ------
-    SourceError
-        When it is empty, or not text, or may be read in several ways.
+    A file that is empty, or not text, or may be read in several ways, is a SourceError.
     """
     n_lines = _LINES
     while True:
         lines, is_whole = _head(file, n_lines, form)
-        found = _Head(file.path, form, lines, is_whole)
+        found = _Head(file.label, form, lines, is_whole)
         if not found.is_bare:
             reading = found.reading(usual)
             if len(reading.rows) > 2 or is_whole:
@@ -106,7 +79,7 @@ def layout_of(file: TextFile, form: CsvFormat, usual: str | None) -> Layout:
         n_lines *= 8
 
 
-def filters_of(form: CsvFormat, delimiter: str | None) -> list[Callable[[Iterator[bytes]], Iterator[bytes]]]:
+def filters_of(form: CsvFormat, delimiter: str | None) -> list[Filter]:
     """What makes the text readable: no comments, no runs of spaces."""
     filters = [comment_filter(form.comment, form.quote)] if form.comment else []
     return [*filters, single_spaces(form.quote)] if delimiter == " " else filters
@@ -127,8 +100,8 @@ def _head(file: TextFile, n_lines: int, form: CsvFormat) -> tuple[list[str], boo
         odd = _CONTROL.search(line.replace(known, "") if known else line)
         if odd:
             raise SourceError(
-                f"{file.path} is not text in UTF-8: line {number} holds the control character {odd[0]!r}. If it is "
-                "text in another encoding, say so by csv=fastem.CsvFormat(encoding=...)."
+                f"{file.label} is not text in UTF-8: line {number} holds the control character {odd[0]!r}. If it is "
+                f"text in another encoding, say so by {by_setting('encoding')}."
             )
     return lines, is_whole
 
@@ -155,7 +128,7 @@ class _Head:
             if self._comments:
                 raise SourceError(
                     f"{label} holds no rows: all lines begin with {sign!r} and count as comments. If they are rows, "
-                    "say so by csv=fastem.CsvFormat(comment='')."
+                    f"say so by {by_setting('comment', repr(''))}."
                 )
             raise NoRowsError(f"{label} is empty.")
 
@@ -176,8 +149,7 @@ class _Head:
         if len(tables) > 1:
             fields = " or ".join(f"{len(one.rows[0][1])} fields by {DELIMITERS[one.delimiter]}" for one in tables)
             raise SourceError(
-                f"{self._label}: a line has {fields}. Say what separates fields, by "
-                "csv=fastem.CsvFormat(delimiter=...)."
+                f"{self._label}: a line has {fields}. Say what separates fields, by {by_setting('delimiter')}."
             )
         if tables or spaces.is_table():
             return (tables or [spaces])[0]
@@ -213,7 +185,7 @@ class _Head:
         if is_header is None:
             is_header = _is_header(first, below, numbers)
         commented = (
-            None if is_header and any(is_text(numbers, field) for field in first) else self._header_in_comment(reading)
+            None if is_header and any(numbers.is_text(field) for field in first) else self._header_in_comment(reading)
         )
         if self._form.header is not False and commented is not None:
             names = commented
@@ -224,7 +196,8 @@ class _Head:
         elif self._form.header is None and _may_be_names(first, below, numbers):
             raise SourceError(
                 f"{self._label}, line {rows[0][0]}: {', '.join(first[:8])} may be the names of the columns, or a row. "
-                "Say which, by csv=fastem.CsvFormat(header=True) or csv=fastem.CsvFormat(header=False)."
+                f"Say which, by {named('csv=fastem.CsvFormat(header=True)')} or "
+                f"{named('csv=fastem.CsvFormat(header=False)')}."
             )
         n_fields = len(first)
         n_columns = n_fields - _has_trailing_delimiter(names, below if names else [first, *below], n_fields)
@@ -242,13 +215,13 @@ class _Head:
         fields = [field.strip() for field in row]
         if len(fields) != len(reading.rows[0][1]):
             return None
-        if all(field and is_text(reading.numbers, field) for field in fields):
+        if all(field and reading.numbers.is_text(field) for field in fields):
             is_one_word = len(fields) > 1 or len(fields[0].split()) == 1
             return fields if is_one_word and len(set(fields)) == len(fields) else None
         if self._form.comment is None and not all(not field for field in fields):
             raise SourceError(
                 f"{self._label}, line {line}: it begins with {self._sign!r}, as comments do, but may be a row. Say "
-                "which, by csv=fastem.CsvFormat(comment='#') or csv=fastem.CsvFormat(comment='')."
+                f"which, by {by_setting('comment', repr('#'))} or {by_setting('comment', repr(''))}."
             )
         return None
 
@@ -266,7 +239,7 @@ def parsed(lines: Iterable[str], delimiter: str, quote: str, label: str) -> Iter
     except csv.Error as error:
         raise SourceError(
             f"{label} is not a CSV file, or it is damaged, near line {reader.line_num}: {error}. Maybe a quote is not "
-            "closed; csv=fastem.CsvFormat(quote='') reads quotes as they stand."
+            f"closed; {by_setting('quote', repr(''))} reads quotes as they stand."
         ) from error
 
 
@@ -275,26 +248,21 @@ def _has_decimal_commas(delimiter: str, fields: Sequence[str]) -> bool:
     if delimiter == ",":
         return False
     commas = [field for field in fields if has_comma_for_point(field)]
-    points = any("." in field and Numbers().value(field) is not None for field in fields)
+    points = any("." in field and not Numbers().is_text(field) for field in fields)
     return bool(commas) and not points and not all(map(has_groups, commas))
 
 
 def _is_header(first: Sequence[str], below: Sequence[Sequence[str]], numbers: Numbers) -> bool:
     """Whether the first row is all text, or has text above a number."""
-    text = [column for column, field in enumerate(first) if is_text(numbers, field)]
+    text = [column for column, field in enumerate(first) if numbers.is_text(field)]
     return len(text) == len(first) or any(_numbers_below(column, below, numbers, 1) for column in text)
 
 
 def _numbers_below(column: int, below: Sequence[Sequence[str]], numbers: Numbers, n_most: int) -> list[str]:
     """Those fields that are numbers, among the first `n_most` of a column that are not missing."""
     fields = (row[column] for row in below if column < len(row))
-    present = islice(((field, numbers.value(field)) for field in fields if not _is_missing(numbers, field)), n_most)
+    present = islice(((field, numbers.value(field)) for field in fields if not numbers.is_missing(field)), n_most)
     return [field for field, value in present if value is not None]
-
-
-def _is_missing(numbers: Numbers, field: str) -> bool:
-    value = numbers.value(field)
-    return value is not None and value != value
 
 
 def _may_be_names(first: Sequence[str], below: Sequence[Sequence[str]], numbers: Numbers) -> bool:
@@ -302,7 +270,7 @@ def _may_be_names(first: Sequence[str], below: Sequence[Sequence[str]], numbers:
 
     Names are whole numbers that grow, above columns of decimals or far from all that stands below; no other row is so.
     """
-    columns = [column for column, field in enumerate(first) if not is_text(numbers, field)]
+    columns = [column for column, field in enumerate(first) if not numbers.is_text(field)]
     if not below or not _are_counting(first, columns):
         return False
     values = [int(first[column]) for column in columns]

@@ -2,39 +2,40 @@
 
 from __future__ import annotations
 
-import bz2
 import codecs
-import gzip
 import io
 import re
 import threading
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
-from typing import IO, Any, AnyStr, cast
+from typing import IO, Any, AnyStr
 
 from fastem._extras import require
+from fastem.sources.csv_format import by_setting
 from fastem.sources.reader import SourceError
 
-_PACKED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
-_MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd"}
+# A filter of blocks of whole lines.
+Filter = Callable[[Iterator[bytes]], Iterator[bytes]]
+
+_COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd"}
 # The marks of UTF-32 begin as those of UTF-16 do.
 _MARKS = {
     b"\xff\xfe\x00\x00": "utf-32", b"\x00\x00\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16",
 }  # fmt: skip
-_BLOCK = 2**20
+_BLOCK = 2**18
 _LINES = 10_000
 _EDGES = re.compile(rb"(?:(?<=[\r\n])|\A) +| +(?=[\r\n]|\Z)")
 
 
 class TextFile:
-    """A text file, maybe compressed.
+    """A text file, maybe compressed, which its first bytes tell.
 
     Parameters
     ----------
     path : str
-        What is compressed is recognised by the suffix, or else by the first bytes.
+    label : str
+        What messages call it.
     encoding : str or None
         None recognises UTF-8, UTF-16 and UTF-32.
 
@@ -45,82 +46,55 @@ class TextFile:
         For a file that is damaged.
     """
 
-    def __init__(self, path: str, encoding: str | None = None):
-        self.path = path
-        self.compression = _compression(path)
-        # Bytes that are no UTF-8 are let through: columns of text need not be read.
-        self._is_utf8, self._encoding, self._errors = True, "utf-8-sig", "backslashreplace"
+    def __init__(self, path: str, label: str, encoding: str | None = None):
+        self.path, self.label = path, label
+        with open(path, "rb") as packed:
+            self._compression = _told_by(packed.read(4), _COMPRESSIONS)
         with self._damage_told(), self._open_binary() as file:
-            head = file.read(4)
-        found = encoding or next((name for mark, name in _MARKS.items() if head.startswith(mark)), None)
-        if found is not None and found.lower().replace("_", "-") not in ("utf-8", "utf8", "utf-8-sig", "ascii"):
-            self._is_utf8, self._encoding, self._errors = False, found, "strict"
-        self._filters: list[Callable[[Iterator[bytes]], Iterator[bytes]]] = []
+            found = encoding or _told_by(file.read(4), _MARKS) or "utf-8"
+        is_utf8 = found.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig", "ascii")
+        #: Where it is not UTF-8.
+        self._encoding = None if is_utf8 else found
+        #: What blocks of whole lines pass through.
+        self.filters: list[Filter] = []
 
-    def filtered(self, *filters: Callable[[Iterator[bytes]], Iterator[bytes]]) -> None:
-        """Pass blocks of whole lines through these from now on."""
-        self._filters = list(filters)
-
-    @contextmanager
-    def lines(self) -> Iterator[IO[str]]:
+    def lines(self) -> IO[str]:
         """The text, to be read once; line ends are those of the file.
 
-        Raises
-        ------
-        SourceError
+        Bytes that are no UTF-8 are let through: columns of text need not be read.
         """
-        with self._damage_told():
-            if self._filters:
-                stream = io.BufferedReader(_Stream(self._blocks()))
-                with io.TextIOWrapper(stream, encoding="utf-8", errors="backslashreplace", newline="") as file:
-                    yield file
-            else:
-                with self._open_text() as file:
-                    yield file
+        blocks = io.BufferedReader(_Stream(self._blocks()))
+        return io.TextIOWrapper(blocks, encoding="utf-8", errors="backslashreplace", newline="")
 
-    @contextmanager
-    def utf8(self) -> Iterator[Any]:
+    def utf8(self) -> Any:
         """The same in UTF-8, for the reader of Arrow."""
-        if self._is_utf8 and not self._filters:
-            pyarrow = require("pyarrow", "io", "reading CSV files")
-            with pyarrow.input_stream(self.path, compression=self.compression) as stream:
-                yield stream
-        else:
-            with _Stream(self._blocks()) as stream:
-                yield stream
+        return self._open_packed() if self._encoding is None and not self.filters else _Stream(self._blocks())
+
+    def _open_packed(self) -> Any:
+        pyarrow = require("pyarrow", "io", "reading CSV files")
+        return pyarrow.input_stream(self.path, compression=self._compression)
 
     def _open_binary(self) -> IO[bytes]:
-        if self.compression == "gzip":
-            return cast("IO[bytes]", gzip.open(self.path, "rb"))
-        if self.compression == "bz2":
-            return bz2.open(self.path, "rb")
-        if self.compression == "zstd":
-            open(self.path, "rb").close()
-            pyarrow = require("pyarrow", "io", "reading compressed CSV files")
-            return pyarrow.input_stream(self.path, compression="zstd")
-        return open(self.path, "rb")
-
-    def _open_text(self) -> IO[str]:
-        return io.TextIOWrapper(self._open_binary(), encoding=self._encoding, errors=self._errors, newline="")
+        return open(self.path, "rb") if self._compression is None else self._open_packed()
 
     def _blocks(self) -> Iterator[bytes]:
         blocks = _whole_lines(self._encoded())
-        for line_filter in self._filters:
+        for line_filter in self.filters:
             blocks = line_filter(blocks)
         with self._damage_told():
             yield from blocks
 
     def _encoded(self) -> Iterator[bytes]:
-        if self._is_utf8:
-            with self._open_binary() as packed:
-                block = packed.read(_BLOCK).removeprefix(codecs.BOM_UTF8)
+        with self._open_binary() as file:
+            if self._encoding is None:
+                block = file.read(_BLOCK).removeprefix(codecs.BOM_UTF8)
                 while block:
                     yield block
-                    block = packed.read(_BLOCK)
-            return
-        with self._open_text() as file:
-            while text := file.read(_BLOCK):
-                yield text.encode()
+                    block = file.read(_BLOCK)
+            else:
+                decoded = io.TextIOWrapper(file, encoding=self._encoding, newline="")
+                while text := decoded.read(_BLOCK):
+                    yield text.encode()
 
     @contextmanager
     def _damage_told(self) -> Iterator[None]:
@@ -128,25 +102,17 @@ class TextFile:
             yield
         except UnicodeError as error:
             raise SourceError(
-                f"{self.path} is not text in {self._encoding}: {error}. Say its encoding by "
-                "csv=fastem.CsvFormat(encoding=...)."
+                f"{self.label} is not text in {self._encoding}: {error}. Say its encoding by {by_setting('encoding')}."
             ) from error
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise SourceError(f"{self.path} is not a CSV file, or it is damaged: {error}.") from error
         except OSError as error:
-            # The decompressors of bz2 and zstd have no error of their own; errors of files have a number.
+            # What decompresses has no error of its own; errors of files have a number.
             if error.errno is not None:
                 raise
-            raise SourceError(f"{self.path} is not a CSV file, or it is damaged: {error}.") from error
+            raise SourceError(f"{self.label} is not a CSV file, or it is damaged: {error}.") from error
 
 
-def _compression(path: str) -> str | None:
-    suffix = next((suffix for suffix in _PACKED if path.lower().endswith(suffix)), None)
-    if suffix is not None:
-        return _PACKED[suffix]
-    with open(path, "rb") as file:
-        head = file.read(4)
-    return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
+def _told_by(head: bytes, names: dict[bytes, str]) -> str | None:
+    return next((name for begin, name in names.items() if head.startswith(begin)), None)
 
 
 def _whole_lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
@@ -164,10 +130,7 @@ def _whole_lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def without_comments(lines: Iterable[AnyStr], sign: AnyStr, quote: AnyStr) -> Iterator[AnyStr]:
-    """The lines, with empty ones in place of comments: the numbers of lines stay.
-
-    A line that begins within quotes is no comment.
-    """
+    """The lines, with empty ones in place of comments, which do not begin within quotes: numbers of lines stay."""
     within = False
     for line in lines:
         if not within and line.lstrip().startswith(sign):
@@ -178,8 +141,8 @@ def without_comments(lines: Iterable[AnyStr], sign: AnyStr, quote: AnyStr) -> It
         yield line
 
 
-def comment_filter(sign: str, quote: str) -> Callable[[Iterator[bytes]], Iterator[bytes]]:
-    """A filter of blocks that empties the lines which begin with `sign`."""
+def comment_filter(sign: str, quote: str) -> Filter:
+    """A filter that empties the lines which begin with `sign`."""
 
     def filtered(blocks: Iterator[bytes]) -> Iterator[bytes]:
         # A block ends with a line, so that the lines of all blocks follow each other.
@@ -191,8 +154,8 @@ def comment_filter(sign: str, quote: str) -> Callable[[Iterator[bytes]], Iterato
     return filtered
 
 
-def single_spaces(quote: str) -> Callable[[Iterator[bytes]], Iterator[bytes]]:
-    """A filter of blocks with one space where there are several, or tabs; none begin or end a line."""
+def single_spaces(quote: str) -> Filter:
+    """A filter that leaves one space where there are several, or tabs, and none at the ends of a line."""
     mark = re.escape((quote or '"').encode())
     # What is quoted stays, where it begins a field.
     quoted = re.compile(rb"(?<![^ \t\r\n])%b(?:[^%b]|%b%b)*%b|[ \t]+" % (mark, mark, mark, mark, mark))

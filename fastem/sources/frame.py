@@ -1,4 +1,4 @@
-"""Rows of a data frame of pandas or polars, without an import of either."""
+"""Rows of tables in memory with columns of several dtypes: frames of pandas and polars, and structured arrays."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from typing import Any
 import numpy as np
 
 from fastem.given import converted, holds_numbers, is_missing, plain_array
-from fastem.sources.reader import SourceError, Span
-from fastem.sources.shared import NoRowsError, column_labels, cut, even_spans, recycler
+from fastem.sources.ids import known_ids
+from fastem.sources.reader import NoRowsError, Reader, SourceError, Span
+from fastem.sources.shared import column_labels, cut, even_spans, is_numeric, piece_dtype, recycler
+
+# Columns that may hold objects, as decimals are, or integers that float64 rounds.
+_READ_ALONE = ("object", "decimal", "int64", "uint64", "int128", "uint128")
 
 
 def is_frame(X: Any) -> bool:
@@ -26,19 +30,9 @@ def _is_numeric(frame: Any, column: int) -> bool:
     dtype = list(frame.dtypes)[column]
     if hasattr(dtype, "is_numeric"):
         return dtype.is_numeric() or str(dtype) == "Boolean"
-    if _holds_objects(dtype):
+    if str(dtype).startswith(("object", "decimal")):
         return holds_numbers(frame.iloc[:, column].to_numpy(dtype=object))
     return getattr(dtype, "kind", "O") in "biuf"
-
-
-def _holds_objects(dtype: Any) -> bool:
-    """Whether a column of pandas holds objects that may be numbers, as decimals are."""
-    return str(dtype).startswith(("object", "decimal"))
-
-
-def _is_long_integer(dtype: Any) -> bool:
-    """Whether float64 may round the values of a column."""
-    return str(dtype).lower().removesuffix("[pyarrow]") in ("int64", "uint64", "int128", "uint128")
 
 
 def array_view(frame: Any) -> np.ndarray | None:
@@ -57,23 +51,49 @@ def array_view(frame: Any) -> np.ndarray | None:
     return view if view.ndim == 2 and view.dtype.kind == "f" else None
 
 
-class FrameReader:
-    """Rows of a data frame of pandas or polars; missing values become NaN.
+class ColumnsReader(Reader):
+    """Rows of a table that gives one column at a time."""
 
-    Raises
-    ------
-    SourceError
-        When there are none.
-    """
+    n_rows: int
+
+    def _has_columns(self, names: list[str], n_rows: int, label: str) -> None:
+        self.names, self.label = names, label
+        self.n_rows, self.n_columns = n_rows, len(names)
+        if not (n_rows and names):
+            raise NoRowsError.of_shape(label, (n_rows, len(names)))
+
+    def _column(self, column: int, start: int, stop: int) -> np.ndarray:
+        """Values of some rows, in a dtype that rounds none of them."""
+        raise NotImplementedError
+
+    def _dtype(self, columns: Sequence[int]) -> np.dtype[Any]:
+        """The dtype of pieces of these columns."""
+        raise NotImplementedError
+
+    def spans(self) -> list[Span]:
+        return even_spans(self.n_rows, 8 * self.n_columns)
+
+    def pieces(self, columns: Sequence[int], max_rows: int, span: Span | None = None) -> Iterator[np.ndarray]:
+        self.require_numeric(columns)
+        dtype = self._dtype(columns)
+        first, end = span or (0, self.n_rows)
+        for start, stop in cut(first, end, max_rows):
+            yield self._piece(columns, start, stop, dtype)
+
+    def _piece(self, columns: Sequence[int], start: int, stop: int, dtype: np.dtype[Any]) -> np.ndarray:
+        piece = recycler.array((stop - start, len(columns)), dtype, order="F")
+        for values, column in zip(piece.T, columns, strict=True):
+            values[:] = converted(self._column(column, start, stop), self.label, dtype)
+        return piece
+
+
+class FrameReader(ColumnsReader):
+    """Rows of a data frame of pandas or polars, neither of which is imported; missing values become NaN."""
 
     def __init__(self, frame: Any, label: str = "the data frame"):
-        self.label = label
         self._frame = frame
+        self._has_columns([str(name) for name in frame.columns], frame.shape[0], label)
         self._numeric: set[int] = set()
-        self.names: list[str] | None = [str(name) for name in frame.columns]
-        self.n_rows, self.n_columns = frame.shape
-        if not (self.n_rows and self.n_columns):
-            raise NoRowsError(f"{label} holds no rows: its shape is {frame.shape}.")
 
     def non_numeric(self, columns: Sequence[int]) -> list[str]:
         wrong = [column for column in columns if column not in self._numeric and not _is_numeric(self._frame, column)]
@@ -81,46 +101,59 @@ class FrameReader:
         self._numeric |= set(columns) - set(wrong)
         return column_labels(self.names, wrong)
 
-    def spans(self) -> list[Span]:
-        return even_spans(self.n_rows, 8 * self.n_columns)
-
-    def stamp(self) -> Any:
-        return None
-
-    def pieces(self, columns: Sequence[int], max_rows: int, span: Span | None = None) -> Iterator[np.ndarray]:
-        wrong = self.non_numeric(columns)
-        if wrong:
-            raise SourceError(f"{self.label} holds no numbers in the columns {', '.join(wrong)}.")
-        dtypes = [list(self._frame.dtypes)[column] for column in columns]
-        narrow = all(str(dtype).lower() in ("float16", "float32") for dtype in dtypes)
-        dtype = np.dtype(np.float32 if narrow else np.float64)
-        alone = [column for column, kind in zip(columns, dtypes, strict=True) if self._is_read_alone(kind)]
-        first, end = span or (0, self.n_rows)
-        for start, stop in cut(first, end, max_rows):
-            if alone or not hasattr(self._frame, "iloc"):
-                piece = recycler.array((stop - start, len(columns)), dtype, order="F")
-                for values, column in zip(piece.T, columns, strict=True):
-                    values[:] = converted(self._column(column, start, stop), self.label, dtype)
-                yield piece
-                del piece
-            else:
-                yield self._frame.iloc[start:stop, list(columns)].to_numpy(dtype=dtype, na_value=np.nan)
-
     def ids(self, column: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        values = self._series(column, 0, self.n_rows)
-        missing = values.isna() if hasattr(self._frame, "iloc") else values.is_null()
-        values = values.to_numpy()
+        series = self._series(column, 0, self.n_rows)
+        missing = series.isna() if hasattr(series, "isna") else series.is_null()
+        values = series.to_numpy()
         yield values, missing.to_numpy() | is_missing(values)
 
-    def _is_read_alone(self, dtype: Any) -> bool:
-        return _holds_objects(dtype) or _is_long_integer(dtype)
+    def _dtype(self, columns: Sequence[int]) -> np.dtype[Any]:
+        dtypes = list(self._frame.dtypes)
+        narrow = all(str(dtypes[column]).lower() in ("float16", "float32") for column in columns)
+        return np.dtype(np.float32 if narrow else np.float64)
+
+    def _piece(self, columns: Sequence[int], start: int, stop: int, dtype: np.dtype[Any]) -> np.ndarray:
+        kinds = [str(kind).lower() for kind in self._frame.dtypes]
+        if hasattr(self._frame, "iloc") and not any(kinds[column].startswith(_READ_ALONE) for column in columns):
+            # Maybe without a copy.
+            return self._frame.iloc[start:stop, list(columns)].to_numpy(dtype=dtype, na_value=np.nan)
+        return super()._piece(columns, start, stop, dtype)
+
+    def _column(self, column: int, start: int, stop: int) -> np.ndarray:
+        return plain_array(self._series(column, start, stop), self.label)
 
     def _series(self, column: int, start: int, stop: int) -> Any:
         if hasattr(self._frame, "iloc"):
             return self._frame.iloc[start:stop, column]
         return self._frame[start:stop].to_series(column)
 
+
+def is_records(X: Any) -> bool:
+    """Whether X is an array of records (N,), each of which has fields."""
+    return isinstance(X, np.ndarray) and X.dtype.names is not None and X.ndim == 1
+
+
+class RecordsReader(ColumnsReader):
+    """Rows of an array (N,) of records; fields that are arrays or records themselves are refused."""
+
+    names: list[str]
+
+    def __init__(self, records: np.ndarray, label: str = "the structured array"):
+        self._records = plain_array(records, label)
+        self._has_columns(list(records.dtype.names or ()), len(records), label)
+        self._dtypes = [records.dtype[name] for name in self.names]
+        nested = [name for name, dtype in zip(self.names, self._dtypes, strict=True) if dtype.shape or dtype.names]
+        if nested:
+            raise SourceError(f"{label}: the fields {nested} hold several values each. Make each of these a field.")
+
+    def non_numeric(self, columns: Sequence[int]) -> list[str]:
+        return column_labels(self.names, [column for column in columns if not is_numeric(self._dtypes[column])])
+
+    def ids(self, column: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        yield known_ids(self._column(column, 0, self.n_rows))
+
+    def _dtype(self, columns: Sequence[int]) -> np.dtype[Any]:
+        return piece_dtype([self._dtypes[column] for column in columns])
+
     def _column(self, column: int, start: int, stop: int) -> np.ndarray:
-        """Values of some rows, in a dtype that rounds none of them."""
-        values = self._series(column, start, stop)
-        return plain_array(values, self.label)
+        return self._records[self.names[column]][start:stop]

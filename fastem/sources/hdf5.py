@@ -8,7 +8,6 @@ from typing import Any
 
 from fastem._extras import require
 from fastem.sources.reader import SourceError
-from fastem.sources.shared import require_content
 from fastem.sources.sliced import StoredReader
 
 
@@ -17,7 +16,6 @@ class Hdf5Reader(StoredReader):
 
     @contextmanager
     def _open(self) -> Iterator[Any]:
-        require_content(self.path)
         h5py = require("h5py", "io", "reading HDF5 files")
         try:
             file = h5py.File(self.path, "r")

@@ -12,14 +12,7 @@ from fastem.sources.source import Chunk, Source
 
 
 class WithoutRows:
-    """The rows of a source, some of which have weight zero: as if they were absent.
-
-    Parameters
-    ----------
-    source : Source
-    held : (M,) sorted integer ndarray
-        Indices of the rows to leave out.
-    """
+    """The rows of a source, of which those of sorted indices `held` (M,) have weight zero: as if they were absent."""
 
     def __init__(self, source: Source, held: np.ndarray):
         self._source, self._held = source, held
@@ -29,7 +22,7 @@ class WithoutRows:
 
     @property
     def n_rows(self) -> int | None:
-        """Of all rows: those that are held out keep their place."""
+        # Rows that are held out keep their place.
         return self._source.n_rows
 
     def chunks(self, max_rows: int | None = None) -> Iterator[Chunk]:
@@ -53,21 +46,15 @@ class WithoutRows:
         return kept
 
     def weighted(self, weight: np.ndarray | None) -> WithoutRows:
-        """The same rows with other weights (N,)."""
         return WithoutRows(self._source.weighted(weight), self._held)
 
     def parts(self) -> list[Any] | None:
-        """Parts of the rows that may be read in any order; None when rows come from the start only."""
         return self._source.parts()
 
     def chunks_of(self, part: Any) -> Iterator[Chunk]:
-        """The rows of one part."""
         yield from map(self._without, self._source.chunks_of(part))
 
     def _without(self, chunk: Chunk) -> Chunk:
-        first, last = np.searchsorted(self._held, (chunk.first_row, chunk.first_row + len(chunk)))
-        if first == last and chunk.weight is not None:
-            return chunk
         weight = np.ones(len(chunk)) if chunk.weight is None else chunk.weight.copy()
-        weight[self._held[first:last] - chunk.first_row] = 0.0
+        weight[chunk.places_of(self._held)] = 0.0
         return Chunk(chunk.X, weight, chunk.first_row)

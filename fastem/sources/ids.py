@@ -19,20 +19,9 @@ def known_ids(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def run_lengths(parts: Iterable[tuple[np.ndarray, np.ndarray]], label: str, column: str | int) -> np.ndarray:
-    """Lengths (S,) of the runs of equal values in a column.
+    """Lengths (S,) of the runs of equal values in a column, of which a reader's `ids` gave the parts.
 
-    Parameters
-    ----------
-    parts : iterable of pairs of (n,) ndarray
-        Values of the rows, in order, and whether they are missing.
-    label : str
-        What messages call the data.
-    column : str or int
-
-    Raises
-    ------
-    SourceError
-        For a value that is missing, or that comes back after another one.
+    A value that is missing, or that comes back after another one, is a SourceError.
     """
     begins: dict[Any, int] = {}
     n_rows, last = 0, None

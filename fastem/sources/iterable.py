@@ -9,31 +9,26 @@ import numpy as np
 
 from fastem.given import in_reach, plain_array
 from fastem.sources.arrow import TableReader, is_table
-from fastem.sources.frame import FrameReader, is_frame
-from fastem.sources.reader import Reader, SourceError, Span
-from fastem.sources.records import RecordsReader, is_records
-from fastem.sources.shared import NoRowsError, rows_text
+from fastem.sources.frame import FrameReader, RecordsReader, is_frame, is_records
+from fastem.sources.reader import NoRowsError, Reader, SourceError, Span
+from fastem.sources.shared import rows_text
 from fastem.sources.sliced import SlicedReader
 
 
-class IterableReader:
-    """Rows of arrays (N_i, D), data frames or tables that come one by one, from the start at each pass.
+def reader_class(X: Any) -> Callable[..., Reader] | None:
+    """What reads a table in memory; None for anything else."""
+    if is_records(X):
+        return RecordsReader
+    if is_frame(X):
+        return FrameReader
+    return TableReader if is_table(X) else None
+
+
+class IterableReader(Reader):
+    """Rows of arrays (N_i, D), data frames or tables that come one by one, by a new iterator at each pass.
 
     The first of them is looked at to learn the columns; those without rows are passed over.
-
-    Parameters
-    ----------
-    make_iterator : callable
-        Returns a new iterator by each call.
-    label : str
-
-    Raises
-    ------
-    SourceError
-        When there are no rows, no columns, or only one iterator.
     """
-
-    n_rows: int | None = None
 
     def __init__(self, make_iterator: Callable[[], Iterable[Any]], label: str):
         self.label = label
@@ -50,18 +45,12 @@ class IterableReader:
             _close(iterator)
         if first is None:
             raise NoRowsError(f"{label} yields no rows.")
-        self.names: list[str] | None = first.names
+        self.names = first.names
         self.n_columns = first.n_columns
         self._not_numeric = {column: first.non_numeric([column]) for column in range(first.n_columns)}
 
     def non_numeric(self, columns: Sequence[int]) -> list[str]:
         return [name for column in columns for name in self._not_numeric[column]]
-
-    def spans(self) -> None:
-        return None
-
-    def stamp(self) -> Any:
-        return None
 
     def ids(self, column: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield from self._read(
@@ -101,12 +90,9 @@ class IterableReader:
         label = f"{self.label}, in the table from row {row} on"
         item = in_reach(item, label)
         try:
-            if is_frame(item):
-                return FrameReader(item, label)
-            if is_table(item):
-                return TableReader(item, label)
-            if is_records(item):
-                return RecordsReader(item, label)
+            of_table = reader_class(item)
+            if of_table is not None:
+                return of_table(item, label)
             array = plain_array(item, label)
             if len(array.shape) == 1 and array.shape[0]:
                 raise SourceError(

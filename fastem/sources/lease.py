@@ -22,16 +22,8 @@ class Lease:
     """A read lease on an open file (Linux): whoever wants to write to it or cut it short waits until it is given up.
 
     A file that is cut short under a map ends the process by SIGBUS; the lease gives the time to finish with the
-    part that is mapped. It ends when the file is closed.
-
-    Raises
-    ------
-    OSError
-        When the system or the file system has no leases, the file is another user's, or it is open for writing.
-
-    References
-    ----------
-    fcntl(2), "Leases".
+    part that is mapped. It ends when the file is closed. There is none (OSError) where the system or the file system
+    has no leases, the file is another user's, or it is open for writing. See "Leases" in fcntl(2).
     """
 
     def __init__(self, file: IO[bytes]):

@@ -13,19 +13,8 @@ import numpy as np
 
 from fastem.given import require_exact
 from fastem.sources.lease import Lease
-from fastem.sources.reader import PIECE_BYTES, SourceError, Span
-from fastem.sources.shared import (
-    NoRowsError,
-    column_labels,
-    cut,
-    even_spans,
-    file_stamp,
-    is_numeric,
-    piece_dtype,
-    recycler,
-    require_content,
-    rows_text,
-)
+from fastem.sources.reader import PIECE_BYTES, FileReader, NoRowsError, SourceError, Span
+from fastem.sources.shared import cut, even_spans, is_numeric, piece_dtype, recycler, rows_text
 from fastem.sources.sliced import SlicedReader
 
 # To map a part takes as long as to read 2 MB, and it takes no memory of its own.
@@ -34,53 +23,39 @@ _MAPPED_BYTES = 32 * 2**20
 _READ_BYTES = 2**20
 
 
-class NpyReader:
-    """Rows of a `.npy` file: an array (N, D) or (N,) of real numbers, in rows or in columns, of any byte order.
+class NpyReader(FileReader):
+    """Rows of a `.npy` file: an array (N, D) or (N,) of real numbers, in rows or in columns, of any byte order."""
 
-    Raises
-    ------
-    OSError
-    SourceError
-        For a file that is empty, damaged, cut short, or holds anything else.
-    """
-
-    names: list[str] | None = None
+    n_rows: int
 
     def __init__(self, path: str | os.PathLike[str]):
-        self.label = os.fspath(path)
-        require_content(self.label)
-        shape, self._by_column, self._dtype, self._offset = _read_header(self.label)
+        super().__init__(path)
+        shape, self._by_column, self._dtype, self._offset = _read_header(self.path, self.label)
         self.n_rows = shape[0]
         self.n_columns = shape[1] if len(shape) == 2 else 1
         self._row_bytes = self.n_columns * self._dtype.itemsize
         self.piece_bytes = _MAPPED_BYTES if self._can_be_mapped() else PIECE_BYTES
-        size = os.stat(self.label).st_size
+        size = os.stat(self.path).st_size
         if size < self._offset + self.n_rows * self._row_bytes:
             there = 0 if self._by_column else (size - self._offset) // self._row_bytes
             raise self._cut_short(there, self.n_rows)
-
-    def non_numeric(self, columns: Sequence[int]) -> list[str]:
-        return [] if is_numeric(self._dtype) else column_labels(None, columns)
 
     def spans(self) -> list[Span]:
         return even_spans(self.n_rows, self._row_bytes)
 
     def ids(self, column: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        yield from SlicedReader(np.load(self.label, mmap_mode="r"), self.label).ids(column)
-
-    def stamp(self) -> Any:
-        return file_stamp(self.label)
+        yield from SlicedReader(np.load(self.path, mmap_mode="r"), self.label).ids(column)
 
     def pieces(self, columns: Sequence[int], max_rows: int, span: Span | None = None) -> Iterator[np.ndarray]:
         start, stop = span or (0, self.n_rows)
-        with open(self.label, "rb", buffering=0) as file:
+        with open(self.path, "rb", buffering=0) as file:
             read = self._how_to_read(file, columns)
             for first in range(start, stop, max_rows):
                 # No name here keeps the piece alive while the next one looks for memory.
                 yield read(file, columns, first, min(stop, first + max_rows))
 
     def _can_be_mapped(self) -> bool:
-        with open(self.label, "rb") as file, suppress(OSError):
+        with open(self.path, "rb") as file, suppress(OSError):
             return self._is_plain(range(self.n_columns)) and Lease(file).is_held()
         return False
 
@@ -156,7 +131,7 @@ class NpyReader:
         )
 
 
-def _read_header(path: str) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+def _read_header(path: str, label: str) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
     """Shape, whether columns lie in one piece, dtype, and where the values begin."""
     try:
         with open(path, "rb") as file:
@@ -165,13 +140,13 @@ def _read_header(path: str) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
             shape, by_column, dtype = read(file)
             offset = file.tell()
     except (ValueError, TypeError, SyntaxError, EOFError, tokenize.TokenError) as error:
-        raise SourceError(f"{path} is not a NumPy file of numbers, or it is damaged: {error}") from error
+        raise SourceError(f"{label} is not a NumPy file of numbers, or it is damaged: {error}") from error
     if dtype.hasobject:
-        raise SourceError(f"{path} is not a NumPy file of numbers: it holds Python objects.")
+        raise SourceError(f"{label} is not a NumPy file of numbers: it holds Python objects.")
     if len(shape) not in (1, 2) or not is_numeric(dtype):
         raise SourceError(
-            f"{path} holds an array of shape {shape} and dtype {dtype}; rows and columns of real numbers are expected."
+            f"{label} holds an array of shape {shape} and dtype {dtype}; rows and columns of real numbers are expected."
         )
     if math.prod(shape) == 0 or min(shape) < 0:
-        raise NoRowsError(f"{path} holds no rows: its shape is {shape}.")
+        raise NoRowsError.of_shape(label, shape)
     return shape, by_column and len(shape) == 2, dtype, offset

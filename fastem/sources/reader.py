@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -15,10 +16,19 @@ Span = tuple[int, int]
 # read ahead: twice as fast as pieces that do not.
 PIECE_BYTES = 8 * 2**20
 
-__all__ = ["PIECE_BYTES", "Reader", "SourceError", "Span"]
+__all__ = ["PIECE_BYTES", "FileReader", "NoRowsError", "Reader", "SourceError", "Span"]
 
 
-class Reader(Protocol):
+class NoRowsError(SourceError):
+    """Data without rows."""
+
+    @classmethod
+    def of_shape(cls, label: str, shape: tuple[int, ...]) -> NoRowsError:
+        """The error for data of this shape."""
+        return cls(f"{label} holds no rows: its shape is {tuple(shape)}.")
+
+
+class Reader:
     """Rows of one file or object, in order.
 
     Attributes
@@ -30,25 +40,35 @@ class Reader(Protocol):
     n_columns : int
     n_rows : int or None
         None where it takes a pass to know.
-
-    Where the format tells a missing value from NaN, it is an error, unless an attribute `keeps_missing` is set to true:
-    then it is NaN.
+    piece_bytes : int
+        Size of the pieces that are read fastest.
+    keeps_missing : bool
+        Where the format tells a missing value from NaN, it is an error, unless this is set to true: then it is NaN.
     """
 
     label: str
-    names: list[str] | None
+    names: list[str] | None = None
     n_columns: int
-
-    @property
-    def n_rows(self) -> int | None: ...
+    n_rows: int | None = None
+    piece_bytes = PIECE_BYTES
+    keeps_missing = False
 
     def non_numeric(self, columns: Sequence[int]) -> list[str]:
         """Names of those columns that are known not to hold real numbers or booleans."""
-        ...
+        return []
+
+    def require_numeric(self, columns: Sequence[int]) -> None:
+        """Raise SourceError for columns that are known not to hold numbers."""
+        wrong = self.non_numeric(columns)
+        if wrong:
+            raise SourceError(
+                f"{self.label}: columns {wrong} do not hold numbers. Select the numeric columns, or encode these as "
+                "numbers."
+            )
 
     def spans(self) -> list[Span] | None:
         """Natural parts [start, stop) that can be read in any order; None when rows come from the start only."""
-        ...
+        return None
 
     def pieces(self, columns: Sequence[int], max_rows: int, span: Span | None = None) -> Iterator[np.ndarray]:
         """Rows of the span, or all: arrays (n, len(columns)) of at most `max_rows` rows.
@@ -62,12 +82,43 @@ class Reader(Protocol):
             For rows that are damaged or gone, and for values that are not numbers.
         OSError
         """
-        ...
+        raise NotImplementedError
 
     def ids(self, column: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """A column as it is, numbers or not: in order, values (n,) and whether each is missing (n,)."""
-        ...
+        raise NotImplementedError
 
     def stamp(self) -> Any:
         """A value that stays equal as long as the data do not change; None when that is not known."""
-        ...
+        return None
+
+
+class FileReader(Reader):
+    """Rows of a file, which is opened anew by each pass. A path may have a `label`, as that of a stream has.
+
+    Raises
+    ------
+    OSError
+        By Python's own words, for a file that cannot be opened.
+    NoRowsError
+        For an empty one.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        # The file of a stream stays as long as its path.
+        self._given = path
+        self.path = os.fspath(path)
+        self.label = getattr(path, "label", self.path)
+        if not os.path.isdir(self.path):
+            with open(self.path, "rb") as file:
+                if not file.read(1):
+                    raise NoRowsError(f"{self.label} is empty.")
+
+    def stamp(self) -> Any:
+        return file_stamp(self.path)
+
+
+def file_stamp(path: str) -> tuple[int, int, int]:
+    """What tells that a file was written again."""
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns, status.st_ino

@@ -11,21 +11,14 @@ from fastem.passes.units import unit_cuts
 from fastem.sources.array import ArraySource
 from fastem.sources.reader import SourceError
 from fastem.sources.shuffle import taken
-from fastem.sources.source import Chunk, Sample, Source, chunk_rows
+from fastem.sources.source import Chunk, Sample, Source, chunk_rows, joined
 
 # Chunks of an array are views, those of anything else copies.
 _CHUNK_BYTES = 8 * 2**20
 
 
 class SequenceSource:
-    """Sequences that follow each other in the rows of a source; no chunk cuts one.
-
-    Parameters
-    ----------
-    rows : Source
-    lengths : (S,) int64 ndarray
-        Positive. A sequence is held in memory as a whole while it is worked on.
-    """
+    """Sequences of positive `lengths` (S,), that follow each other in the rows of a source; no chunk cuts one."""
 
     def __init__(self, rows: Source, lengths: np.ndarray):
         self.rows = rows
@@ -37,23 +30,14 @@ class SequenceSource:
 
     @property
     def is_weighted(self) -> bool:
-        """Whether the sequences have weights."""
         return self.rows.is_weighted
 
     @property
     def n_rows(self) -> int:
-        """Number of rows of all sequences."""
         return int(self.lengths.sum())
 
     def chunks(self, max_rows: int | None = None) -> Iterator[Chunk]:
-        """Whole sequences in chunks of about `max_rows` rows, or of one sequence that is longer.
-
-        Raises
-        ------
-        SourceError
-            When there are fewer or more rows than the sequences have, and for rows of one sequence that have
-            different weights.
-        """
+        """Whole sequences in chunks of about `max_rows` rows, or of one sequence that is longer."""
         wanted = chunk_rows(self, _CHUNK_BYTES, max_rows)
         edges = _edges(unit_cuts(self.lengths), wanted)
         ends = np.cumsum(self.lengths)
@@ -67,19 +51,12 @@ class SequenceSource:
             del chunk
 
     def sample(self, n_rows: int, random: np.random.Generator) -> Sample:
-        """At most `n_rows` rows of positive weight, from anywhere in the sequences."""
         return self.rows.sample(n_rows, random)
 
     def excerpt(self, n_rows: int, longest: int | None, random: np.random.Generator) -> SequenceSource:
         """Some of the sequences of positive weight, of at most `n_rows` rows together, but at least one; in memory.
 
-        Parameters
-        ----------
-        n_rows : int
-        longest : int or None
-            A longer sequence is cut into pieces of so many rows, which count as sequences; None cuts none.
-        random : Generator
-            Chooses.
+        A sequence of more than `longest` rows is cut into pieces, which count as sequences; None cuts none.
         """
         lengths, weighs = self.lengths, self.weighs()
         if longest is not None:
@@ -97,21 +74,17 @@ class SequenceSource:
         begins = np.cumsum(self.lengths) - self.lengths
         found = []
         for chunk in self.rows.chunks():
-            first, last = np.searchsorted(begins, (chunk.first_row, chunk.first_row + len(chunk)))
-            found.append(np.asarray(chunk.weight)[begins[first:last] - chunk.first_row] > 0)
+            found.append(np.asarray(chunk.weight)[chunk.places_of(begins)] > 0)
             del chunk
         return np.concatenate(found)
 
     def weighted(self, weight: np.ndarray | None) -> SequenceSource:
-        """The same sequences with other weights (N,) of the rows, the same for all of a sequence."""
         return SequenceSource(self.rows.weighted(weight), self.lengths)
 
     def parts(self) -> list[Any] | None:
-        """Sequences are read in order."""
         return None
 
     def chunks_of(self, part: Any) -> Iterator[Chunk]:
-        """The rows of one part, of which there are none."""
         raise NotImplementedError("Sequences are read in order.")
 
 
@@ -151,10 +124,10 @@ def _cut_at(chunks: Iterator[Chunk], edges: np.ndarray) -> Iterator[Chunk]:
         begin = 0
         while begin < len(chunk) and n_cut < len(edges):
             end = min(len(chunk), int(edges[n_cut]) - chunk.first_row)
-            parts.append(_slice(chunk, begin, end))
+            parts.append(chunk.pick(slice(begin, end), chunk.first_row + begin))
             begin = end
             if chunk.first_row + end == edges[n_cut]:
-                whole, parts, n_cut = _joined(parts), [], n_cut + 1
+                whole, parts, n_cut = joined(parts), [], n_cut + 1
                 yield whole
                 del whole
         del chunk
@@ -163,18 +136,6 @@ def _cut_at(chunks: Iterator[Chunk], edges: np.ndarray) -> Iterator[Chunk]:
             f"The lengths of the sequences sum to {edges[-1]}, but there are {n_rows} rows. Give the length of every "
             "sequence, in the order of the rows."
         )
-
-
-def _slice(chunk: Chunk, begin: int, end: int) -> Chunk:
-    return Chunk(chunk.X[begin:end], None if chunk.weight is None else chunk.weight[begin:end], chunk.first_row + begin)
-
-
-def _joined(parts: list[Chunk]) -> Chunk:
-    if len(parts) == 1:
-        return parts[0]
-    weights = [part.weight for part in parts if part.weight is not None]
-    X = np.concatenate([part.X for part in parts])
-    return Chunk(X, np.concatenate(weights) if weights else None, parts[0].first_row)
 
 
 def _require_one_weight_each(chunk: Chunk, lengths: np.ndarray) -> None:

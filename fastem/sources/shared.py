@@ -1,26 +1,20 @@
-"""What readers share: memory used again, spans, the dtype of pieces, and words about rows and files."""
+"""What readers share: memory used again, spans, the dtype of pieces, and words about rows."""
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from fastem.given import converted
+from fastem.passes.units import ROWS_PER_RUN
 from fastem.sources.reader import SourceError, Span
-from fastem.sources.source import ROWS_PER_RUN
 
 SPAN_BYTES = 4 * 2**20
 _KEPT_BYTES = 64 * 2**20
-
-
-class NoRowsError(SourceError):
-    """A file without rows."""
 
 
 class Recycler:
@@ -91,19 +85,6 @@ def cut(start: int, stop: int, n_rows: int) -> list[Span]:
     return list(pairwise(edges)) if start < stop else []
 
 
-def convert(rows: np.ndarray, columns: Sequence[int], dtype: np.dtype[Any], label: str) -> np.ndarray:
-    """Chosen columns of rows (N, D), native and of this dtype; the rows themselves where these are just that."""
-    if list(columns) != list(range(rows.shape[1])):
-        rows = rows[:, list(columns)]
-    return converted(rows, label, dtype)
-
-
-def parts(array: np.ndarray, max_rows: int) -> Iterator[np.ndarray]:
-    """Views of at most `max_rows` rows."""
-    for start in range(0, array.shape[0], max_rows):
-        yield array[start : start + max_rows]
-
-
 def rows_text(label: str, start: int, stop: int | None) -> str:
     """Rows of a file in words."""
     return f"{label}, rows from {start}" if stop is None else f"{label}, rows {start} to {stop - 1}"
@@ -120,16 +101,3 @@ def missing_value(label: str, row: int, column: str) -> SourceError:
 def column_labels(names: Sequence[str] | None, columns: Iterable[int]) -> list[str]:
     """How to call columns: by their names, or by their positions."""
     return [(names[column] if names else "") or str(column) for column in columns]
-
-
-def require_content(path: str) -> None:
-    """Raise for a file that cannot be opened (OSError, by Python's own words) or is empty."""
-    with open(path, "rb") as file:
-        if not file.read(1):
-            raise NoRowsError(f"{path} is empty.")
-
-
-def file_stamp(path: str) -> tuple[int, int, int]:
-    """What tells that a file was written again."""
-    status = os.stat(path)
-    return status.st_size, status.st_mtime_ns, status.st_ino

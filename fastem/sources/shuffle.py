@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from fastem.sources.ahead import read_ahead
-from fastem.sources.array import ArraySource
-from fastem.sources.source import Chunk, Source
+from fastem.sources.array import ArraySource, gathered
+from fastem.sources.source import Chunk, Source, joined
 
 # Rows are mixed within so many bytes of them; at least some parts.
 _WINDOW_BYTES = 32 * 2**20
@@ -26,35 +26,16 @@ def shuffled(
 ) -> Iterator[Chunk]:
     """Batches of rows in a random order on two levels: the parts of the source, and the rows of several parts.
 
-    Parameters
-    ----------
-    source : Source
-        One that can be read from its start only is not shuffled beyond the rows that are held at a time.
-    batch_rows : int
-        Rows of a batch; the last one may have fewer.
-    random : numpy.random.Generator
-    without : (M,) sorted integer ndarray, optional
-        Indices of rows to leave out.
-
-    Notes
-    -----
-    The order depends on the generator alone. `first_row` of a batch counts the rows that came before it.
+    A source that can be read from its start only is not shuffled beyond the rows that are held at a time. The last
+    batch may have fewer rows, and rows of the sorted indices `without` (M,) are left out. The order depends on the
+    generator alone. `first_row` of a batch counts the rows that came before it.
     """
     return read_ahead(_batches(_windows(source, random, without), batch_rows, random))
 
 
 def taken(source: Source, rows: np.ndarray) -> ArraySource:
     """The rows of these sorted indices, in memory."""
-    pieces, weights = [], []
-    for chunk in source.chunks():
-        first, last = np.searchsorted(rows, (chunk.first_row, chunk.first_row + len(chunk)))
-        if first == last:
-            continue
-        picked = rows[first:last] - chunk.first_row
-        pieces.append(chunk.X[picked].astype(np.float64))
-        if chunk.weight is not None:
-            weights.append(chunk.weight[picked])
-    return ArraySource(np.concatenate(pieces), np.concatenate(weights) if weights else None, source.names)
+    return gathered([chunk.pick(chunk.places_of(rows), 0) for chunk in source.chunks()], source.names)
 
 
 class RowOrder:
@@ -112,7 +93,8 @@ def _windows(source: Source, random: np.random.Generator, without: np.ndarray | 
     window: list[Chunk] = []
     n_bytes = 0
     for chunk in chunks:
-        kept = chunk if without is None else _left(chunk, without)
+        gone = () if without is None else chunk.places_of(without)
+        kept = chunk.pick(np.delete(np.arange(len(chunk)), gone), chunk.first_row) if len(gone) else chunk
         window.append(kept)
         n_bytes += kept.X.nbytes
         if _is_window(len(window), n_bytes):
@@ -122,34 +104,16 @@ def _windows(source: Source, random: np.random.Generator, without: np.ndarray | 
         yield window
 
 
-def _left(chunk: Chunk, without: np.ndarray) -> Chunk:
-    first, last = np.searchsorted(without, (chunk.first_row, chunk.first_row + len(chunk)))
-    if first == last:
-        return chunk
-    kept = np.delete(np.arange(len(chunk)), without[first:last] - chunk.first_row)
-    return Chunk(chunk.X[kept], None if chunk.weight is None else chunk.weight[kept], chunk.first_row)
-
-
 def _batches(windows: Iterator[list[Chunk]], batch_rows: int, random: np.random.Generator) -> Iterator[Chunk]:
     n_given = 0
     rest: Chunk | None = None
     for window in windows:
-        pool = _joined(window if rest is None else [rest, *window])
+        pool = joined(window if rest is None else [rest, *window])
         order = random.permutation(len(pool))
         whole = len(pool) // batch_rows * batch_rows
         for start in range(0, whole, batch_rows):
-            yield _picked(pool, order[start : start + batch_rows], n_given)
+            yield pool.pick(order[start : start + batch_rows], n_given)
             n_given += batch_rows
-        rest = _picked(pool, order[whole:], n_given)
+        rest = pool.pick(order[whole:], n_given)
     if rest is not None and len(rest):
         yield rest
-
-
-def _joined(chunks: list[Chunk]) -> Chunk:
-    X = np.concatenate([chunk.X for chunk in chunks])
-    weights = [chunk.weight for chunk in chunks if chunk.weight is not None]
-    return Chunk(X, np.concatenate(weights) if weights else None, chunks[0].first_row)
-
-
-def _picked(pool: Chunk, rows: np.ndarray, first_row: int) -> Chunk:
-    return Chunk(pool.X[rows], None if pool.weight is None else pool.weight[rows], first_row)

@@ -10,33 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from fastem.given import holds_numbers, plain_array
+from fastem.given import converted, holds_numbers, plain_array
 from fastem.sources.ids import IDS_AT_A_TIME, known_ids
-from fastem.sources.reader import SourceError, Span
-from fastem.sources.shared import (
-    NoRowsError,
-    column_labels,
-    convert,
-    cut,
-    even_spans,
-    file_stamp,
-    is_numeric,
-    parts,
-    piece_dtype,
-    rows_text,
-)
+from fastem.sources.reader import FileReader, NoRowsError, Reader, SourceError, Span
+from fastem.sources.shared import column_labels, cut, even_spans, is_numeric, piece_dtype, rows_text
 
 
-class SlicedReader:
-    """Rows of an object with `shape` (N, D) or (N,), `dtype`, and slices along rows that NumPy understands.
+class SlicedReader(Reader):
+    """Rows of an object with `shape` (N, D) or (N,), `dtype`, and slices along rows that NumPy understands."""
 
-    Raises
-    ------
-    SourceError
-        For another shape, for no rows, and for values that are not real numbers.
-    """
-
-    names: list[str] | None = None
+    n_rows: int
 
     def __init__(self, array: Any, label: str):
         self.label = label
@@ -51,7 +34,7 @@ class SlicedReader:
         self.n_rows = shape[0]
         self.n_columns = shape[1] if len(shape) == 2 else 1
         if not (self.n_rows and self.n_columns):
-            raise NoRowsError(f"{label} holds no rows: its shape is {shape}.")
+            raise NoRowsError.of_shape(label, shape)
         self._chunks = (getattr(array, "chunks", None) or (None,))[0]
 
     def non_numeric(self, columns: Sequence[int]) -> list[str]:
@@ -69,15 +52,14 @@ class SlicedReader:
             return list(pairwise(accumulate(self._chunks, initial=0)))
         return even_spans(self.n_rows, self.n_columns * self._dtype.itemsize, self._chunks)
 
-    def stamp(self) -> Any:
-        return None
-
     def pieces(self, columns: Sequence[int], max_rows: int, span: Span | None = None) -> Iterator[np.ndarray]:
         dtype = piece_dtype([self._dtype])
         for start, stop in self._reads(max_rows, *(span or (0, self.n_rows))):
             rows = self._read(start, stop)
-            for part in parts(rows, max_rows):
-                yield convert(part, columns, dtype, self.label)
+            if list(columns) != list(range(self.n_columns)):
+                rows = rows[:, list(columns)]
+            for first in range(0, stop - start, max_rows):
+                yield converted(rows[first : first + max_rows], self.label, dtype)
 
     def _reads(self, max_rows: int, start: int, stop: int) -> list[Span]:
         """Parts that share no chunk, so that none is read (and decompressed) twice."""
@@ -98,27 +80,14 @@ class SlicedReader:
         return rows.reshape(stop - start, -1)
 
 
-class StoredReader:
-    """Rows of an array in a file that may hold several: opened and closed by each pass.
+class StoredReader(FileReader):
+    """Rows of an array in a file that may hold several: its `name` may be left out when there is only one."""
 
-    Parameters
-    ----------
-    path : path
-    name : str, optional
-        Of the array; may be left out when there is only one.
-
-    Raises
-    ------
-    OSError
-    SourceError
-        For a file that is damaged, and when the array is not there.
-    """
-
-    names: list[str] | None = None
+    n_rows: int
 
     def __init__(self, path: str | os.PathLike[str], name: str | None = None):
-        self.path = os.fspath(path)
-        self.label = self.path if name is None else f"{self.path}::{name}"
+        super().__init__(path)
+        self.label += "" if name is None else f"::{name}"
         with self._open() as root:
             self._name = self._only_array(root) if name is None else name
             reader = self._reader(root)
@@ -132,19 +101,12 @@ class StoredReader:
         """All arrays by their names."""
         raise NotImplementedError
 
-    def non_numeric(self, columns: Sequence[int]) -> list[str]:
-        return []
-
     def spans(self) -> list[Span]:
         return self._spans
 
-    def stamp(self) -> Any:
-        return file_stamp(self.path)
-
     def pieces(self, columns: Sequence[int], max_rows: int, span: Span | None = None) -> Iterator[np.ndarray]:
         with self._open() as root:
-            reader = self._reader(root)
-            yield from reader.pieces(columns, max_rows, span or (0, self.n_rows))
+            yield from self._reader(root).pieces(columns, max_rows, span or (0, self.n_rows))
 
     def ids(self, column: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         with self._open() as root:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
+
+from fastem.passes.units import BLOCK, ROWS_PER_RUN
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,29 @@ class Chunk:
     def __len__(self) -> int:
         return self.X.shape[0]
 
+    def pick(self, rows: Any, first_row: int) -> Chunk:
+        """Some rows, by a slice or by their places, as independent ones."""
+        return Chunk(self.X[rows], None if self.weight is None else self.weight[rows], first_row)
+
+    def places_of(self, rows: np.ndarray) -> np.ndarray:
+        """Those of the rows, sorted indices within the source, that lie here, counted from the first row here."""
+        first, last = np.searchsorted(rows, (self.first_row, self.first_row + len(self)))
+        return rows[first:last] - self.first_row
+
     def after(self, n_rows: int) -> Chunk:
         """The rows without the first `n_rows`, which are those of whole sequences."""
-        weight = None if self.weight is None else self.weight[n_rows:]
+        rest = self.pick(slice(n_rows, None), self.first_row + n_rows)
         lengths = None if self.lengths is None else self.lengths[np.cumsum(self.lengths) > n_rows]
-        return Chunk(self.X[n_rows:], weight, self.first_row + n_rows, lengths)
+        return replace(rest, lengths=lengths)
+
+
+def joined(chunks: Sequence[Chunk]) -> Chunk:
+    """Chunks of independent rows as one; no copy of one that is alone."""
+    if len(chunks) == 1:
+        return chunks[0]
+    weights = [chunk.weight for chunk in chunks if chunk.weight is not None]
+    X = np.concatenate([chunk.X for chunk in chunks])
+    return Chunk(X, np.concatenate(weights) if weights else None, chunks[0].first_row)
 
 
 class Source(Protocol):
@@ -103,15 +123,9 @@ class Sample(Source, Protocol):
     def weight(self) -> np.ndarray | None: ...
 
 
-# Rows of a block, and of a run of blocks (see `fastem.reading`): chunks of whole runs give the same bits as
-# one large chunk.
-ROWS_PER_BLOCK = 528
-ROWS_PER_RUN = 32 * ROWS_PER_BLOCK
-
-
 def whole_runs(rows: int) -> int:
     """As many rows, or a few less, that make whole runs; or whole blocks where they are less than a run."""
-    for unit in (ROWS_PER_RUN, ROWS_PER_BLOCK):
+    for unit in (ROWS_PER_RUN, BLOCK):
         if rows >= unit:
             return rows // unit * unit
     return max(1, rows)

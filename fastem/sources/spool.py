@@ -14,15 +14,13 @@ import sys
 import tempfile
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from typing import IO, Any
 
-import numpy as np
-
-from fastem.sources.reader import PIECE_BYTES, Reader, SourceError, Span
+from fastem.sources.reader import SourceError
 
 STANDARD_INPUT = "-"
 _BLOCK = 2**20
@@ -50,13 +48,7 @@ def telling_spools_to(sink: Callable[[str], None]) -> Iterator[None]:
 class Spool(os.PathLike[str]):
     """What a stream gave, as a file that can be opened several times. It is gone when nothing refers to it any more.
 
-    Parameters
-    ----------
-    label : str
-        What messages call the stream.
-    path : str
-    end : callable
-        Removes the file, or closes it.
+    Messages call it by its `label`; `end` removes the file, or closes it.
     """
 
     def __init__(self, label: str, path: str, end: Callable[[], None]):
@@ -69,13 +61,7 @@ class Spool(os.PathLike[str]):
 
 
 def _kept(blocks: Iterator[bytes], label: str) -> Spool:
-    """A temporary file of these blocks. On Linux it has no name, so that even a killed process leaves nothing.
-
-    Raises
-    ------
-    SourceError
-        When the disk has no room.
-    """
+    """A temporary file of these blocks. On Linux it has no name, so that even a killed process leaves nothing."""
     folder = tempfile.gettempdir()
     writing, path = tempfile.mkstemp(prefix="fastem-", dir=folder)
     n_bytes = 0
@@ -84,8 +70,8 @@ def _kept(blocks: Iterator[bytes], label: str) -> Spool:
             if nameless := _is_linux():
                 os.unlink(path)
             for number, block in enumerate(blocks):
-                if number % _BLOCKS_BETWEEN_LOOKS == 0:
-                    _require_room(folder, label, n_bytes)
+                if number % _BLOCKS_BETWEEN_LOOKS == 0 and shutil.disk_usage(folder).free < _SPARE_BYTES:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 file.write(block)
                 n_bytes += len(block)
             file.flush()
@@ -94,7 +80,11 @@ def _kept(blocks: Iterator[bytes], label: str) -> Spool:
         if not nameless:
             os.unlink(path)
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            raise _no_room(folder, label, n_bytes, 0) from error
+            raise SourceError(
+                f"{label} does not fit into {folder}, where it is kept to be read several times: {_size(n_bytes)} "
+                f"came, and {_size(shutil.disk_usage(folder).free)} are free. Name a folder with more room by the "
+                "variable TMPDIR, or write the rows to a file."
+            ) from error
         raise
     if n_bytes:
         _sink.get()(f"{label} is kept in a temporary file in {folder} ({_size(n_bytes)}), to be read several times")
@@ -111,38 +101,22 @@ def _opened_again(descriptor: int, label: str) -> Spool:
     return Spool(label, f"/proc/self/fd/{reading}", partial(os.close, reading))
 
 
-def _require_room(folder: str, label: str, n_bytes: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < _SPARE_BYTES:
-        raise _no_room(folder, label, n_bytes, free)
-
-
-def _no_room(folder: str, label: str, n_bytes: int, free: int) -> SourceError:
-    return SourceError(
-        f"{label} does not fit into {folder}, where it is kept to be read several times: {_size(n_bytes)} came, and "
-        f"{_size(free)} are free. Name a folder with more room by the variable TMPDIR, or write the rows to a file."
-    )
-
-
 def is_file_object(X: Any) -> bool:
     """Whether X is an open file, or behaves as one."""
     return isinstance(X, io.IOBase) or (callable(getattr(X, "read", None)) and callable(getattr(X, "readline", None)))
 
 
+def is_file(X: Any) -> bool:
+    """Whether X is a path or an open file."""
+    return isinstance(X, str | os.PathLike) or is_file_object(X)
+
+
 def once(X: Any) -> Any:
     """X, or where it is a stream that can be read once only, a temporary file with its content.
 
-    Parameters
-    ----------
-    X : path, open file, list of these, or anything else
-        ``"-"`` is the standard input.
-
-    Raises
-    ------
-    SourceError
-        For terminals and devices, and for pipes that nobody writes to.
+    Terminals, devices, and pipes that nobody writes to are a SourceError. ``"-"`` is the standard input.
     """
-    if isinstance(X, list | tuple) and any(isinstance(item, str | os.PathLike) or is_file_object(item) for item in X):
+    if isinstance(X, list | tuple) and any(map(is_file, X)):
         return [once(item) for item in X]
     if is_file_object(X):
         return _file_object(X)
@@ -167,13 +141,14 @@ def _path(path: str) -> Any:
     except (OSError, ValueError):
         return path
     if _is_linux() and stat.S_ISREG(mode.st_mode) and _DESCRIPTOR.match(path):
-        return _of_open_file(_number_of(path), path)
-    if stat.S_ISFIFO(mode.st_mode) or stat.S_ISSOCK(mode.st_mode) or stat.S_ISCHR(mode.st_mode):
-        _require_no_device(mode, path)
-        return _kept(_of_descriptor(_opened(path), path), path)
-    if stat.S_ISBLK(mode.st_mode):
-        raise _no_rows_from(path)
-    return path
+        return _of_open(_number_of(path), path, is_file=True)
+    if stat.S_ISREG(mode.st_mode) or stat.S_ISDIR(mode.st_mode):
+        return path
+    _require_no_device(mode, path)
+    # A pipe is opened without waiting for a writer.
+    is_open = _DESCRIPTOR.match(path)
+    descriptor = os.dup(_number_of(path)) if is_open else os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    return _kept(_of_descriptor(descriptor, path), path)
 
 
 def _standard_input() -> Any:
@@ -187,24 +162,20 @@ def _standard_input() -> Any:
         return _kept(_of_file_object(stream), label)
     status = os.fstat(descriptor)
     _require_no_device(status, label)
-    return _of_open_file(descriptor, label) if stat.S_ISREG(status.st_mode) else _of_pipe(descriptor, label)
+    return _of_open(descriptor, label, stat.S_ISREG(status.st_mode))
 
 
-def _of_open_file(descriptor: int, label: str) -> Spool:
-    """A file that is open already, from where it has been read to."""
-    if _is_linux() and os.lseek(descriptor, 0, os.SEEK_CUR) == 0:
+def _of_open(descriptor: int, label: str, is_file: bool) -> Spool:
+    """A file or a pipe that is open already, from where it has been read to."""
+    if is_file and _is_linux() and os.lseek(descriptor, 0, os.SEEK_CUR) == 0:
         return _opened_again(descriptor, label)
-    return _of_pipe(descriptor, label)
-
-
-def _of_pipe(descriptor: int, label: str) -> Spool:
     return _kept(_of_descriptor(os.dup(descriptor), label), label)
 
 
 def _require_no_device(status: os.stat_result, label: str) -> None:
-    if not stat.S_ISCHR(status.st_mode) or status.st_rdev == os.stat(os.devnull).st_rdev:
-        return
-    raise _no_rows_from(label)
+    is_device = stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)
+    if is_device and status.st_rdev != os.stat(os.devnull).st_rdev:
+        raise _no_rows_from(label)
 
 
 def _no_rows_from(label: str) -> SourceError:
@@ -212,13 +183,6 @@ def _no_rows_from(label: str) -> SourceError:
         f"{label} is a terminal or another device, from which no rows are read. Name a file, or send rows through a "
         "pipe, as in: zcat rows.csv.gz | fastem fit - -k 2"
     )
-
-
-def _opened(path: str) -> int:
-    """A descriptor of a stream, without waiting for a writer."""
-    if _DESCRIPTOR.match(path):
-        return os.dup(_number_of(path))
-    return os.open(path, os.O_RDONLY | os.O_NONBLOCK)
 
 
 def _number_of(path: str) -> int:
@@ -265,61 +229,3 @@ def _size(n_bytes: int) -> str:
             return f"{n_bytes:.3g} {unit}"
         n_bytes = n_bytes / 1000  # type: ignore[assignment]
     return f"{n_bytes:.3g} GB"
-
-
-class SpooledReader:
-    """Rows of a file under another name: that of the stream whose content it keeps.
-
-    Parameters
-    ----------
-    spool : Spool
-    open_reader : callable
-        Opens a reader of its file.
-
-    Raises
-    ------
-    SourceError
-    """
-
-    def __init__(self, spool: Spool, open_reader: Callable[[str], Reader]):
-        self.label = spool.label
-        self._spool = spool
-        with self._named():
-            self.inner = open_reader(os.fspath(spool))
-        self.names, self.n_columns, self.n_rows = self.inner.names, self.inner.n_columns, self.inner.n_rows
-        self.piece_bytes = getattr(self.inner, "piece_bytes", PIECE_BYTES)
-
-    @property
-    def keeps_missing(self) -> bool:
-        return getattr(self.inner, "keeps_missing", False)
-
-    @keeps_missing.setter
-    def keeps_missing(self, value: bool) -> None:
-        self.inner.keeps_missing = value  # type: ignore[attr-defined]
-
-    def non_numeric(self, columns: Sequence[int]) -> list[str]:
-        return self.inner.non_numeric(columns)
-
-    def ids(self, column: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        with self._named():
-            yield from self.inner.ids(column)
-
-    def spans(self) -> list[Span] | None:
-        return self.inner.spans()
-
-    def stamp(self) -> Any:
-        return self.inner.stamp()
-
-    def pieces(self, columns: Sequence[int], max_rows: int, span: Span | None = None) -> Iterator[np.ndarray]:
-        with self._named():
-            for piece in self.inner.pieces(columns, max_rows, span):
-                yield piece
-                del piece
-
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        """Errors name the stream."""
-        try:
-            yield
-        except SourceError as error:
-            raise type(error)(str(error).replace(os.fspath(self._spool), self.label)) from error

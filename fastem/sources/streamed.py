@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from fastem.sources.ahead import read_ahead
-from fastem.sources.array import ArraySource
-from fastem.sources.complete import CompleteReader
-from fastem.sources.reader import PIECE_BYTES, Reader, SourceError, Span
+from fastem.sources.array import ArraySource, gathered
+from fastem.sources.reader import Reader, SourceError, Span
+from fastem.sources.shared import column_labels
 from fastem.sources.source import Chunk, chunk_rows, draw_rows
 
 
@@ -24,12 +24,11 @@ class Part(NamedTuple):
 
 
 class StreamedSource:
-    """Rows of several readers, one after the other.
+    """Rows of several readers of the same columns, one after the other.
 
     Parameters
     ----------
     readers : sequence of Reader
-        With the same columns.
     columns : sequence of str or int, optional
         The features, by name or position; by default all columns but that of the weights.
     weight : (N,) float64 ndarray or str, optional
@@ -39,11 +38,8 @@ class StreamedSource:
     ----------
     is_chosen : bool
         Whether `columns` were given.
-
-    Raises
-    ------
-    SourceError
-        For columns that are not there or do not hold numbers, and for readers that differ in their columns.
+    n_dropped : int
+        Rows that the last pass left out, because they have a missing or infinite value (see `complete`).
     """
 
     def __init__(
@@ -64,35 +60,28 @@ class StreamedSource:
         self.n_features = len(self._columns[0]) - (self.weight_column is not None)
         names, features = self._readers[0].names, self._columns[0][: self.n_features]
         self.names = None if names is None else [names[index] for index in features]
-        self.labels = [(names[index] if names else "") or str(index) for index in features]
+        self.labels = column_labels(names, features)
         self._require_same_columns()
         self._stamps = [reader.stamp() for reader in self._readers]
         self._counts = [reader.n_rows for reader in self._readers]
         # A piece may come as float64 whatever the columns are.
         self.row_bytes = 8 * len(self._columns[0])
         self.rows_per_chunk: int | None = None
-        self._piece_bytes = min(getattr(reader, "piece_bytes", PIECE_BYTES) for reader in self._readers)
+        self._piece_bytes = min(reader.piece_bytes for reader in self._readers)
         self._n_positive: int | None = None
+        self._is_complete, self.n_dropped = False, 0
 
     @property
     def n_rows(self) -> int | None:
-        """Number of rows; None while a reader has not been read to its end."""
         known = [count for count in self._counts if count is not None]
         return sum(known) if len(known) == len(self._counts) else None
 
     @property
     def is_weighted(self) -> bool:
-        """Whether the rows have weights, in a column or beside it."""
         return self.weight is not None or self.weight_column is not None
 
     def chunks(self, max_rows: int | None = None) -> Iterator[Chunk]:
-        """All rows in order, cut into chunks of equal size; the next one is read while one is used.
-
-        Raises
-        ------
-        SourceError
-            For rows that cannot be read, that changed since the first pass, or that have improper weights.
-        """
+        """All rows in order, cut into chunks of equal size; the next one is read while one is used."""
         rows = chunk_rows(self, self._piece_bytes, max_rows)
         return read_ahead(self._chunks(rows))
 
@@ -117,24 +106,18 @@ class StreamedSource:
     def keep_missing(self) -> StreamedSource:
         """Give NaN for values that are missing, where they would be an error; before the first pass."""
         for reader in self._readers:
-            reader.keeps_missing = True  # type: ignore[attr-defined]
+            reader.keeps_missing = True
         return self
 
     def complete(self) -> StreamedSource:
-        """The rows without those that have a missing or infinite value; `n_dropped` counts these in each pass."""
+        """The rows without those that have a missing or infinite value, from the start only."""
         complete = copy(self)
-        complete._readers = [CompleteReader(reader) for reader in self._readers]
+        complete._is_complete = True
         complete._counts = [None] * len(self._readers)
         complete._n_positive = None
         return complete
 
-    @property
-    def n_dropped(self) -> int:
-        """Rows that the last pass left out."""
-        return sum(getattr(reader, "n_dropped", 0) for reader in self._readers)
-
     def weighted(self, weight: np.ndarray | None) -> StreamedSource:
-        """The same rows with other weights (N,)."""
         weighted = copy(self)
         weighted.weight, weighted._n_positive = weight, None
         return weighted
@@ -145,24 +128,21 @@ class StreamedSource:
             for _ in self.chunks():
                 pass
         wanted = draw_rows(n_rows, self._n_positive or 0, None, random)
-        pieces: list[np.ndarray] = []
-        weights: list[np.ndarray] = []
+        picked: list[Chunk] = []
         n_seen = 0
         for chunk in self.chunks():
             rows = np.arange(len(chunk)) if chunk.weight is None else np.flatnonzero(chunk.weight)
             first, last = np.searchsorted(wanted, (n_seen, n_seen + rows.size))
-            picked = rows[wanted[first:last] - n_seen]
-            pieces.append(chunk.X[picked].astype(np.float64))
-            if chunk.weight is not None:
-                weights.append(chunk.weight[picked])
+            picked.append(chunk.pick(rows[wanted[first:last] - n_seen], 0))
             n_seen += rows.size
             if wanted.size and n_seen > wanted[-1]:
                 break
-        weight = np.concatenate(weights) if weights else None
-        return ArraySource(np.ascontiguousarray(np.concatenate(pieces)), weight, self.names)
+        return gathered(picked, self.names)
 
     def parts(self) -> list[Part] | None:
         """The natural parts of the readers; None when one of them is read from its start only."""
+        if self._is_complete:
+            return None
         parts: list[Part] = []
         offset = 0
         for index, reader in enumerate(self._readers):
@@ -174,7 +154,6 @@ class StreamedSource:
         return parts
 
     def chunks_of(self, part: Part) -> Iterator[Chunk]:
-        """The rows of one part."""
         self._require_unchanged(part.reader)
         reader, columns = self._readers[part.reader], self._columns[part.reader]
         first_row = part.first_row
@@ -194,10 +173,15 @@ class StreamedSource:
         self._n_positive = n_positive
 
     def _pieces(self, max_rows: int) -> Iterator[np.ndarray]:
+        self.n_dropped = 0
         for index, reader in enumerate(self._readers):
             self._require_unchanged(index)
             n_rows = 0
             for piece in reader.pieces(self._columns[index], max_rows):
+                if self._is_complete:
+                    complete = np.isfinite(piece).all(axis=1)
+                    self.n_dropped += int(np.count_nonzero(~complete))
+                    piece = piece if complete.all() else piece[complete]
                 n_rows += piece.shape[0]
                 yield piece
                 del piece
@@ -213,7 +197,8 @@ class StreamedSource:
     def _require_unchanged(self, index: int) -> None:
         reader = self._readers[index]
         if reader.stamp() != self._stamps[index]:
-            last = "the last" if self._counts[index] is None else str(self._counts[index] - 1)  # type: ignore[operator]
+            count = self._counts[index]
+            last = "the last" if count is None else str(count - 1)
             raise SourceError(
                 f"{reader.label} has changed since it was opened, so rows 0 to {last} may be others than before. "
                 "Fit again, and let nothing write to it meanwhile."
@@ -265,23 +250,12 @@ def _positions(reader: Reader, columns: Sequence[str | int] | None, weight_colum
         features = [column_position(reader, column) for column in columns]
     if not features:
         raise SourceError(f"{reader.label} has no column left to read.")
-    wrong = reader.non_numeric(features + weight)
-    if wrong:
-        raise SourceError(
-            f"{reader.label}: columns {wrong} do not hold numbers. Select the numeric columns, or encode these as "
-            "numbers."
-        )
+    reader.require_numeric(features + weight)
     return features + weight
 
 
 def column_position(reader: Reader, column: str | int) -> int:
-    """Where a column is: by its name, or else by its position.
-
-    Raises
-    ------
-    SourceError
-        When there is none, or several of that name.
-    """
+    """Where a column is: by its name, or else by its position; SourceError for none, or several of that name."""
     names = reader.names or []
     if isinstance(column, str):
         if names.count(column) > 1:

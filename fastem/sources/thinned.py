@@ -14,18 +14,11 @@ _PIECE_ROWS = 2**16
 
 
 class Thinned:
-    """Gathers one row of each stretch of rows, chunk by chunk.
+    """Gathers one row of each stretch of rows, chunk by chunk, and apart the rows of extreme values of each column.
 
     Stretches have the length one as long as all rows fit, then two, four, and so on: when two become one, either of
     their rows stays, as bits of a hash of the place decide, so that no rhythm of the rows is met. However the rows are
     cut into chunks, the same ones are kept. Rows of weight zero are not counted.
-
-    The rows with the least and the greatest value of each column are kept as well, apart.
-
-    Attributes
-    ----------
-    is_whole : bool
-        Whether no row was left out.
     """
 
     def __init__(self, n_features: int):
@@ -42,6 +35,7 @@ class Thinned:
 
     @property
     def is_whole(self) -> bool:
+        """Whether no row was left out."""
         return self._level == 0
 
     def add(self, chunk: Chunk) -> None:

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fastem._extras import require
-from fastem.sources.reader import SourceError
-from fastem.sources.shared import file_stamp, require_content
+from fastem.sources.reader import SourceError, file_stamp
 from fastem.sources.sliced import StoredReader
 
 _METADATA = ("zarr.json", ".zarray", ".zgroup")
@@ -22,12 +21,9 @@ class ZarrReader(StoredReader):
     @contextmanager
     def _open(self) -> Iterator[Any]:
         zarr = require("zarr", "io", "reading Zarr arrays")
-        is_folder = os.path.isdir(self.path)
-        if not is_folder:
-            require_content(self.path)
         store = None
         try:
-            store = self.path if is_folder else zarr.storage.ZipStore(self.path, mode="r")
+            store = self.path if os.path.isdir(self.path) else zarr.storage.ZipStore(self.path, mode="r")
             root = zarr.open(store, mode="r")
         # Zarr, its codecs and its stores raise whatever they meet.
         except Exception as error:
@@ -43,7 +39,7 @@ class ZarrReader(StoredReader):
 
     def stamp(self) -> Any:
         if not os.path.isdir(self.path):
-            return file_stamp(self.path)
+            return super().stamp()
         # Chunks are files that are replaced one by one.
         n_files = n_bytes = newest = 0
         for folder, _, files in os.walk(self.path):

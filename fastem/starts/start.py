@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from fastem._naming import named
 from fastem.model import Model, Params
 from fastem.starts.bulk import Bulk, bulk_of
 from fastem.starts.given import Rows, RowSource, one_hot, start_from
@@ -58,6 +59,11 @@ def start_from_sample(
     sample : Sample
     random : numpy.random.Generator
 
+    Raises
+    ------
+    ValueError
+        For quantiles of several features.
+
     Notes
     -----
     Distances are those of the family's `features`, each centred and scaled to unit variance, so that a start
@@ -71,6 +77,11 @@ def start_from_sample(
     if method == "random":
         return start_from(at_start, sample, lambda a, b: _random_responsibilities(b - a, n_components, random), centre)
     if method == "quantile":
+        if sample.X.shape[1] > 1:
+            raise ValueError(
+                f"{named('init_params')}='quantile' is for one feature, but {named('X')} has {sample.X.shape[1]}. "
+                "Use 'k-means++', or pass labels."
+            )
         labels = quantile_labels(sample.X[:, 0], weight, n_components)
         return start_from(at_start, sample, _of_labels(labels, n_components), centre)
     features = model.family.features(sample.X)

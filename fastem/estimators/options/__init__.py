@@ -7,13 +7,6 @@ from fastem.estimators.options.priors import Dirichlet, Fixed, NormalInverseWish
 from fastem.estimators.options.running import Checkpoint, Race, Restarts
 from fastem.estimators.options.schedules import Batch, Incremental, Online, Subsample
 
-KINDS: dict[str, type[Options]] = {
-    kind.__name__: kind
-    for kind in (
-        Batch, Checkpoint, Dirichlet, Fixed, Incremental, NormalInverseWishart, Online, Race, Restarts, Subsample,
-    )
-}  # fmt: skip
-
 __all__ = [
     "Batch",
     "Checkpoint",
@@ -26,3 +19,5 @@ __all__ = [
     "Restarts",
     "Subsample",
 ]
+
+KINDS: dict[str, type[Options]] = {name: globals()[name] for name in __all__}

@@ -29,9 +29,9 @@ class NormalInverseWishart(Options):
     degrees_of_freedom : float or None, default None
         Of an inverse Wishart prior of the covariances, more than D - 1; D where only `covariance` is given.
     covariance : array-like, float, "vanishing" or None, default "vanishing"
-        Scale matrix of that prior: (D, D) for "full" and "tied", (D,) for "diag", a number for "spherical"; without a
-        matrix, the covariance of the data where `degrees_of_freedom` is given. Otherwise "vanishing" stands for the
-        penalty that `prior="vanishing"` is, and None for no prior of covariances.
+        Scale matrix of that prior: (D, D) for "full" and "tied", (D,) for "diag", a number for "spherical"; by default
+        the covariance of the data, where `degrees_of_freedom` is given. Otherwise "vanishing" stands for the penalty
+        that `prior="vanishing"` is, and None for no prior of covariances.
 
     Raises
     ------
@@ -93,7 +93,7 @@ class Dirichlet(Options):
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Fixed(Options):
-    """Parameters that stay where they start.
+    """Parameters that stay where they start, or, with `warm_start`, as they were.
 
     Parameters
     ----------
@@ -109,10 +109,6 @@ class Fixed(Options):
     ValueError
         For a value of another kind; in `fit`, for one that does not suit the number of components, or where no first
         values are given.
-
-    Notes
-    -----
-    With `warm_start`, what is fixed stays as it was.
 
     Examples
     --------

@@ -70,14 +70,13 @@ class Batch(Options):
         extrapolation, or by mixing the last ten iterations; "auto" mixes where there are no more than 32 free
         parameters. A step that would lower the objective is undone. None: plain EM.
     subsample : "auto", None or Subsample, default "auto"
-        EM of many rows (from a million on, more for many parameters) first converges on samples of growing size; each
-        pass over all rows is then corrected by how much their statistics differ from those of the largest sample.
-        Stopping rule and objective are those of all rows. "auto": unless `acceleration` is None. Mixtures only.
+        EM of a million rows or more first converges on samples of growing size; each pass over all rows is then
+        corrected by how much their statistics differ from those of the largest sample. Stopping rule and objective are
+        those of all rows. "auto": unless `acceleration` is None. Mixtures only.
     bins : int or None, default None
-        For one feature and very many rows: put the rows into so many bins first (4096, say), in one pass, iterate on
-        the bins until convergence, and on all rows from there. The stopping rule and the objective are those of all
-        rows; mostly three or four iterations on them are left. `max_iter` bounds either stage. At least 32 bins for
-        each component. `GaussianMixture` only.
+        For one feature and very many rows: iterate on this number of bins first (4096, say; at least 32 for each
+        component), until convergence, and on all rows from there: mostly three or four iterations. Stopping rule and
+        objective are those of all rows; `max_iter` bounds either stage. `GaussianMixture` only.
 
     Raises
     ------

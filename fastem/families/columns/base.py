@@ -197,13 +197,7 @@ class Columns(ColumnMoves, Value):
         return params.values
 
     def rebuilt(self, params: ColumnParams) -> ColumnParams:
-        """Parameters made anew from the values of a record, as they are, alone.
-
-        Raises
-        ------
-        ValueError
-            For values that are none of this family.
-        """
+        """Parameters made anew from the values of a record, as they are, alone; ValueError for improper ones."""
         if not self.are_proper(params.values):
             raise ValueError(f"{' and '.join(self.shown)} {self.wanted}.")
         return self.record(params.values)

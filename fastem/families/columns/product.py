@@ -78,8 +78,8 @@ class Product(ProductMoves):
 
     @property
     def kind(self) -> str:
-        """The parts in their order."""
-        return " and ".join(part.family.kind for part in self.parts)
+        """The parts and their columns."""
+        return " and ".join(f"{part.family.kind} of the columns {part.columns.tolist()}" for part in self.parts)
 
     # Records of the whole, and those of the parts.
 

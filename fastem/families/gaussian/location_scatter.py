@@ -41,17 +41,9 @@ class Records(NamedTuple):
 def records(density: str, module: str, covariance_type: str, blocks: Any, more: tuple[str, ...] = ()) -> Records:
     """Make the records of a density with a structure, and register what is compiled for them.
 
-    Parameters
-    ----------
-    density : str
-        What the names of the classes begin with.
-    module : str
-        Where pickle finds them by their names.
-    covariance_type : str
-    blocks : callable
-        Makes `log_prob_block` and `accumulate_block` from a structure.
-    more : tuple of str
-        Fields of the parameters besides those of the structure, (1,) each; with any, statistics count `u`, too.
+    The names of the classes begin with `density`; pickle finds them in `module`. `blocks` makes `log_prob_block` and
+    `accumulate_block` from a structure. Parameters have the fields `more`, (1,) each, besides those of the structure;
+    with any, statistics count `u`, too.
     """
     structure, name = STRUCTURES[covariance_type], f"{density}{covariance_type.capitalize()}"
 
@@ -178,13 +170,7 @@ class LocationScatter(Tangents):
         return self._params(means, covariances, self.structure.proper_factors(covariances))
 
     def proper_params(self, means: np.ndarray, covariances: np.ndarray) -> Any:
-        """Parameters from those that are known, to the bits that an M-step gave them.
-
-        Raises
-        ------
-        numpy.linalg.LinAlgError
-            When a covariance is not positive definite.
-        """
+        """Parameters from those that are known, to the bits that an M-step gave them; raises as `params` does."""
         if self.variance_floor is None:
             return self.params(means, covariances)
         # A floor would hide variances that are negative in some direction, by more than rounding.
@@ -195,13 +181,7 @@ class LocationScatter(Tangents):
         return self._params(means, covariances, factors)
 
     def rebuilt(self, params: Any) -> Any:
-        """Parameters made anew from the means and covariances of a record alone.
-
-        Raises
-        ------
-        numpy.linalg.LinAlgError
-            When a covariance is not positive definite.
-        """
+        """Parameters made anew from the means and covariances of a record alone; raises as `params` does."""
         return self.proper_params(params.means, params.covariances)
 
     def first_look(self, centre: np.ndarray) -> Any:

@@ -70,13 +70,7 @@ def floored_inverse_sd(variances: np.ndarray, floor: np.ndarray | None) -> tuple
 
 
 def proper_inverse_sd(variances: np.ndarray) -> np.ndarray:
-    """Inverse square roots of variances (K, D) that a user gave.
-
-    Raises
-    ------
-    numpy.linalg.LinAlgError
-        Naming the first component with a variance that is not positive.
-    """
+    """Inverse square roots of variances (K, D) that a user gave; LinAlgError names a component without a proper one."""
     improper = ~np.all(variances > 0, axis=1)
     if improper.any():
         raise np.linalg.LinAlgError(f"a variance of component {np.argmax(improper)} is not positive")
@@ -84,13 +78,7 @@ def proper_inverse_sd(variances: np.ndarray) -> np.ndarray:
 
 
 def proper_whitening(covariances: np.ndarray) -> np.ndarray:
-    """Inverse Cholesky factors (K, D, D) of covariances that a user gave.
-
-    Raises
-    ------
-    numpy.linalg.LinAlgError
-        Naming the first covariance that is not positive definite.
-    """
+    """Inverse Cholesky factors (K, D, D) of covariances that a user gave; LinAlgError names one that has none."""
     whitening = np.empty_like(covariances)
     for k, covariance in enumerate(covariances):
         sd = np.sqrt(np.abs(np.diagonal(covariance)))

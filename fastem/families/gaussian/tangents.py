@@ -32,14 +32,7 @@ class Tangents(Known):
         return 1.0
 
     def gradients(self, params: Any, X: np.ndarray, resp: np.ndarray) -> np.ndarray:
-        """Derivatives (N, P) of the rows' expected log-density, in nats, by tangents.
-
-        Parameters
-        ----------
-        params : parameters
-        X : (N, D) float64 ndarray
-        resp : (N, K) ndarray
-        """
+        """Derivatives (N, P) of the rows' expected log-density, in nats, by tangents; rows X (N, D), resp (N, K)."""
         white = np.moveaxis(self.structure.whitened(params, X - params.means[:, None, :]), 0, 1)
         # A row may lie so far from a component of which it is no part that squares overflow.
         white = np.where(resp[:, :, None] > 0, white, 0.0)

@@ -16,17 +16,7 @@ from fastem.stats import ExpectedStats
 
 @dataclass
 class AndersonState:
-    """The last points and what an iteration changed there.
-
-    Attributes
-    ----------
-    points, changes : list of (P,) ndarray
-    n_steps : int
-        Proposals since the last plain iteration.
-    has_stepped : bool
-        Whether the last parameters were a proposal.
-    progress : Progress
-    """
+    """The last points (P,), what an iteration changed there, and how many proposals came since a plain iteration."""
 
     points: list[np.ndarray] = field(default_factory=list)
     changes: list[np.ndarray] = field(default_factory=list)
@@ -39,15 +29,6 @@ class AndersonState:
 class Anderson:
     """Mixing of the last iterations, so that what they would change cancels as far as it can.
 
-    Parameters
-    ----------
-    space : Space
-    tol : float
-        A proposal that gains less than this, in nats per unit of weight, is followed by a plain iteration, which tells
-        what is left to gain.
-    memory : int
-        Differences between iterations that are mixed. After as many proposals comes a plain iteration, too.
-
     References
     ----------
     Walker & Ni (2011), *Anderson acceleration for fixed-point iterations*, SIAM J. Numer. Anal. 49, 1715-1735;
@@ -56,7 +37,10 @@ class Anderson:
     """
 
     space: Space
+    # A proposal that gains less than this, in nats per unit of weight, is followed by a plain iteration, which tells
+    # what is left to gain.
     tol: float = 0.0
+    # Differences between iterations that are mixed. After as many proposals comes a plain iteration, too.
     memory: int = 10
 
     def begin(self) -> AndersonState:

@@ -19,15 +19,7 @@ _PATIENCE = 3
 
 @dataclass
 class AutomaticState:
-    """Where either method stands.
-
-    Attributes
-    ----------
-    mixing : AndersonState
-    squaring : SquaremState
-    n_rejected : int
-        Proposals in a row, of mixing, that were rejected.
-    """
+    """Where either method stands, and how many proposals in a row, of mixing, were rejected."""
 
     mixing: AndersonState = field(default_factory=AndersonState)
     squaring: SquaremState = field(default_factory=SquaremState)
@@ -36,16 +28,7 @@ class AutomaticState:
 
 @dataclass(frozen=True)
 class Automatic:
-    """Anderson's method where its differences span the space; SQUAREM for many parameters, or where that fails.
-
-    Parameters
-    ----------
-    space : Space
-    n_parameters : int
-        Free parameters.
-    tol : float
-        Of the fit.
-    """
+    """Anderson's method where its differences span the space; SQUAREM for many free parameters, or where that fails."""
 
     space: Space
     n_parameters: int

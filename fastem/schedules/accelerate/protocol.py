@@ -59,26 +59,16 @@ class Space(Protocol):
 
 @dataclass
 class Progress:
-    """How EM goes on where it is not helped: what a plain iteration gains, and by how much changes shrink.
+    """How EM goes on where it is not helped: what a plain iteration gains, and by how much changes shrink."""
 
-    Attributes
-    ----------
-    objective : float
-        At the last parameters.
-    gain : float
-        Of the last plain iteration.
-    ratio : float
-        Of the last gain to the one before, when both iterations were plain; zero otherwise.
-    rates : tuple of float
-        By how much the last changes of the parameters were smaller than those before.
-    is_plain : bool
-        Whether the last parameters came from an M-step, not from a proposal.
-    """
-
+    # At the last parameters; what the last plain iteration gained.
     objective: float = math.nan
     gain: float = math.nan
+    # Of the last gain to the one before, when both iterations were plain; zero otherwise.
     ratio: float = 0.0
+    # By how much the last changes of the parameters were smaller than those before.
     rates: tuple[float, ...] = ()
+    # Whether the last parameters came from an M-step, not from a proposal.
     is_plain: bool = False
 
     def observe(self, objective: float, proposed: bool) -> None:

@@ -16,22 +16,11 @@ from fastem.stats import ExpectedStats
 
 @dataclass
 class SquaremState:
-    """Where SQUAREM stands in its cycle of two plain iterations, a step, and an iteration that settles it.
+    """Where SQUAREM stands in its cycle of two plain iterations, a step, and an iteration that settles it."""
 
-    Attributes
-    ----------
-    origin : (P,) ndarray or None
-        Coordinates before the first iteration of the cycle.
-    longest : float
-        The longest step, in iterations.
-    was_longest : bool
-        Whether the last step was as long as that.
-    has_stepped : bool
-        Whether the last parameters were a proposal.
-    progress : Progress
-    """
-
+    # Coordinates (P,) before the first iteration of the cycle.
     origin: np.ndarray | None = None
+    # The longest step, in iterations; whether the last one was as long; whether the last parameters were a proposal.
     longest: float = 1.0
     was_longest: bool = False
     has_stepped: bool = False
@@ -40,13 +29,7 @@ class SquaremState:
 
 @dataclass(frozen=True)
 class Squarem:
-    """Squared extrapolation along two iterations (scheme S3).
-
-    Parameters
-    ----------
-    space : Space
-    shortest : float
-        Steps of less than this many iterations are left out.
+    """Squared extrapolation along two iterations (scheme S3); steps shorter than so many iterations are left out.
 
     References
     ----------

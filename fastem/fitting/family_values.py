@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from fastem.estimators._gaussian_params import proper_params
-from fastem.estimators._validation import read_array, require_one_of, table_sizes
+from fastem._naming import named
+from fastem._text import unknown_choice
 from fastem.families import KINDS, Categorical, Normal, Poisson, StudentT
 from fastem.families.columns.base import Columns
 from fastem.families.columns.gradients import IN_WHOLE
 from fastem.families.columns.product import Part, Product
 from fastem.fitting.archive import is_proper
 from fastem.fitting.checks import highest_codes
+from fastem.fitting.parameters import proper_params, read_array, table_sizes
 from fastem.passes.shapes import require_shapes, shapes_of
 from fastem.sources import Source
 
@@ -27,17 +28,8 @@ _EXPOSURE = "exposure"
 _TABLES = ("means", "variances", "probabilities")
 
 
-# Families.
-
-
 def read_family(given: Any) -> Any:
-    """The family value that a user means, or a list of one for each column, in which exposures stay a word.
-
-    Raises
-    ------
-    ValueError, TypeError
-        For an unknown word, or what is no family.
-    """
+    """The family value that a user means, or a list of one for each column, in which exposures stay a word."""
     if isinstance(given, list | tuple | np.ndarray):
         return [_EXPOSURE if isinstance(kind, str) and kind == _EXPOSURE else _read_kind(kind) for kind in given]
     return _read_kind(given)
@@ -45,7 +37,8 @@ def read_family(given: Any) -> Any:
 
 def _read_kind(given: Any) -> Any:
     if isinstance(given, str):
-        require_one_of("family", given, (*KINDS, _EXPOSURE))
+        if given not in (*KINDS, _EXPOSURE):
+            raise ValueError(unknown_choice("family", given, (*KINDS, _EXPOSURE)))
         if given == _EXPOSURE:
             raise ValueError(
                 "family='exposure' is a column beside counts. Give a list with one kind for each column, or "
@@ -64,13 +57,7 @@ def _read_kind(given: Any) -> Any:
 
 
 def sized(given: Any, n_components: int, n_features: int) -> Any:
-    """The family of so many components and columns.
-
-    Raises
-    ------
-    ValueError, TypeError
-        For a family that has another size, or not one kind for each column.
-    """
+    """The family of so many components and columns; ValueError for one of another size."""
     family = read_family(given)
     if isinstance(family, list):
         return _product(family, n_components, n_features)
@@ -95,7 +82,10 @@ def in_words(given: Any) -> str:
 def _product(kinds: Sequence[Any], n_components: int, n_features: int) -> Product:
     """The family of columns of these kinds; those of equal kinds are described together."""
     if len(kinds) != n_features:
-        raise ValueError(f"family has {len(kinds)} kinds, but X has {n_features} columns. Give one kind for each.")
+        raise ValueError(
+            f"{named('family')} has {len(kinds)} kinds, but {named('X')} has {n_features} columns. "
+            "Give one kind for each."
+        )
     exposures = [j for j, kind in enumerate(kinds) if isinstance(kind, str)]
     own = [kind for kind in kinds if not isinstance(kind, str)]
     for kind in own:
@@ -112,19 +102,16 @@ def _product(kinds: Sequence[Any], n_components: int, n_features: int) -> Produc
             f"All columns but normal ones share one prior, but family has the prior_weight {weights}. Give all of "
             "them the same."
         )
-    parts = []
-    for family_class in dict.fromkeys([*KINDS.values(), *map(type, own)]):
-        alike: list[tuple[Any, list[int]]] = []
-        for j, kind in enumerate(kinds):
-            if type(kind) is family_class:
-                shape = replace(kind, n_categories=None) if isinstance(kind, Categorical) else kind
-                columns = next((columns for other, columns in alike if other == shape), None)
-                if columns is None:
-                    alike.append((shape, [j]))
-                else:
-                    columns.append(j)
-        parts += [_part(shape, columns, kinds, exposures, n_components) for shape, columns in alike]
-    return Product(tuple(parts))
+    order = list(dict.fromkeys([*KINDS.values(), *map(type, own)]))
+    groups: list[tuple[Any, list[int]]] = []
+    for j in sorted(set(range(n_features)) - set(exposures), key=lambda j: order.index(type(kinds[j]))):
+        kind = replace(kinds[j], n_categories=None) if isinstance(kinds[j], Categorical) else kinds[j]
+        columns = next((columns for other, columns in groups if other == kind), None)
+        if columns is None:
+            groups.append((kind, [j]))
+        else:
+            columns.append(j)
+    return Product(tuple(_part(kind, columns, kinds, exposures, n_components) for kind, columns in groups))
 
 
 def _part(family: Any, columns: list[int], kinds: Sequence[Any], exposures: list[int], n_components: int) -> Part:
@@ -193,100 +180,86 @@ def names_of(family: Any) -> tuple[str, ...]:
     return family.shown if isinstance(family, Columns) else ()
 
 
-def also_shown(family: Any) -> tuple[str, ...]:
-    """What is shown of columns of different kinds beside `names_of`: what some kinds alone have."""
+def shown_of(family: Any) -> tuple[str, ...]:
+    """`names_of`, and what some kinds alone have among columns of several kinds."""
     kinds = family if isinstance(family, list) else [part.family for part in getattr(family, "parts", ())]
     own = (IN_WHOLE.get(name, name) for kind in kinds if isinstance(kind, Columns) for name in kind.shown)
-    return tuple(name for name in dict.fromkeys(own) if name not in _TABLES)
+    return tuple(dict.fromkeys((*names_of(family), *own)))
 
 
-def sizes_in(family: Any, named: Mapping[str, Any], end: str = "_") -> tuple[int, int]:
-    """Numbers of components and of columns of X that named parameters are for.
-
-    Raises
-    ------
-    ValueError
-    """
+def sizes_in(family: Any, named: Mapping[str, Any]) -> tuple[int, int]:
+    """Numbers of components and of columns of X that fitted attributes are for, by the names of `names_of`."""
     if isinstance(family, Categorical) or ("means" not in named and not isinstance(family, Columns)):
         tables = [np.shape(table) for table in named.get("probabilities", ()) if table is not None]
         if not tables or len({table[:1] for table in tables}) > 1 or not all(len(table) == 2 for table in tables):
-            raise ValueError(f"probabilities{end} must hold an array (n_components, n_categories) for each column.")
+            raise ValueError("probabilities_ must hold an array (n_components, n_categories) for each column.")
         return tables[0][0], len(named["probabilities"])
     name = next((each for each in names_of(family) if each in named), names_of(family)[0])
-    n_components, n_values = table_sizes(f"{name}{end}", named[name])
+    n_components, n_values = table_sizes(f"{name}_", named[name])
     return n_components, n_values + (family.n_covariates if isinstance(family, Columns) else 0)
 
 
 def category_sizes_in(named: Mapping[str, Any]) -> list[int] | None:
     """Number of categories of each column that named parameters tell; None where they tell of none."""
     tables = named.get("probabilities")
-    if not isinstance(tables, list | tuple | np.ndarray) or not all(
-        table is None or np.ndim(table) == 2 for table in tables
-    ):
+    if not isinstance(tables, list | tuple | np.ndarray):
+        return None
+    if not all(table is None or np.ndim(table) == 2 for table in tables):
         return None
     return [1 if table is None else np.shape(table)[1] for table in tables]
 
 
 def params_of(family: Any, named: Mapping[str, Any], end: str = "_", *, is_estimate: bool = False) -> Any:
-    """Parameters of a family from those that a user names.
+    """Parameters of a family from those that a user names, as `names_of` does; messages put `end` behind these names.
 
-    Parameters
-    ----------
-    family : family
-        Of a size.
-    named : mapping
-        By the names of `names_of`.
-    end : str
-        What an error message puts behind these names.
-    is_estimate : bool
-        Whether a zero means that nothing was seen, rather than impossible.
-
-    Raises
-    ------
-    ValueError
+    In an estimate zero means that nothing was seen; otherwise, that it is impossible.
     """
     names = names_of(family)
     if not named or not set(named) <= set(names):
         has = f"has the parameters {', '.join(names)}" if names else "has no names for parameters: give their record"
         raise ValueError(f"{type(family).__name__} {has}; got {', '.join(map(repr, named)) or 'none'}.")
     if isinstance(family, Columns):
-        values = read_values(family, named, end)
+        values = _column_values(family, named, end)
         return family.estimated(values) if is_estimate else family.params(values)
-    shape = family.n_components, family.n_features
     if isinstance(family, StudentT):
-        for name in names:
-            if name not in named:
-                raise ValueError(f"{name}{end} is missing: {type(family).__name__} has {' and '.join(names)}.")
-        means = read_array(f"means{end}", named["means"], shape)
-        covariances = read_array(f"covariances{end}", named["covariances"], family.covariance_shape())
-        return proper_params(family, means, covariances, f"covariances{end}")
-    nothing: dict[str, Any] = {"means": np.full(shape, np.nan), "probabilities": [None] * family.n_features}
-    nothing["variances"] = nothing["means"]
-    tables = {name: named.get(name, nothing[name]) for name in names}
+        return _student_params(family, named, end)
+    params = _moment_params(family, named, end)
+    # Statistics that give the parameters back, but for those that are nowhere.
+    return family.m_step(family.stats_of(params, np.ones(family.n_components)), params)[0] if is_estimate else params
+
+
+def _student_params(family: StudentT, named: Mapping[str, Any], end: str) -> Any:
+    names = names_of(family)
+    for name in names:
+        if name not in named:
+            raise ValueError(f"{name}{end} is missing: {type(family).__name__} has {' and '.join(names)}.")
+    means = read_array(f"means{end}", named["means"], (family.n_components, family.n_features))
+    covariances = read_array(f"covariances{end}", named["covariances"], family.covariance_shape())
+    return proper_params(family, means, covariances, f"covariances{end}")
+
+
+def _moment_params(family: Any, named: Mapping[str, Any], end: str) -> Any:
+    """Parameters of normal columns, or of columns of several kinds; NaN and None stand for what a column has not."""
+    shape, names = (family.n_components, family.n_features), names_of(family)
+    tables = dict(named)
     for name in ("means", "variances"):
-        tables[name] = np.array(tables[name], dtype=np.float64)
-        if family.n_features == 1 and tables[name].ndim == 1:
-            tables[name] = tables[name].reshape(-1, 1)
+        table = np.array(named.get(name, np.full(shape, np.nan)), dtype=np.float64)
+        tables[name] = table.reshape(-1, 1) if family.n_features == 1 and table.ndim == 1 else table
         if tables[name].shape != shape:
             raise ValueError(f"{name}{end} must have the shape {shape}, got {tables[name].shape}.")
+    if "probabilities" in names:
+        tables.setdefault("probabilities", [None] * family.n_features)
     try:
         params = family.of_moments(**tables)
     except (TypeError, ValueError, AttributeError, np.linalg.LinAlgError) as error:
         raise ValueError(
             f"{', '.join(f'{name}{end}' for name in names)} are no parameters of this family: {error}"
         ) from error
-    params = read_record(family, params)
-    # Statistics that give the parameters back, but for those that are nowhere.
-    return family.m_step(family.stats_of(params, np.ones(shape[0])), params)[0] if is_estimate else params
+    return read_record(family, params)
 
 
-def read_values(family: Columns, named: Mapping[str, Any], end: str) -> np.ndarray:
-    """The own parameters (K, V) of a family of columns, as a user gives them by name, checked.
-
-    Raises
-    ------
-    ValueError
-    """
+def _column_values(family: Columns, named: Mapping[str, Any], end: str) -> np.ndarray:
+    """The own parameters (K, V) of a family of columns, as a user gives them by name, checked."""
     patterns = family.named(np.empty(family.values_shape()))
     missing = [name for name in patterns if name not in named]
     if missing:
@@ -314,12 +287,7 @@ def require_proper(name: str, values: np.ndarray, family: Columns) -> np.ndarray
 
 
 def read_record(family: Any, given: Any, name: str = "params_") -> Any:
-    """Parameters of a family, a NamedTuple, checked, in memory of their own.
-
-    Raises
-    ------
-    ValueError
-    """
+    """Parameters of a family, a NamedTuple, checked, in memory of their own; ValueError for what is none."""
     pattern = family.first_look(np.zeros(family.n_features))
     if type(given) is not type(pattern):
         raise ValueError(f"{name} must be a {type(pattern).__name__}, got {type(given).__name__}.")
@@ -330,4 +298,4 @@ def read_record(family: Any, given: Any, name: str = "params_") -> Any:
         if field.dtype.kind in "iu" and not np.array_equal(field, known):
             raise ValueError(f"{field_name} of {name} must be {known.tolist()}, as the kinds of the columns say.")
     record = type(given)(*(np.array(field, order="C") for field in given))
-    return family.rebuilt(record) if hasattr(family, "rebuilt") else record
+    return family.rebuilt(record)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.base import clone
 
-from fastem.estimators._em import BaseEM
 from fastem.fitting.batch import accelerator_of, led_by
 from fastem.fitting.problem import Problem, SharedProblem, first_rows, shuffled_sample
 from fastem.fitting.scan import Survey, look_over, single_of
+from fastem.fitting.spec import ModelSpec
 from fastem.fitting.subsample import growing, sample_rows
+from fastem.fitting.survey import rows_of, surveyed
 from fastem.model import Model, Params
 from fastem.schedules.accelerate.protocol import Accelerator
 from fastem.schedules.batch import fit_batch
@@ -43,34 +43,25 @@ class Key(NamedTuple):
 
 
 class Candidates:
-    """Mixtures, or chains, of several sizes and covariance types, and the rows that they are fitted to.
+    """Mixtures, or chains, of several sizes and covariance types, and the rows, or sequences, that they are fitted to.
 
-    Parameters
-    ----------
-    template : BaseEM
-        Whose settings all of them have, and which knows the features.
-    source : Source
-        A SequenceSource for chains.
-    n_components : sequence of int
-        Increasing.
-    covariance_types : sequence of str
-    seed : int
-        Of all randomness.
+    The candidates differ in their size (increasing) and type only; `seed` is that of all randomness.
     """
 
     def __init__(
         self,
-        template: BaseEM,
+        spec_of: Callable[[Key], ModelSpec],
         source: Source,
         n_components: Sequence[int],
         covariance_types: Sequence[str],
         seed: int,
     ):
-        self._template, self._source, self._seed = template, source, seed
-        self._samples = template._option("schedule").sampling()
+        self._spec_of, self._source, self._seed = cache(spec_of), source, seed
         self._sizes, self._kinds = n_components, covariance_types
-        rows = source.rows if isinstance(source, SequenceSource) else source
-        self._families = {kind: self.estimator(Key(kind, 1))._family_of(rows) for kind in covariance_types}
+        # Of the settings that all share, any candidate tells.
+        self._common = self._spec_of(Key(covariance_types[0], 1))
+        rows = rows_of(source)
+        self._families = {kind: self._spec_of(Key(kind, 1)).make_family(rows) for kind in covariance_types}
         singles = [single_of(family) for family in self._families.values()]
         self._looks = dict(zip(covariance_types, look_over(rows, singles), strict=True))
         # The largest first: whatever is wrong with the data is told before any work.
@@ -82,23 +73,13 @@ class Candidates:
         """The candidates: sizes within covariance types, in the order that was given."""
         return [Key(kind, size) for kind in self._kinds for size in self._sizes]
 
-    def estimator(self, key: Key) -> BaseEM:
-        """A new estimator of one candidate, that knows the features."""
-        estimator = clone(self._template).set_params(n_components=key.n_components)
-        if key.covariance_type:
-            estimator.set_params(covariance_type=key.covariance_type)
-        for name in ("n_features_in_", "feature_names_in_"):
-            if hasattr(self._template, name):
-                setattr(estimator, name, getattr(self._template, name))
-        return estimator
-
     def survey(self, key: Key) -> Survey:
         """What is known of the rows before a candidate is fitted."""
         if key not in self._surveys:
             look = self._looks[key.covariance_type]
             family = self._families[key.covariance_type]
             family = family.with_components(key.n_components * family.n_components)
-            self._surveys[key] = self.estimator(key)._surveyed(look, self._source, family)
+            self._surveys[key] = surveyed(self._spec_of(key), look, self._source, family)
         return self._surveys[key]
 
     def model(self, key: Key) -> Model:
@@ -129,31 +110,30 @@ class Candidates:
             if ahead and self._lead is not None:
                 model = models[name]
                 state.candidate, state.n_iter_ahead = fit_samples(
-                    growing(model, self._lead, self._samples.growth),
+                    growing(model, self._lead, self._common.samples.growth),  # type: ignore[union-attr]
                     params,
                     model.n_parameters(),
-                    accelerator_of("squarem", model, self._template.tol),
-                    tol=self._template.tol,
+                    accelerator_of("squarem", model, self._common.tol),
+                    tol=self._common.tol,
                 )
                 state.n_rows_ahead = len(self._lead.X)
             courses[name] = Course(models[name].m_step, state, self._accelerator(models[name]))
-        problem = SharedProblem(models, self._source)
-        template = self._template
-        return fit_together(courses, problem.e_steps, tol=template.tol, max_iter=template.max_iter, watch=watch)
+        problem, common = SharedProblem(models, self._source), self._common
+        return fit_together(courses, problem.e_steps, tol=common.tol, max_iter=common.max_iter, watch=watch)
 
     def _accelerator(self, model: Model) -> Accelerator | None:
-        tol = self._template.tol
-        alone = accelerator_of(self._template._option("schedule").acceleration, model, tol)
+        tol = self._common.tol
+        alone = accelerator_of(self._common.acceleration, model, tol)
         return alone if self._lead is None else led_by(self._lead, model, tol, alone)
 
     @cached_property
     def _lead(self) -> ArraySource | None:
         """A sample that leads the fit of very many rows, the same for all candidates."""
-        most_bytes = self._template._sample_bytes()
-        if self._samples is None or not most_bytes:
+        samples, most_bytes = self._common.samples, self._common.sample_bytes
+        if samples is None or not most_bytes:
             return None
         models = [self.model(key) for key in self.keys()]
-        n_rows = sample_rows(self._source, models, self._samples, most_bytes)
+        n_rows = sample_rows(self._source, models, samples, most_bytes)
         return shuffled_sample(self._source, n_rows, self._random(0)) if n_rows else None
 
     @cached_property
@@ -203,10 +183,10 @@ class Candidates:
         model, smaller, starts = self.model(key).cautious(), self.model(below), []
         if not self._is_mixed(key):
             starts = list(split_starts(model, smaller, params, self._sample, _MOST_SPLIT))
-        estimator, random = self.estimator(key), self._random(2, self._kinds.index(key.covariance_type), *key[1:])
-        centre, strays = self.survey(key).centre, self.survey(key).strays
-        for _ in range(_N_ANEW * self._template.n_init):
-            starts.append(estimator._start(model, self._sample, self._sample, centre, random, strays).params)
+        random = self._random(2, self._kinds.index(key.covariance_type), *key[1:])
+        survey = self.survey(key)._replace(model=model)
+        for _ in range(_N_ANEW * self._common.n_init):
+            starts.append(self._spec_of(key).make_start(survey, self._sample, self._sample, random).params)
         cautious = Problem(model, self._sample)
         short = [fit_batch(cautious, start, tol=_START_TOL, max_iter=_SHORT).unbroken() for start in starts]
         short.sort(key=lambda result: -result.objective)

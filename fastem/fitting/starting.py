@@ -1,0 +1,174 @@
+"""Starts as estimators ask for them: named ways and given parameters, of mixtures and of chains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fastem.families.gaussian.grouped import GaussianGrouped
+from fastem.fitting.problem import Problem
+from fastem.fitting.scan import Survey
+from fastem.fitting.spec import Start
+from fastem.latents.mixture import Mixture
+from fastem.model import Model, Params
+from fastem.schedules.batch import fit_batch
+from fastem.schedules.result import Ending, Reason
+from fastem.starts.chain import is_left_right, segments, start_of_chain
+from fastem.starts.given import start_from
+from fastem.starts.mixed_chain import start_from_segments, start_from_successors
+from fastem.starts.start import sample_size, start_from_sample
+from fastem.stats import Rescue
+
+# The mixture that a start grows from need not have converged.
+_START_TOL, _START_ITERATIONS = 1e-3, 30
+# Rows that the first transitions are counted on.
+_COUNTED_ROWS = 2**20
+# Shares of the stretches that several starts of a left-right chain begin with: parameter of a Dirichlet distribution.
+_EVENNESS = 10.0
+
+# Maps a range of rows to their responsibilities (rows, K).
+Responsibilities = Callable[[int, int], np.ndarray]
+
+
+def is_bound(model: Model) -> bool:
+    """Whether some parameters of a mixture are fixed."""
+    return model.latent.fixed_weights is not None or any("fixed" in name for name in model.family.constraints())
+
+
+def _feasible(model: Model, params: Params) -> Params:
+    """The parameters, with those that are fixed at their values."""
+    return model.at_coordinates(model.coordinates(params)) if is_bound(model) else params
+
+
+def _rows_for(survey: Survey, sample: Any, n_components: int, random: np.random.Generator) -> Any:
+    """Rows that a start of so many components looks at, far rows among them."""
+    rows = sample.sample(sample_size(n_components, survey.centre.size), random)
+    return rows if survey.strays is None else survey.strays.put_into(rows)
+
+
+@dataclass(frozen=True)
+class LastParams:
+    """The start at the parameters of an earlier fit, which must suit the model that they are asked for."""
+
+    params_for: Callable[[Model], Params]
+    before: Ending | None
+
+    def __call__(self, survey: Survey, source: Any, sample: Any, random: np.random.Generator) -> Start:
+        return Start(_feasible(survey.model, self.params_for(survey.model)), [], self.before)
+
+
+@dataclass(frozen=True)
+class MixtureStart:
+    """The start of a mixture by a named way, or from given responsibilities.
+
+    `way` is a name of `fastem.starts.start.STARTS`, or makes responsibilities for so many rows; `completed` puts
+    parameters that are given in the place of those of the start, which it is handed as a function.
+    """
+
+    way: str | Callable[[int], Responsibilities]
+    completed: Callable[[Model, Callable[[], Params]], Params]
+
+    def __call__(self, survey: Survey, source: Any, sample: Any, random: np.random.Generator) -> Start:
+        rescues: list[Rescue] = []
+
+        def by_way() -> Params:
+            if callable(self.way):
+                given = self.way(source.n_rows or 0)
+                params, found = start_from(survey.model, source, given, survey.centre)
+            else:
+                rows = _rows_for(survey, sample, survey.model.latent.n_components, random)
+                params, found = start_from_sample(self.way, survey.model, rows, random)
+            rescues.extend(found)
+            return params
+
+        return Start(_feasible(survey.model, self.completed(survey.model, by_way)), rescues)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChainStart:
+    """The start of a chain: a mixture of the rows, whatever their order; then what its labels say of transitions.
+
+    States of a left-right chain begin with even shares of each sequence if the start `is_only` one: several are to
+    differ. `completed(family, params)` puts parameters that are given in the place of others, where some are;
+    `gives_family` says whether all of the family are. `latent` has those of the chain that are given, by their names.
+    """
+
+    way: str
+    is_only: bool
+    completed: Callable[[Any, Any], Any] | None
+    gives_family: bool
+    latent: dict[str, np.ndarray]
+    before: Ending | None
+
+    # What the latent structure makes its parameters of.
+    _shares: ClassVar[tuple[str, ...]] = ("startprob", "transmat")
+
+    def __call__(self, survey: Survey, source: Any, sample: Any, random: np.random.Generator) -> Start:
+        model, family = survey.model, survey.model.family
+        mixture = Model(Mixture(family.n_components), family)
+        rescues: list[Rescue] = []
+        if self.gives_family:
+            start = Params(mixture.latent.uniform(), family.first_look(survey.centre))
+        else:
+            start, rescues = self._mixture_params(mixture, survey, sample, random)
+        if self.completed is not None:
+            start = start._replace(family=self.completed(family, start.family))
+        counted = start_of_chain(mixture, start, model.latent, sample, _COUNTED_ROWS)
+        shares = (self.latent.get(name, getattr(counted, name)) for name in self._shares)
+        return Start(Params(model.latent.params(*shares), start.family), rescues, self.before)
+
+    def _mixture_params(
+        self, mixture: Model, survey: Survey, sample: Any, random: np.random.Generator
+    ) -> tuple[Params, list[Rescue]]:
+        """A mixture of all components, and what had to be rescued."""
+        if is_left_right(survey.model.latent):
+            # What follows each other in time need not lie apart.
+            return start_from(mixture, sample, self._stretches(survey.model, sample, random), survey.centre)
+        rows = _rows_for(survey, sample, mixture.latent.n_components, random)
+        start, rescues = start_from_sample(self.way, mixture, rows, random)
+        return _improved(mixture, start, rows), rescues
+
+    def _stretches(self, model: Model, sample: Any, random: np.random.Generator) -> Responsibilities:
+        """The states of a left-right chain, by stretches of each sequence."""
+        k = model.latent.n_components
+        shares = np.full(k, 1.0 / k) if self.is_only else random.dirichlet(np.full(k, _EVENNESS))
+        return segments(sample.lengths, shares)
+
+
+class MixedChainStart(ChainStart):
+    """The start of a chain whose states are mixtures: also, which components make up a state."""
+
+    _shares = (*ChainStart._shares, "weights")
+
+    def _mixture_params(
+        self, mixture: Model, survey: Survey, sample: Any, random: np.random.Generator
+    ) -> tuple[Params, list[Rescue]]:
+        model, family = survey.model, survey.model.family
+        in_time = is_left_right(model.latent)
+        n_components = family.n_components // model.latent.n_components if in_time else family.n_components
+        # Which components share a state, a covariance or a prior is not known yet.
+        apart = replace(family, own_prior_means=None, own_prior_scatter=None, own_prior_rows=0.0)
+        if isinstance(apart, GaussianGrouped):
+            apart = replace(apart, group_size=1)
+        alone = Model(Mixture(n_components), apart.with_components(n_components))
+        rows = _rows_for(survey, sample, n_components, random)
+        params = _improved(alone, start_from_sample(self.way, alone, rows, random)[0], rows)
+        if in_time:
+            segment = self._stretches(model, sample, random)
+            found, rescues = start_from_segments(model, alone, params, sample, segment, survey.centre)
+        else:
+            found, rescues = start_from_successors(
+                model, alone, params, sample, rows, survey.centre, _COUNTED_ROWS, random
+            )
+        return Params(mixture.latent.uniform(), found), rescues
+
+
+def _improved(mixture: Model, start: Params, sample: Any) -> Params:
+    """Parameters of a mixture after some iterations on a sample."""
+    result = fit_batch(Problem(mixture.cautious(), sample), start, tol=_START_TOL, max_iter=_START_ITERATIONS)
+    if result.reason is Reason.INTERRUPTED:
+        raise KeyboardInterrupt
+    return result.params
