@@ -19,7 +19,7 @@ from fastem.families.columns.poisson import Poisson
 from fastem.families.columns.product import Part, Product
 from fastem.families.gaussian.family import Gaussian
 from fastem.fitting.information import empirical_information, total_gradient
-from fastem.latents.mixture import Mixture
+from fastem.latents.mixture import MixtureLatent
 from fastem.model import Model, Params
 from fastem.sources import Chunk
 from fastem.stats import ExpectedStats
@@ -89,7 +89,7 @@ class EStep:
         random = np.random.default_rng(0)
         family = FAMILIES[kind](size.n_components, size.n_features)
         scale = {"poisson": 10.0, "large counts": 5000.0}.get(kind, 1.0)
-        self.model = Model(Mixture(size.n_components), family)
+        self.model = Model(MixtureLatent(size.n_components), family)
         latent = self.model.latent.params(np.ones(size.n_components))
         self.at = Params(latent, _params(family, scale, random))
         self.X = self.model.sample(self.at, size.n_rows, random)[0]

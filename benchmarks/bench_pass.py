@@ -18,7 +18,7 @@ from benchmarks.common import CHECKED_ROWS, OVERLAPPING, PROFILE, SEPARATED, WOR
 from fastem import GaussianMixture
 from fastem.families.gaussian import student
 from fastem.families.gaussian.location_scatter import STRUCTURES
-from fastem.passes.pruning import NO_REACH, NoReach
+from fastem.passes.pruning import NO_PRUNING, NoPruning
 from fastem.sources import Chunk
 from fastem.stats import ExpectedStats
 
@@ -93,7 +93,7 @@ class EStep:
 
 
 class StudentT:
-    """A pass over t-distributed components, against Gaussian ones at the same locations and scales, without a reach."""
+    """A pass over t-distributed components, against Gaussian ones at the same locations and scales, without pruning."""
 
     params = ([replace(workload, covariance_type=name) for workload in WORKLOADS for name in STRUCTURES],)
     param_names = ("workload",)
@@ -108,9 +108,9 @@ class StudentT:
         self.heavy_at = at._replace(family=family.params(at.family.means, at.family.covariances))
 
     def gaussian_e_step(self) -> ExpectedStats:
-        gathering = self.gaussian.gathering(self.at, NO_REACH)
-        gathering.add(Chunk(self.X, None, 0))
-        return gathering.total()
+        accumulator = self.gaussian.accumulator(self.at, NO_PRUNING)
+        accumulator.add(Chunk(self.X, None, 0))
+        return accumulator.total()
 
     def track_ratio(self, workload: Workload) -> float:
         return common.ratio_of_times(
@@ -180,19 +180,19 @@ class LeftOut:
         self.X = common.rows_of(workload)
         self.model, self.start = common.model_of(workload)
 
-    def e_step(self, *reach: NoReach) -> ExpectedStats:
-        gathering = self.model.gathering(self.start, *reach)
-        gathering.add(Chunk(self.X, None, 0))
-        return gathering.total()
+    def e_step(self, *pruning: NoPruning) -> ExpectedStats:
+        accumulator = self.model.accumulator(self.start, *pruning)
+        accumulator.add(Chunk(self.X, None, 0))
+        return accumulator.total()
 
     def track_gain(self, workload: Workload) -> float:
-        return common.ratio_of_times(lambda: self.e_step(NO_REACH), self.e_step)
+        return common.ratio_of_times(lambda: self.e_step(NO_PRUNING), self.e_step)
 
     track_gain.unit = "time of all components / time of those in reach"
 
     def track_difference(self, workload: Workload) -> float:
         ours, all_of_them = (
-            self.model.m_step(stats, self.start)[0].family for stats in (self.e_step(), self.e_step(NO_REACH))
+            self.model.m_step(stats, self.start)[0].family for stats in (self.e_step(), self.e_step(NO_PRUNING))
         )
         return max(
             common.relative_error(ours.means, all_of_them.means),

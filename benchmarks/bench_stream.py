@@ -120,7 +120,7 @@ class Epoch:
             yield self.X[start : start + _PIECE_ROWS]
 
     def epoch(self) -> ExpectedStats:
-        return sum_over(self.source.chunks(), lambda: self.model.gathering(self.start))
+        return sum_over(self.source.chunks(), lambda: self.model.accumulator(self.start))
 
     def in_memory(self) -> ExpectedStats:
         return self.model.e_step(self.start, Chunk(self.X, None, 0))
@@ -179,7 +179,7 @@ class ColdFile:
         self.epoch()
 
     def epoch(self) -> None:
-        sum_over(self.source.chunks(), lambda: self.model.gathering(self.start))
+        sum_over(self.source.chunks(), lambda: self.model.accumulator(self.start))
 
     def cold(self, work: Callable[[], None]) -> float:
         """Seconds of a pass over the file, which is dropped from memory first."""

@@ -18,7 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastem import GaussianMixture
 from fastem.families.gaussian.family import Gaussian
-from fastem.latents.mixture import Mixture
+from fastem.latents.mixture import MixtureLatent
 from fastem.model import Model, Params
 
 # Least distance between two means, in standard deviations.
@@ -201,7 +201,7 @@ def model_of(workload: Workload) -> tuple[Model, Params]:
     family = Gaussian(
         n_components=workload.n_components, n_features=workload.n_features, covariance_type=workload.covariance_type
     )
-    model = Model(Mixture(workload.n_components), family)
+    model = Model(MixtureLatent(workload.n_components), family)
     family_params = family.params(start.means, start.covariances_as(workload.covariance_type))
     return model, Params(model.latent.params(start.weights), family_params)
 

@@ -78,12 +78,12 @@ class Gate:
         By how much slower is too slow.
     seconds : float
         For each benchmark and repetition.
-    tell : callable
+    notify : callable
         Takes lines of text, each as soon as it is known.
     """
 
-    def __init__(self, homes: Sequence[Path], factor: float, seconds: float, tell: Callable[[str], None] = print):
-        self.homes, self.factor, self.seconds, self.tell = homes, factor, seconds, tell
+    def __init__(self, homes: Sequence[Path], factor: float, seconds: float, notify: Callable[[str], None] = print):
+        self.homes, self.factor, self.seconds, self.notify = homes, factor, seconds, notify
 
     def run(self, names: Sequence[str]) -> list[Finding]:
         """Findings that fail, after so many repetitions as it takes."""
@@ -97,12 +97,12 @@ class Gate:
             if not common:
                 findings.append(Finding("nothing", "was measured: no benchmark runs in both versions", True))
             for finding in findings:
-                self.tell(str(finding))
+                self.notify(str(finding))
             suspected = self._slower(base, head, common)
         for repeat in range(1, REPEATS):
             if not suspected:
                 break
-            self.tell(f"Measured again in new processes, {repeat} of {REPEATS - 1}:")
+            self.notify(f"Measured again in new processes, {repeat} of {REPEATS - 1}:")
             with interleaved.versions(self.homes, [finding.name for finding in suspected]) as (base, head):
                 suspected = self._slower(base, head, [finding.name for finding in suspected])
         return [finding for finding in findings if finding.failed] + suspected
@@ -113,7 +113,7 @@ class Gate:
             times = interleaved.measure(base, head, name, self.seconds)
             text = f"{1e3 * times.base.min():>9.2f} ms -> {1e3 * times.head.min():>9.2f} ms"
             text += f"  x {times.ratio:.2f}, of the best x {times.ratio_of_best:.2f}"
-            self.tell(f"{name:<26}{text}{'  suspected' if times.slowdown > self.factor else ''}")
+            self.notify(f"{name:<26}{text}{'  suspected' if times.slowdown > self.factor else ''}")
             findings.append(Finding(name, text, times.slowdown > self.factor))
         return [finding for finding in findings if finding.failed]
 

@@ -2,7 +2,7 @@
 
 `Family` and `Latent` name what every pass and every fit needs; `fastem.families.base.FamilyBase` has a default for all
 of it but the six things that make a family: two records, two block operations, an M-step, draws and a count of
-parameters. What is optional is a capability of its own (`HasCoordinates` and the others below): where a family lacks
+parameters. What is optional is a capability of its own (`HasUnconstrained` and the others below): where a family lacks
 it, the package does without, more slowly, or says what is missing.
 
 Shapes: K components, D features, N rows, P numbers. Logarithms are natural; densities are in nats.
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkab
 
 import numpy as np
 
-from fastem.stats import Rescue
+from fastem.stats import Repair
 
 if TYPE_CHECKING:
     from fastem.families._marginal import Marginal
@@ -47,7 +47,7 @@ class Family(Protocol):
         """An empty record for the statistics of an E-step at these parameters."""
         ...
 
-    def m_step(self, stats: Any, params: Any) -> tuple[Any, list[Rescue]]:
+    def m_step(self, stats: Any, params: Any) -> tuple[Any, list[Repair]]:
         """Parameters of highest expected likelihood, given statistics that were taken at `params`.
 
         They are proper for any statistics, those of no rows included: never NaN. What had to be repaired is told.
@@ -63,8 +63,8 @@ class Family(Protocol):
         """Draw rows (n_rows, D) of one component."""
         ...
 
-    def reach(self, params: Any, log_share: np.ndarray) -> Any:
-        """Which components a pass may leave out, block by block; `NO_REACH` where none can be."""
+    def pruning(self, params: Any, log_share: np.ndarray) -> Any:
+        """Which components a pass may leave out, block by block; `NO_PRUNING` where none can be."""
         ...
 
     # Priors: a constant record of rows that were never seen.
@@ -79,7 +79,7 @@ class Family(Protocol):
 
     # Starts, and what is learnt from the data before the first iteration.
 
-    def first_look(self, centre: np.ndarray) -> Any:
+    def neutral_params(self, centre: np.ndarray) -> Any:
         """Parameters that any rows can be read with; `centre` (D,) is a point amid the data."""
         ...
 
@@ -87,7 +87,7 @@ class Family(Protocol):
         """Rows X (N, D) as points between which distances mean something."""
         ...
 
-    def centre_of(self, stats: Any) -> np.ndarray:
+    def mean_of(self, stats: Any) -> np.ndarray:
         """Mean (D,) of the rows of one-component statistics; zero where it means nothing."""
         ...
 
@@ -96,18 +96,18 @@ class Family(Protocol):
         ...
 
     def with_bulk(self, stats: Any, bulk: Any) -> Any:
-        """One-component statistics that tell the scale of the data: of all rows, or of their bulk."""
+        """One-component statistics of the scale of the data: of all rows, or of their bulk."""
         ...
 
-    def scaled_to(self, stats: Any) -> Self:
+    def with_data_scale(self, stats: Any) -> Self:
         """This family with floors and priors in the units of the data of these one-component statistics."""
         ...
 
     def constraints(self) -> dict[str, np.ndarray]:
-        """What `scaled_to` learnt, by name, as a file keeps it."""
+        """What `with_data_scale` learnt, by name, as a file keeps it."""
         ...
 
-    def constrained(self, constraints: dict[str, Any]) -> Self:
+    def with_constraints(self, constraints: dict[str, Any]) -> Self:
         """This family with what another one of the same kind learnt."""
         ...
 
@@ -119,7 +119,7 @@ class Family(Protocol):
         """The family that first parameters are made with."""
         ...
 
-    def cautious(self) -> Self:
+    def regularised(self) -> Self:
         """The family for a small sample: its components are kept from collapsing."""
         ...
 
@@ -194,15 +194,15 @@ class Latent(Protocol):
         """Log-probability, in nats, of hidden components that have these statistics."""
         ...
 
-    def n_coordinates(self) -> int:
+    def n_unconstrained(self) -> int:
         """P."""
         ...
 
-    def coordinates(self, params: Any) -> np.ndarray:
+    def to_unconstrained(self, params: Any) -> np.ndarray:
         """Parameters as a point (P,): square roots of probabilities, of which any are valid."""
         ...
 
-    def at_coordinates(self, point: np.ndarray) -> Any:
+    def from_unconstrained(self, point: np.ndarray) -> Any:
         """The parameters at any point (P,)."""
         ...
 
@@ -220,17 +220,17 @@ class Latent(Protocol):
 
 
 @runtime_checkable
-class HasCoordinates(Protocol):
+class HasUnconstrained(Protocol):
     """A family whose fits can be accelerated: its parameters are points of a space in which any point is valid.
 
     The likelihood should bend about alike in all directions, as in square roots of probabilities.
     """
 
-    def coordinates(self, params: Any) -> np.ndarray:
+    def to_unconstrained(self, params: Any) -> np.ndarray:
         """Parameters as a point (P,)."""
         ...
 
-    def at_coordinates(self, point: np.ndarray) -> Any:
+    def from_unconstrained(self, point: np.ndarray) -> Any:
         """The parameters at any point (P,)."""
         ...
 
@@ -296,19 +296,19 @@ class HasGradients(Protocol):
         """Their sum (P,) over rows of these statistics."""
         ...
 
-    def moved(self, params: Any, move: np.ndarray) -> Any:
+    def at_tangent(self, params: Any, tangent: np.ndarray) -> Any:
         """Parameters after a step (P,) of the local ones."""
         ...
 
-    def changes(self, params: Any, moves: np.ndarray) -> dict[str, Any]:
+    def jvp(self, params: Any, tangents: np.ndarray) -> dict[str, Any]:
         """By how much steps (M, P) change what is shown, by the names of `estimates`."""
         ...
 
-    def free_moves(self) -> np.ndarray:
+    def free_tangents(self) -> np.ndarray:
         """Which local parameters (P,) may change."""
         ...
 
-    def owners(self) -> np.ndarray:
+    def tangent_components(self) -> np.ndarray:
         """The component (P,) that each local parameter belongs to; -1 where all share it."""
         ...
 
@@ -316,10 +316,10 @@ class HasGradients(Protocol):
         """On which scale limits of confidence are symmetric: "identity", "log" or "logit"; "none": stands twice."""
         ...
 
-    def resolution(self, params: Any) -> float:
+    def gradient_rounding(self, params: Any) -> float:
         """Relative rounding error of `gradient`, which finite differences must exceed."""
         ...
 
-    def on_limit(self, params: Any) -> list[tuple[int, str]]:
+    def at_boundary(self, params: Any) -> list[tuple[int, str]]:
         """Components whose parameters lie on the border of what is allowed, and what to do about it, in words."""
         ...

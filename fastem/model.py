@@ -9,12 +9,12 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from fastem.passes import lanes, row_pass, score_pass, sequence_pass, viterbi
-from fastem.passes.pruning import MIN_COMPONENTS, NO_REACH, NoReach, Reach, is_worthwhile
+from fastem.passes.pruning import MIN_COMPONENTS, NO_PRUNING, NoPruning, Pruning, is_worthwhile
 from fastem.passes.rows import NO_ROWS, Rows, rows_of, weights_of
 from fastem.passes.shapes import require_shapes, shapes_of
 from fastem.passes.sweep import NO_OUTPUTS
 from fastem.passes.units import BLOCK, ROWS_PER_RUN, units_of
-from fastem.stats import ExpectedStats, Rescue
+from fastem.stats import ExpectedStats, Repair
 
 
 class Params(NamedTuple):
@@ -61,7 +61,7 @@ class Model:
     @cached_property
     def _pattern(self) -> tuple[type, tuple[Any, ...]]:
         """Class and shapes of the parameters of the family, as any proper ones have them."""
-        pattern = self.family.first_look(np.zeros(self.family.n_features))
+        pattern = self.family.neutral_params(np.zeros(self.family.n_features))
         return type(pattern), shapes_of(pattern)
 
     def _require_fitting(self, params: Params) -> None:
@@ -75,44 +75,44 @@ class Model:
             kind, shapes = self._pattern
             # The pass itself refuses a class that it does not know.
             if isinstance(params.family, kind):
-                require_shapes(params.family, shapes, f"{type(self.family).__name__}.first_look")
+                require_shapes(params.family, shapes, f"{type(self.family).__name__}.neutral_params")
 
     def e_step(self, params: Params, chunk: Chunk) -> ExpectedStats:
         """Expected statistics of one chunk at `params`."""
-        gathering = self.gathering(params)
-        gathering.add(chunk)
-        return gathering.total()
+        accumulator = self.accumulator(params)
+        accumulator.add(chunk)
+        return accumulator.total()
 
-    def gathering(
-        self, params: Params, reach: Reach | NoReach | None = None, begun: Partial | None = None
-    ) -> Gathering:
+    def accumulator(
+        self, params: Params, pruning: Pruning | NoPruning | None = None, begun: Partial | None = None
+    ) -> Accumulator:
         """Begin a sum of expected statistics at `params`, over several chunks.
 
-        `reach` says which components may be left out, by default `self.reach(params)`. A sum that was `begun`
+        `pruning` says which components may be left out, by default `self.pruning(params)`. A sum that was `begun`
         earlier at the same parameters is gone on with, to the same bits.
 
         The sum has the same bits for any number of threads, and however the rows are cut into chunks
         of whole blocks (of whole runs, `ROWS_PER_RUN`, where components can be left out).
         """
         if self.latent.is_chain:
-            return ChainGathering(self, params, NO_REACH, begun)
-        return Gathering(self, params, self.reach(params) if reach is None else reach, begun)
+            return ChainAccumulator(self, params, NO_PRUNING, begun)
+        return Accumulator(self, params, self.pruning(params) if pruning is None else pruning, begun)
 
-    def reach(self, params: Params) -> Reach | NoReach:
+    def pruning(self, params: Params) -> Pruning | NoPruning:
         """Which components a pass at `params` may leave out; an empty record when looking is not worth its time."""
         k, d = self.family.n_components, self.family.n_features
         if k < MIN_COMPONENTS:
-            return NO_REACH
+            return NO_PRUNING
         log_share = self.latent.log_share(params.latent)
         if log_share is None or not np.all(np.isfinite(log_share)):
-            return NO_REACH
-        reach = self.family.reach(params.family, log_share)
-        return reach if is_worthwhile(reach, d, BLOCK, ROWS_PER_RUN) else NO_REACH
+            return NO_PRUNING
+        pruning = self.family.pruning(params.family, log_share)
+        return pruning if is_worthwhile(pruning, d, BLOCK, ROWS_PER_RUN) else NO_PRUNING
 
-    def m_step(self, stats: ExpectedStats, params: Params) -> tuple[Params, list[Rescue]]:
+    def m_step(self, stats: ExpectedStats, params: Params) -> tuple[Params, list[Repair]]:
         """Parameters of highest expected likelihood and prior, given statistics that were taken at `params`.
 
-        And what had to be rescued to keep them proper.
+        And what had to be repaired to keep them proper.
 
         A prior is a record of rows that were never seen, and is added to the statistics of those that were.
         """
@@ -120,16 +120,16 @@ class Model:
         latent_prior, family_prior = self.latent.prior_stats(weight), self.family.prior_stats(weight)
         latent = stats.latent if latent_prior is None else stats.latent + latent_prior
         family = stats.family if family_prior is None else stats.family + family_prior
-        family_params, rescues = self.family.m_step(family, params.family)
-        return Params(self.latent.m_step(latent, params.latent), family_params), rescues
+        family_params, repairs = self.family.m_step(family, params.family)
+        return Params(self.latent.m_step(latent, params.latent), family_params), repairs
 
     def log_prior(self, params: Params, weight: float) -> float:
         """Logarithm of the prior density at `params`, up to a constant, for rows of this total weight; in nats."""
         return float(self.latent.log_prior(params.latent, weight) + self.family.log_prior(params.family, weight))
 
-    def cautious(self) -> Model:
+    def regularised(self) -> Model:
         """This model for a small sample: its components are kept from collapsing, if the family knows how."""
-        return replace(self, family=self.family.cautious())
+        return replace(self, family=self.family.regularised())
 
     def expected_log_prob(self, params: Params, stats: ExpectedStats) -> float:
         """Joint log-density, in nats, of rows and components that have these statistics."""
@@ -140,19 +140,19 @@ class Model:
         """Statistics of all rows at `params`, whose objective counts the prior."""
         return stats._replace(log_prior=self.log_prior(params, float(stats.weight)))
 
-    def coordinates(self, params: Params) -> np.ndarray:
+    def to_unconstrained(self, params: Params) -> np.ndarray:
         """Parameters as a point (P,) of a space in which every point is valid."""
-        parts = (self.latent.coordinates(params.latent), self.family.coordinates(params.family))
+        parts = (self.latent.to_unconstrained(params.latent), self.family.to_unconstrained(params.family))
         return np.concatenate(parts)
 
-    def at_coordinates(self, point: np.ndarray) -> Params:
+    def from_unconstrained(self, point: np.ndarray) -> Params:
         """The parameters at a point (P,) of that space."""
-        n = self.latent.n_coordinates()
-        return Params(self.latent.at_coordinates(point[:n]), self.family.at_coordinates(point[n:]))
+        n = self.latent.n_unconstrained()
+        return Params(self.latent.from_unconstrained(point[:n]), self.family.from_unconstrained(point[n:]))
 
     def roots(self, point: np.ndarray) -> np.ndarray:
         """Which coordinates of a point are square roots of what must not be negative, as probabilities."""
-        n = self.latent.n_coordinates()
+        n = self.latent.n_unconstrained()
         roots = np.zeros(point.size, dtype=bool)
         roots[:n] = True
         roots[n:] = self.family.roots()
@@ -202,8 +202,10 @@ class Model:
                 zero.with_lanes(lanes.MAX_LANES), outputs=NO_OUTPUTS._replace(**outputs), learns=False,
             )  # fmt: skip
             return
-        strands = self.latent.zero_stats().with_lanes(lanes.MAX_LANES)
-        score_pass.score_pass(params.family, params.latent, rows_of(X), strands, reach=self.reach(params), **outputs)
+        latent_stats = self.latent.zero_stats().with_lanes(lanes.MAX_LANES)
+        score_pass.score_pass(
+            params.family, params.latent, rows_of(X), latent_stats, pruning=self.pruning(params), **outputs
+        )
 
     def sample(
         self, params: Params, n_rows: int, random: np.random.Generator, **start: Any
@@ -227,32 +229,32 @@ def _lengths(lengths: np.ndarray | None, X: np.ndarray) -> np.ndarray:
     return np.array([X.shape[0]]) if lengths is None else lengths
 
 
-class Gathering:
+class Accumulator:
     """Statistics in the making: the private accumulators that one epoch fills, chunk by chunk."""
 
-    def __init__(self, model: Model, params: Params, reach: Reach | NoReach, begun: Partial | None = None):
+    def __init__(self, model: Model, params: Params, pruning: Pruning | NoPruning, begun: Partial | None = None):
         model._require_fitting(params)
         zero = zero_stats(model, params)
         self._latent = model.latent
         self._params = params
-        self._reach = reach
+        self._pruning = pruning
         self._lanes, self._n_blocks = begun or Partial(zero.with_lanes(lanes.n_lanes(zero)), 0)
 
     def add(self, chunk: Chunk) -> None:
         """Add the expected statistics of a chunk."""
-        self._pass(chunk, NO_ROWS, self._reach)
+        self._pass(chunk, NO_ROWS, self._pruning)
 
     def add_given(self, chunk: Chunk, resp: np.ndarray) -> None:
         """Add the statistics of a chunk whose responsibilities (N, K) are known; no likelihood is gathered."""
-        self._pass(chunk, rows_of(resp), NO_REACH)
+        self._pass(chunk, rows_of(resp), NO_PRUNING)
         weighted = resp if chunk.weight is None else resp * chunk.weight[:, None]
         for total, part in zip(self._lanes.latent, self._latent.given_stats(weighted), strict=True):
             total[0] += part
 
-    def _pass(self, chunk: Chunk, given: Rows, reach: Reach | NoReach) -> None:
+    def _pass(self, chunk: Chunk, given: Rows, pruning: Pruning | NoPruning) -> None:
         rows, weight = rows_of(chunk.X), weights_of(chunk.weight)
         row_pass.fused_pass(
-            self._params.family, self._params.latent, rows, weight, self._lanes, self._n_blocks, given, reach
+            self._params.family, self._params.latent, rows, weight, self._lanes, self._n_blocks, given, pruning
         )
         self._n_blocks += -(-chunk.X.shape[0] // BLOCK)
 
@@ -265,7 +267,7 @@ class Gathering:
         return self._lanes.collapse(lanes.lanes_filled(len(self._lanes.loglik), self._n_blocks))
 
 
-class ChainGathering(Gathering):
+class ChainAccumulator(Accumulator):
     """The same for rows that hang together in sequences, which chunks do not cut."""
 
     def add(self, chunk: Chunk) -> None:

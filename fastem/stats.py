@@ -19,7 +19,7 @@ else:
 class Additive(_Fields):
     """Mix-in for a NamedTuple of arrays that is added field by field.
 
-    A record may carry *lanes*: a leading axis of private accumulators, one for each independent strand
+    A record may carry *lanes*: a leading axis of private accumulators, one for each independent part
     of a parallel pass. `collapse` sums them in one fixed order, so that the result has the same bits
     whatever number of threads filled them.
 
@@ -94,7 +94,7 @@ def _sum_of_lanes(lanes: np.ndarray | Additive, n_filled: int | None) -> Any:
 class _ExpectedFields(NamedTuple):
     loglik: Any
     weight: Any
-    impossible: Any
+    zero_density: Any
     latent: Any
     family: Any
     log_prior: Any = 0.0
@@ -109,7 +109,7 @@ class ExpectedStats(Additive, _ExpectedFields):
         Weighted log-likelihood in nats, summed over the rows that are possible.
     weight : float
         Total weight of all rows.
-    impossible : float
+    zero_density : float
         Total weight of rows that have density zero under every component.
     latent, family : Additive
         Statistics of the hidden structure, and of the observed distribution.
@@ -124,9 +124,9 @@ class ExpectedStats(Additive, _ExpectedFields):
     def objective(self) -> float:
         """What EM maximises: log-likelihood and log-prior per unit of weight, in nats.
 
-        Minus infinity when a row is impossible.
+        Minus infinity when a row has zero density.
         """
-        if self.impossible > 0:
+        if self.zero_density > 0:
             return -np.inf
         # A sample without any of the rows that have nearly all the weight may weigh next to nothing.
         with np.errstate(over="ignore"):
@@ -149,14 +149,14 @@ class ExpectedStats(Additive, _ExpectedFields):
         return self._replace(
             loglik=zeros,
             weight=zeros.copy(),
-            impossible=zeros.copy(),
+            zero_density=zeros.copy(),
             log_prior=zeros.copy(),
             latent=self.latent.with_lanes(n_lanes),
             family=self.family.with_lanes(n_lanes),
         )
 
 
-class Rescue(NamedTuple):
+class Repair(NamedTuple):
     """What an M-step did to keep a component proper.
 
     Attributes

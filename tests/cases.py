@@ -22,8 +22,8 @@ from fastem.families.gaussian.family import Gaussian
 from fastem.families.gaussian.location_scatter import STRUCTURES
 from fastem.families.gaussian.student import StudentT
 from fastem.latents.emissions import Emissions
-from fastem.latents.hmm import Hmm
-from fastem.latents.mixture import Mixture
+from fastem.latents.hmm import HmmLatent
+from fastem.latents.mixture import MixtureLatent
 from fastem.model import Model, Params
 from fastem.sources import Chunk
 from tests import naive
@@ -95,7 +95,7 @@ def _student_log_prob(family, params):
 def _gaussian_stats(family, params, X, resp):
     stats = naive.moments(X, resp, params.means)
     sxx = naive.reduce_scatter(stats.sxx, family.covariance_type)
-    return {"n": stats.n, "sx": stats.sx, "sxx": sxx, "dof": np.zeros_like(stats.n)}
+    return {"n": stats.n, "sx": stats.sx, "sxx": sxx, "scatter_rows": np.zeros_like(stats.n)}
 
 
 def _student_stats(family, params, X, resp):
@@ -240,7 +240,7 @@ def mixed_chain(n_components):
     own = np.arange(n_components)
     pairs = sorted({(int(k), int(s)) for s in own for k in (s, (s + 1) % n_components)})
     component, state = np.array(pairs).T
-    return Hmm(n_components, emissions=Emissions(state, component))
+    return HmmLatent(n_components, emissions=Emissions(state, component))
 
 
 def _mixed_chain_params(latent, random):
@@ -276,8 +276,8 @@ _IN_CHAINS = [own for own in FAMILIES if own.name == "full t-distributions" or "
 CASES = [
     Case(f"{name} of {observed.name}", latent, latent_params, observed)
     for name, latent, latent_params, families in (
-        ("mixture", Mixture, _mixture_params, FAMILIES),
-        ("chain", Hmm, _hmm_params, _IN_CHAINS),
+        ("mixture", MixtureLatent, _mixture_params, FAMILIES),
+        ("chain", HmmLatent, _hmm_params, _IN_CHAINS),
     )
     for observed in families
 ] + [
@@ -285,7 +285,7 @@ CASES = [
     Case(f"mixed chain of {observed.name}", mixed_chain, _mixed_chain_params, observed)
     for observed in (FAMILIES[0], FAMILIES[-1])
 ]
-MIXTURE_CASES = [case for case in CASES if case.latent is Mixture]
+MIXTURE_CASES = [case for case in CASES if case.latent is MixtureLatent]
 GAUSSIAN_CASES = [case for case in MIXTURE_CASES if case.observed.stats is _gaussian_stats]
 
 # Of the sequences of a chain, in turn: some are single rows, some are longer than a block.
@@ -324,10 +324,10 @@ def chunks_of(model, X, weight=None, cuts=()):
 
 def e_step(model, params, X, weight=None, cuts=()):
     """Expected statistics of rows that arrive in chunks."""
-    gathering = model.gathering(params)
+    accumulator = model.accumulator(params)
     for chunk in chunks_of(model, X, weight, cuts):
-        gathering.add(chunk)
-    return gathering.total()
+        accumulator.add(chunk)
+    return accumulator.total()
 
 
 def fields(record, prefix=""):

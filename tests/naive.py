@@ -332,7 +332,7 @@ def column_stats(X, resp, params, exposure):
     totals = {
         "n": np.zeros(resp.shape[1]),
         "pseudo": np.zeros(resp.shape[1]),
-        "dof": np.zeros(resp.shape[1]),
+        "scatter_rows": np.zeros(resp.shape[1]),
         "exposure": np.zeros(resp.shape[1]),
         "sums": np.zeros_like(params.slope),
         "sx": np.zeros_like(params.inverse_sd),

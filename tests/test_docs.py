@@ -124,7 +124,7 @@ def test_the_page_on_a_family_of_ones_own(monkeypatch):
     few = Batch(subsample=Subsample(min_rows=1000, sample_rows=500))
     many = Mixture(names["Geometric"](), 2, random_state=0, n_init=3, schedule=few).fit(X)
     assert many.converged_
-    assert many.fit_report_.n_rows_sampled > 0
+    assert many.fit_report_.n_rows_subsample > 0
     assert many.bic(X) == pytest.approx(names["mixture"].bic(X), abs=0.1)
     selection = select(X, Mixture(names["Geometric"](), schedule=few), n_components=[1, 2], random_state=0)
     assert selection.best_params_ == {"n_components": 2}

@@ -1,7 +1,7 @@
 """Time per iteration of EM and log-likelihood of several implementations, in one process from the same parameters.
 
 The time per iteration is the difference between a longer and a shorter fit, divided by the iterations between them.
-So whatever a fit does once cancels: validation, the survey of the data, the start, the last E-step.
+So whatever a fit does once cancels: validation, the scan of the data, the start, the last E-step.
 """
 
 from __future__ import annotations

@@ -57,13 +57,13 @@ class Commands(_WithoutTypes, TyperGroup):
             except typer.Exit as end:
                 raise typer.Exit(signals.code if end.exit_code == INTERRUPTED else end.exit_code) from end
             except KeyboardInterrupt as error:
-                tell("error", signals.words)
+                notify("error", signals.words)
                 raise typer.Exit(signals.code) from error
             except (ValueError, TypeError, OSError, MissingExtraError) as error:
                 # The reader of a pipe has seen enough; typer ends quietly.
                 if isinstance(error, BrokenPipeError) and error.filename is None:
                     raise
-                tell("error", _words(error))
+                notify("error", _words(error))
                 raise typer.Exit(signals.code if signals.has_ended else 1) from error
 
 
@@ -73,7 +73,7 @@ def _words(error: Exception) -> str:
     return str(error)
 
 
-def tell(kind: str, message: str) -> None:
+def notify(kind: str, message: str) -> None:
     """One line on stderr; nothing where that is gone, with its terminal."""
     with suppress(OSError):
         # Not by typer, which takes few characters for a mistake, and writes UTF-8.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fastem.cli.app import app
-from fastem.cli.commands import INTERRUPTED, Command, tell
+from fastem.cli.commands import INTERRUPTED, Command, notify
 from fastem.cli.inputs import open_rows, refuse, require_outputs
 from fastem.cli.options import (
     COVARIANCES,
@@ -26,7 +26,7 @@ from fastem.cli.options import (
 )
 from fastem.cli.tables import criteria_facts, data_facts, describe, print_model
 from fastem.cli.terminal import print_json, written_facts
-from fastem.cli.words import telling_warnings
+from fastem.cli.words import showing_warnings
 
 if TYPE_CHECKING:
     from fastem.estimators._em import BaseEM
@@ -39,31 +39,29 @@ class Course:
     """How EM goes through the rows, and what is kept on the way."""
 
     online: Annotated[
-        bool, flag("--online", "Learn after each batch of shuffled rows; quickest from a poor start.")
+        bool, flag("--online", "Online EM: updates after each batch of shuffled rows; quickest from a poor start.")
     ] = False
     incremental: Annotated[
-        bool, flag("--incremental", "Learn after each block of rows, which may come in any order.")
+        bool, flag("--incremental", "Incremental EM: updates after each block of rows, in any order.")
     ] = False
-    batch_size: Annotated[int | None, option("Rows of a batch, with --online. By default up to 2000.", "N", min=1)] = (
+    batch_size: Annotated[int | None, option("Rows per batch, with --online. By default up to 2000.", "N", min=1)] = (
         None
     )
-    half_life: Annotated[float | None, option("With --online: after so many more rows, a row counts half.", "ROWS")] = (
-        None
-    )
-    compress: Annotated[
-        int | None, option("Fit so many bins of one column first, 4096 say; all rows last.", "BINS", min=1)
+    half_life: Annotated[
+        float | None, option("With --online: number of further rows after which a row counts half.", "ROWS")
+    ] = None
+    bins: Annotated[
+        int | None, option("Number of bins of one column to fit first, such as 4096; all rows last.", "BINS", min=1)
     ] = None
     checkpoint: Annotated[Path | None, place("Keep the state of the fit in this file, to resume it.", "FILE")] = None
-    checkpoint_interval: Annotated[float, option("Write the checkpoint no more often than this.", "SECONDS", min=0)] = (
-        60.0
-    )
-    resume: Annotated[bool, flag("--resume", "Go on from the checkpoint, if there is one.")] = False
+    checkpoint_interval: Annotated[float, option("Minimum time between two checkpoints.", "SECONDS", min=0)] = 60.0
+    resume: Annotated[bool, flag("--resume", "Continue from the checkpoint, if there is one.")] = False
 
     def settings(self) -> dict[str, Any]:
         """What the estimator is told; a wrong usage when options do not go together."""
         from fastem import Batch, Checkpoint, Online
 
-        ways = {"--online": self.online, "--incremental": self.incremental, "--compress": self.compress is not None}
+        ways = {"--online": self.online, "--incremental": self.incremental, "--bins": self.bins is not None}
         chosen = [name for name, is_on in ways.items() if is_on]
         if len(chosen) > 1:
             raise typer.BadParameter(f"{' and '.join(chosen)} are different ways to learn. Give one of them.")
@@ -75,8 +73,8 @@ class Course:
         schedule: Any = "incremental" if self.incremental else "batch"
         if self.online:
             schedule = Online(batch_size=self.batch_size, half_life=self.half_life)
-        elif self.compress is not None:
-            schedule = Batch(bins=self.compress)
+        elif self.bins is not None:
+            schedule = Batch(bins=self.bins)
         kept = self.checkpoint and Checkpoint(self.checkpoint, self.checkpoint_interval)
         return {"schedule": schedule, "checkpoint": kept}
 
@@ -92,7 +90,7 @@ def fit_command(
     reg_covar: Annotated[float, option("Added to variances, in squared units of the data.", "X", min=0)] = 0.0,
     weight_column: WeightColumn = None,
     init: Annotated[str, choice(STARTS, "The start", "START", end=" (of one column).")] = "k-means++",
-    n_init: Annotated[int, option("Number of starts, which race on a sample; the best is kept.", "N", min=1)] = 1,
+    n_init: Annotated[int, option("Number of starts. They race on a sample; the best is kept.", "N", min=1)] = 1,
     progress: Annotated[bool, flag("--progress", "Show a progress bar. Needs tqdm.")] = False,
     strict: Annotated[bool, flag("--strict", "Exit with code 3 when the fit has not converged.")] = False,
     as_json: AsJson = False,
@@ -109,7 +107,7 @@ def fit_command(
 
     [cyan]fastem fit large.parquet -k 50 --online --progress --output model.npz[/]
 
-    [cyan]fastem fit column.npy -k 4 --compress 4096[/]
+    [cyan]fastem fit column.npy -k 4 --bins 4096[/]
 
     [cyan]fastem fit visits.csv -k 3 --family poisson,categorical,normal --seed 0[/]
 
@@ -133,7 +131,7 @@ def fit_command(
         settings["init_params"] = init
     if reg_covar > 0.0:
         settings["reg_covar"] = reg_covar
-    with telling_warnings(rows) as notices:
+    with showing_warnings(rows) as notices:
         source = open_rows(rows, weight_column)
         mixture = learning.estimator()(components, **settings)
         mixture.fit(source, resume=course.resume)
@@ -150,7 +148,7 @@ def fit_command(
         facts = data_facts(rows, source, weight) | criteria_facts(criteria) | written_facts(learning.written)
         print_model(mixture, source.labels, facts)
     for notice in notices:
-        tell("warning", notice)
+        notify("warning", notice)
     if mixture.fit_report_.runs[-1].stop_reason == "interrupted":
         raise typer.Exit(INTERRUPTED)
     if strict and not mixture.converged_:
@@ -161,7 +159,7 @@ def _refuse_what_is_not_in_force(
     learning: Learning, course: Course, covariance: str, reg_covar: float, init: str
 ) -> None:
     family, hmm, plot = learning.family, learning.hmm, learning.plot
-    gaussian = {"--reg-covar": reg_covar > 0.0, "--compress": course.compress is not None}
+    gaussian = {"--reg-covar": reg_covar > 0.0, "--bins": course.bins is not None}
     if family is not None:
         refuse(
             {"--covariance": covariance != "full", **gaussian},

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastem.cli.app import app
-from fastem.cli.commands import Command, tell
+from fastem.cli.commands import Command, notify
 from fastem.cli.options import AsJson, Covariances, flag, option
 from fastem.cli.terminal import count, facts_table, grid, print_json, print_parts
 from fastem.cli.words import note
 
 if TYPE_CHECKING:
-    from fastem.bench.contest import Result
+    from fastem.bench.comparison import Result
 
 
 @app.command("warmup", cls=Command)
@@ -40,12 +40,12 @@ def warmup_command(
         warnings.simplefilter("always")
         warmup(*([families] if families else []), hmm=hmm, verbose=True)
     for warning in caught:
-        tell("warning", str(warning.message))
+        notify("warning", str(warning.message))
 
 
 @app.command("bench", cls=Command)
 def bench_command(
-    seconds: Annotated[float, option("About how long to measure, beside what compilation takes.", "S", min=0)] = 60.0,
+    seconds: Annotated[float, option("Approximate time to measure, without compilation.", "S", min=0)] = 60.0,
     as_json: AsJson = False,
 ) -> None:
     """Measure fastem against scikit-learn, and whatever peers are installed, on this machine: two minutes.
@@ -54,15 +54,15 @@ def bench_command(
 
     Example: [cyan]fastem bench --json > bench.json[/]
     """
-    from fastem.bench.contest import PROBLEMS, contest
+    from fastem.bench.comparison import PROBLEMS, comparison
     from fastem.bench.peers import PEERS
     from fastem.bench.versus import machine
-    from fastem.fitting.thread_limits import telling_compilations_to
+    from fastem.fitting.thread_limits import compilation_lines_to
 
     usable = {name: peer for name, peer in PEERS.items() if peer.is_usable()}
     missing = [name for name in PEERS if name not in usable]
-    with telling_compilations_to(note):
-        results = list(contest(PROBLEMS, usable, seconds, note))
+    with compilation_lines_to(note):
+        results = list(comparison(PROBLEMS, usable, seconds, note))
     facts = machine() | {"peers": {name: peer.version() for name, peer in usable.items()}, "not_installed": missing}
     if as_json:
         print_json({"machine": facts, "results": [result.to_dict() for result in results]})

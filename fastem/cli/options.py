@@ -60,7 +60,7 @@ _FILES = (
     "standard input."
 )
 _KINDS = (
-    "Independent columns instead, of kinds such as normal, poisson, categorical or gamma; one kind for all, or by "
+    "Kinds of independent columns instead, such as normal, poisson, categorical or gamma; one kind for all, or by "
     "commas one for each ('exposure' multiplies the rates of counts)."
 )
 _SPELT_OUT = {"tab": "\t", "\\t": "\t", "space": " "}
@@ -91,20 +91,22 @@ class Rows:
         str | None, option("Columns to use, by name or by position from 0. By default all.", "A,B,...")
     ] = None
     sequence_column: Annotated[
-        str | None, option("Of hidden Markov models: column whose number changes where a sequence begins.", "A")
+        str | None, option("For hidden Markov models: column whose value changes where a sequence begins.", "A")
     ] = None
-    memory: Annotated[str | None, option("Most memory that rows may take at a time, such as 512MB.", "SIZE")] = None
-    threads: Annotated[int | None, option("Most threads; as many as numba may use by default.", "N", min=1)] = None
+    memory: Annotated[str | None, option("Maximum memory for rows at a time, such as 512MB.", "SIZE")] = None
+    threads: Annotated[
+        int | None, option("Maximum number of threads. By default as many as numba may use.", "N", min=1)
+    ] = None
     delimiter: Annotated[str | None, _of_text("Between two fields: ';', '|', tab, space...", "CHAR")] = None
     decimal: Annotated[str | None, _of_text("Decimal mark: . or ,.", "CHAR")] = None
     thousands: Annotated[str | None, _of_text("Between groups of three digits. By default none.", "CHAR")] = None
     encoding: Annotated[str | None, _of_text("Such as latin-1. By default UTF-8, or UTF-16.", "NAME")] = None
-    comment: Annotated[str | None, _of_text("Begins lines to pass over. By default # ahead of the rows.", "SIGN")] = (
-        None
-    )
-    quote: Annotated[str | None, _of_text("Around fields; '' stands for none. By default \".", "CHAR")] = None
+    comment: Annotated[
+        str | None, _of_text("Sign that begins comment lines. By default # before the rows.", "SIGN")
+    ] = None
+    quote: Annotated[str | None, _of_text("Quote around fields; '' for none. By default \".", "CHAR")] = None
     missing: Annotated[
-        list[str] | None, _of_text("Stands for a missing value; may be given several times.", "WORD")
+        list[str] | None, _of_text("Text that stands for a missing value; may be given several times.", "WORD")
     ] = None
     header: Annotated[bool | None, _of_text("Whether the first line names columns.", None, "--header/--no-header")] = (
         None
@@ -138,11 +140,11 @@ class Learning:
     """What is learnt from rows by `fit` and `select`, and where it goes."""
 
     family: Annotated[str | None, option(_KINDS, "KINDS", show_default=False)] = None
-    hmm: Annotated[bool, flag("--hmm", "Rows follow each other: a hidden Markov model, of K states.")] = False
-    tol: Annotated[float, option("Stop when less than this is left to gain per row.", "NATS", min=0)] = 1e-5
-    max_iter: Annotated[
-        int, option("Stop each start after this number of iterations; 0: the start alone.", "N", min=0)
-    ] = 1000
+    hmm: Annotated[bool, flag("--hmm", "Fit a hidden Markov model with K states to sequences.")] = False
+    tol: Annotated[float, option("Stop when the estimated remaining improvement is below this.", "NATS", min=0)] = 1e-5
+    max_iter: Annotated[int, option("Maximum number of iterations of each start; 0: the start alone.", "N", min=0)] = (
+        1000
+    )
     seed: Annotated[int | None, seed_option("Make the result repeatable.")] = None
     output: Annotated[Path | None, place("Write the model, as .npz.", "MODEL", "--output", "-o")] = None
     plot: Annotated[Path | None, place("Draw the result: .png, .svg... Needs matplotlib.", "PICTURE")] = None

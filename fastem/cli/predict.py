@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastem.cli.app import app
-from fastem.cli.commands import Command, tell
+from fastem.cli.commands import Command, notify
 from fastem.cli.inputs import load_both, require_rows_output
 from fastem.cli.options import AsJson, ModelFile, Rows, RowsOutput, WeightColumn, flag, with_records
 from fastem.cli.tables import criteria_facts, data_facts, is_chain, noun, print_shares, title
@@ -26,7 +26,7 @@ def predict_command(
     model: ModelFile,
     rows: Rows,
     output: RowsOutput = None,
-    proba: Annotated[bool, flag("--proba", "The probability of every component, not a label.")] = False,
+    proba: Annotated[bool, flag("--proba", "Write the probabilities of all components instead of a label.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Assign each row of a file to its most probable component, or to its state on the most probable path.
@@ -55,7 +55,7 @@ def predict_command(
         print_json({"file": rows.file, "model": model, **facts, **result})
     elif output is not None:
         print_shares(mixture, counts, written_facts(written))
-    _tell_missing(marked, f"kept in place, without {'probabilities' if proba else 'a label'}")
+    _notify_missing(marked, f"kept in place, without {'probabilities' if proba else 'a label'}")
 
 
 def _write_predictions(marked: Marked, output: Path | None, proba: bool, is_kept: bool) -> tuple[np.ndarray, list[Any]]:
@@ -103,13 +103,13 @@ def score_command(model: ModelFile, rows: Rows, weight_column: WeightColumn = No
         facts = {"model": f"{model}: {title(mixture)}", "score": f"{criteria['score']:.9g} nats per row"}
         facts |= data_facts(rows, source, criteria["weight"], marked.n_rows, marked.n_marked)
         make_console().print(facts_table(facts | criteria_facts(criteria)))
-    _tell_missing(marked, "left out of the score")
+    _notify_missing(marked, "left out of the score")
 
 
-def _tell_missing(marked: Marked, what: str) -> None:
+def _notify_missing(marked: Marked, what: str) -> None:
     """Say how many rows the model could not use."""
     if marked.n_marked:
         verb = "has" if marked.n_marked == 1 else "have"
         if is_chain(marked.mixture):
             verb = f"{'is' if marked.n_marked == 1 else 'are'} in sequences with"
-        tell("warning", f"{marked.n_marked} of {marked.n_rows} rows {verb} missing or infinite values: {what}.")
+        notify("warning", f"{marked.n_marked} of {marked.n_rows} rows {verb} missing or infinite values: {what}.")

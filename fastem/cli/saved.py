@@ -17,9 +17,7 @@ def sample_command(
     model: ModelFile,
     n: Annotated[int, option("Number of rows.", "N", "-n", min=1, show_default=False)],
     output: RowsOutput = None,
-    seed: Annotated[
-        int | None, seed_option("Make the rows repeatable. By default the seed of the fit, if any.")
-    ] = None,
+    seed: Annotated[int | None, seed_option("Random seed. By default that of the fit, if any.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Draw rows from a model.
@@ -49,7 +47,7 @@ def sample_command(
 
 @app.command("info", cls=Command)
 def info_command(model: ModelFile, as_json: AsJson = False) -> None:
-    """Show a saved model: its parameters, its settings, and the story of its fit.
+    """Show a saved model: its parameters, its settings, and how it was fitted.
 
     Example: [cyan]fastem info model.npz[/]
     """

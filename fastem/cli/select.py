@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fastem.cli.app import app
-from fastem.cli.commands import Command, tell
+from fastem.cli.commands import Command, notify
 from fastem.cli.inputs import open_rows, refuse, require_outputs
 from fastem.cli.options import (
     CRITERIA,
@@ -24,7 +24,7 @@ from fastem.cli.options import (
 )
 from fastem.cli.tables import data_facts, describe, print_selection
 from fastem.cli.terminal import print_json, written_facts
-from fastem.cli.words import telling_warnings
+from fastem.cli.words import showing_warnings
 
 
 @app.command("select", cls=Command)
@@ -36,13 +36,13 @@ def select_command(
     covariances: Covariances = None,
     weight_column: WeightColumn = None,
     criterion: Annotated[str, choice(CRITERIA, "What the candidates are compared by", "NAME")] = "bic",
-    min_gain: Annotated[float, option("With heldout: least gain per row of one more component.", "NATS", min=0)] = 1e-3,
+    min_gain: Annotated[
+        float, option("With heldout: minimum gain per row of one more component.", "NATS", min=0)
+    ] = 1e-3,
     max_rows: Annotated[
-        int | None, option("Compare on a sample of so many rows. By default on all.", "N", min=1)
+        int | None, option("Compare on a random sample of this size. By default on all.", "N", min=1)
     ] = None,
-    allow_collapsed: Annotated[
-        bool, flag("--allow-collapsed", "Choose one with a component on rows that agree, too.")
-    ] = False,
+    allow_collapsed: Annotated[bool, flag("--allow-collapsed", "Allow a model with a collapsed component.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Choose the number of components (states) and the type of covariances, and print what was compared.
@@ -64,7 +64,7 @@ def select_command(
         refuse({"--covariance": covariances}, "for Gaussian components only. Leave out --family, or this")
     learning.require_chain_for(rows)
     sizes = _sizes(components)
-    with telling_warnings(rows) as notices:
+    with showing_warnings(rows) as notices:
         source = open_rows(rows, weight_column)
         selection = select(
             source, learning.estimator()(), n_components=sizes, covariance_types=covariances, criterion=criterion,
@@ -85,7 +85,7 @@ def select_command(
         facts = data_facts(rows, source, best.fit_report_.weight) | written_facts(learning.written)
         print_selection(selection, facts)
     for notice in notices:
-        tell("warning", notice)
+        notify("warning", notice)
 
 
 def _sizes(components: str) -> list[int]:

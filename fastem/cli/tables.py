@@ -1,4 +1,4 @@
-"""What the command line says of models: their parameters, the story of their fits, how well they describe rows."""
+"""What the command line says of models: their parameters, an account of their fits, how well they describe rows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _REASONS = {
     "converged": "converged",
     "max_iter": "not converged: iterations ran out",
-    "objective_fell": "not converged: the objective fell",
+    "objective_decreased": "not converged: the objective fell",
     "interrupted": "not converged: interrupted",
     "failed": "not converged: the data could not be read to the end",
 }
@@ -32,7 +32,7 @@ _PARAMETERS = (
     "weights_", "startprob_", "transmat_", "means_", "variances_", "covariances_", "covars_", "rates_", "lambdas_",
     "probabilities_", "emissionprob_", "shapes_", "scales_",
 )  # fmt: skip
-_STORY = ("converged_", "stop_reason_", "n_iter_", "n_steps_", "lower_bound_", "lower_bounds_")
+_FIT_ATTRIBUTES = ("converged_", "stop_reason_", "n_iter_", "n_steps_", "lower_bound_", "lower_bounds_")
 # A table of parameters with more columns than this is read by rows.
 _WIDE_FEATURES = 6
 _MOST_FEATURES = 20
@@ -72,7 +72,7 @@ def feature_labels(mixture: BaseEM) -> list[str]:
 
 def describe(mixture: BaseEM) -> dict[str, Any]:
     """Everything about a model."""
-    known = [name for name in (*_PARAMETERS, *_STORY) if hasattr(mixture, name)]
+    known = [name for name in (*_PARAMETERS, *_FIT_ATTRIBUTES) if hasattr(mixture, name)]
     return {
         "class": type(mixture).__name__,
         "n_components": mixture.n_components,
@@ -183,7 +183,7 @@ def _long_table(mixture: BaseEM, labels: Sequence[str], features: Sequence[_Feat
 
 
 def print_model(mixture: BaseEM, labels: Sequence[str], facts: dict[str, str]) -> None:
-    """Parameters and the story of a model."""
+    """Parameters and an account of a model."""
     console, features = make_console(), _features(mixture)
     table = _wide_table(mixture, labels, features)
     # Measured without the limit of the terminal: a table that does not fit would be cut.
@@ -195,10 +195,10 @@ def print_model(mixture: BaseEM, labels: Sequence[str], facts: dict[str, str]) -
         parts.append(grid("from state", *(f"to {k}" for k in range(mixture.n_components))))
         for k, row in enumerate(mixture.transmat_):
             parts[-1].add_row(str(k), *map(share, row))
-    print_parts(*parts, facts_table(_story(mixture) | facts), title=title(mixture))
+    print_parts(*parts, facts_table(_fit_attributes(mixture) | facts), title=title(mixture))
 
 
-def _story(mixture: BaseEM) -> dict[str, str]:
+def _fit_attributes(mixture: BaseEM) -> dict[str, str]:
     """What happened during the fit, for those models that were fitted."""
     if not hasattr(mixture, "fit_report_"):
         return {"fit": "none: the parameters were given"}
@@ -208,25 +208,25 @@ def _story(mixture: BaseEM) -> dict[str, str]:
     else:
         passes = "iteration" if report.online is None else "epoch"
         facts = {"fit": f"{_REASONS[report.stop_reason]} after {count(report.n_iter, passes)}"}
-    if report.n_iter_ahead:
-        what = f"samples of up to {report.n_rows_sampled} rows" if report.n_rows_sampled else "bins"
-        facts["fit"] += f", and {report.n_iter_ahead} before them on {what}"
+    if report.n_iter_reduced:
+        what = f"samples of up to {report.n_rows_subsample} rows" if report.n_rows_subsample else "bins"
+        facts["fit"] += f", and {report.n_iter_reduced} before them on {what}"
     if report.online is not None:
         facts["fit"] += f", {count(report.online.n_updates, 'update')}"
     n_raced = [len(heat) for race in report.races for heat in race.heats]
     n_starts = max(len(report.runs), *n_raced, 1)
     if n_starts > 1:
         facts["fit"] += f"; best of {n_starts} starts"
-    left = "" if math.isnan(report.remaining) else f"; about {report.remaining:.1g} left to gain"
+    left = "" if math.isnan(report.remaining) else f"; estimated remaining improvement {report.remaining:.1g}"
     if not math.isnan(report.objective):
         facts["objective"] = f"{report.objective:.9g} nats per row{left}"
     if report.online is not None and report.online.alarms:
         rows = ", ".join(f"{weight:.9g}" for weight in report.online.alarms)
-        facts["drift"] = f"the rows changed by row {rows}"
-    if report.rescues:
-        facts["rescued"] = "\n".join(report.told_rescues())
-    if report.impossible_weight > 0:
-        facts["impossible"] = f"rows of total weight {report.impossible_weight:g} have density zero"
+        facts["drift"] = f"detected after rows of total weight {rows}"
+    if report.repairs:
+        facts["repaired"] = "\n".join(report.described_repairs())
+    if report.zero_density_weight > 0:
+        facts["zero density"] = f"rows of total weight {report.zero_density_weight:g} have density zero"
     return facts
 
 

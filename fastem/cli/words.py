@@ -25,12 +25,12 @@ OPTIONS = {
     "memory_limit": "--memory",
     "n_iter": "--max-iter",
     "random_state": "--seed",
-    "bins": "--compress",
-    "bins=None": "no --compress",
+    "bins": "--bins",
+    "bins=None": "no --bins",
     "resume=True": "--resume",
     "Use resume=False": "Leave out --resume",
     "continue with fit(..., resume=True)": "continue with --resume",
-    "continue with warm_start=True": "to be able to go on from them, fit with --checkpoint and then --resume",
+    "continue with warm_start=True": "to continue from them, fit with --checkpoint and then --resume",
     "schedule='incremental'": "--incremental",
     "; from here on schedule='batch' with warm_start=True is quicker": ", or leave out --online",
     "columns=[...]": "--columns",
@@ -48,11 +48,11 @@ OPTIONS = {
 @contextmanager
 def working_on(rows: Rows) -> Iterator[None]:
     """Let messages name the files; tell on stderr what is compiled, and which streams are kept in files."""
-    from fastem.fitting.thread_limits import telling_compilations_to
-    from fastem.sources.spool import telling_spools_to
+    from fastem.fitting.thread_limits import compilation_lines_to
+    from fastem.sources.spool import spool_lines_to
 
     names = {"X": rows.name, "Input X": rows.name}
-    with naming(names), telling_compilations_to(note), telling_spools_to(note):
+    with naming(names), compilation_lines_to(note), spool_lines_to(note):
         yield
 
 
@@ -62,7 +62,7 @@ def note(line: str) -> None:
 
 
 @contextmanager
-def telling_warnings(rows: Rows) -> Iterator[list[str]]:
+def showing_warnings(rows: Rows) -> Iterator[list[str]]:
     """A list that holds afterwards what was warned of during the work on some rows."""
     notices: list[str] = []
     # What a fit prints while it runs is not its result.

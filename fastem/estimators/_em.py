@@ -1,4 +1,4 @@
-"""How every estimator is fitted: survey, starts, iterations, report. It knows no distribution, nor what is hidden."""
+"""How every estimator is fitted: scan, starts, iterations, report. It knows no distribution, nor what is hidden."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fastem._naming import named
 from fastem.estimators._files import save
 from fastem.estimators._fitted import Fitted
 from fastem.estimators._known import Known
-from fastem.estimators._schedules import learning_of, online_settings
+from fastem.estimators._schedules import online_settings, strategy_of
 from fastem.estimators._validation import parse_bytes
 from fastem.estimators.options import Batch, Online, Race
 from fastem.estimators.options.base import Choice
@@ -28,10 +28,10 @@ from fastem.fitting.collapse import too_few_distinct
 from fastem.fitting.report import FitReport, report_on
 from fastem.fitting.run import Fit, Owner
 from fastem.fitting.runs import Search
-from fastem.fitting.scan import Survey
+from fastem.fitting.scan import DataSummary
 from fastem.fitting.spec import MakeStart, ModelSpec, Starts
-from fastem.fitting.survey import survey_of
-from fastem.fitting.thread_limits import holding_libraries, running
+from fastem.fitting.summary import summary_of
+from fastem.fitting.thread_limits import blas_single_threaded, thread_limit
 from fastem.model import Model, Params
 from fastem.schedules.result import Ending, FitResult, Reason
 from fastem.search.sample_race import starts_of
@@ -155,7 +155,7 @@ class BaseEM(Fitted):
         """Set the fitted attributes of the family."""
         raise NotImplementedError
 
-    def _why_it_fell(self) -> str:
+    def _why_it_decreased(self) -> str:
         """Why an iteration may lower the objective, and the remedy."""
         return "rounding. Subtract a constant from X, or divide it by one, so that its values are near one"
 
@@ -181,7 +181,7 @@ class BaseEM(Fitted):
             scale_family=given._scaled_family,
             make_start=given._make_start(),
             make_learning=partial(
-                learning_of, schedule, tol=self.tol, max_iter=self.max_iter, sample_bytes=sample_bytes
+                strategy_of, schedule, tol=self.tol, max_iter=self.max_iter, sample_bytes=sample_bytes
             ),
             online=partial(online_settings, online),
             generator=self._generator,
@@ -225,8 +225,8 @@ class BaseEM(Fitted):
         """What surrounds a fit, whose `work` is told; see `_all_or_nothing`."""
         with (
             self._all_or_nothing(is_better),
-            running(self.n_threads, self.verbose, work or self._work()) as n_threads,
-            holding_libraries(n_threads),
+            thread_limit(self.n_threads, self.verbose, work or self._work()) as n_threads,
+            blas_single_threaded(n_threads),
         ):
             yield
 
@@ -237,27 +237,29 @@ class BaseEM(Fitted):
             source, spec = read(), self._model_spec()
             is_shuffled = isinstance(self._option("schedule"), Online) and source.parts() is None
             order = RowOrder() if is_shuffled else None
-            survey = survey_of(spec, source, order)
+            summary = summary_of(spec, source, order)
             if order is not None and order.is_sorted():
                 other = named("schedule='incremental'")
                 warnings.warn(f"{_SORTED} Use {other}, or a shuffled copy of the data.", UserWarning, stacklevel=3)
-            best = self._fit(spec, survey, source, starts_of(spec, survey, source), resume)
+            best = self._fit(spec, summary, source, starts_of(spec, summary, source), resume)
         self._warn_of(best)
-        self._warn_if_collapsed(survey)
+        self._warn_if_collapsed(summary)
         return self
 
-    def _fit(self, spec: ModelSpec, survey: Survey, source: Any, starts: Starts, resume: bool = False) -> FitResult:
+    def _fit(
+        self, spec: ModelSpec, summary: DataSummary, source: Any, starts: Starts, resume: bool = False
+    ) -> FitResult:
         """Improve every start, and publish the best."""
-        owner = Owner(self._publish, partial(save, self), self._tell_drift)
-        return Fit(spec, survey, source, owner).run(starts, resume)
+        owner = Owner(self._publish, partial(save, self), self._notify_drift)
+        return Fit(spec, summary, source, owner).run(starts, resume)
 
-    def _tell_drift(self) -> None:
+    def _notify_drift(self) -> None:
         """Call what the schedule calls when rows have changed."""
         on_drift = self._online().on_drift
         if on_drift is not None:
             on_drift(self)
 
-    def _publish(self, model: Model, search: Search, survey: Survey | None = None) -> None:
+    def _publish(self, model: Model, search: Search, summary: DataSummary | None = None) -> None:
         """Set the fitted attributes from the best start that is done."""
         result: FitResult = search.best  # type: ignore[assignment]
         self.__dict__.pop("_stream", None)
@@ -268,14 +270,14 @@ class BaseEM(Fitted):
         self.lower_bound_ = result.objective
         self.lower_bounds_ = list(result.trace.objective)
         self._ending = result.state.ending(self.tol)
-        self.fit_report_ = report_on(search, model, survey)
+        self.fit_report_ = report_on(search, model, summary)
         online = self.fit_report_.online
         self.n_steps_ = result.n_iter if online is None else online.n_updates
 
     def _warn_of(self, result: FitResult) -> None:
         """Warn when a fit stopped for another reason than convergence."""
         left = result.trace.remaining
-        gain = "an unknown amount" if np.isnan(left) else f"about {left:.1e} nats per row"
+        gain = "unknown" if np.isnan(left) else f"{left:.1e} nats per row"
         most, tol = named(self._iterations), named("tol")
         remedy = f"Increase {most} or {tol}, or start nearer with other {named('init_params')}."
         if isinstance(self._option("schedule"), Online):
@@ -283,26 +285,26 @@ class BaseEM(Fitted):
             remedy = f"Increase {most} or {tol}{quicker}."
         more = f"continue with {'warm_start=True' if self.checkpoint is None else 'fit(..., resume=True)'}"
         message = {
-            Reason.MAX_ITER: f"EM did not converge in {most}={self.max_iter} iterations: {gain} is left "
-            f"to gain ({tol}={self.tol:g}). {remedy}",
-            Reason.OBJECTIVE_FELL: f"EM stopped because an iteration lowered the objective by {result.trace.fall:.1e} "
-            f"nats per row, and undid it: {self._why_it_fell()}.",
-            Reason.INTERRUPTED: f"EM was interrupted after {result.n_iter} iterations: {gain} is left to gain. "
-            f"The model holds the best parameters so far; {named(more)}.",
+            Reason.MAX_ITER: f"EM did not converge in {most}={self.max_iter} iterations: the estimated remaining "
+            f"improvement is {gain} ({tol}={self.tol:g}). {remedy}",
+            Reason.OBJECTIVE_DECREASED: f"EM stopped: an iteration lowered the objective by "
+            f"{result.trace.decrease:.1e} nats per row, and was undone: {self._why_it_decreased()}.",
+            Reason.INTERRUPTED: f"EM was interrupted after {result.n_iter} iterations: the estimated remaining "
+            f"improvement is {gain}. The model holds the best parameters so far; {named(more)}.",
         }.get(result.reason)
         is_asked_for = result.reason is Reason.MAX_ITER and self.max_iter == 0
         if message and not is_asked_for:
             warnings.warn(message, ConvergenceWarning, stacklevel=4)
 
-    def _warn_if_collapsed(self, survey: Survey) -> None:
+    def _warn_if_collapsed(self, summary: DataSummary) -> None:
         """Warn of components that describe rows which agree."""
         notes = self.fit_report_.collapsed
         if notes:
             message = (
-                f"{notes[0]}{f' (and {len(notes) - 1} more)' * (len(notes) > 1)}. Its likelihood has no bound, and "
-                "tells nothing of the other rows. Ask for fewer components, or leave out rows or columns of one value."
+                f"{notes[0]}{f' (and {len(notes) - 1} more)' * (len(notes) > 1)}. Its likelihood is unbounded, and "
+                "says nothing about other rows. Ask for fewer components, or leave out rows or columns of one value."
             )
-        elif survey.is_whole and too_few_distinct(self.n_components, survey.excerpt.X):
+        elif summary.is_whole and too_few_distinct(self.n_components, summary.excerpt.X):
             message = (
                 f"There are fewer different rows than {named('n_components')}={self.n_components}: some components "
                 "describe the same ones. Ask for fewer components."

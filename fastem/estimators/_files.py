@@ -116,7 +116,7 @@ def _restore_story(estimator: Any, fitted: dict[str, Any], arrays: dict[str, np.
         raise ModelFileError(f"has fitted attributes {unknown} that this fastem does not know, or is damaged.")
     for name in STORY:
         if name in fitted:
-            setattr(estimator, name, _checked_story(name, fitted[name]))
+            setattr(estimator, name, _checked_fit_attributes(name, fitted[name]))
     if "fit_report_" in fitted:
         estimator.fit_report_ = unpack(fitted["fit_report_"], arrays, RECORDS)
         if not isinstance(estimator.fit_report_, FitReport):
@@ -128,7 +128,7 @@ def _restore_story(estimator: Any, fitted: dict[str, Any], arrays: dict[str, np.
         estimator.feature_names_in_ = np.array(names, dtype=object)
 
 
-def _checked_story(name: str, value: Any) -> Any:
+def _checked_fit_attributes(name: str, value: Any) -> Any:
     """What a fit told, of the type that it tells."""
     if name == "converged_":
         is_right = type(value) is bool

@@ -20,7 +20,7 @@ from fastem.estimators._validation import feature_index
 from fastem.families._marginal import Marginal
 from fastem.fitting.numeric import drawn_marginal
 from fastem.fitting.scores import room, said_of
-from fastem.fitting.thread_limits import running
+from fastem.fitting.thread_limits import thread_limit
 from fastem.persistence import require_model_name
 from fastem.sources import Source
 
@@ -51,7 +51,7 @@ class Fitted(DensityMixin, KnownParameters):
 
     def _scoring(self) -> AbstractContextManager[int | None]:
         """What surrounds the passes of a score or a prediction."""
-        return running(self.n_threads, self.verbose, f"scores rows under {self._distributions()}")
+        return thread_limit(self.n_threads, self.verbose, f"scores rows under {self._distributions()}")
 
     def _generator(self, random_state: Any = None) -> np.random.Generator:
         """A source of randomness that follows the given `random_state`, or that of the constructor."""
@@ -107,7 +107,7 @@ class Fitted(DensityMixin, KnownParameters):
             return family.marginal(self._params.family, index)
         if family.n_features > 1:
             raise TypeError(
-                f"{type(family).__name__} does not tell the distribution of one of its {family.n_features} features. "
+                f"{type(family).__name__} does not define the distribution of one of its {family.n_features} features. "
                 "Write its method marginal (see fastem.contracts.HasMarginals)."
             )
         return drawn_marginal(self._model, self._params)

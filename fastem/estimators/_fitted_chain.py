@@ -12,7 +12,7 @@ from fastem.estimators._fitted import Fitted
 from fastem.estimators._listed import is_list_of_sequences, join_sequences, lengths_in_place_of, sizes_of
 from fastem.estimators._validation import read_rows, rows_per_chunk
 from fastem.fitting.criteria import criteria_of
-from fastem.fitting.survey import NO_WEIGHT
+from fastem.fitting.summary import NO_WEIGHT
 from fastem.given import floats
 from fastem.latents.hmm import stationary_distribution
 from fastem.sources import SequenceSource, SourceError, in_chunks_of, proper_lengths
@@ -34,12 +34,12 @@ class FittedChain(Fitted):
             y = None
         if isinstance(X, SequenceSource):
             if lengths is not None or y is not None:
-                raise ValueError("X tells the lengths of its sequences already. Leave out lengths.")
+                raise ValueError("X already defines sequence lengths. Leave out lengths.")
             X, lengths = X.rows, X.lengths
         weights = sample_weight
         if is_list_of_sequences(X, None if reset else getattr(self, "n_features_in_", None)):
             if lengths is not None or y is not None:
-                raise ValueError("X is a list of sequences, which tell their lengths. Leave out lengths.")
+                raise ValueError("X is a list of sequences, which defines their lengths. Leave out lengths.")
             rows, sizes = join_sequences(self, X, reset=reset)
             weights = None if sample_weight is None else _weights(sample_weight, sizes.size)[sizes > 0]
             lengths = sizes[sizes > 0]

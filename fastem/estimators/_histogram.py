@@ -11,8 +11,8 @@ from fastem.estimators._mixture import BaseMixture
 from fastem.estimators._validation import read_weight
 from fastem.estimators.options import Batch
 from fastem.fitting.binned import Bins
-from fastem.fitting.bins import HistogramLearning
-from fastem.fitting.survey import survey_of
+from fastem.fitting.bins import HistogramStrategy
+from fastem.fitting.summary import summary_of
 from fastem.given import converted, plain_array
 from fastem.search.sample_race import starts_of
 from fastem.sources import ArraySource
@@ -88,19 +88,19 @@ class HistogramMixture(BaseMixture):
                 del self.feature_names_in_
             self.n_features_in_ = 1
             # Passes over bins take no time: every start is taken to its end.
-            spec = replace(self._model_spec(), races=False, make_learning=lambda survey: self._learning_of(bins))
-            survey = survey_of(spec, ArraySource(values[:, None], weight))
+            spec = replace(self._model_spec(), races=False, make_learning=lambda summary: self._learning_of(bins))
+            summary = summary_of(spec, ArraySource(values[:, None], weight))
             # A start sees the midpoints only: it must not take the rows of a bin for equal.
-            width = survey.model.family.reg_covar + bins.typical_variance()
-            wide = replace(survey.model, family=replace(survey.model.family, reg_covar=width))
-            starts = starts_of(spec, survey._replace(model=wide, strays=None), middles)
-            best = self._fit(spec, survey, middles, starts)
+            width = summary.model.family.reg_covar + bins.typical_variance()
+            wide = replace(summary.model, family=replace(summary.model.family, reg_covar=width))
+            starts = starts_of(spec, summary._replace(model=wide, strays=None), middles)
+            best = self._fit(spec, summary, middles, starts)
         self._warn_of(best)
         return self
 
-    def _learning_of(self, bins: Bins) -> HistogramLearning:
+    def _learning_of(self, bins: Bins) -> HistogramStrategy:
         acceleration = self._option("schedule").acceleration
-        return HistogramLearning(tol=self.tol, max_iter=self.max_iter, acceleration=acceleration, bins=bins)
+        return HistogramStrategy(tol=self.tol, max_iter=self.max_iter, acceleration=acceleration, bins=bins)
 
 
 def read_histogram(counts: Any, edges: Any, n_components: int) -> Bins:
@@ -131,7 +131,7 @@ def read_histogram(counts: Any, edges: Any, n_components: int) -> Bins:
     finite = edges[np.isfinite(edges)]
     if finite.size < 2:
         raise ValueError(
-            "No bin has two finite edges, so that nothing tells the scale of the data. Give finer bins; only the "
+            "No bin has two finite edges, so the scale of the data is unknown. Give finer bins; only the "
             "first edge may be -inf and only the last one inf."
         )
     if np.abs(finite).max() > _LARGEST:

@@ -19,7 +19,7 @@ from fastem.estimators.options.schedules import CHAIN_SCHEDULES
 from fastem.fitting.spec import ModelSpec
 from fastem.fitting.starting import ChainStart
 from fastem.given import floats
-from fastem.latents.hmm import Hmm
+from fastem.latents.hmm import HmmLatent
 from fastem.model import Model
 from fastem.sources import Source
 
@@ -119,7 +119,7 @@ class BaseHMM(FittedChain, BaseEM):
 
     # The chain.
 
-    def _make_latent(self) -> Hmm:
+    def _make_latent(self) -> HmmLatent:
         k = self.n_components
         allowed, transmat_prior = self._transitions(k)
         allowed_start = np.ones(k, dtype=bool)
@@ -131,7 +131,7 @@ class BaseHMM(FittedChain, BaseEM):
             allowed_start = self._given("startprob_", (k,)) > 0
         elif isinstance(self.transmat_prior, str):
             allowed_start[1:] = False
-        return Hmm(
+        return HmmLatent(
             k,
             None if allowed.all() else allowed,
             None if allowed_start.all() else allowed_start,
@@ -140,7 +140,7 @@ class BaseHMM(FittedChain, BaseEM):
             self._is_stationary(),
         )
 
-    def _latent_of(self, params: dict[str, np.ndarray]) -> Hmm:
+    def _latent_of(self, params: dict[str, np.ndarray]) -> HmmLatent:
         return self._make_latent()
 
     def _is_stationary(self) -> bool:
@@ -179,7 +179,7 @@ class BaseHMM(FittedChain, BaseEM):
             raise ValueError(f"{name} must have the shape {shape}, and rows of probabilities that sum to 1.")
         return given
 
-    def _given_latent(self, latent: Hmm) -> Any:
+    def _given_latent(self, latent: HmmLatent) -> Any:
         """Parameters of the chain that the user set as attributes."""
         k = latent.n_components
         return latent.params(self._given("startprob_", (k,)), self._given("transmat_", (k, k)))
@@ -191,7 +191,7 @@ class BaseHMM(FittedChain, BaseEM):
             return replace(model, latent=self._make_latent())
         return model
 
-    def _given_latent_structure(self, known: Known | None, changed: set[str]) -> Hmm:
+    def _given_latent_structure(self, known: Known | None, changed: set[str]) -> HmmLatent:
         return self._make_latent()
 
     def _show_latent(self, params: Any) -> None:
@@ -250,10 +250,10 @@ class BaseHMM(FittedChain, BaseEM):
         return self._fit_to(read, resume)
 
     def _model_spec(self) -> ModelSpec:
-        held = "".join(letter for letter in self._attributes_of_letters() if letter not in self._learnt)
+        fixed = "".join(letter for letter in self._attributes_of_letters() if letter not in self._learnt)
         # Weights of the components in states are the chain's.
-        holds_family = set(self._letters) - {"w"} <= set(held)
-        return replace(super()._model_spec(), swaps=0, held=held, holds_family=holds_family)
+        holds_family = set(self._letters) - {"w"} <= set(fixed)
+        return replace(super()._model_spec(), swaps=0, fixed=fixed, holds_family=holds_family)
 
     def _starting_attributes(self) -> dict[str, Any]:
         names = self._attributes_of_letters().items()

@@ -23,7 +23,7 @@ class Monitor:
     iter : int
         Iterations that were run.
     converged : bool
-        Whether nothing is left to gain. (hmmlearn's is true as well when iterations ran out.)
+        Whether no improvement remains. (hmmlearn's is true as well when iterations ran out.)
     tol : float
     n_iter : int
         Largest number of iterations.

@@ -28,7 +28,7 @@ from fastem.fitting.spec import MakeStart, ModelSpec
 from fastem.fitting.starting import LastParams, MixtureStart, Responsibilities
 from fastem.fitting.stream import FittedModel, Learner, Stream, items_of
 from fastem.given import plain_array
-from fastem.latents.mixture import Mixture
+from fastem.latents.mixture import MixtureLatent
 from fastem.model import Model, Params
 from fastem.schedules.online import OnlineState, estimate
 from fastem.sources import Source, in_chunks_of
@@ -84,7 +84,7 @@ class BaseMixture(FittedMixture, BaseEM):
         return mixture_of(self._option("prior"), self._option("fixed"), self.n_components, params["weights"])
 
     def _given_latent_structure(self, known: Known | None, changed: set[str]) -> Any:
-        return Mixture(self.n_components)
+        return MixtureLatent(self.n_components)
 
     def _given_latent(self, latent: Any) -> Any:
         return latent.params(read_weights(self.weights_, latent.n_components, "weights_"))
@@ -222,7 +222,7 @@ class BaseMixture(FittedMixture, BaseEM):
         with self._fitting():
             source = read_rows(self, X, sample_weight, reset=is_first)
             fitted = FittedModel(self._model, self._params, getattr(self, "fit_report_", None)) if has_params else None
-            learner = Learner(self._model_spec(), fitted, self._publish_stream, self._tell_drift)
+            learner = Learner(self._model_spec(), fitted, self._publish_stream, self._notify_drift)
             self._stream = learner.begin(source, self._stream)
             learner.learn(source, self._stream)
 
@@ -267,10 +267,10 @@ class BaseMixture(FittedMixture, BaseEM):
     def _require_learnt_kind(self) -> None:
         """Raise when parameters of the constructor say something else than what `partial_fit` goes on from."""
         known = self._model.family
-        kind = _kind(Model(Mixture(self.n_components), self._make_family(known.n_features, self.n_components)))
+        kind = _kind(Model(MixtureLatent(self.n_components), self._make_family(known.n_features, self.n_components)))
         if kind != _kind(self._model):
             raise ValueError(
-                f"partial_fit goes on from {_kind(self._model)}, but this is {kind}. Use a new estimator, or fit."
+                f"partial_fit continues from {_kind(self._model)}, but this is {kind}. Use a new estimator, or fit."
             )
 
     def _given_responsibilities(self, n_rows: int) -> Responsibilities:

@@ -5,35 +5,35 @@ from __future__ import annotations
 from typing import Any
 
 from fastem.estimators.options import Batch, Incremental, Online
-from fastem.fitting.batch import BatchLearning, Learning
-from fastem.fitting.bins import CompressedLearning
-from fastem.fitting.incremental import IncrementalLearning
-from fastem.fitting.online import OnlineLearning
-from fastem.fitting.scan import Survey
-from fastem.fitting.subsample import GrowingLearning
+from fastem.fitting.batch import BatchStrategy, Strategy
+from fastem.fitting.bins import BinnedStrategy
+from fastem.fitting.incremental import IncrementalStrategy
+from fastem.fitting.online import OnlineStrategy
+from fastem.fitting.scan import DataSummary
+from fastem.fitting.subsample import SubsampleStrategy
 from fastem.model import Model
 from fastem.schedules.online import OnlineSettings
 from fastem.schedules.steps import Forgetting, StepSize
 
 
-def learning_of(
-    schedule: Batch | Online | Incremental, survey: Survey, *, tol: float, max_iter: int, sample_bytes: int
-) -> Learning:
+def strategy_of(
+    schedule: Batch | Online | Incremental, summary: DataSummary, *, tol: float, max_iter: int, sample_bytes: int
+) -> Strategy:
     """The engine of a schedule; samples of a batch schedule take so much memory at most, of none there are none."""
     if isinstance(schedule, Incremental):
-        return IncrementalLearning(tol=tol, max_iter=max_iter)
+        return IncrementalStrategy(tol=tol, max_iter=max_iter)
     if isinstance(schedule, Online):
-        settings = online_settings(schedule, survey.model)
-        return OnlineLearning(
-            tol=tol, max_iter=max_iter, settings=settings, weight=survey.weight, batch_size=schedule.batch_size
+        settings = online_settings(schedule, summary.model)
+        return OnlineStrategy(
+            tol=tol, max_iter=max_iter, settings=settings, weight=summary.weight, batch_size=schedule.batch_size
         )
     shared: dict[str, Any] = {"tol": tol, "max_iter": max_iter, "acceleration": schedule.acceleration}
     if schedule.bins is not None:
-        return CompressedLearning(**shared, n_bins=schedule.bins)
+        return BinnedStrategy(**shared, n_bins=schedule.bins)
     sizes = schedule.sampling()
     if sizes is not None and sample_bytes:
-        return GrowingLearning(**shared, sizes=sizes, sample_bytes=sample_bytes)
-    return BatchLearning(**shared)
+        return SubsampleStrategy(**shared, sizes=sizes, sample_bytes=sample_bytes)
+    return BatchStrategy(**shared)
 
 
 def online_settings(online: Online, model: Model) -> OnlineSettings:

@@ -21,9 +21,9 @@ from fastem.estimators.gaussian_mixture import GaussianMixture
 from fastem.estimators.options import Batch
 from fastem.families.gaussian.location_scatter import STRUCTURES
 from fastem.fitting.runs import Search
-from fastem.fitting.scan import Survey
+from fastem.fitting.scan import DataSummary
 from fastem.fitting.spec import Start, Starts
-from fastem.fitting.survey import survey_of
+from fastem.fitting.summary import summary_of
 from fastem.schedules.result import FitResult
 from fastem.search.candidates import Candidates, Key
 from fastem.search.comparison import compare
@@ -145,7 +145,9 @@ def select(
     if isinstance(template, BaseHMM):
         _require_of_chains(template, criterion)
     elif lengths is not None:
-        raise ValueError(f"lengths are of hidden Markov models, and {type(template).__name__} is none. Leave them out.")
+        raise ValueError(
+            f"lengths applies only to hidden Markov models, not to {type(template).__name__}. Leave it out."
+        )
     elif not isinstance(template.init_params, str):
         raise ValueError("init_params must be the name of a start: candidates differ in their number of components.")
     with template._fitting():
@@ -173,16 +175,16 @@ def _select(
     allow_collapsed: bool,
 ) -> Selection:
     seed = int(template._generator().integers(2**63))
-    compared, held = source, None
+    compared, heldout = source, None
     if max_rows is not None:
         largest = clone(template).set_params(n_components=max(sizes))
         compared = sample_of(largest._model_spec(), source, max_rows, np.random.default_rng([seed, 3]))
     if criterion == "heldout":
-        compared, held = hold_out(compared, validation_fraction, np.random.default_rng([seed, 4]))
+        compared, heldout = hold_out(compared, validation_fraction, np.random.default_rng([seed, 4]))
     candidates = Candidates(lambda key: _candidate(template, key)._model_spec(), compared, sizes, kinds, seed)
     n = len(candidates.keys())
-    results = candidates.fit(_teller(n, template.verbose_interval) if template.verbose else lambda n_left: None)
-    choice = compare(candidates, results, criterion, compared, held, min_gain, allow_collapsed)
+    results = candidates.fit(_notifier(n, template.verbose_interval) if template.verbose else lambda n_left: None)
+    choice = compare(candidates, results, criterion, compared, heldout, min_gain, allow_collapsed)
     if choice.all_collapsed:
         warnings.warn(
             "Every candidate has a component that collapsed onto rows that agree. Leave out such rows or columns, "
@@ -193,7 +195,7 @@ def _select(
     key = choice.keys[choice.best]
     chosen, result = _candidate(template, key), results[key]
     if compared is source:
-        _publish(chosen, candidates.survey(key), result)
+        _publish(chosen, candidates.summary(key), result)
     else:
         _fit_all(chosen, source, result)
     _warn_unless_converged(choice.table, f"{named(template._iterations)}={template.max_iter}")
@@ -216,19 +218,19 @@ def _candidate(template: BaseEM, key: Key) -> BaseEM:
     return estimator
 
 
-def _publish(chosen: BaseEM, survey: Survey, result: FitResult) -> None:
+def _publish(chosen: BaseEM, summary: DataSummary, result: FitResult) -> None:
     """Make the chosen candidate a fitted estimator."""
     random = chosen._generator()
-    search = Search(survey.n_rows, survey.weight, random.bit_generator.state)
+    search = Search(summary.n_rows, summary.weight, random.bit_generator.state)
     search.begin(result.state, [], random)
-    chosen._publish(survey.model, search.with_result(result), survey)
+    chosen._publish(summary.model, search.with_result(result), summary)
 
 
 def _fit_all(chosen: BaseEM, source: Source, result: FitResult) -> None:
     """Fit the chosen candidate to all rows, from where it stands."""
     spec = chosen._model_spec()
-    survey = survey_of(spec, source)
-    final = chosen._fit(spec, survey, source, Starts(1, lambda random: Start(result.params, [])))
+    summary = summary_of(spec, source)
+    final = chosen._fit(spec, summary, source, Starts(1, lambda random: Start(result.params, [])))
     chosen._warn_of(final.unbroken())
 
 
@@ -244,17 +246,17 @@ def _warn_unless_converged(table: Sequence[Mapping[str, Any]], most: str) -> Non
         )
 
 
-def _teller(n: int, interval: int) -> Callable[[int], None]:
+def _notifier(n: int, interval: int) -> Callable[[int], None]:
     """Prints a line after every `interval` reads of the data."""
     n_reads = 0
 
-    def tell(n_left: int) -> None:
+    def notify(n_left: int) -> None:
         nonlocal n_reads
         n_reads += 1
         if n_reads % interval == 0:
-            print(f"read {n_reads}: {n_left} of {n} fits go on", flush=True)
+            print(f"pass {n_reads}: {n_left} of {n} candidates still running", flush=True)
 
-    return tell
+    return notify
 
 
 # Reading.

@@ -44,7 +44,7 @@ class Selection:
         """The criterion of the chosen candidate."""
         return self.table[self.best_index_][self.criterion]
 
-    def columns(self) -> dict[str, list[Any]]:
+    def to_dict(self) -> dict[str, list[Any]]:
         """The table by columns."""
         return {name: [row[name] for row in self.table] for name in self.table[0]}
 
@@ -56,7 +56,7 @@ class Selection:
         MissingExtraError
             Without pandas.
         """
-        return require("pandas", "pandas", "to_pandas()").DataFrame(self.columns())
+        return require("pandas", "pandas", "to_pandas()").DataFrame(self.to_dict())
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the criterion against the number of components; see `fastem.plotting.fit.plot_selection`."""
@@ -66,7 +66,7 @@ class Selection:
 
     def __str__(self) -> str:
         cells = [[_cell(value) for value in row.values()] for row in self.table]
-        table = [["", *self.columns()]]
+        table = [["", *self.to_dict()]]
         table += [["*" if index == self.best_index_ else "", *row] for index, row in enumerate(cells)]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in table]

@@ -13,7 +13,7 @@ from fastem.estimators._validation import require_one_of
 from fastem.fitting.bootstrap import Bootstrap, bootstrap
 from fastem.fitting.information import StandardErrors, standard_errors
 from fastem.fitting.intervals import ConfidenceIntervals, intervals, require_level
-from fastem.fitting.thread_limits import holding_libraries, running
+from fastem.fitting.thread_limits import blas_single_threaded, thread_limit
 
 _KINDS = ("empirical", "observed", "robust")
 # A fit that stopped so many standard errors short of the maximum is told of.
@@ -54,7 +54,8 @@ class UncertainMixture(FittedMixture):
         -------
         errors : StandardErrors
             `weights`, `means`, `covariances` and their like, in the shapes of the fitted attributes; zero for what is
-            fixed. `covariance_matrix` and `names` of all parameters; `distance` to the maximum of the likelihood.
+            fixed. `covariance_matrix` and `names` of all parameters; `newton_distance` to the maximum of the
+            likelihood.
 
         Raises
         ------
@@ -86,12 +87,12 @@ class UncertainMixture(FittedMixture):
         require_one_of("information", information, _KINDS)
         _require_rows(max_rows)
         rows = self._rows(X, sample_weight)
-        with running(self.n_threads, self.verbose, self._work()) as n_threads, holding_libraries(n_threads):
+        with thread_limit(self.n_threads, self.verbose, self._work()) as n_threads, blas_single_threaded(n_threads):
             errors = standard_errors(self._model, self._params, rows, information, max_rows, self._generator)
-        if errors.distance > _FAR:
+        if errors.newton_distance > _FAR:
             warnings.warn(
-                f"The maximum of the likelihood lies about {errors.distance:.1f} standard errors from the fitted "
-                "parameters. Fit with a smaller tol, and give the rows that the model was fitted to.",
+                f"The maximum of the likelihood lies about {errors.newton_distance:.1f} standard errors from the "
+                "fitted parameters. Fit with a smaller tol, and give the rows that the model was fitted to.",
                 ConvergenceWarning,
                 stacklevel=2,
             )
@@ -197,7 +198,7 @@ class UncertainMixture(FittedMixture):
             raise ValueError("max_rows must be a number for a bootstrap, whose rows are held in memory.")
         _require_rows(max_rows)
         rows, random = self._rows(X, sample_weight), self._generator()
-        with running(self.n_threads, self.verbose, self._work()) as n_threads, holding_libraries(n_threads):
+        with thread_limit(self.n_threads, self.verbose, self._work()) as n_threads, blas_single_threaded(n_threads):
             replicates, n_unfinished = bootstrap(
                 self._model, self._params, rows, int(n_replicates), max_rows, self.max_iter, random
             )

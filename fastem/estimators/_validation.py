@@ -14,7 +14,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from fastem._naming import named
 from fastem._text import meant, unknown_choice
-from fastem.fitting.survey import NO_WEIGHT
+from fastem.fitting.summary import NO_WEIGHT
 from fastem.given import converted, floats, in_reach, plain_array, require_real
 from fastem.sources import Source, as_source, is_streamed, require_repeatable, with_known_columns
 from fastem.sources.frame import is_frame, non_numeric_columns
@@ -167,7 +167,7 @@ def rows_per_chunk(source: Source, memory_limit: int | str | None) -> int | None
     rows = parse_bytes(memory_limit) // (_PARTS_HELD * source.row_bytes)
     if rows == 0:
         raise ValueError(
-            f"{named('memory_limit')}={memory_limit!r} does not hold {_PARTS_HELD} chunks of one row of "
+            f"{named('memory_limit')}={memory_limit!r} is too small for {_PARTS_HELD} chunks of one row of "
             f"{source.row_bytes} bytes. Raise it."
         )
     return whole_runs(rows)
@@ -184,7 +184,9 @@ def parse_bytes(size: int | str) -> int:
         return int(size)
     match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([KMGT]?I?)B?\s*", str(size).upper())
     if match is None or match[2] not in _UNITS:
-        raise ValueError(f"{size!r} is no size of memory. Give a number of bytes, or a text such as '512MB' or '2GiB'.")
+        raise ValueError(
+            f"{size!r} is not a valid memory size. Give a number of bytes, or a text such as '512MB' or '2GiB'."
+        )
     return int(float(match[1]) * _UNITS[match[2]])
 
 

@@ -16,7 +16,7 @@ from fastem.estimators.gaussian_mixture import GaussianMixture
 from fastem.estimators.mixture import Mixture
 from fastem.families.gaussian.location_scatter import STRUCTURES
 from fastem.fitting.thread_limits import REMEDY
-from fastem.passes.cache import telling
+from fastem.passes.cache import on_compile
 from fastem.passes.pruning import MIN_COMPONENTS
 from fastem.passes.units import UNIT_ROWS
 
@@ -84,7 +84,7 @@ def _warm(name: str, hmm: bool, verbose: bool) -> list[str | None]:
     if verbose:
         print(f"{name} ... ", end="", flush=True)
     start = time.perf_counter()
-    with telling(compiled.append), warnings.catch_warnings():
+    with on_compile(compiled.append), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         if name == _COLUMNS:
             _run_columns(hmm)

@@ -52,7 +52,7 @@ class GaussianStates(BaseHMM):
         raise NotImplementedError
 
     def _scaled_family(self, family: Gaussian, stats: Any, n_rows: int) -> Gaussian:
-        family = family.scaled_to(stats, self.covariance_floor)
+        family = family.with_data_scale(stats, self.covariance_floor)
         # What is not learnt needs no prior.
         if "m" in self._learnt and np.any(np.asarray(self.means_weight) != 0):
             family = with_mean_prior(family, self.means_prior, self.means_weight, self._counts())

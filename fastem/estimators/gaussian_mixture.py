@@ -30,7 +30,7 @@ from fastem.families.gaussian.family import Gaussian
 from fastem.families.gaussian.location_scatter import STRUCTURES
 from fastem.fitting.parameters import inverse, proper_params, read_array, read_means, read_weights, table_sizes
 from fastem.fitting.priors import with_fixed, with_priors
-from fastem.latents.mixture import Mixture
+from fastem.latents.mixture import MixtureLatent
 from fastem.model import Model, Params
 
 if TYPE_CHECKING:
@@ -110,8 +110,8 @@ class GaussianMixture(UncertainMixture, HistogramMixture):
     precisions_, precisions_cholesky_ : ndarray
         Inverse covariances P P', and their factors P, in the same shapes.
     converged_ : bool
-        Whether nothing worth `tol` was left to gain; never True after the objective fell.
-    stop_reason_ : {"converged", "max_iter", "objective_fell", "interrupted", "failed"}
+        Whether the estimated remaining improvement was below `tol`; never True after the objective fell.
+    stop_reason_ : {"converged", "max_iter", "objective_decreased", "interrupted", "failed"}
     n_iter_ : int
         Iterations that were run; with bins or a subsample, those that read all rows.
     lower_bound_ : float
@@ -123,7 +123,7 @@ class GaussianMixture(UncertainMixture, HistogramMixture):
     n_steps_ : int
         Number of times that the parameters were moved by online EM; otherwise `n_iter_`.
     fit_report_ : FitReport
-        What happened, including every rescue of a component. Print it.
+        What happened, including every repair of a component. Print it.
     n_features_in_ : int
     feature_names_in_ : (D,) ndarray of str
         Only after a fit of a data frame.
@@ -144,7 +144,7 @@ class GaussianMixture(UncertainMixture, HistogramMixture):
     ----------
     Dempster, Laird & Rubin (1977), J. Roy. Statist. Soc. B 39, 1-38; Bishop (2006), *Pattern Recognition and Machine
     Learning*, section 9.2.2; Varadhan & Roland (2008), Scand. J. Statist. 35, 335-353; Chen & Tan (2009),
-    J. Multivariate Analysis 100, 1367-1383. See also `fastem.schedules.accelerate` and `fastem.schedules.grow`.
+    J. Multivariate Analysis 100, 1367-1383. See also `fastem.schedules.accelerate` and `fastem.schedules.subsample`.
 
     Examples
     --------
@@ -221,7 +221,7 @@ class GaussianMixture(UncertainMixture, HistogramMixture):
         )
 
     def _scaled_family(self, family: Gaussian, stats: Any, n_rows: int) -> Gaussian:
-        scaled = family.scaled_to(stats, self.covariance_floor)
+        scaled = family.with_data_scale(stats, self.covariance_floor)
         family = with_priors(self._option("prior"), scaled, stats, n_rows)
         last = self._last_start()
         means, covariances = self._given_means(family), self._given_covariances(family)
@@ -253,9 +253,9 @@ class GaussianMixture(UncertainMixture, HistogramMixture):
             covariances = start.family.covariances if covariances is None else covariances
         return Params(model.latent.params(weights), proper_params(family, means, covariances))
 
-    def _why_it_fell(self) -> str:
+    def _why_it_decreased(self) -> str:
         if self.reg_covar == 0:
-            return super()._why_it_fell()
+            return super()._why_it_decreased()
         return (
             f"{named('reg_covar')} widens covariances beyond the likelihood's maximum. "
             f"Use {named('reg_covar')}=0 (covariance_floor keeps components proper) or a smaller one"
@@ -324,7 +324,7 @@ class GaussianMixture(UncertainMixture, HistogramMixture):
         means = read_means(means)
         mixture = cls(len(means), covariance_type=covariance_type, **settings)
         mixture._validate_params()
-        latent, family = Mixture(len(means)), mixture._make_family(means.shape[1], len(means))
+        latent, family = MixtureLatent(len(means)), mixture._make_family(means.shape[1], len(means))
         covariances = read_array("covariances", covariances, family.covariance_shape())
         params = proper_params(family, read_array("means", means, means.shape), covariances)
         weights = latent.params(read_weights(weights, len(means)))
@@ -340,8 +340,8 @@ class GaussianMixture(UncertainMixture, HistogramMixture):
         settings = {name: getattr(self, name) for name in _SHARED}
         other = SklearnGaussianMixture(family.n_components, covariance_type=family.covariance_type, **settings)
         names = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_", "n_features_in_")
-        story = ("feature_names_in_", "converged_", "n_iter_", "lower_bound_", "lower_bounds_")
-        for name in (*names, *(name for name in story if hasattr(self, name))):
+        fit_attributes = ("feature_names_in_", "converged_", "n_iter_", "lower_bound_", "lower_bounds_")
+        for name in (*names, *(name for name in fit_attributes if hasattr(self, name))):
             value = getattr(self, name)
             setattr(other, name, value.copy() if isinstance(value, np.ndarray) else value)
         return other

@@ -19,7 +19,7 @@ from fastem.fitting.parameters import broadcast, proper_params, read_array
 from fastem.fitting.priors import mixed_covariance_prior
 from fastem.fitting.starting import MixedChainStart
 from fastem.latents.emissions import Emissions
-from fastem.latents.hmm import Hmm
+from fastem.latents.hmm import HmmLatent
 from fastem.model import Model, Params
 
 
@@ -174,7 +174,7 @@ class GMMHMM(GaussianStates):
             return np.repeat(covars, self.n_mix, axis=0)
         return covars.reshape(-1, *covars.shape[2:])
 
-    def _make_latent(self) -> Hmm:
+    def _make_latent(self) -> HmmLatent:
         prior = broadcast("weights_prior", self.weights_prior, self._counts()).ravel()
         if np.any(prior < 1.0):
             raise ValueError("weights_prior must nowhere be below 1.")
@@ -190,7 +190,7 @@ class GMMHMM(GaussianStates):
     def _given_covars(self, family: Gaussian) -> np.ndarray:
         return self._of_components(read_array("covars_", self.covars_, self._covars_shape(family)))
 
-    def _given_latent(self, latent: Hmm) -> Any:
+    def _given_latent(self, latent: HmmLatent) -> Any:
         k = latent.n_components
         weights = self._given("weights_", self._counts()).ravel()
         return latent.params(self._given("startprob_", (k,)), self._given("transmat_", (k, k)), weights)

@@ -63,7 +63,7 @@ class OfFamily(BaseEM):
         return families.sized(families.counted(self._spec, source), self.n_components, source.n_features)
 
     def _scaled_family(self, family: Any, stats: Any, n_rows: int) -> Any:
-        return family.scaled_to(stats)
+        return family.with_data_scale(stats)
 
     def _given_family(self, n_features: int, n_components: int) -> Any:
         sizes = self._category_sizes()

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from fastem.passes.pruning import NO_REACH
-from fastem.stats import Rescue
+from fastem.passes.pruning import NO_PRUNING
+from fastem.stats import Repair
 
 if TYPE_CHECKING:
     # Whoever derives from this is a frozen dataclass.
@@ -38,7 +38,7 @@ class FamilyBase(_Dataclass):
         """The name of the class."""
         return type(self).__name__
 
-    def m_step(self, stats: Any, params: Any) -> tuple[Any, list[Rescue]]:
+    def m_step(self, stats: Any, params: Any) -> tuple[Any, list[Repair]]:
         """Parameters of highest expected likelihood."""
         raise NotImplementedError(f"{type(self).__name__} must say how its parameters follow: write m_step.")
 
@@ -46,13 +46,13 @@ class FamilyBase(_Dataclass):
         """An empty record, one number of each field for each component."""
         return self.stats_type(*np.zeros((len(self.stats_type._fields), self.n_components)))
 
-    def first_look(self, centre: np.ndarray) -> Any:
+    def neutral_params(self, centre: np.ndarray) -> Any:
         """What the M-step makes of no rows at all."""
         return self.m_step(self.zero_stats_like(None), None)[0]
 
-    def reach(self, params: Any, log_share: np.ndarray) -> Any:
+    def pruning(self, params: Any, log_share: np.ndarray) -> Any:
         """No component is left out."""
-        return NO_REACH
+        return NO_PRUNING
 
     def prior_stats(self, weight: float) -> Any | None:
         """No prior."""
@@ -67,7 +67,7 @@ class FamilyBase(_Dataclass):
         """The rows themselves."""
         return X
 
-    def centre_of(self, stats: Any) -> np.ndarray:
+    def mean_of(self, stats: Any) -> np.ndarray:
         """Zero: the statistics of this family need not know."""
         return np.zeros(self.n_features)
 
@@ -79,7 +79,7 @@ class FamilyBase(_Dataclass):
         """The scale is that of all rows."""
         return stats
 
-    def scaled_to(self, stats: Any) -> Self:
+    def with_data_scale(self, stats: Any) -> Self:
         """Nothing is learnt from the data."""
         return self
 
@@ -87,7 +87,7 @@ class FamilyBase(_Dataclass):
         """Nothing was learnt from the data."""
         return {}
 
-    def constrained(self, constraints: dict[str, Any]) -> Self:
+    def with_constraints(self, constraints: dict[str, Any]) -> Self:
         """This family with what another one of the same kind learnt."""
         return replace(self, **constraints)
 
@@ -99,7 +99,7 @@ class FamilyBase(_Dataclass):
         """This family as it is."""
         return self
 
-    def cautious(self) -> Self:
+    def regularised(self) -> Self:
         """This family as it is."""
         return self
 

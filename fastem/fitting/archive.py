@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastem.families.gaussian.location_scatter import LocationScatter
-from fastem.fitting.notes import MoveNote, RaceNote, RunNote
+from fastem.fitting.notes import RaceNote, RunNote, SwapNote
 from fastem.fitting.problem import EpochState
 from fastem.fitting.runs import Search
 from fastem.model import Model, Params, Partial, zero_stats
@@ -20,12 +20,12 @@ from fastem.schedules.accelerate.automatic import AutomaticState
 from fastem.schedules.accelerate.protocol import Progress
 from fastem.schedules.accelerate.squarem import SquaremState
 from fastem.schedules.drift import PageHinkley
-from fastem.schedules.grow import CorrectionState
 from fastem.schedules.incremental import IncrementalState
-from fastem.schedules.online import EpochEnd, OnlineState, RescueSpan
+from fastem.schedules.online import EpochEnd, OnlineState, RepairSpan
 from fastem.schedules.prequential import Prequential
 from fastem.schedules.result import Ending, FitResult, FitState, Trace
-from fastem.stats import ExpectedStats, Rescue
+from fastem.schedules.subsample import ControlVariateState
+from fastem.stats import ExpectedStats, Repair
 
 # Names of what a model was told by data and by its user, and which of these are not negative.
 _CONSTRAINTS = (
@@ -40,9 +40,9 @@ _POSITIVE = (
 _MOST_CATEGORIES = 10**8
 # What states of fits and of streams are made of, besides the records of a model.
 _STATES = (
-    Search, EpochState, Partial, RunNote, RaceNote, MoveNote, FitResult, FitState, Ending, Trace, Rescue, Params,
-    ExpectedStats, IncrementalState, OnlineState, EpochEnd, RescueSpan, Prequential, PageHinkley, AndersonState,
-    AutomaticState, CorrectionState, Progress, SquaremState,
+    Search, EpochState, Partial, RunNote, RaceNote, SwapNote, FitResult, FitState, Ending, Trace, Repair, Params,
+    ExpectedStats, IncrementalState, OnlineState, EpochEnd, RepairSpan, Prequential, PageHinkley, AndersonState,
+    AutomaticState, ControlVariateState, Progress, SquaremState,
 )  # fmt: skip
 
 
@@ -60,7 +60,7 @@ def arrays_of(model: Model, params: Params) -> dict[str, np.ndarray]:
 def record_classes(model: Model) -> list[type]:
     """What the state of a fit, or of a stream, of this model is made of."""
     latent, family = model.latent, model.family
-    family_params = family.first_look(np.zeros(family.n_features))
+    family_params = family.neutral_params(np.zeros(family.n_features))
     records = [latent.uniform(), latent.zero_stats()]
     records += [family_params, family.zero_stats_like(family_params)]
     return [*_STATES, *(type(record) for record in records)]
@@ -123,13 +123,13 @@ def restored(
     if n_features < 1:
         raise ValueError("means has no columns")
     constraints = _require_constraints(_CONSTRAINTS, _under("constraint/", arrays))
-    family = make_family(n_features).constrained(constraints)
+    family = make_family(n_features).with_constraints(constraints)
     structure = _require_constraints(_STRUCTURE, _under("structure/", arrays))
     latent = replace(make_latent(_under("latent/", arrays)), **structure)
     model = Model(latent, family)
     _require_proper(model)
     # Any proper parameters tell which records to make, and which shapes to expect.
-    patterns = Params(model.latent.uniform(), family.first_look(np.zeros(n_features)))
+    patterns = Params(model.latent.uniform(), family.neutral_params(np.zeros(n_features)))
     params = Params(*(_record(pattern, _under(f"{room}/", arrays)) for room, pattern in patterns._asdict().items()))
     shares = latent.probabilities(params.latent)
     if any(np.any(share < 0) for share in shares):
@@ -166,7 +166,7 @@ def _require_proper(model: Model) -> None:
                 single = replace(family, n_components=1, variance_floor=None)
                 single.params(np.zeros((1, d)), family.structure.as_single(getattr(family, name)))
     # What an M-step adds must be a number for each parameter.
-    zero = family.zero_stats_like(family.first_look(np.zeros(family.n_features)))
+    zero = family.zero_stats_like(family.neutral_params(np.zeros(family.n_features)))
     prior = family.prior_stats(1.0)
     if prior is not None and not (zero + prior).is_finite():
         raise ValueError("the priors are out of range")
@@ -200,7 +200,7 @@ def require_state(value: Any, kind: type, model: Model) -> None:
     """
     if not isinstance(value, kind):
         raise ValueError(f"it holds {type(value).__name__} where {kind.__name__} belongs")
-    params = Params(model.latent.uniform(), model.family.first_look(np.zeros(model.family.n_features)))
+    params = Params(model.latent.uniform(), model.family.neutral_params(np.zeros(model.family.n_features)))
     stats = model.latent.zero_stats(), model.family.zero_stats_like(params.family)
     n = n_lanes(zero_stats(model, params))
     patterns = {type(record): record for record in (*params, *stats)}
@@ -218,7 +218,7 @@ def _require_records(value: Any, patterns: dict[type, Any], n_lanes: int, in_lan
             require_field(name, getattr(value, name), like)
         return
     if isinstance(value, Partial):
-        sums = (value.lanes.loglik, value.lanes.weight, value.lanes.impossible)
+        sums = (value.lanes.loglik, value.lanes.weight, value.lanes.zero_density)
         if type(value.n_blocks) is not int or value.n_blocks < 0 or any(np.shape(s) != (n_lanes,) for s in sums):
             raise ValueError("an unfinished sum does not have the lanes of this model")
         in_lanes = True

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from fastem.contracts import HasCoordinates, HasExpectedLogProb
+from fastem.contracts import HasExpectedLogProb, HasUnconstrained
 from fastem.fitting.problem import Problem, SampleProblem
 from fastem.model import Model, Params
 from fastem.schedules.accelerate.anderson import Anderson
@@ -15,12 +15,12 @@ from fastem.schedules.accelerate.automatic import Automatic
 from fastem.schedules.accelerate.protocol import Accelerator
 from fastem.schedules.accelerate.squarem import Squarem
 from fastem.schedules.batch import fit_batch
-from fastem.schedules.grow import Correction
 from fastem.schedules.result import FitResult, FitState, Trace
+from fastem.schedules.subsample import ControlVariate
 from fastem.sources import ArraySource, Source
 
 
-class Follower(Protocol):
+class Reporter(Protocol):
     """Who is told how a fit goes on."""
 
     def rows(self, n_rows: int) -> None:
@@ -36,18 +36,18 @@ class Follower(Protocol):
         ...
 
 
-class Learning(Protocol):
+class Strategy(Protocol):
     """One way to improve a start."""
 
     def begin(self, params: Params) -> Any:
         """The state of a schedule at its start."""
         ...
 
-    def run(self, model: Model, source: Source, state: Any, seed: int, follower: Follower) -> FitResult:
+    def run(self, model: Model, source: Source, state: Any, seed: int, reporter: Reporter) -> FitResult:
         """Go on from a state; that of the result is the state of the schedule."""
         ...
 
-    def shown(self, model: Model, result: FitResult, source: Source | None) -> FitResult:
+    def finalised(self, model: Model, result: FitResult, source: Source | None) -> FitResult:
         """The result with a `FitState`, whose objective is exact when there is a source to read."""
         ...
 
@@ -61,23 +61,23 @@ ACCELERATORS: dict[str, Callable[[Model, float], Accelerator]] = {
 
 def accelerator_of(name: str | None, model: Model, tol: float) -> Accelerator | None:
     """The accelerator of a name of `ACCELERATORS`; None: plain EM, also where the family has no coordinates."""
-    if name is None or not isinstance(model.family, HasCoordinates):
+    if name is None or not isinstance(model.family, HasUnconstrained):
         return None
     return ACCELERATORS[name](model, tol)
 
 
-def led_by(sample: ArraySource, model: Model, tol: float, after: Accelerator | None) -> Accelerator | None:
+def control_variate(sample: ArraySource, model: Model, tol: float, after: Accelerator | None) -> Accelerator | None:
     """The accelerator that a sample of all rows is; `after` goes on where it misleads.
 
     Only `after`, where the family does not know the log-density of statistics, by which a sample is corrected.
     """
-    if not isinstance(model.family, HasExpectedLogProb) or not isinstance(model.family, HasCoordinates):
+    if not isinstance(model.family, HasExpectedLogProb) or not isinstance(model.family, HasUnconstrained):
         return after
-    return Correction(model, SampleProblem(model, sample), tol, after or Squarem(model))
+    return ControlVariate(model, SampleProblem(model, sample), tol, after or Squarem(model))
 
 
 @dataclass(kw_only=True)
-class BatchLearning:
+class BatchStrategy:
     """EM over all rows.
 
     Parameters
@@ -93,31 +93,31 @@ class BatchLearning:
     def begin(self, params: Params) -> FitState:
         return FitState(params)
 
-    def run(self, model: Model, source: Source, state: FitState, seed: int, follower: Follower) -> FitResult:
-        def tell(n_rows: int) -> None:
-            follower.rows(n_rows)
+    def run(self, model: Model, source: Source, state: FitState, seed: int, reporter: Reporter) -> FitResult:
+        def notify(n_rows: int) -> None:
+            reporter.rows(n_rows)
             state.e_step = problem.state
-            follower.step()
+            reporter.step()
 
         accelerator = self._accelerator(model, source, state, seed)
-        problem = Problem(model, source, tell, state.e_step)
-        return self._improve(problem, state, follower, accelerator)
+        problem = Problem(model, source, notify, state.e_step)
+        return self._improve(problem, state, reporter, accelerator)
 
     def _accelerator(self, model: Model, source: Source, state: FitState, seed: int) -> Accelerator | None:
         return accelerator_of(self.acceleration, model, self.tol)
 
     def _is_at_start(self, state: FitState) -> bool:
         """Whether iterations on a stand-in for the rows are to come first: not where an earlier fit is gone on with."""
-        return self.max_iter > 0 and state.before is None and not state.trace.objective and state.n_iter_ahead == 0
+        return self.max_iter > 0 and state.before is None and not state.trace.objective and state.n_iter_reduced == 0
 
-    def _improve(self, problem: Any, state: FitState, follower: Follower, accelerator: Accelerator | None) -> FitResult:
+    def _improve(self, problem: Any, state: FitState, reporter: Reporter, accelerator: Accelerator | None) -> FitResult:
         def watch(state: FitState) -> None:
-            follower.epoch(state.n_iter, state.trace)
-            follower.step()
+            reporter.epoch(state.n_iter, state.trace)
+            reporter.step()
 
         return fit_batch(problem, state, tol=self.tol, max_iter=self.max_iter, accelerator=accelerator, watch=watch)
 
-    def shown(self, model: Model, result: FitResult, source: Source | None) -> FitResult:
+    def finalised(self, model: Model, result: FitResult, source: Source | None) -> FitResult:
         if result.trace.objective:
             return result
         # Within the first E-step there is a model, but nothing is known of it.

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import erfcx, logsumexp, ndtr
 
-from fastem.stats import ExpectedStats, Rescue
+from fastem.stats import ExpectedStats, Repair
 
 _HALF_LOG_2PI = 0.5 * float(np.log(2.0 * np.pi))
 # Further than any edge that matters, yet its square is a number.
@@ -165,5 +165,5 @@ class BinnedProblem:
         stats = ExpectedStats(float((counts * loglik).sum()), float(counts.sum()), 0.0, latent, family)
         return self.model.with_prior(stats, params)
 
-    def m_step(self, stats: ExpectedStats, params: Any) -> tuple[Any, list[Rescue]]:
+    def m_step(self, stats: ExpectedStats, params: Any) -> tuple[Any, list[Repair]]:
         return self.model.m_step(stats, params)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastem._naming import named
-from fastem.fitting.batch import BatchLearning, Follower
+from fastem.fitting.batch import BatchStrategy, Reporter
 from fastem.fitting.binned import BinnedProblem, Bins
 from fastem.fitting.compress import Grid, compress
 from fastem.fitting.problem import Problem
@@ -25,7 +25,7 @@ _CLOSER = 0.1
 
 
 @dataclass(kw_only=True)
-class CompressedLearning(BatchLearning):
+class BinnedStrategy(BatchStrategy):
     """EM on the bins of one feature, and on all rows from where that ends.
 
     The bins decide where the fit of all rows starts, and nothing else.
@@ -34,7 +34,7 @@ class CompressedLearning(BatchLearning):
     n_bins: int
     stand_in: Source | None = None
 
-    def run(self, model: Model, source: Source, state: FitState, seed: int, follower: Follower) -> FitResult:
+    def run(self, model: Model, source: Source, state: FitState, seed: int, reporter: Reporter) -> FitResult:
         if self._is_at_start(state):
             if self.stand_in is None:
                 self.stand_in = _bins_of(source, self.n_bins, model.latent.n_components)
@@ -45,8 +45,8 @@ class CompressedLearning(BatchLearning):
             )  # fmt: skip
             if ahead.reason is Reason.INTERRUPTED:
                 raise KeyboardInterrupt
-            state.candidate, state.n_iter_ahead = ahead.params, ahead.n_iter
-        return super().run(model, source, state, seed, follower)
+            state.candidate, state.n_iter_reduced = ahead.params, ahead.n_iter
+        return super().run(model, source, state, seed, reporter)
 
 
 def _bins_of(source: Source, n_bins: int, n_components: int) -> Source:
@@ -68,11 +68,11 @@ def _bins_of(source: Source, n_bins: int, n_components: int) -> Source:
 
 
 @dataclass(kw_only=True)
-class HistogramLearning(BatchLearning):
+class HistogramStrategy(BatchStrategy):
     """Exact EM for a histogram."""
 
     bins: Bins
 
-    def run(self, model: Model, source: Source, state: FitState, seed: int, follower: Follower) -> FitResult:
+    def run(self, model: Model, source: Source, state: FitState, seed: int, reporter: Reporter) -> FitResult:
         accelerator = self._accelerator(model, source, state, seed)
-        return self._improve(BinnedProblem(model, self.bins), state, follower, accelerator)
+        return self._improve(BinnedProblem(model, self.bins), state, reporter, accelerator)

@@ -72,14 +72,14 @@ class CheckpointFile:
         """
         if self._path is None:
             raise ValueError(
-                f"{named('resume=True')} goes on from a {named('checkpoint')}, but none is named. "
+                f"{named('resume=True')} continues from a {named('checkpoint')}, but none is named. "
                 f"Set {named('checkpoint')} to its path."
             )
         if not self._path.exists():
             return new
         header, arrays = read_archive(self._path)
         if "progress" not in header:
-            raise ModelFileError(f"{self._path} holds a model, but no fit to go on with. {named('Use resume=False')}.")
+            raise ModelFileError(f"{self._path} holds a model, but no fit to resume. {named('Use resume=False')}.")
         try:
             then = dict(header["progress"]["binding"])
         except (KeyError, TypeError, ValueError) as error:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastem.families.gaussian.location_scatter import LocationScatter
-from fastem.latents.mixture import Mixture
+from fastem.latents.mixture import MixtureLatent
 from fastem.model import Model, Params
 
 # A component is narrow in a direction where its variance is less than this part of that of the data.
@@ -104,7 +104,7 @@ def _narrow_directions(family: Any, params: Any, varies: np.ndarray) -> list[tup
 def _posterior(model: Model, params: Params, X: np.ndarray) -> np.ndarray:
     latent, own = model.latent, params.latent
     if latent.is_chain:
-        latent = Mixture(model.family.n_components)
+        latent = MixtureLatent(model.family.n_components)
         own = latent.params(np.maximum(model.latent.occupancy(params.latent), 1e-300))
     if isinstance(model.family, LocationScatter):
         return _posterior_by_numpy(model.family, params.family, own.log_weights, X)

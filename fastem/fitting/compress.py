@@ -78,9 +78,9 @@ def compress(chunks: Iterable[Any], grid: Grid) -> tuple[np.ndarray, np.ndarray]
             weighted = x if row_weight is None else x * row_weight
             first += np.bincount(index, weighted, grid.n_bins)
             second += np.bincount(index, weighted * x, grid.n_bins)
-    held = weight > 0
-    weight = weight[held]
-    offset = first[held] / weight
-    mean = middles[held] + offset
-    sd = np.sqrt(np.maximum(second[held] / weight - np.square(offset), 0.0))
+    occupied = weight > 0
+    weight = weight[occupied]
+    offset = first[occupied] / weight
+    mean = middles[occupied] + offset
+    sd = np.sqrt(np.maximum(second[occupied] / weight - np.square(offset), 0.0))
     return np.concatenate([mean - sd, mean + sd]), np.tile(0.5 * weight, 2)

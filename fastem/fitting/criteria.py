@@ -36,6 +36,6 @@ def label_doubt(model: Model, params: Params, X: np.ndarray, out: np.ndarray) ->
         part = X[start : start + step]
         resp = np.empty((part.shape[0], n_components))
         model.posterior(params, part, resp)
-        # An impossible row belongs to no component; no label of it is doubted.
+        # A row of zero density belongs to no component; no label of it is doubted.
         highest = resp.max(axis=1)
         out[start : start + step] = -np.log(np.where(highest > 0, highest, 1.0))

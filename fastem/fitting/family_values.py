@@ -288,10 +288,10 @@ def require_proper(name: str, values: np.ndarray, family: Columns) -> np.ndarray
 
 def read_record(family: Any, given: Any, name: str = "params_") -> Any:
     """Parameters of a family, a NamedTuple, checked, in memory of their own; ValueError for what is none."""
-    pattern = family.first_look(np.zeros(family.n_features))
+    pattern = family.neutral_params(np.zeros(family.n_features))
     if type(given) is not type(pattern):
         raise ValueError(f"{name} must be a {type(pattern).__name__}, got {type(given).__name__}.")
-    require_shapes(given, shapes_of(pattern), f"{type(family).__name__}.first_look")
+    require_shapes(given, shapes_of(pattern), f"{type(family).__name__}.neutral_params")
     for field_name, field, known in zip(pattern._fields, given, pattern, strict=True):
         if field.dtype != known.dtype or not is_proper(field_name, field):
             raise ValueError(f"{field_name} of {name} must hold finite numbers of dtype {known.dtype}.")

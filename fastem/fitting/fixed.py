@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fastem.model import Model, Params
-from fastem.stats import ExpectedStats, Rescue
+from fastem.stats import ExpectedStats, Repair
 
 # The fields of a chain's parameters that belong to each letter.
 _OF_CHAIN = {
@@ -19,32 +19,32 @@ _OF_GAUSSIANS = {"m": "fixed_means", "c": "fixed_covariances"}
 
 
 @dataclass(frozen=True)
-class HeldModel(Model):
+class FixedModel(Model):
     """A hidden Markov model whose M-step leaves some parameters as they are, to the bit.
 
     Parameters
     ----------
-    held : str
+    fixed : str
         "s" for the probabilities of the first state, "t" for those of transitions, "w" for the weights of components
         in states; of a family of Gaussians "m" or "c" for means or covariances alone.
     whole_family : bool
         Whether all parameters of the family stay.
     """
 
-    held: str = ""
+    fixed: str = ""
     whole_family: bool = False
 
-    def m_step(self, stats: ExpectedStats, params: Params) -> tuple[Params, list[Rescue]]:
+    def m_step(self, stats: ExpectedStats, params: Params) -> tuple[Params, list[Repair]]:
         """As of a `Model`, for what is not held."""
-        found, rescues = Model(self.latent, self._family_at(params.family)).m_step(stats, params)
-        kept = [name for letter in self.held for name in _OF_CHAIN.get(letter, ())]
+        found, repairs = Model(self.latent, self._family_at(params.family)).m_step(stats, params)
+        kept = [name for letter in self.fixed for name in _OF_CHAIN.get(letter, ())]
         latent = found.latent._replace(**{name: getattr(params.latent, name) for name in kept})
         if self.whole_family:
             return Params(latent, params.family), []
-        return Params(latent, found.family), rescues
+        return Params(latent, found.family), repairs
 
     def _family_at(self, params: Any) -> Any:
         """The family, with what is held of it fixed where these parameters are."""
         values = {"m": "means", "c": "covariances"}
-        held = [letter for letter in _OF_GAUSSIANS if letter in self.held and not self.whole_family]
-        return replace(self.family, **{_OF_GAUSSIANS[letter]: getattr(params, values[letter]) for letter in held})
+        fixed = [letter for letter in _OF_GAUSSIANS if letter in self.fixed and not self.whole_family]
+        return replace(self.family, **{_OF_GAUSSIANS[letter]: getattr(params, values[letter]) for letter in fixed})

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from itertools import chain, islice
 
 from fastem.executors.serial import sum_over
-from fastem.fitting.batch import Follower
+from fastem.fitting.batch import Reporter
 from fastem.fitting.problem import Problem
 from fastem.model import Model, Params
 from fastem.schedules.incremental import IncrementalState, fit_incremental
 from fastem.schedules.result import FitResult, FitState, Trace
 from fastem.sources import Chunk, Source
 from fastem.sources.source import chunk_rows, whole_runs
-from fastem.stats import ExpectedStats, Rescue
+from fastem.stats import ExpectedStats, Repair
 
 _MOST_BLOCKS = 256
 
@@ -27,12 +27,12 @@ class _Blocks:
     """A model whose E-step takes a block of several chunks."""
 
     model: Model
-    follower: Follower
+    reporter: Reporter
 
     def e_step(self, params: Params, chunks: Iterable[Chunk]) -> ExpectedStats:
-        return sum_over(chunks, lambda: self.model.gathering(params), self.follower.rows)
+        return sum_over(chunks, lambda: self.model.accumulator(params), self.reporter.rows)
 
-    def m_step(self, stats: ExpectedStats, params: Params) -> tuple[Params, list[Rescue]]:
+    def m_step(self, stats: ExpectedStats, params: Params) -> tuple[Params, list[Repair]]:
         return self.model.m_step(stats, params)
 
     def with_prior(self, stats: ExpectedStats, params: Params) -> ExpectedStats:
@@ -40,7 +40,7 @@ class _Blocks:
 
 
 @dataclass(kw_only=True)
-class IncrementalLearning:
+class IncrementalStrategy:
     """Incremental EM over blocks of rows."""
 
     tol: float
@@ -49,7 +49,7 @@ class IncrementalLearning:
     def begin(self, params: Params) -> IncrementalState:
         return IncrementalState(params)
 
-    def run(self, model: Model, source: Source, state: IncrementalState, seed: int, follower: Follower) -> FitResult:
+    def run(self, model: Model, source: Source, state: IncrementalState, seed: int, reporter: Reporter) -> FitResult:
         rows, n_chunks = block_size(source)
 
         def blocks() -> Iterator[Iterator[Chunk]]:
@@ -63,12 +63,12 @@ class IncrementalLearning:
 
         def watch(state: IncrementalState) -> None:
             if state.n_visited == 0:
-                follower.epoch(state.epoch, state.trace)
-            follower.step()
+                reporter.epoch(state.epoch, state.trace)
+            reporter.step()
 
         min_rows = source.n_features + 1.0
         return fit_incremental(
-            _Blocks(model, follower),
+            _Blocks(model, reporter),
             state,
             blocks,
             tol=self.tol,
@@ -77,16 +77,18 @@ class IncrementalLearning:
             watch=watch,
         )
 
-    def shown(self, model: Model, result: FitResult, source: Source | None) -> FitResult:
+    def finalised(self, model: Model, result: FitResult, source: Source | None) -> FitResult:
         state = result.state
-        trace = Trace(list(state.trace.objective), list(state.trace.rescues), state.trace.remaining, state.trace.fall)
+        trace = Trace(
+            list(state.trace.objective), list(state.trace.repairs), state.trace.remaining, state.trace.decrease
+        )
         stats = state.total
         if source is not None:
             stats = Problem(model, source).e_step(state.params)
             trace.objective.append(stats.objective)
         elif not trace.objective:
             trace.objective.append(stats.objective)
-        shown = FitState(state.params, trace, impossible=float(stats.impossible), log_prior=float(stats.log_prior))
+        shown = FitState(state.params, trace, zero_density=float(stats.zero_density), log_prior=float(stats.log_prior))
         return FitResult(shown, result.reason, state.epoch, result.error)
 
 

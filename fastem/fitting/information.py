@@ -18,7 +18,7 @@ from fastem.stats import ExpectedStats
 
 _PIECE_NUMBERS = 2**20
 
-# Least central difference of the gradient, in the units of moves.
+# Least central difference of the gradient, in the units of tangents.
 _DIFFERENCE = 1e-4
 
 # Eigenvalues of the information, with a diagonal of ones, that are zero to rounding next to the largest one.
@@ -51,7 +51,7 @@ class StandardErrors(ParameterArrays):
     names : tuple of str
         What its rows stand for: "weights[0]", "means[0, 1]", "covariances[1, 0, 0]" (lower triangles only),
         "probabilities[2][0, 1]", ...
-    distance : float
+    newton_distance : float
         How far the maximum of the likelihood lies from the fitted parameters, by one Newton step: the largest
         distance of any parameter, in its standard errors. NaN when a sample of the rows was read.
     """
@@ -65,7 +65,7 @@ def mapped(function: Callable[..., Any], *values: Any) -> Any:
 
 
 class Information(NamedTuple):
-    """Of rows, about moves of the parameters.
+    """Fisher information of the rows about the local parameters.
 
     Attributes
     ----------
@@ -94,9 +94,9 @@ def empirical_information(model: Model, params: Params, chunks: Iterable[Chunk])
     ----------
     McLachlan & Peel (2000), *Finite Mixture Models*, section 2.16.
     """
-    n_moves, n_columns = model.n_parameters(), model.latent.n_components * model.family.n_features
-    total, matrix, gradient = 0.0, np.zeros((n_moves, n_moves)), np.zeros(n_moves)
-    step = max(1, _PIECE_NUMBERS // max(n_columns, model.family.free_moves().size))
+    n_tangents, n_columns = model.n_parameters(), model.latent.n_components * model.family.n_features
+    total, matrix, gradient = 0.0, np.zeros((n_tangents, n_tangents)), np.zeros(n_tangents)
+    step = max(1, _PIECE_NUMBERS // max(n_columns, model.family.free_tangents().size))
     for chunk in chunks:
         for start in range(0, chunk.X.shape[0], step):
             X = chunk.X[start : start + step].astype(np.float64)
@@ -118,7 +118,7 @@ def empirical_information(model: Model, params: Params, chunks: Iterable[Chunk])
 
 
 def row_gradients(model: Model, params: Params, X: np.ndarray) -> np.ndarray:
-    """Derivatives (N, P) of the log-likelihood of each row (N, D), in nats, by moves of the parameters.
+    """Derivatives (N, P) of the log-likelihood of each row (N, D), in nats, by tangents of the parameters.
 
     Fisher's identity: they are the expected derivatives of the complete data's.
     """
@@ -126,7 +126,7 @@ def row_gradients(model: Model, params: Params, X: np.ndarray) -> np.ndarray:
     model.posterior(params, X, resp)
     if not np.all(resp.any(axis=1)):
         raise ValueError(_IMPOSSIBLE)
-    of_family = model.family.gradients(params.family, X, resp)[:, model.family.free_moves()]
+    of_family = model.family.gradients(params.family, X, resp)[:, model.family.free_tangents()]
     return np.concatenate([model.latent.gradients(params.latent, resp), of_family], axis=1)
 
 
@@ -135,32 +135,32 @@ _IMPOSSIBLE = "X holds rows of density zero, or nearly zero, under the model. Gi
 
 def total_gradient(model: Model, params: Params, stats: ExpectedStats) -> np.ndarray:
     """Derivatives (P,) of the log-likelihood of all rows, from their expected statistics at `params`."""
-    if stats.impossible > 0:
+    if stats.zero_density > 0:
         raise ValueError(_IMPOSSIBLE)
-    of_family = model.family.gradient(params.family, stats.family)[model.family.free_moves()]
+    of_family = model.family.gradient(params.family, stats.family)[model.family.free_tangents()]
     return np.concatenate([model.latent.gradient(params.latent, stats.latent), of_family])
 
 
-def _divided(model: Model, moves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Moves (..., P) of what is free: of the latent structure, and all of the family, zero where it is fixed."""
-    free, n_latent = model.family.free_moves(), model.latent.n_parameters()
-    of_family = np.zeros((*moves.shape[:-1], free.size))
-    of_family[..., free] = moves[..., n_latent:]
-    return moves[..., :n_latent], of_family
+def _divided(model: Model, tangents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Tangents (..., P) of what is free: of the latent structure, and all of the family, zero where it is fixed."""
+    free, n_latent = model.family.free_tangents(), model.latent.n_parameters()
+    of_family = np.zeros((*tangents.shape[:-1], free.size))
+    of_family[..., free] = tangents[..., n_latent:]
+    return tangents[..., :n_latent], of_family
 
 
-def moved(model: Model, params: Params, move: np.ndarray) -> Params:
-    """Parameters after a move (P,) of what is free."""
-    of_latent, of_family = _divided(model, move)
-    return Params(model.latent.moved(params.latent, of_latent), model.family.moved(params.family, of_family))
+def at_tangent(model: Model, params: Params, tangent: np.ndarray) -> Params:
+    """Parameters after a tangent (P,) of what is free."""
+    of_latent, of_family = _divided(model, tangent)
+    return Params(model.latent.at_tangent(params.latent, of_latent), model.family.at_tangent(params.family, of_family))
 
 
 def observed_information(
     model: Model, params: Params, gradient_of: Callable[[Params], np.ndarray], of_a_row: np.ndarray | None = None
 ) -> np.ndarray:
-    """Curvature (P, P) of the log-likelihood, by central differences of its gradient: two of these for each move.
+    """Curvature (P, P) of the log-likelihood, by central differences of its gradient: two of these for each tangent.
 
-    The gradient at a neighbour is taken in the neighbour's own moves, which makes no difference at the maximum.
+    The gradient at a neighbour is taken in the neighbour's own tangents, which makes no difference at the maximum.
 
     Parameters
     ----------
@@ -169,17 +169,17 @@ def observed_information(
     gradient_of : callable
         The gradient (P,) of the log-likelihood of all rows at any parameters.
     of_a_row : (P,) ndarray, optional
-        About what information a row has of each move: where it is large (of large counts, say), smaller moves do.
+        About what information a row has of each tangent: where it is large (of large counts, say), smaller tangents do.
     """
 
-    def gradient_at(move: np.ndarray) -> np.ndarray:
-        return gradient_of(moved(model, params, move))
+    def gradient_at(tangent: np.ndarray) -> np.ndarray:
+        return gradient_of(at_tangent(model, params, tangent))
 
     # The error of the difference is of the order of its square, that of rounding falls with it.
-    h = np.full(model.n_parameters(), max(_DIFFERENCE, float(np.cbrt(model.family.resolution(params.family)))))
+    h = np.full(model.n_parameters(), max(_DIFFERENCE, float(np.cbrt(model.family.gradient_rounding(params.family)))))
     if of_a_row is not None:
         h /= np.sqrt(np.maximum(of_a_row, 1.0))
-    curvature = np.array([gradient_at(-move) - gradient_at(move) for move in np.diag(h)]) / (2.0 * h[:, None])
+    curvature = np.array([gradient_at(-tangent) - gradient_at(tangent) for tangent in np.diag(h)]) / (2.0 * h[:, None])
     return 0.5 * (curvature + curvature.T)
 
 
@@ -191,15 +191,17 @@ def root_of_inverse(model: Model, information: np.ndarray) -> np.ndarray:
     ValueError
         When it has none, naming the component.
     """
-    owners = np.concatenate([model.latent.owners(), model.family.owners()[model.family.free_moves()]])
+    tangent_components = np.concatenate(
+        [model.latent.tangent_components(), model.family.tangent_components()[model.family.free_tangents()]]
+    )
     diagonal = np.diagonal(information)
     flat = ~(diagonal > 0)
     if flat.any():
-        raise ValueError(_undetermined(owners[flat][0]))
+        raise ValueError(_undetermined(tangent_components[flat][0]))
     scale = np.sqrt(diagonal)
     values, vectors = np.linalg.eigh(information / scale / scale[:, None])
     if values.size and not values[0] > _SINGULAR * values[-1]:
-        raise ValueError(_undetermined(owners[np.argmax(np.abs(vectors[:, 0]))]))
+        raise ValueError(_undetermined(tangent_components[np.argmax(np.abs(vectors[:, 0]))]))
     return vectors / np.sqrt(values) / scale[:, None]
 
 
@@ -211,7 +213,7 @@ def require_interior(model: Model, params: Params) -> None:
     ValueError
         Naming the component.
     """
-    for owner, words in model.family.on_limit(params.family):
+    for owner, words in model.family.at_boundary(params.family):
         raise ValueError(f"{_subject(owner)} {words}")
 
 
@@ -236,10 +238,10 @@ def scales_of(model: Model) -> dict[str, Any]:
     return {**model.latent.scales(), **model.family.scales()}
 
 
-def changes(model: Model, params: Params, moves: np.ndarray) -> dict[str, Any]:
-    """What moves (M, P) of what is free change in what is shown."""
-    of_latent, of_family = _divided(model, moves)
-    return {**model.latent.changes(params.latent, of_latent), **model.family.changes(params.family, of_family)}
+def jvp(model: Model, params: Params, tangents: np.ndarray) -> dict[str, Any]:
+    """What tangents (M, P) of what is free change in what is shown."""
+    of_latent, of_family = _divided(model, tangents)
+    return {**model.latent.jvp(params.latent, of_latent), **model.family.jvp(params.family, of_family)}
 
 
 def standard_errors(
@@ -312,20 +314,20 @@ def _sampled(
 
 
 def _shown(model: Model, params: Params, root: np.ndarray, to_maximum: np.ndarray | None) -> StandardErrors:
-    """Standard errors of what is shown, when the covariance matrix of moves is root root' (P, P)."""
-    shown = changes(model, params, root.T)
+    """Standard errors of what is shown, when the covariance matrix of tangents is root root' (P, P)."""
+    shown = jvp(model, params, root.T)
     errors = {name: mapped(_norm, change) for name, change in shown.items()}
     table, names = _table(model, shown)
     distance = np.nan
     size = _norm(table)
     if to_maximum is not None:
-        way, _ = _table(model, changes(model, params, to_maximum[None]))
+        way, _ = _table(model, jvp(model, params, to_maximum[None]))
         distance = float(ratio_of(np.abs(way[0]), size).max())
     correlation = ratio_of(table, size).T @ ratio_of(table, size)
     # The squares may overflow where the errors do not.
     with np.errstate(over="ignore"):
         matrix = correlation * size * size[:, None]
-    return StandardErrors(**errors, covariance_matrix=matrix, names=names, distance=distance)
+    return StandardErrors(**errors, covariance_matrix=matrix, names=names, newton_distance=distance)
 
 
 def _table(model: Model, shown: dict[str, Any]) -> tuple[np.ndarray, tuple[str, ...]]:

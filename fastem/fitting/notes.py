@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class RescueNote:
+class RepairNote:
     """A component that had to be kept proper.
 
     Attributes
@@ -26,9 +26,9 @@ class RescueNote:
     last_iteration: int
 
     def __str__(self) -> str:
-        return self.told("iteration")
+        return self.describe("iteration")
 
-    def told(self, step: str) -> str:
+    def describe(self, step: str) -> str:
         """In words, with the word for what is counted."""
         who = "the shared covariance" if self.component < 0 else f"component {self.component}"
         state = "was empty" if self.cause == "empty" else "had collapsed"
@@ -47,7 +47,7 @@ class RunNote:
 
 
 @dataclass(frozen=True)
-class MoveNote:
+class SwapNote:
     """A component that was taken away where it was hardly missed, and put where it was needed.
 
     Attributes
@@ -56,7 +56,7 @@ class MoveNote:
     to : int
         The component that it took one half of.
     gain : float
-        Of the move, in nats per unit of weight of the sample; of moves that were made at once, the mean.
+        Of the swap, in nats per unit of weight of the sample; of swaps that were made at once, the mean.
     was_empty : bool
         Whether less than one row of the sample belonged to it.
     """
@@ -83,20 +83,20 @@ class RaceNote:
         Objectives, in nats per unit of weight, of the starts that ran in each heat; the better half went on.
     winner : int
         Index of the start that won.
-    moves : tuple of MoveNote
+    swaps : tuple of SwapNote
     """
 
     n_rows: int
     heats: tuple[tuple[float, ...], ...]
     winner: int
-    moves: tuple[MoveNote, ...]
+    swaps: tuple[SwapNote, ...]
 
     def __str__(self) -> str:
         lines = []
         if self.heats:
             heats = " -> ".join(f"{len(heat)} from {min(heat):.6g} to {max(heat):.6g}" for heat in self.heats)
             lines.append(f"raced on {counted(self.n_rows, 'row')}: {heats}; start {self.winner} won")
-        lines.extend(f"moved: {move}" for move in self.moves)
+        lines.extend(f"swapped: {swap}" for swap in self.swaps)
         return "\n".join(lines)
 
 
@@ -119,7 +119,7 @@ class OnlineNote:
     alarms : tuple of float
         The weight seen when rows were found to have changed (Page & Hinkley).
     skipped_weight : float
-        Of rows that were impossible under every component.
+        Of rows of zero density under every component.
     n_skipped : int
         Batches left out because their statistics were not finite.
     """

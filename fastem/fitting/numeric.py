@@ -14,7 +14,7 @@ import numpy as np
 
 from fastem.contracts import HasGradients, HasStats
 from fastem.families._marginal import Marginal
-from fastem.latents.mixture import Mixture
+from fastem.latents.mixture import MixtureLatent
 from fastem.model import Model, Params
 from fastem.starts.given import Rows, one_hot
 from fastem.stats import ExpectedStats
@@ -41,7 +41,7 @@ class ByDifferences:
 
     @cached_property
     def _alone(self) -> Model:
-        return Model(Mixture(self._family.n_components), self._family)
+        return Model(MixtureLatent(self._family.n_components), self._family)
 
     def _numbers(self, params: Any) -> np.ndarray:
         """All numbers (P,) of a record.
@@ -67,34 +67,34 @@ class ByDifferences:
         parts = zip(np.split(numbers, ends), params, strict=True)
         return type(params)(*(np.ascontiguousarray(part.reshape(np.shape(field))) for part, field in parts))
 
-    def moved(self, params: Any, move: np.ndarray) -> Any:
+    def at_tangent(self, params: Any, tangent: np.ndarray) -> Any:
         """Parameters after a step (P,)."""
         numbers = self._numbers(params)
-        return self._record(params, numbers + move * _size(numbers))
+        return self._record(params, numbers + tangent * _size(numbers))
 
-    def owners(self) -> np.ndarray:
+    def tangent_components(self) -> np.ndarray:
         """The component (P,) of each number; -1 for those of fields without one entry for each component."""
         k = self._family.n_components
-        pattern = self._family.first_look(np.zeros(self._family.n_features))
-        owners = [
+        pattern = self._family.neutral_params(np.zeros(self._family.n_features))
+        tangent_components = [
             np.repeat(np.arange(k), np.size(field) // k) if np.shape(field)[:1] == (k,) else np.full(np.size(field), -1)
             for field in pattern
         ]
-        return np.concatenate(owners)
+        return np.concatenate(tangent_components)
 
     def gradients(self, params: Any, X: np.ndarray, resp: np.ndarray) -> np.ndarray:
         """Derivatives (N, P) of resp (N, K) times the log-density of each row."""
-        owners = self.owners()
-        gradients = np.empty((len(X), owners.size))
+        tangent_components = self.tangent_components()
+        gradients = np.empty((len(X), tangent_components.size))
         for place, (before, after) in enumerate(self._neighbours(params)):
-            components = range(resp.shape[1]) if owners[place] < 0 else [owners[place]]
+            components = range(resp.shape[1]) if tangent_components[place] < 0 else [tangent_components[place]]
             change = sum(resp[:, k] * (self._log_prob(after, X, k) - self._log_prob(before, X, k)) for k in components)
             gradients[:, place] = change / (2.0 * _STEP)
         return gradients
 
     def _neighbours(self, params: Any) -> Iterator[tuple[Any, Any]]:
         for step in _STEP * np.eye(self._numbers(params).size):
-            yield self.moved(params, -step), self.moved(params, step)
+            yield self.at_tangent(params, -step), self.at_tangent(params, step)
 
     def _log_prob(self, params: Any, X: np.ndarray, component: int) -> np.ndarray:
         """Log-density (N,) of rows under one component."""
@@ -104,34 +104,34 @@ class ByDifferences:
         self._alone.log_prob(Params(self._alone.latent.params(only), params), X, out)
         return out
 
-    def changes(self, params: Any, moves: np.ndarray) -> dict[str, Any]:
+    def jvp(self, params: Any, tangents: np.ndarray) -> dict[str, Any]:
         """By how much steps (M, P) change what is shown."""
         shown = [
             (
-                self._family.estimates(self.moved(params, _STEP * move)),
-                self._family.estimates(self.moved(params, -_STEP * move)),
+                self._family.estimates(self.at_tangent(params, _STEP * tangent)),
+                self._family.estimates(self.at_tangent(params, -_STEP * tangent)),
             )
-            for move in moves
+            for tangent in tangents
         ]
         names = self._family.estimates(params)
         return {
             name: np.array([(after[name] - before[name]) / (2.0 * _STEP) for after, before in shown]) for name in names
         }
 
-    def free_moves(self) -> np.ndarray:
+    def free_tangents(self) -> np.ndarray:
         """All may change."""
-        return np.ones(self.owners().size, dtype=bool)
+        return np.ones(self.tangent_components().size, dtype=bool)
 
     def scales(self) -> dict[str, Any]:
         """Each number as it is."""
-        shown = self._family.estimates(self._family.first_look(np.zeros(self._family.n_features)))
+        shown = self._family.estimates(self._family.neutral_params(np.zeros(self._family.n_features)))
         return {name: np.full(np.shape(value), "identity") for name, value in shown.items()}
 
-    def resolution(self, params: Any) -> float:
+    def gradient_rounding(self, params: Any) -> float:
         """Rounding of the differences."""
         return float(np.finfo(np.float64).eps) / _STEP
 
-    def on_limit(self, params: Any) -> list[tuple[int, str]]:
+    def at_boundary(self, params: Any) -> list[tuple[int, str]]:
         """Nothing is known of limits."""
         return []
 
@@ -148,12 +148,12 @@ def stats_of(model: Model, params: Params) -> ExpectedStats:
     if isinstance(model.family, HasStats):
         return model.stats_of(params)
     k, random = model.family.n_components, np.random.default_rng(0)
-    rows = Model(Mixture(k), model.family)
-    gathering = rows.gathering(Params(rows.latent.uniform(), params.family))
+    rows = Model(MixtureLatent(k), model.family)
+    accumulator = rows.accumulator(Params(rows.latent.uniform(), params.family))
     for component, share in enumerate(model.latent.occupancy(params.latent)):
         X = np.ascontiguousarray(model.family.sample(params.family, component, _DRAWS, random), dtype=np.float64)
-        gathering.add_given(Rows(X, None), share / _DRAWS * one_hot(np.full(_DRAWS, component), k))
-    return ExpectedStats(0.0, 1.0, 0.0, model.latent.stats_of(params.latent), gathering.total().family)
+        accumulator.add_given(Rows(X, None), share / _DRAWS * one_hot(np.full(_DRAWS, component), k))
+    return ExpectedStats(0.0, 1.0, 0.0, model.latent.stats_of(params.latent), accumulator.total().family)
 
 
 def drawn_marginal(model: Model, params: Params) -> Marginal:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastem.fitting.batch import Follower
+from fastem.fitting.batch import Reporter
 from fastem.fitting.notes import OnlineNote
 from fastem.fitting.problem import Problem
 from fastem.model import Model, Params
@@ -24,7 +24,7 @@ _MOST_HELD, _PART_HELD, _FEW_ROWS = 10_000, 20, 1000
 
 
 @dataclass(kw_only=True)
-class OnlineLearning:
+class OnlineStrategy:
     """Online EM over shuffled batches of rows.
 
     Parameters
@@ -44,7 +44,7 @@ class OnlineLearning:
     def begin(self, params: Params) -> OnlineState:
         return OnlineState(params, most_rows=self.weight)
 
-    def run(self, model: Model, source: Source, state: OnlineState, seed: int, follower: Follower) -> FitResult:
+    def run(self, model: Model, source: Source, state: OnlineState, seed: int, reporter: Reporter) -> FitResult:
         n_rows = source.n_rows or 0
         size = self.batch_size or batch_rows(model.latent.n_components, n_rows)
         without = None
@@ -56,13 +56,13 @@ class OnlineLearning:
         def batches(epoch: int) -> Iterator[Chunk]:
             for batch in shuffled(source, size, np.random.default_rng([seed, epoch + 1]), without):
                 yield batch
-                follower.rows(len(batch))
+                reporter.rows(len(batch))
                 del batch
 
         def watch(state: OnlineState) -> None:
             if state.n_batches == 0:
-                follower.epoch(state.epoch, _online_trace(state))
-            follower.step()
+                reporter.epoch(state.epoch, _online_trace(state))
+            reporter.step()
 
         def log_prob(params: Params, chunk: Chunk) -> np.ndarray:
             out = np.empty(len(chunk))
@@ -74,23 +74,23 @@ class OnlineLearning:
             log_prob=log_prob, watch=watch,
         )  # fmt: skip
 
-    def shown(self, model: Model, result: FitResult, source: Source | None) -> FitResult:
+    def finalised(self, model: Model, result: FitResult, source: Source | None) -> FitResult:
         state = result.state
         params = estimate(model, state)
-        shown = FitState(params, _online_trace(state), impossible=state.skipped_weight)
+        shown = FitState(params, _online_trace(state), zero_density=state.skipped_weight)
         if source is not None:
             stats = Problem(model, source).e_step(params)
             shown.trace.objective.append(stats.objective)
-            shown.impossible, shown.log_prior = float(stats.impossible), float(stats.log_prior)
+            shown.zero_density, shown.log_prior = float(stats.zero_density), float(stats.log_prior)
         return FitResult(shown, result.reason, state.epoch, result.error)
 
 
 def _online_trace(state: OnlineState) -> Trace:
     """The prequential log-likelihoods of whole epochs, and what is known of the gain to come."""
-    rescues = [(when, span.rescue) for span in state.rescues for when in (span.first, span.last)]
+    repairs = [(when, span.repair) for span in state.repairs for when in (span.first, span.last)]
     objective = [epoch.loglik for epoch in state.epochs] or [state.epoch_loglik / max(state.epoch_weight, 1e-300)]
     # A bound below zero says no more than that nothing is left; NaN stays.
-    return Trace(objective, rescues, float(np.maximum(0.0, state.epochs[-1].bound)) if state.epochs else float("nan"))
+    return Trace(objective, repairs, float(np.maximum(0.0, state.epochs[-1].bound)) if state.epochs else float("nan"))
 
 
 def online_note(state: OnlineState) -> OnlineNote:

@@ -11,13 +11,13 @@ from fastem.families.gaussian.family import Gaussian
 from fastem.families.gaussian.moments import central_moments
 from fastem.fitting.parameters import broadcast, read_array, read_mask, symmetric
 from fastem.given import floats
-from fastem.latents.mixture import Mixture
+from fastem.latents.mixture import MixtureLatent
 
 # Those of hmmlearn where one of the two settings of a prior of covariances is given.
 _COVARS_PRIOR, _COVARS_WEIGHT = 1e-2, 1.0
 
 
-def mixture_of(prior: Any, fixed: Any, n_components: int, weights: np.ndarray | None) -> Mixture:
+def mixture_of(prior: Any, fixed: Any, n_components: int, weights: np.ndarray | None) -> MixtureLatent:
     """The latent structure of a mixture with a prior, and with `weights` where they are fixed."""
     held = None
     if isinstance(fixed.weights, str):
@@ -27,7 +27,7 @@ def mixture_of(prior: Any, fixed: Any, n_components: int, weights: np.ndarray | 
         if mask.any():
             held = np.where(mask, _require("weights", "weights_init", weights), np.nan)
     concentration = prior.weight_concentration
-    return Mixture(n_components, 1.0 if concentration is None else float(concentration), held)
+    return MixtureLatent(n_components, 1.0 if concentration is None else float(concentration), held)
 
 
 def with_fixed(fixed: Any, family: Gaussian, means: np.ndarray | None, covariances: np.ndarray | None) -> Gaussian:
@@ -112,7 +112,7 @@ def with_mean_prior(family: Gaussian, means: Any, weights: Any, counts: tuple[in
     weights = weights[..., 0] if weights.shape == (*counts, 1) else weights
     rows = broadcast("means_weight", weights, counts)
     if np.any(rows < 0):
-        raise ValueError("means_weight must not be negative: it counts as so many rows.")
+        raise ValueError("means_weight must not be negative: it is a number of rows.")
     means = broadcast("means_prior", means, (*counts, family.n_features)).reshape(-1, family.n_features)
     return replace(family, own_prior_means=means, own_prior_mean_rows=rows.ravel())
 

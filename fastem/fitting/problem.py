@@ -12,7 +12,7 @@ from fastem.executors.serial import sum_over, sums_over
 from fastem.fitting.checks import require_finite
 from fastem.model import Model, Params, Partial
 from fastem.sources import ArraySource, Chunk, Source
-from fastem.stats import ExpectedStats, Rescue
+from fastem.stats import ExpectedStats, Repair
 
 
 class EpochState(NamedTuple):
@@ -28,7 +28,7 @@ class Problem:
 
     Attributes
     ----------
-    tell : callable
+    notify : callable
         Is told the number of rows of each chunk that was read.
     state : EpochState or None
         Of the E-step under way. One that is given is gone on with.
@@ -36,20 +36,20 @@ class Problem:
 
     model: Model
     source: Source
-    tell: Callable[[int], None] = lambda n_rows: None
+    notify: Callable[[int], None] = lambda n_rows: None
     state: EpochState | None = None
 
     def e_step(self, params: Params) -> ExpectedStats:
         n_done, begun = self.state or (0, None)
-        gathering = self.model.gathering(params, begun=begun)
+        accumulator = self.model.accumulator(params, begun=begun)
 
-        def tell(n_rows: int) -> None:
+        def notify(n_rows: int) -> None:
             nonlocal n_done
             n_done += n_rows
-            self.state = EpochState(n_done, gathering.partial())
-            self.tell(n_rows)
+            self.state = EpochState(n_done, accumulator.partial())
+            self.notify(n_rows)
 
-        stats = sum_over(_after(self.source.chunks(), n_done), lambda: gathering, tell)
+        stats = sum_over(_after(self.source.chunks(), n_done), lambda: accumulator, notify)
         self.state = None
         if np.isnan(stats.loglik):
             # Every value was finite when the fit began.
@@ -57,7 +57,7 @@ class Problem:
                 require_finite(chunk, self.source.labels)
         return self.model.with_prior(stats, params)
 
-    def m_step(self, stats: ExpectedStats, params: Params) -> tuple[Params, list[Rescue]]:
+    def m_step(self, stats: ExpectedStats, params: Params) -> tuple[Params, list[Repair]]:
         return self.model.m_step(stats, params)
 
 
@@ -76,8 +76,8 @@ class SharedProblem:
 
     def e_steps(self, asked: Mapping[Any, Params]) -> dict[Any, ExpectedStats]:
         """Statistics of all rows for each of the parameters, by the name of their model."""
-        gatherings = [self.models[name].gathering(params) for name, params in asked.items()]
-        totals = dict(zip(asked, sums_over(self.source.chunks(), gatherings), strict=True))
+        accumulators = [self.models[name].accumulator(params) for name, params in asked.items()]
+        totals = dict(zip(asked, sums_over(self.source.chunks(), accumulators), strict=True))
         if any(np.isnan(stats.loglik) for stats in totals.values()):
             # Every value was finite when the fits began.
             for chunk in self.source.chunks():
@@ -104,9 +104,9 @@ class SampleProblem:
     sample: Source
 
     def e_step(self, params: Params) -> ExpectedStats:
-        return sum_over(self.sample.chunks(), lambda: self.model.gathering(params))
+        return sum_over(self.sample.chunks(), lambda: self.model.accumulator(params))
 
-    def m_step(self, stats: ExpectedStats, params: Params) -> tuple[Params, list[Rescue]]:
+    def m_step(self, stats: ExpectedStats, params: Params) -> tuple[Params, list[Repair]]:
         return self.model.m_step(stats, params)
 
 

@@ -13,7 +13,7 @@ from fastem.schedules.result import Trace
 from fastem.schedules.stopping import iterations_left
 
 
-class Quiet:
+class NullReporter:
     """Tells nothing, and does after each step what it was given to do."""
 
     def __init__(self, after_step: Callable[[], None] = lambda: None):
@@ -29,7 +29,7 @@ class Quiet:
         self._after_step()
 
 
-class _Lines(Quiet):
+class _LineReporter(NullReporter):
     """Prints a line every `interval` iterations."""
 
     def __init__(self, after_step: Callable[[], None], interval: int):
@@ -41,7 +41,7 @@ class _Lines(Quiet):
             print(f"iteration {n_done}: {_words(trace)}", flush=True)
 
 
-class _Bar(Quiet):
+class _BarReporter(NullReporter):
     """A progress bar of the rows of an epoch, which is one pass over them; it begins again at each."""
 
     def __init__(self, after_step: Callable[[], None], bar: Any, tol: float):
@@ -69,18 +69,18 @@ class _Bar(Quiet):
 
 
 @contextmanager
-def following(
+def reporting(
     verbose: int, interval: int, tol: float, n_rows: int | None, after_step: Callable[[], None]
-) -> Iterator[Quiet]:
+) -> Iterator[NullReporter]:
     """Who follows a fit: prints a line every `interval` iterations, or (2) moves a bar of `n_rows` rows an epoch."""
     if verbose < 2:
-        yield _Lines(after_step, interval) if verbose else Quiet(after_step)
+        yield _LineReporter(after_step, interval) if verbose else NullReporter(after_step)
         return
     tqdm = require("tqdm", "progress", "the progress bar").tqdm
     with tqdm(total=n_rows, unit=" rows", unit_scale=True, dynamic_ncols=True, desc="epoch 1") as bar:
-        yield _Bar(after_step, bar, tol)
+        yield _BarReporter(after_step, bar, tol)
 
 
 def _words(trace: Trace) -> str:
-    left = "" if math.isnan(trace.remaining) else f", about {trace.remaining:.1e} left to gain"
+    left = "" if math.isnan(trace.remaining) else f", estimated remaining improvement {trace.remaining:.1e}"
     return f"{trace.objective[-1]:.8g} nats per row{left}"

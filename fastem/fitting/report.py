@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from fastem.fitting.collapse import collapsed
-from fastem.fitting.notes import MoveNote, OnlineNote, RaceNote, RescueNote, RunNote, counted
+from fastem.fitting.notes import OnlineNote, RaceNote, RepairNote, RunNote, SwapNote, counted
 from fastem.fitting.online import online_note
 from fastem.fitting.runs import Search
-from fastem.fitting.scan import Survey
+from fastem.fitting.scan import DataSummary
 from fastem.model import Model, Params
 from fastem.schedules.online import OnlineState
 from fastem.schedules.result import FitResult
-from fastem.stats import Rescue
+from fastem.stats import Repair
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class FitReport:
 
     Attributes
     ----------
-    stop_reason : {"converged", "max_iter", "objective_fell", "interrupted", "failed", "partial_fit"}
+    stop_reason : {"converged", "max_iter", "objective_decreased", "interrupted", "failed", "partial_fit"}
     n_iter : int
         Zero after `partial_fit`.
     objective : float
@@ -59,13 +59,13 @@ class FitReport:
         The log-likelihood alone, per unit of weight.
     remaining : float
         Estimate of what further iterations would gain, in the same unit; NaN when there is none.
-    fall : float
+    decrease : float
         By how much a rejected last iteration lowered the objective.
-    impossible_weight : float
+    zero_density_weight : float
         Weight of rows that have density zero under every component.
     constraints : dict of str to list
         Limits that the data's scale set, such as the `variance_floor` of each feature.
-    rescues : tuple of RescueNote
+    repairs : tuple of RepairNote
         Of the run that was kept.
     runs : tuple of RunNote
         Every start, in order.
@@ -74,11 +74,11 @@ class FitReport:
         Total weight of the rows.
     online : OnlineNote or None
         For online EM only.
-    n_iter_ahead : int
+    n_iter_reduced : int
         Iterations on bins or samples that came before those of `n_iter`, each of which reads every row.
-    n_rows_sampled : int
+    n_rows_subsample : int
         Rows of the largest of these samples; zero when there were none.
-    n_dropped : int
+    n_rejected : int
         Iterations whose parameters were not kept, because an accelerated step went too far.
     races : tuple of RaceNote
         How starts were chosen on a sample, in order; empty where they were not.
@@ -93,46 +93,48 @@ class FitReport:
     objective: float
     loglik: float
     remaining: float
-    fall: float
-    impossible_weight: float
+    decrease: float
+    zero_density_weight: float
     constraints: dict[str, Any]
-    rescues: tuple[RescueNote, ...]
+    repairs: tuple[RepairNote, ...]
     runs: tuple[RunNote, ...]
     n_rows: int
     weight: float
     online: OnlineNote | None = None
-    n_iter_ahead: int = 0
-    n_rows_sampled: int = 0
-    n_dropped: int = 0
+    n_iter_reduced: int = 0
+    n_rows_subsample: int = 0
+    n_rejected: int = 0
     races: tuple[RaceNote, ...] = ()
     collapsed: tuple[CollapseNote, ...] = ()
     constant: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         lines = [self._outcome(), *self._objective()]
-        if self.n_rows_sampled:
-            lines.insert(0, f"samples led: {self.n_iter_ahead} iterations on up to {self.n_rows_sampled} rows")
-        elif self.n_iter_ahead:
-            lines.insert(0, f"rows were compressed: {self.n_iter_ahead} iterations read only the bins")
-        if self.n_dropped:
-            lines.append(f"accelerated: {counted(self.n_dropped, 'step')} went too far, and counted for nothing")
-        if self.stop_reason == "objective_fell":
-            lines.append(f"the last iteration was undone: it lowered the objective by {self.fall:.2g}")
-        if self.impossible_weight > 0:
-            lines.append(f"rows of total weight {self.impossible_weight:g} are impossible under every component")
+        if self.n_rows_subsample:
+            lines.insert(
+                0, f"subsampling: {self.n_iter_reduced} iterations on up to {self.n_rows_subsample} rows first"
+            )
+        elif self.n_iter_reduced:
+            lines.insert(0, f"binning: {self.n_iter_reduced} iterations on bins first")
+        if self.n_rejected:
+            lines.append(f"acceleration: {counted(self.n_rejected, 'step')} rejected")
+        if self.stop_reason == "objective_decreased":
+            lines.append(f"the last iteration lowered the objective by {self.decrease:.2g} and was undone")
+        if self.zero_density_weight > 0:
+            lines.append(f"rows of total weight {self.zero_density_weight:g} have zero density under every component")
         if len(self.runs) > 1:
             lines.append("starts: " + ", ".join(f"{run.objective:.8g} ({run.stop_reason})" for run in self.runs))
         lines.extend(str(note) for note in self.races if str(note))
         if self.online is not None:
             updates = counted(self.online.n_updates, "update")
-            lines.append(f"online: {updates}, by rows of total weight {self.online.weight:.10g}")
-            lines.extend(f"drift: the rows changed by row {weight:.10g}" for weight in self.online.alarms)
+            lines.append(f"online: {updates} on rows of total weight {self.online.weight:.10g}")
+            lines.extend(f"drift: detected after rows of total weight {weight:.10g}" for weight in self.online.alarms)
             if self.online.skipped_weight > 0 or self.online.n_skipped:
                 lines.append(
-                    f"left out: rows of total weight {self.online.skipped_weight:g} that were impossible, and "
-                    f"{self.online.n_skipped} batches whose statistics were not finite"
+                    f"skipped: rows of zero density, total weight {self.online.skipped_weight:g}, and "
+                    f"{self.online.n_skipped} batches with non-finite statistics"
                 )
-        lines.extend(f"rescued: {rescue}" for rescue in self.told_rescues())
+        lines.extend(f"repaired: {repair}" for repair in self.described_repairs())
         lines.extend(str(note) for note in self.collapsed)
         if self.constant:
             lines.append(
@@ -149,17 +151,17 @@ class FitReport:
 
     def _objective(self) -> list[str]:
         if self.stop_reason == "partial_fit":
-            before = f"objective: {self.objective:.10g} nats per row, of the last rows before they were learnt from"
+            before = f"objective: {self.objective:.10g} nats per row on the latest rows, before learning from them"
             return [] if math.isnan(self.objective) else [before]
-        left = "an unknown amount" if math.isnan(self.remaining) else f"about {self.remaining:.2g}"
-        lines = [f"objective: {self.objective:.10g} nats per row; {left} left to gain"]
+        left = "unknown" if math.isnan(self.remaining) else f"{self.remaining:.2g}"
+        lines = [f"objective: {self.objective:.10g} nats per row; estimated remaining improvement {left}"]
         if self.loglik != self.objective:
             lines.append(f"log-likelihood: {self.loglik:.10g} nats per row, without prior or penalty")
         return lines
 
-    def told_rescues(self) -> list[str]:
-        """The rescues in words."""
-        return [rescue.told("iteration" if self.online is None else "update") for rescue in self.rescues]
+    def described_repairs(self) -> list[str]:
+        """The repairs in words."""
+        return [repair.describe("iteration" if self.online is None else "update") for repair in self.repairs]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, numbers and strings."""
@@ -167,47 +169,47 @@ class FitReport:
 
 
 # What reports are made of, as files hold them.
-RECORDS = (FitReport, RescueNote, RunNote, RaceNote, MoveNote, OnlineNote, CollapseNote)
+RECORDS = (FitReport, RepairNote, RunNote, RaceNote, SwapNote, OnlineNote, CollapseNote)
 
 
-def report_on(search: Search, model: Model, survey: Survey | None = None) -> FitReport:
+def report_on(search: Search, model: Model, summary: DataSummary | None = None) -> FitReport:
     """Write the report of the best start of a search that has one; with the survey, also on components that collapsed.
 
     It names the columns that have one value, too.
     """
     best: FitResult = search.best  # type: ignore[assignment]
     schedule = search.best_schedule
-    events = [(0, rescue) for rescue in search.best_rescues] + best.trace.rescues
-    iterations: dict[Rescue, list[int]] = {}
-    for iteration, rescue in events:
-        iterations.setdefault(rescue, []).append(iteration)
+    events = [(0, repair) for repair in search.best_repairs] + best.trace.repairs
+    iterations: dict[Repair, list[int]] = {}
+    for iteration, repair in events:
+        iterations.setdefault(repair, []).append(iteration)
     return FitReport(
         stop_reason=str(best.reason),
         n_iter=best.n_iter,
         objective=best.objective,
         loglik=best.objective - best.state.log_prior / search.weight,
         remaining=best.trace.remaining,
-        fall=best.trace.fall,
-        impossible_weight=best.state.impossible,
+        decrease=best.trace.decrease,
+        zero_density_weight=best.state.zero_density,
         constraints=_plain(model),
-        rescues=tuple(RescueNote(*rescue, min(when), max(when)) for rescue, when in iterations.items()),
+        repairs=tuple(RepairNote(*repair, min(when), max(when)) for repair, when in iterations.items()),
         runs=tuple(search.runs),
         n_rows=search.n_rows,
         weight=search.weight,
         online=online_note(schedule) if isinstance(schedule, OnlineState) else None,
-        n_iter_ahead=best.state.n_iter_ahead,
-        n_rows_sampled=best.state.n_rows_ahead,
-        n_dropped=best.trace.n_dropped - (best.trace.fall > 0.0),
+        n_iter_reduced=best.state.n_iter_reduced,
+        n_rows_subsample=best.state.n_rows_subsample,
+        n_rejected=best.trace.n_rejected - (best.trace.decrease > 0.0),
         races=tuple(search.races),
-        **({} if survey is None else _agreement(model, best.params, survey)),
+        **({} if summary is None else _agreement(model, best.params, summary)),
     )
 
 
-def _agreement(model: Model, params: Params, survey: Survey) -> dict[str, Any]:
+def _agreement(model: Model, params: Params, summary: DataSummary) -> dict[str, Any]:
     """Which components sit on a point or a plane, and which columns have one value."""
-    rows = survey.excerpt
-    found = collapsed(model, params, rows.X, rows.weight, survey.is_whole)
-    constant = np.flatnonzero(np.all(rows.X[:1] == rows.X, axis=0)) if survey.is_whole else ()
+    rows = summary.excerpt
+    found = collapsed(model, params, rows.X, rows.weight, summary.is_whole)
+    constant = np.flatnonzero(np.all(rows.X[:1] == rows.X, axis=0)) if summary.is_whole else ()
     return {"collapsed": tuple(CollapseNote(*each) for each in found), "constant": tuple(int(j) for j in constant)}
 
 
@@ -225,10 +227,10 @@ def report_on_stream(model: Model, state: OnlineState, n_rows: int) -> FitReport
         objective=course[-1] if course else math.nan,
         loglik=course[-1] if course else math.nan,
         remaining=math.nan,
-        fall=0.0,
-        impossible_weight=online.skipped_weight,
+        decrease=0.0,
+        zero_density_weight=online.skipped_weight,
         constraints=_plain(model),
-        rescues=tuple(RescueNote(*span.rescue, span.first, span.last) for span in state.rescues),
+        repairs=tuple(RepairNote(*span.repair, span.first, span.last) for span in state.repairs),
         runs=(),
         n_rows=n_rows,
         weight=online.weight,

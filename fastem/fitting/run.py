@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastem.fitting.checkpoint import CheckpointFile, digest_of
-from fastem.fitting.progress import following
+from fastem.fitting.progress import reporting
 from fastem.fitting.runs import Search
-from fastem.fitting.scan import Survey
+from fastem.fitting.scan import DataSummary
 from fastem.fitting.spec import ModelSpec, Starts
 from fastem.model import Model
 from fastem.schedules.online import OnlineState
@@ -27,7 +27,7 @@ class Owner(NamedTuple):
     writes what was published last, with the progress of its fit; `on_drift` is called when rows have changed.
     """
 
-    publish: Callable[[Model, Search, Survey | None], None]
+    publish: Callable[[Model, Search, DataSummary | None], None]
     save: Callable[[Path, Any, dict[str, np.ndarray]], None]
     on_drift: Callable[[], None]
 
@@ -37,7 +37,7 @@ class Fit:
     """A fit of a model to the rows, or the sequences, of a source."""
 
     spec: ModelSpec
-    survey: Survey
+    summary: DataSummary
     source: Any
     owner: Owner
 
@@ -49,37 +49,37 @@ class Fit:
         ValueError, ModelFileError
             For a checkpoint that is damaged, or of another fit.
         """
-        checkpoint, learning = self._checkpoint(), self.spec.make_learning(self.survey)
-        new = Search(self.survey.n_rows, self.survey.weight, self.spec.generator().bit_generator.state)
+        checkpoint, strategy = self._checkpoint(), self.spec.make_learning(self.summary)
+        new = Search(self.summary.n_rows, self.summary.weight, self.spec.generator().bit_generator.state)
         search = checkpoint.read(new) if resume else new
         while search.best is None or len(search.runs) < starts.n:
             if search.current is None:
                 generator = search.generator()
                 start = starts.make(generator)
-                search.begin(learning.begin(start.params), start.rescues, generator, start.chosen)
+                search.begin(strategy.begin(start.params), start.repairs, generator, start.chosen)
                 if isinstance(search.current, FitState):
                     search.current.before = start.before
-            result = self._improve(learning, search, checkpoint)
+            result = self._improve(strategy, search, checkpoint)
             unfinished, search = search, search.with_result(result)
             if result.reason in (Reason.INTERRUPTED, Reason.FAILED) or len(search.runs) == starts.n:
-                self.owner.publish(self.survey.model, search, self.survey)
+                self.owner.publish(self.summary.model, search, self.summary)
                 # A start that has not converged may be taken up again, with more iterations or mended data.
                 checkpoint.write(search if result.reason is Reason.CONVERGED else unfinished)
                 if result.error is not None:
                     raise result.error
                 return result if result.reason is Reason.INTERRUPTED else search.best  # type: ignore[return-value]
-        self.owner.publish(self.survey.model, search, self.survey)
+        self.owner.publish(self.summary.model, search, self.summary)
         return search.best
 
     def _checkpoint(self) -> CheckpointFile:
         # The result depends on the order of rows where these are sequences.
         lengths = (self.source.lengths,) if isinstance(self.source, SequenceSource) else ()
-        data = digest_of(self.survey.digest, *lengths)
-        return CheckpointFile(self.spec.keeping, self.survey.model, data, self.owner.save)
+        data = digest_of(self.summary.digest, *lengths)
+        return CheckpointFile(self.spec.keeping, self.summary.model, data, self.owner.save)
 
-    def _improve(self, learning: Any, search: Search, checkpoint: CheckpointFile) -> FitResult:
+    def _improve(self, strategy: Any, search: Search, checkpoint: CheckpointFile) -> FitResult:
         """Improve the start under way."""
-        spec, model = self.spec, self.survey.model
+        spec, model = self.spec, self.summary.model
         n_alarms = len(_alarms(search.current))
 
         def after_step() -> None:
@@ -87,7 +87,7 @@ class Fit:
             is_due, changed = checkpoint.is_due(), len(_alarms(search.current)) > n_alarms
             if is_due or changed:
                 result = FitResult(search.current, Reason.INTERRUPTED, search.current.n_iter)
-                self.owner.publish(model, search.with_result(learning.shown(model, result, None)), None)
+                self.owner.publish(model, search.with_result(strategy.finalised(model, result, None)), None)
             if is_due:
                 checkpoint.write(search)
             if changed:
@@ -95,15 +95,15 @@ class Fit:
                 self.owner.on_drift()
 
         seed = int(search.generator().integers(2**63))
-        with following(spec.verbose, spec.verbose_interval, spec.tol, self.source.n_rows, after_step) as follower:
-            result = learning.run(model, self.source, search.current, seed, follower)
+        with reporting(spec.verbose, spec.verbose_interval, spec.tol, self.source.n_rows, after_step) as reporter:
+            result = strategy.run(model, self.source, search.current, seed, reporter)
         try:
             is_done = result.reason in (Reason.CONVERGED, Reason.MAX_ITER)
-            return learning.shown(model, result, self.source if is_done else None)
+            return strategy.finalised(model, result, self.source if is_done else None)
         except KeyboardInterrupt:
-            return learning.shown(model, replace(result, reason=Reason.INTERRUPTED), None)
+            return strategy.finalised(model, replace(result, reason=Reason.INTERRUPTED), None)
         except Exception as error:
-            return learning.shown(model, replace(result, reason=Reason.FAILED, error=error), None)
+            return strategy.finalised(model, replace(result, reason=Reason.FAILED, error=error), None)
 
 
 def _alarms(schedule: Any) -> tuple[float, ...]:

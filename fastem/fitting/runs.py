@@ -10,7 +10,7 @@ import numpy as np
 
 from fastem.fitting.notes import RaceNote, RunNote
 from fastem.schedules.result import FitResult
-from fastem.stats import Rescue
+from fastem.stats import Repair
 
 
 @dataclass
@@ -18,8 +18,8 @@ class Search:
     """How far a fit has come: all that it takes to go on from there.
 
     `random` is the state of the generator that later starts draw from. Of the starts that are done there are `runs`,
-    and the `best` of them, with the state in which its schedule ended, and what had to be rescued at its start; of the
-    one under way, the state of the schedule and the rescues. `races` tell how starts were chosen on a sample.
+    and the `best` of them, with the state in which its schedule ended, and what had to be repaired at its start; of the
+    one under way, the state of the schedule and the repairs. `races` tell how starts were chosen on a sample.
     """
 
     n_rows: int
@@ -28,16 +28,16 @@ class Search:
     runs: list[RunNote] = field(default_factory=list)
     best: FitResult | None = None
     best_schedule: Any = None
-    best_rescues: list[Rescue] = field(default_factory=list)
+    best_repairs: list[Repair] = field(default_factory=list)
     current: Any = None
-    rescues: list[Rescue] = field(default_factory=list)
+    repairs: list[Repair] = field(default_factory=list)
     races: list[RaceNote] = field(default_factory=list)
 
     def begin(
-        self, state: Any, rescues: list[Rescue], generator: np.random.Generator, chosen: RaceNote | None = None
+        self, state: Any, repairs: list[Repair], generator: np.random.Generator, chosen: RaceNote | None = None
     ) -> None:
         """Take up a new start, chosen by a race where there was one."""
-        self.current, self.rescues = state, rescues
+        self.current, self.repairs = state, repairs
         if chosen is not None:
             self.races.append(chosen)
         self.random = generator.bit_generator.state
@@ -51,7 +51,7 @@ class Search:
     def with_result(self, result: FitResult) -> Self:
         """This search with the result of the start under way; the earlier of equals stays the best."""
         note = RunNote(result.objective, result.n_iter, str(result.reason))
-        done = replace(self, runs=[*self.runs, note], current=None, rescues=[])
+        done = replace(self, runs=[*self.runs, note], current=None, repairs=[])
         if self.best is None or result.objective > self.best.objective:
-            done.best, done.best_rescues, done.best_schedule = result, self.rescues, self.current
+            done.best, done.best_repairs, done.best_schedule = result, self.repairs, self.current
         return done

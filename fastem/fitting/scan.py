@@ -1,4 +1,4 @@
-"""What a first pass over the data tells: their scale, how many rows there are, and whether every value is usable."""
+"""What a first pass over the data finds: their scale, how many rows there are, and whether every value is usable."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from fastem.fitting.checks import require_finite, require_support
 from fastem.fitting.strays import Strays, strays_of
-from fastem.latents.mixture import Mixture
+from fastem.latents.mixture import MixtureLatent
 from fastem.model import Model, Params
 from fastem.sources import ArraySource, Source
 from fastem.sources.shuffle import RowOrder
@@ -17,8 +17,8 @@ from fastem.sources.thinned import Thinned
 from fastem.starts.bulk import Bulk, bulk_of
 
 
-class Survey(NamedTuple):
-    """What a first pass over the data tells: the model for them, their mean (D,), and how many they are.
+class DataSummary(NamedTuple):
+    """What a first pass over the data finds: the model for them, their mean (D,), and how many they are.
 
     `excerpt` holds some of the rows, spread evenly over all, and `is_whole` says whether it holds all; `digest` is that
     of the statistics; `strays` are the rows that lie far from all others, if there are any.
@@ -34,12 +34,12 @@ class Survey(NamedTuple):
     strays: Strays | None = None
 
 
-class Look(NamedTuple):
+class Scan(NamedTuple):
     """What a pass over rows finds: statistics of one component, and how many rows there are.
 
     `n_positive` counts those of positive weight; `scale` are statistics of the same weight, of the bulk of the rows
     where far values would rule those of all (see `fastem.starts.bulk`); `excerpt`, `is_whole` and `strays` as in
-    `Survey`.
+    `DataSummary`.
     """
 
     stats: Any
@@ -52,7 +52,7 @@ class Look(NamedTuple):
     strays: Strays | None = None
 
 
-def look_over(source: Source, singles: Sequence[Model], order: RowOrder | None = None) -> list[Look]:
+def scan_rows(source: Source, singles: Sequence[Model], order: RowOrder | None = None) -> list[Scan]:
     """Statistics of all rows under several models of one component, in one pass.
 
     Raises
@@ -65,15 +65,15 @@ def look_over(source: Source, singles: Sequence[Model], order: RowOrder | None =
         raise ValueError("There are no rows to read.")
     require_finite(first, source.labels)
     centre = first.X[0].astype(np.float64)
-    gatherings = [
-        single.gathering(Params(single.latent.params(np.ones(1)), single.family.first_look(centre)))
+    accumulators = [
+        single.accumulator(Params(single.latent.params(np.ones(1)), single.family.neutral_params(centre)))
         for single in singles
     ]
     thinned = Thinned(source.n_features)
     n_rows = n_positive = 0
     for chunk in source.chunks():
-        for gathering in gatherings:
-            gathering.add_given(chunk, np.broadcast_to(np.float64(1.0), (len(chunk), 1)))
+        for accumulator in accumulators:
+            accumulator.add_given(chunk, np.broadcast_to(np.float64(1.0), (len(chunk), 1)))
         if order is not None:
             order.add(chunk)
         for single in singles:
@@ -83,10 +83,10 @@ def look_over(source: Source, singles: Sequence[Model], order: RowOrder | None =
         n_positive += len(chunk) if chunk.weight is None else int(np.count_nonzero(chunk.weight))
         del chunk
     excerpt = ArraySource(*thinned.rows())
-    totals = [gathering.total() for gathering in gatherings]
+    totals = [accumulator.total() for accumulator in accumulators]
     bulks = [_bulk(single.family, total.family, excerpt) for single, total in zip(singles, totals, strict=True)]
     return [
-        Look(
+        Scan(
             total.family, _scale(single, total.family, excerpt, bulk), n_rows, n_positive, float(total.weight), excerpt,
             thinned.is_whole, None if bulk is None else strays_of(bulk, excerpt, thinned.extremes(), n_positive),
         )
@@ -110,13 +110,13 @@ def _scale(single: Model, stats: Any, excerpt: ArraySource, bulk: Bulk | None) -
     if bulk is None:
         return stats
     near = ArraySource(bulk.called_in(excerpt.X), excerpt.weight)
-    gathering = single.gathering(Params(single.latent.params(np.ones(1)), family.first_look(bulk.centre)))
+    accumulator = single.accumulator(Params(single.latent.params(np.ones(1)), family.neutral_params(bulk.centre)))
     for chunk in near.chunks():
-        gathering.add_given(chunk, np.broadcast_to(np.float64(1.0), (len(chunk), 1)))
-    found = gathering.total()
+        accumulator.add_given(chunk, np.broadcast_to(np.float64(1.0), (len(chunk), 1)))
+    found = accumulator.total()
     return family.with_bulk(stats, float(stats.n.sum() / found.family.n.sum()) * found.family)
 
 
 def single_of(family: Any) -> Model:
     """One component of a family, that all rows belong to."""
-    return Model(Mixture(1), family.with_components(1))
+    return Model(MixtureLatent(1), family.with_components(1))

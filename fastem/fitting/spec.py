@@ -8,24 +8,24 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from fastem.fitting.batch import Learning
+from fastem.fitting.batch import Strategy
 from fastem.fitting.checkpoint import Keeping
-from fastem.fitting.fixed import HeldModel
+from fastem.fitting.fixed import FixedModel
 from fastem.fitting.notes import RaceNote
-from fastem.fitting.scan import Survey
+from fastem.fitting.scan import DataSummary
 from fastem.fitting.subsample import SampleSizes
 from fastem.model import Model, Params
 from fastem.schedules.online import OnlineSettings
 from fastem.schedules.result import Ending
 from fastem.sources import Source
-from fastem.stats import Rescue
+from fastem.stats import Repair
 
 
 class Start(NamedTuple):
-    """First parameters, what had to be rescued there, the end of the fit they come from, and how they were chosen."""
+    """First parameters, what had to be repaired there, the end of the fit they come from, and how they were chosen."""
 
     params: Params
-    rescues: list[Rescue]
+    repairs: list[Repair]
     before: Ending | None = None
     chosen: RaceNote | None = None
 
@@ -33,7 +33,7 @@ class Start(NamedTuple):
 class MakeStart(Protocol):
     """Makes one start of the model of a survey, of all rows or of a sample of them."""
 
-    def __call__(self, survey: Survey, source: Any, sample: Any, random: np.random.Generator) -> Start: ...
+    def __call__(self, summary: DataSummary, source: Any, sample: Any, random: np.random.Generator) -> Start: ...
 
 
 class Starts(NamedTuple):
@@ -79,8 +79,9 @@ class ModelSpec:
         How samples grow that lead the fit of many rows; of at most `sample_bytes`.
     batch_size : int or None
         Rows that it learns from at a time, as they come.
-    held : str
-        Letters of the parameters that stay as they start, as of `HeldModel`; `holds_family`, whether all of the family.
+    fixed : str
+        Letters of the parameters that stay as they start, as of `FixedModel`; `holds_family`, whether all of the
+        family.
     keeping : Keeping or None
         Where the state of the fit is kept.
     verbose, verbose_interval : int
@@ -91,7 +92,7 @@ class ModelSpec:
     make_family: Callable[[Source], Any]
     scale_family: Callable[[Any, Any, int], Any]
     make_start: MakeStart
-    make_learning: Callable[[Survey], Learning]
+    make_learning: Callable[[DataSummary], Strategy]
     online: Callable[[Model], OnlineSettings]
     generator: Callable[[], np.random.Generator]
     tol: float
@@ -103,7 +104,7 @@ class ModelSpec:
     samples: SampleSizes | None = None
     sample_bytes: int = 0
     batch_size: int | None = None
-    held: str = ""
+    fixed: str = ""
     holds_family: bool = False
     keeping: Keeping | None = None
     verbose: int = 0
@@ -112,4 +113,4 @@ class ModelSpec:
     def model(self, family: Any, stats: Any, n_rows: int) -> Model:
         """The model for data whose one-component statistics, and number of rows of positive weight, are given."""
         latent, scaled = self.make_latent(), self.scale_family(family, stats, n_rows)
-        return HeldModel(latent, scaled, self.held, self.holds_family) if self.held else Model(latent, scaled)
+        return FixedModel(latent, scaled, self.fixed, self.holds_family) if self.fixed else Model(latent, scaled)

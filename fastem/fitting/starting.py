@@ -10,9 +10,9 @@ import numpy as np
 
 from fastem.families.gaussian.grouped import GaussianGrouped
 from fastem.fitting.problem import Problem
-from fastem.fitting.scan import Survey
+from fastem.fitting.scan import DataSummary
 from fastem.fitting.spec import Start
-from fastem.latents.mixture import Mixture
+from fastem.latents.mixture import MixtureLatent
 from fastem.model import Model, Params
 from fastem.schedules.batch import fit_batch
 from fastem.schedules.result import Ending, Reason
@@ -20,7 +20,7 @@ from fastem.starts.chain import is_left_right, segments, start_of_chain
 from fastem.starts.given import start_from
 from fastem.starts.mixed_chain import start_from_segments, start_from_successors
 from fastem.starts.start import sample_size, start_from_sample
-from fastem.stats import Rescue
+from fastem.stats import Repair
 
 # The mixture that a start grows from need not have converged.
 _START_TOL, _START_ITERATIONS = 1e-3, 30
@@ -40,13 +40,13 @@ def is_bound(model: Model) -> bool:
 
 def _feasible(model: Model, params: Params) -> Params:
     """The parameters, with those that are fixed at their values."""
-    return model.at_coordinates(model.coordinates(params)) if is_bound(model) else params
+    return model.from_unconstrained(model.to_unconstrained(params)) if is_bound(model) else params
 
 
-def _rows_for(survey: Survey, sample: Any, n_components: int, random: np.random.Generator) -> Any:
+def _rows_for(summary: DataSummary, sample: Any, n_components: int, random: np.random.Generator) -> Any:
     """Rows that a start of so many components looks at, far rows among them."""
-    rows = sample.sample(sample_size(n_components, survey.centre.size), random)
-    return rows if survey.strays is None else survey.strays.put_into(rows)
+    rows = sample.sample(sample_size(n_components, summary.centre.size), random)
+    return rows if summary.strays is None else summary.strays.put_into(rows)
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class LastParams:
     params_for: Callable[[Model], Params]
     before: Ending | None
 
-    def __call__(self, survey: Survey, source: Any, sample: Any, random: np.random.Generator) -> Start:
-        return Start(_feasible(survey.model, self.params_for(survey.model)), [], self.before)
+    def __call__(self, summary: DataSummary, source: Any, sample: Any, random: np.random.Generator) -> Start:
+        return Start(_feasible(summary.model, self.params_for(summary.model)), [], self.before)
 
 
 @dataclass(frozen=True)
@@ -71,20 +71,20 @@ class MixtureStart:
     way: str | Callable[[int], Responsibilities]
     completed: Callable[[Model, Callable[[], Params]], Params]
 
-    def __call__(self, survey: Survey, source: Any, sample: Any, random: np.random.Generator) -> Start:
-        rescues: list[Rescue] = []
+    def __call__(self, summary: DataSummary, source: Any, sample: Any, random: np.random.Generator) -> Start:
+        repairs: list[Repair] = []
 
         def by_way() -> Params:
             if callable(self.way):
                 given = self.way(source.n_rows or 0)
-                params, found = start_from(survey.model, source, given, survey.centre)
+                params, found = start_from(summary.model, source, given, summary.centre)
             else:
-                rows = _rows_for(survey, sample, survey.model.latent.n_components, random)
-                params, found = start_from_sample(self.way, survey.model, rows, random)
-            rescues.extend(found)
+                rows = _rows_for(summary, sample, summary.model.latent.n_components, random)
+                params, found = start_from_sample(self.way, summary.model, rows, random)
+            repairs.extend(found)
             return params
 
-        return Start(_feasible(survey.model, self.completed(survey.model, by_way)), rescues)
+        return Start(_feasible(summary.model, self.completed(summary.model, by_way)), repairs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,30 +106,30 @@ class ChainStart:
     # What the latent structure makes its parameters of.
     _shares: ClassVar[tuple[str, ...]] = ("startprob", "transmat")
 
-    def __call__(self, survey: Survey, source: Any, sample: Any, random: np.random.Generator) -> Start:
-        model, family = survey.model, survey.model.family
-        mixture = Model(Mixture(family.n_components), family)
-        rescues: list[Rescue] = []
+    def __call__(self, summary: DataSummary, source: Any, sample: Any, random: np.random.Generator) -> Start:
+        model, family = summary.model, summary.model.family
+        mixture = Model(MixtureLatent(family.n_components), family)
+        repairs: list[Repair] = []
         if self.gives_family:
-            start = Params(mixture.latent.uniform(), family.first_look(survey.centre))
+            start = Params(mixture.latent.uniform(), family.neutral_params(summary.centre))
         else:
-            start, rescues = self._mixture_params(mixture, survey, sample, random)
+            start, repairs = self._mixture_params(mixture, summary, sample, random)
         if self.completed is not None:
             start = start._replace(family=self.completed(family, start.family))
         counted = start_of_chain(mixture, start, model.latent, sample, _COUNTED_ROWS)
         shares = (self.latent.get(name, getattr(counted, name)) for name in self._shares)
-        return Start(Params(model.latent.params(*shares), start.family), rescues, self.before)
+        return Start(Params(model.latent.params(*shares), start.family), repairs, self.before)
 
     def _mixture_params(
-        self, mixture: Model, survey: Survey, sample: Any, random: np.random.Generator
-    ) -> tuple[Params, list[Rescue]]:
-        """A mixture of all components, and what had to be rescued."""
-        if is_left_right(survey.model.latent):
+        self, mixture: Model, summary: DataSummary, sample: Any, random: np.random.Generator
+    ) -> tuple[Params, list[Repair]]:
+        """A mixture of all components, and what had to be repaired."""
+        if is_left_right(summary.model.latent):
             # What follows each other in time need not lie apart.
-            return start_from(mixture, sample, self._stretches(survey.model, sample, random), survey.centre)
-        rows = _rows_for(survey, sample, mixture.latent.n_components, random)
-        start, rescues = start_from_sample(self.way, mixture, rows, random)
-        return _improved(mixture, start, rows), rescues
+            return start_from(mixture, sample, self._stretches(summary.model, sample, random), summary.centre)
+        rows = _rows_for(summary, sample, mixture.latent.n_components, random)
+        start, repairs = start_from_sample(self.way, mixture, rows, random)
+        return _improved(mixture, start, rows), repairs
 
     def _stretches(self, model: Model, sample: Any, random: np.random.Generator) -> Responsibilities:
         """The states of a left-right chain, by stretches of each sequence."""
@@ -144,31 +144,31 @@ class MixedChainStart(ChainStart):
     _shares = (*ChainStart._shares, "weights")
 
     def _mixture_params(
-        self, mixture: Model, survey: Survey, sample: Any, random: np.random.Generator
-    ) -> tuple[Params, list[Rescue]]:
-        model, family = survey.model, survey.model.family
+        self, mixture: Model, summary: DataSummary, sample: Any, random: np.random.Generator
+    ) -> tuple[Params, list[Repair]]:
+        model, family = summary.model, summary.model.family
         in_time = is_left_right(model.latent)
         n_components = family.n_components // model.latent.n_components if in_time else family.n_components
         # Which components share a state, a covariance or a prior is not known yet.
         apart = replace(family, own_prior_means=None, own_prior_scatter=None, own_prior_rows=0.0)
         if isinstance(apart, GaussianGrouped):
             apart = replace(apart, group_size=1)
-        alone = Model(Mixture(n_components), apart.with_components(n_components))
-        rows = _rows_for(survey, sample, n_components, random)
+        alone = Model(MixtureLatent(n_components), apart.with_components(n_components))
+        rows = _rows_for(summary, sample, n_components, random)
         params = _improved(alone, start_from_sample(self.way, alone, rows, random)[0], rows)
         if in_time:
             segment = self._stretches(model, sample, random)
-            found, rescues = start_from_segments(model, alone, params, sample, segment, survey.centre)
+            found, repairs = start_from_segments(model, alone, params, sample, segment, summary.centre)
         else:
-            found, rescues = start_from_successors(
-                model, alone, params, sample, rows, survey.centre, _COUNTED_ROWS, random
+            found, repairs = start_from_successors(
+                model, alone, params, sample, rows, summary.centre, _COUNTED_ROWS, random
             )
-        return Params(mixture.latent.uniform(), found), rescues
+        return Params(mixture.latent.uniform(), found), repairs
 
 
 def _improved(mixture: Model, start: Params, sample: Any) -> Params:
     """Parameters of a mixture after some iterations on a sample."""
-    result = fit_batch(Problem(mixture.cautious(), sample), start, tol=_START_TOL, max_iter=_START_ITERATIONS)
+    result = fit_batch(Problem(mixture.regularised(), sample), start, tol=_START_TOL, max_iter=_START_ITERATIONS)
     if result.reason is Reason.INTERRUPTED:
         raise KeyboardInterrupt
     return result.params

@@ -13,7 +13,7 @@ from fastem.fitting.checks import require_finite, require_support
 from fastem.fitting.numeric import stats_of
 from fastem.fitting.report import FitReport
 from fastem.fitting.spec import ModelSpec
-from fastem.fitting.survey import survey_of
+from fastem.fitting.summary import summary_of
 from fastem.model import Model, Params
 from fastem.schedules.online import OnlineState, batch_rows, online_update
 from fastem.sources import ArraySource, Chunk, Source
@@ -32,8 +32,8 @@ class Stream:
     # An OnlineState; None while there are too few rows to start.
     state: Any = None
     # Rows (N, D) that wait for a start, and their weights (N,).
-    held: list[np.ndarray] = field(default_factory=list)
-    held_weight: list[np.ndarray] = field(default_factory=list)
+    pending: list[np.ndarray] = field(default_factory=list)
+    pending_weight: list[np.ndarray] = field(default_factory=list)
     # At least so many more rows of positive weight are needed for a start.
     n_missing: int = 0
     # All rows so far.
@@ -41,12 +41,12 @@ class Stream:
 
     def held_rows(self, names: list[str] | None) -> ArraySource:
         """The rows that wait for a start."""
-        return ArraySource(np.concatenate(self.held), np.concatenate(self.held_weight), names)
+        return ArraySource(np.concatenate(self.pending), np.concatenate(self.pending_weight), names)
 
     def copy(self) -> Stream:
         """A stream to go on with, of whose records none is changed in place."""
         state = None if self.state is None else replace(self.state)
-        return replace(self, state=state, held=[*self.held], held_weight=[*self.held_weight])
+        return replace(self, state=state, pending=[*self.pending], pending_weight=[*self.pending_weight])
 
 
 class FittedModel(NamedTuple):
@@ -96,7 +96,7 @@ class Learner:
         if self.fitted is None:
             return Stream()
         stream = _continued(self.fitted)
-        if known is not None and known.held:
+        if known is not None and known.pending:
             # Parameters were set by hand while rows waited for a start.
             self._learn_all(stream, known.held_rows(source.names))
         return stream
@@ -129,9 +129,9 @@ class Learner:
         if stream.n_rows == 0:
             stream.n_missing = needed
         # The caller may use its memory again.
-        stream.held.append(np.array(batch.X, dtype=np.float64, order="C"))
+        stream.pending.append(np.array(batch.X, dtype=np.float64, order="C"))
         weight = np.ones(len(batch)) if batch.weight is None else batch.weight.copy()
-        stream.held_weight.append(weight)
+        stream.pending_weight.append(weight)
         stream.n_missing -= int(np.count_nonzero(weight))
         stream.n_rows += len(batch)
         if stream.n_missing <= 0:
@@ -142,10 +142,10 @@ class Learner:
 
     def _start(self, stream: Stream, rows: ArraySource) -> None:
         """Start from the rows that were held back, and learn from them."""
-        survey = survey_of(self.spec, rows)
-        start = self.spec.make_start(survey, rows, rows, self.spec.generator())
-        self._model = survey.model
-        stream.state, stream.held, stream.held_weight, stream.n_rows = OnlineState(start.params), [], [], 0
+        summary = summary_of(self.spec, rows)
+        start = self.spec.make_start(summary, rows, rows, self.spec.generator())
+        self._model = summary.model
+        stream.state, stream.pending, stream.pending_weight, stream.n_rows = OnlineState(start.params), [], [], 0
         self._learn_all(stream, rows)
 
     def _update(self, stream: Stream, batch: Chunk) -> None:

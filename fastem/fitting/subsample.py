@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastem.fitting.batch import BatchLearning, accelerator_of, led_by
+from fastem.fitting.batch import BatchStrategy, accelerator_of, control_variate
 from fastem.fitting.problem import Problem, first_rows, shuffled_sample
 from fastem.model import Model
 from fastem.schedules.accelerate.protocol import Accelerator
-from fastem.schedules.grow import fit_samples
 from fastem.schedules.result import FitState
+from fastem.schedules.subsample import fit_samples
 from fastem.sources import ArraySource, Source
 from fastem.starts.start import sample_size
 
@@ -30,8 +30,8 @@ class SampleSizes:
 
 
 @dataclass(kw_only=True)
-class GrowingLearning(BatchLearning):
-    """EM on samples of growing size, and on all rows from where that ends, led by the largest sample.
+class SubsampleStrategy(BatchStrategy):
+    """EM on samples of growing size, and on all rows from where that ends, with the largest sample as control variate.
 
     The samples decide where the fit of all rows goes, and nothing else: its stopping rule and its objective are those
     of all rows.
@@ -55,15 +55,15 @@ class GrowingLearning(BatchLearning):
         rows = shuffled_sample(source, n_rows, np.random.default_rng([seed, 0]))
         if self._is_at_start(state):
             problems = growing(model, rows, self.sizes.growth)
-            state.candidate, state.n_iter_ahead = fit_samples(
+            state.candidate, state.n_iter_reduced = fit_samples(
                 problems,
                 state.candidate,
                 model.n_parameters(),
                 accelerator_of("squarem", model, self.tol),
                 tol=self.tol,
             )
-            state.n_rows_ahead = n_rows
-        return led_by(rows, model, self.tol, after)
+            state.n_rows_subsample = n_rows
+        return control_variate(rows, model, self.tol, after)
 
 
 def sample_rows(source: Source, models: Sequence[Model], sizes: SampleSizes, most_bytes: int) -> int:
@@ -79,5 +79,5 @@ def growing(model: Model, rows: ArraySource, factor: int) -> list[tuple[Problem,
     sizes = [len(rows.X)]
     while sizes[0] // factor >= sample_size(model.latent.n_components, rows.n_features):
         sizes.insert(0, sizes[0] // factor)
-    cautious = model.cautious()
-    return [(Problem(cautious, first_rows(rows, size)), size) for size in sizes]
+    regularised = model.regularised()
+    return [(Problem(regularised, first_rows(rows, size)), size) for size in sizes]

@@ -1,4 +1,4 @@
-"""What surrounds the passes of a fit or of a prediction: its threads, and word of a compilation."""
+"""What surrounds the passes of a fit or of a prediction: its threads, and a message about a compilation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from threadpoolctl import OpenBLASController, ThreadpoolController
 
-from fastem.passes.cache import telling
+from fastem.passes.cache import on_compile
 from fastem.passes.threads import threads
 
 REMEDY = "set the environment variable NUMBA_CACHE_DIR to a directory that can be written"
@@ -23,7 +23,7 @@ _sink: ContextVar[Callable[[str], None] | None] = ContextVar("fastem_sink", defa
 
 
 @contextmanager
-def running(n_threads: int | None, verbose: int, work: str) -> Iterator[int | None]:
+def thread_limit(n_threads: int | None, verbose: int, work: str) -> Iterator[int | None]:
     """Let passes use at most `n_threads` threads; when `verbose`, print a line before one is compiled.
 
     Parameters
@@ -34,13 +34,13 @@ def running(n_threads: int | None, verbose: int, work: str) -> Iterator[int | No
         What the passes do, to be told: "fits full Gaussians".
     """
     sink = _sink.get() or (_print if verbose else None)
-    told = nullcontext() if sink is None else telling(lambda directory: sink(_words(work, directory)))
+    told = nullcontext() if sink is None else on_compile(lambda directory: sink(_words(work, directory)))
     with threads(n_threads) as allowed, told:
         yield allowed
 
 
 @contextmanager
-def telling_compilations_to(sink: Callable[[str], None]) -> Iterator[None]:
+def compilation_lines_to(sink: Callable[[str], None]) -> Iterator[None]:
     """Hand the line that precedes a compilation to `sink`, whether or not the estimator is verbose."""
     token = _sink.set(sink)
     try:
@@ -61,7 +61,7 @@ def _print(line: str) -> None:
 
 
 @contextmanager
-def holding_libraries(n_threads: int | None) -> Iterator[None]:
+def blas_single_threaded(n_threads: int | None) -> Iterator[None]:
     """Keep the libraries that work between passes from starting threads that fight those of the passes.
 
     BLAS has one thread: its idle threads spin while a pass runs, and those of a pass while BLAS does.

@@ -111,13 +111,13 @@ def _pass_on(matrix, guarded, emission, i, message, work):
     return total
 
 
-def forward_block(latent_params, emission, begin, end, is_first, careful, message, work, filtered, shift, norm):
+def forward_block(latent_params, emission, begin, end, is_first, log_space, message, work, filtered, shift, norm):
     """Filter rows: see `fastem.passes.blocks`."""
     p = latent_params
     if is_first:
         for k in range(message.shape[0]):
-            message[k] = p.log_startprob[k] if careful else p.startprob[k]
-    if careful:
+            message[k] = p.log_startprob[k] if log_space else p.startprob[k]
+    if log_space:
         return _filter_carefully(p.log_transmat, emission, begin, end, message, work, filtered, shift, norm)
     return _filter(p.transmat, p.rarest[0] < RARE, emission, begin, end, message, work, filtered, norm)
 
@@ -136,7 +136,7 @@ def _filter(transitions, guarded, emission, begin, end, message, work, filtered,
     return True
 
 
-def seek_block(latent_params, emission, begin, end, backwards, is_edge, state, message, work):
+def propagate_block(latent_params, emission, begin, end, backwards, is_edge, state, message, work):
     """Carry a message through rows, up by the transition matrix, or down by the transposed one.
 
     Rows whose density is zero in some state may turn out to be impossible, and tell nothing then: what lies before
@@ -162,7 +162,7 @@ def seek_block(latent_params, emission, begin, end, backwards, is_edge, state, m
 
 @block_function
 def _filter_carefully(log_transitions, emission, begin, end, message, work, filtered, shift, norm):
-    """The same in logarithms, of any range. A row that is impossible is taken for one that tells nothing."""
+    """The same in logarithms, of any range. A row of zero density is taken for one that tells nothing."""
     n = message.shape[0]
     for i in range(begin, end):
         for k in range(n):
@@ -184,12 +184,12 @@ def _filter_carefully(log_transitions, emission, begin, end, message, work, filt
 
 
 def backward_block(
-    latent_params, emission, begin, end, is_first, is_last, careful, weight, message, work, filtered, left, right,
+    latent_params, emission, begin, end, is_first, is_last, log_space, weight, message, work, filtered, left, right,
     latent_stats, lane,
 ):  # fmt: skip
     """Smooth rows, and count transitions and first states: see `fastem.passes.blocks`."""
     p, counts = latent_params, latent_stats.transitions[lane]
-    if careful:
+    if log_space:
         _smooth_carefully(
             p.log_transmat, p.log_transposed, emission, begin, end, is_last, weight, message, work, filtered, counts
         )
@@ -290,7 +290,7 @@ def _add_transitions(transitions, left, right, begin, end, counts):
 def path_block(latent_params, log_prob, begin, end, is_first, message, work, back):
     """Extend the most probable path to each state, row by row (Viterbi 1967); the first of equals.
 
-    A row that is impossible on every path is taken for one that tells nothing; False when there is one.
+    A row of zero density on every path is taken for one that tells nothing; False when there is one.
     """
     n = message.shape[0]
     possible = True

@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from scipy.optimize import minimize
 
-from fastem.latents._chain_blocks import LOG_ZERO, backward_block, forward_block, path_block, seek_block
+from fastem.latents._chain_blocks import LOG_ZERO, backward_block, forward_block, path_block, propagate_block
 from fastem.latents.base import LatentBase
 from fastem.latents.emissions import Emissions
 from fastem.passes.blocks import register_chain
@@ -65,7 +65,7 @@ class HmmStats(Additive, _HmmFields):
 
 
 @dataclass(frozen=True, eq=False)
-class Hmm(LatentBase):
+class HmmLatent(LatentBase):
     """Sequences of rows whose states are a Markov chain.
 
     Parameters
@@ -204,7 +204,7 @@ class Hmm(LatentBase):
             np.where(self._may_start(), start, 0.0), np.where(self._may_follow(), transitions, 0.0), entries
         )
 
-    def n_coordinates(self) -> int:
+    def n_unconstrained(self) -> int:
         """Number of coordinates."""
         return sum(int(mask.sum()) for mask in self._masks()) + self._n_free_weights()
 
@@ -220,13 +220,13 @@ class Hmm(LatentBase):
         n_entries = self._n_entries()
         return n_entries if n_entries > self.n_components else 0
 
-    def coordinates(self, params: HmmParams) -> np.ndarray:
+    def to_unconstrained(self, params: HmmParams) -> np.ndarray:
         """Unconstrained coordinates (P,): square roots of the probabilities that are allowed, as of mixing weights."""
         start = [] if self.stationary else [params.startprob[self._may_start()]]
         weights = params.weights[: self._n_free_weights()]
         return np.sqrt(np.concatenate([*start, params.transmat[self._may_follow()], weights]))
 
-    def at_coordinates(self, point: np.ndarray) -> HmmParams:
+    def from_unconstrained(self, point: np.ndarray) -> HmmParams:
         """Parameters at coordinates, of which any are valid."""
         masks = self._masks()
         rows = np.zeros((len(masks), self.n_components))
@@ -314,5 +314,9 @@ def _stationary_maximum(start: np.ndarray, transitions: np.ndarray) -> np.ndarra
 
 
 register_chain(
-    HmmParams, forward_block=forward_block, backward_block=backward_block, seek_block=seek_block, path_block=path_block
+    HmmParams,
+    forward_block=forward_block,
+    backward_block=backward_block,
+    propagate_block=propagate_block,
+    path_block=path_block,
 )

@@ -39,7 +39,7 @@ class MixtureStats(Additive, _MixtureFields):
 
 
 @dataclass(frozen=True, eq=False)
-class Mixture(LatentBase):
+class MixtureLatent(LatentBase):
     """Independent rows, each from one of `n_components` components.
 
     Parameters
@@ -121,26 +121,26 @@ class Mixture(LatentBase):
         """Sum of the logarithms, in nats, of the weights of the components that rows of these statistics belong to."""
         return float((stats.n * np.where(stats.n != 0, params.log_weights, 0.0)).sum())
 
-    def n_coordinates(self) -> int:
-        """Length of `coordinates`."""
+    def n_unconstrained(self) -> int:
+        """Length of `to_unconstrained`."""
         return self.n_components
 
-    def coordinates(self, params: MixtureParams) -> np.ndarray:
+    def to_unconstrained(self, params: MixtureParams) -> np.ndarray:
         """Square roots of the weights (K,), in which the likelihood bends about as much everywhere.
 
         The logarithm of a weight that dies would run away for ever, though nothing depends on it any more.
         """
         return np.sqrt(params.weights)
 
-    def at_coordinates(self, point: np.ndarray) -> MixtureParams:
+    def from_unconstrained(self, point: np.ndarray) -> MixtureParams:
         """The parameters at any point (K,)."""
         return self._params_of_shares(point**2)
 
     def n_parameters(self) -> int:
         return max(0, self._free().size - 1)
 
-    # Moves of the parameters: free shares are multiplied by exp(move), that of the last of them by one, and their sum
-    # is made again what it was.
+    # Tangents of the parameters: free shares are multiplied by exp(tangent), that of the last of them by one, and
+    # their sum is made again what it was.
 
     def _fixed(self) -> np.ndarray:
         """The weights (K,) that are fixed; NaN where they are free."""
@@ -156,7 +156,7 @@ class Mixture(LatentBase):
         return weights / weights.sum()
 
     def gradients(self, params: MixtureParams, resp: np.ndarray) -> np.ndarray:
-        """Derivatives (N, F - 1) of the rows' expected log-density, in nats, by moves; `resp` is (N, K)."""
+        """Derivatives (N, F - 1) of the rows' expected log-density, in nats, by tangents; `resp` is (N, K)."""
         resp = resp[:, self._free()]
         return (resp - resp.sum(axis=1, keepdims=True) * self._conditional(params))[:, :-1]
 
@@ -165,22 +165,22 @@ class Mixture(LatentBase):
         n = stats.n[self._free()]
         return (n - n.sum() * self._conditional(params))[:-1]
 
-    def moved(self, params: MixtureParams, move: np.ndarray) -> MixtureParams:
-        """Parameters after a move (F - 1,)."""
+    def at_tangent(self, params: MixtureParams, tangent: np.ndarray) -> MixtureParams:
+        """Parameters after a tangent (F - 1,)."""
         shares = params.weights.copy()
-        shares[self._free()[:-1]] *= np.exp(move)
+        shares[self._free()[:-1]] *= np.exp(tangent)
         return self._params_of_shares(shares)
 
-    def changes(self, params: MixtureParams, moves: np.ndarray) -> dict[str, np.ndarray]:
-        """What small moves (M, F - 1) change in the weights (M, K)."""
+    def jvp(self, params: MixtureParams, tangents: np.ndarray) -> dict[str, np.ndarray]:
+        """What small tangents (M, F - 1) change in the weights (M, K)."""
         free = self._free()
-        relative = np.zeros((len(moves), self.n_components))
-        relative[:, free[:-1]] = moves
+        relative = np.zeros((len(tangents), self.n_components))
+        relative[:, free[:-1]] = tangents
         relative[:, free] -= relative[:, free] @ self._conditional(params)[:, None]
         return {"weights": params.weights * relative}
 
-    def owners(self) -> np.ndarray:
-        """The component (F - 1,) of which each move moves the share."""
+    def tangent_components(self) -> np.ndarray:
+        """The component (F - 1,) of which each tangent moves the share."""
         return self._free()[:-1]
 
     def estimates(self, params: MixtureParams) -> dict[str, np.ndarray]:
@@ -247,11 +247,11 @@ def _posterior_block(latent_params, components, log_prob, weight, shift, norm, s
             term = exp_nonpositive((log_prob[a, i] + log_weight) - shift[i])
             log_prob[a, i] = term
             norm[i] += term
-    n_impossible = 0.0
+    n_zero_density = 0.0
     for i in range(n_rows):
-        n_impossible += 1.0 if norm[i] == 0.0 else 0.0
+        n_zero_density += 1.0 if norm[i] == 0.0 else 0.0
         inverse[i] = weight[i] / norm[i]
-    if n_impossible > 0.0:
+    if n_zero_density > 0.0:
         for i in range(n_rows):
             if norm[i] == 0.0:
                 shift[i], norm[i], inverse[i] = -np.inf, 1.0, 0.0

@@ -12,7 +12,7 @@ operation           owner    meaning
 `accumulate_block`  family   adds the family's expected statistics
 `forward_block`     chain    filters: probabilities of the states, given the rows so far
 `backward_block`    chain    smooths: given all rows; adds the chain's counts
-`seek_block`        chain    what some rows tell of a message, from one state
+`propagate_block`        chain    what some rows tell of a message, from one state
 `path_block`        chain    the most probable path into each state
 ==================  =======  ==================================================================
 
@@ -114,7 +114,7 @@ def posterior_block(latent_params, components, log_prob, weight, shift, norm, sc
     weight : (rows,) float64 array
     shift, norm : (rows,) float64 arrays, overwritten
         The log-likelihood of row i is ``shift[i] + log(norm[i])``, in nats, with `norm` from 1 to 1e30.
-        `shift` is minus infinity for a row that is impossible under every component, whose
+        `shift` is minus infinity for a row of zero density under every component, whose
         responsibilities are all zero. In two parts, because a sum of logarithms is the logarithm of a
         product, which is cheaper.
     """
@@ -132,20 +132,20 @@ def accumulate_block(family_params, components, x, resp, scratch, family_stats, 
 
 
 @_operation("chain")
-def forward_block(latent_params, emission, begin, end, is_first, careful, message, work, filtered, shift, norm):
-    """Filter rows; False when probabilities left the range of float64, and all must be done again with `careful`.
+def forward_block(latent_params, emission, begin, end, is_first, log_space, message, work, filtered, shift, norm):
+    """Filter rows; False when probabilities left the range of float64, and all must be done again with `log_space`.
 
-    Where a row is impossible after those before it, it is taken for one that tells nothing: its line of `emission`
-    becomes one (zero, when `careful`), and its `shift` minus infinity.
+    Where a row has zero density after those before it, it is taken for one that tells nothing: its line of `emission`
+    becomes one (zero, when `log_space`), and its `shift` minus infinity.
 
     Parameters
     ----------
     message : (K,) float64 array, changed in place
         Probability of each state at row `begin`, given the rows before it, unless `is_first`; at row `end` on
-        return. Logarithms when `careful`.
+        return. Logarithms when `log_space`.
     filtered : (K, rows) float64 array, overwritten in these rows
         ``filtered[k, i] / norm[i]`` is the probability of state k given the rows up to i; logarithms of it, and
-        `norm` one, when `careful`.
+        `norm` one, when `log_space`.
     shift, norm : (rows,) float64 arrays
         The log-likelihood of row i, given those before it, becomes ``shift[i] + log(norm[i])``; on entry
         `shift` has the logarithm of the scale of `emission`.
@@ -154,7 +154,7 @@ def forward_block(latent_params, emission, begin, end, is_first, careful, messag
 
 @_operation("chain")
 def backward_block(
-    latent_params, emission, begin, end, is_first, is_last, careful, weight, message, work, filtered, left, right,
+    latent_params, emission, begin, end, is_first, is_last, log_space, weight, message, work, filtered, left, right,
     latent_stats, lane,
 ):  # fmt: skip
     """Smooth rows `end - 1` down to `begin` after `forward_block`, and add the counts of the chain.
@@ -165,7 +165,7 @@ def backward_block(
         Of the sequence.
     message : (K,) float64 array, changed in place
         Density of the rows from `end` on, given the state at row `end`, in any scale, unless `is_last`; of those
-        from `begin` on on return. Logarithms when `careful`.
+        from `begin` on on return. Logarithms when `log_space`.
     filtered : (K, rows) float64 array
         Of `forward_block` on entry, in any scale; ``weight * p(state k | all rows of the sequence)`` on return.
     left, right : (K, rows) float64 arrays, free to use
@@ -173,8 +173,8 @@ def backward_block(
 
 
 @_operation("chain")
-def seek_block(latent_params, emission, begin, end, backwards, is_edge, state, message, work):
-    """Carry a message through rows, not `careful`; False when they do not tell it.
+def propagate_block(latent_params, emission, begin, end, backwards, is_edge, state, message, work):
+    """Carry a message through rows, not `log_space`; False when they do not tell it.
 
     They do not where probabilities left the range of float64, or a row may be impossible, given those before it.
 
@@ -239,7 +239,7 @@ def register_chain(
     *,
     forward_block: Callable[..., bool],
     backward_block: Callable[..., None],
-    seek_block: Callable[..., bool],
+    propagate_block: Callable[..., bool],
     path_block: Callable[..., bool],
 ) -> None:
     """Let a pass over sequences run a chain whose parameters are records of `params_class`.
@@ -248,7 +248,7 @@ def register_chain(
     """
     _register("forward_block", params_class, forward_block)
     _register("backward_block", params_class, backward_block)
-    _register("seek_block", params_class, seek_block)
+    _register("propagate_block", params_class, propagate_block)
     _register("path_block", params_class, path_block)
 
 

@@ -97,28 +97,28 @@ def _sources() -> str | None:
 # What is compiled is what was imported: files that change later, as in an upgrade, are not what this process runs.
 _SOURCES = _sources()
 
-# Word of a compilation.
+# The callback before a compilation.
 
-_teller: ContextVar[Callable[[str | None], None] | None] = ContextVar("fastem_teller", default=None)
+_notifier: ContextVar[Callable[[str | None], None] | None] = ContextVar("fastem_teller", default=None)
 
 
 @contextmanager
-def telling(tell: Callable[[str | None], None]) -> Iterator[None]:
-    """Call `tell` before this thread compiles a pass, which takes seconds; not when it is found on disk.
+def on_compile(notify: Callable[[str | None], None]) -> Iterator[None]:
+    """Call `notify` before this thread compiles a pass, which takes seconds; not when it is found on disk.
 
     It takes the directory that will keep the machine code, or None when there is none that can be written.
     """
-    token = _teller.set(tell)
+    token = _notifier.set(notify)
     try:
         yield
     finally:
-        _teller.reset(token)
+        _notifier.reset(token)
 
 
-def _tell(directory: str | None) -> None:
-    tell = _teller.get()
-    if tell is not None:
-        tell(directory)
+def _notify(directory: str | None) -> None:
+    notify = _notifier.get()
+    if notify is not None:
+        notify(directory)
 
 
 # Where kernels are kept.
@@ -197,9 +197,9 @@ class KernelCache(NullCache):
             if found is not None:
                 return found
             if _can_be_written(folder):
-                _tell(str(folder))
+                _notify(str(folder))
                 return None
-        _tell(None)
+        _notify(None)
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:

@@ -56,7 +56,7 @@ def mix_densities(latent_params, density, norm, emission, share):
             norm[s, i] += part
     for s in range(emission.shape[0]):
         for i in range(n_rows):
-            # A row that is impossible under all components of a state is shared between none of them.
+            # A row of zero density under all components of a state is shared between none of them.
             is_possible = norm[s, i] > 0.0
             emission[s, i] += log_positive(norm[s, i]) if is_possible else 0.0
             norm[s, i] = 1.0 / norm[s, i] if is_possible else 0.0

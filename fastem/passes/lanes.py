@@ -29,7 +29,7 @@ class Totals(NamedTuple):
 
     loglik: np.ndarray
     weight: np.ndarray
-    impossible: np.ndarray
+    zero_density: np.ndarray
 
 
 def n_lanes(stats: ExpectedStats) -> int:
@@ -63,17 +63,17 @@ def bits_reversed(index, n):
 @block_function
 def add_totals(shift, norm, weight, start, n, totals, lane):
     """Add the log-likelihood and the weight of n rows."""
-    loglik, total, impossible = 0.0, 0.0, 0.0
+    loglik, total, zero_density = 0.0, 0.0, 0.0
     for i in range(n):
         w = weight[start + i] if weight.shape[0] > 0 else 1.0
         total += w
         if shift[i] == -np.inf:
-            impossible += w
+            zero_density += w
         else:
             loglik += w * (shift[i] + log_positive(norm[i]))
     totals.loglik[lane] += loglik
     totals.weight[lane] += total
-    totals.impossible[lane] += impossible
+    totals.zero_density[lane] += zero_density
 
 
 def fingerprint(sig: tuple[Any, ...]) -> str:
@@ -82,7 +82,7 @@ def fingerprint(sig: tuple[Any, ...]) -> str:
 
 
 def few_threads(rows: Rows) -> AbstractContextManager[Any]:
-    """One thread for the rows of one run, which one lane or strand takes.
+    """One thread for the rows of one run, which one lane takes.
 
     To wake threads that have nothing to do takes milliseconds when other processes are busy.
     """

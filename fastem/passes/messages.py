@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from fastem.passes.blocks import seek_block
+from fastem.passes.blocks import propagate_block
 from fastem.passes.flags import block_function
 from fastem.passes.lanes import Totals, fingerprint
 from fastem.passes.memory import new_memory
@@ -60,7 +60,7 @@ def _agrees(state, message, reference):
 
 
 @block_function
-def _seek_ahead(family_params, latent_params, rows, units, unit, memory):
+def _warm_start_forward(family_params, latent_params, rows, units, unit, memory):
     """Find the message for the first row of a unit from some rows before it; False when it takes more of them."""
     n_before = units.first[unit] - start_of(units, units.sequence[unit])
     n_read = min(memory.x.shape[1], n_before)
@@ -73,13 +73,13 @@ def _seek_ahead(family_params, latent_params, rows, units, unit, memory):
 
 
 @block_function
-def _seek_behind(family_params, latent_params, rows, units, unit, memory):
+def _warm_start_backward(family_params, latent_params, rows, units, unit, memory):
     """Find the message for the row after a unit from some rows from there on; False when it takes more of them."""
-    n_behind = units.ends[last_sequence(units, unit)] - units.stop[unit]
+    n_after = units.ends[last_sequence(units, unit)] - units.stop[unit]
     emit(family_params, latent_params, rows, units.stop[unit], False, 0, memory)
     for warm_up in _WARM_UPS:
-        n = min(warm_up, n_behind)
-        if _agree(latent_params, 0, n, True, n == n_behind, memory):
+        n = min(warm_up, n_after)
+        if _agree(latent_params, 0, n, True, n == n_after, memory):
             return True
     return False
 
@@ -88,7 +88,7 @@ def _seek_behind(family_params, latent_params, rows, units, unit, memory):
 def _agree(latent_params, begin, end, backwards, is_edge, memory):
     """Whether rows hand on the same message, the reference, from all states of the row beyond them."""
     for state in range(1 if is_edge else memory.message.shape[0]):
-        if not seek_block(
+        if not propagate_block(
             latent_params, memory.emission[0], begin, end, backwards, is_edge, state, memory.message, memory.work
         ):
             return False
@@ -98,58 +98,62 @@ def _agree(latent_params, begin, end, backwards, is_edge, memory):
 
 
 @block_function
-def _seek(family_params, latent_params, rows, units, messages, unit, memory):
+def _warm_start(family_params, latent_params, rows, units, messages, unit, memory):
     """Find the messages of a unit that are not known, where some rows tell them."""
-    if not messages.ahead_known[unit] and _seek_ahead(family_params, latent_params, rows, units, unit, memory):
-        keep_message(memory.reference, False, messages.ahead[unit])
-        messages.ahead_known[unit] = True
-    if not messages.behind_known[unit] and _seek_behind(family_params, latent_params, rows, units, unit, memory):
-        keep_message(memory.reference, False, messages.behind[unit])
-        messages.behind_known[unit] = True
+    if not messages.forward_known[unit] and _warm_start_forward(
+        family_params, latent_params, rows, units, unit, memory
+    ):
+        keep_message(memory.reference, False, messages.forward[unit])
+        messages.forward_known[unit] = True
+    if not messages.backward_known[unit] and _warm_start_backward(
+        family_params, latent_params, rows, units, unit, memory
+    ):
+        keep_message(memory.reference, False, messages.backward[unit])
+        messages.backward_known[unit] = True
 
 
 @block_function
-def _seek_lane(family_params, latent_params, rows, units, messages, n_lanes, scratch_lines, vectors, lane):
+def _warm_start_lane(family_params, latent_params, rows, units, messages, n_lanes, scratch_lines, vectors, lane):
     memory = new_memory(1, rows.n_columns, latent_params, scratch_lines, vectors * VECTOR)
     for unit in range(lane, units.first.shape[0], n_lanes):
-        _seek(family_params, latent_params, rows, units, messages, unit, memory)
+        _warm_start(family_params, latent_params, rows, units, messages, unit, memory)
 
 
-def _seek_pass(serial, family_params, latent_params, rows, units, messages, n_lanes, scratch_lines, vectors):
+def _warm_start_pass(serial, family_params, latent_params, rows, units, messages, n_lanes, scratch_lines, vectors):
     if serial:
         for lane in range(n_lanes):
-            _seek_lane(family_params, latent_params, rows, units, messages, n_lanes, scratch_lines, vectors, lane)
+            _warm_start_lane(family_params, latent_params, rows, units, messages, n_lanes, scratch_lines, vectors, lane)
         return
     for index in prange(n_lanes):
-        _seek_lane(
+        _warm_start_lane(
             family_params, latent_params, rows, units, messages, n_lanes, scratch_lines, vectors, np.int64(index)
         )
 
 
 @block_function
-def _hand_over(
+def _propagate(
     family_params, latent_params, rows, weight, units, messages, first, last, outputs, memory, totals, latent_stats,
     family_stats, lane,
 ):  # fmt: skip
     """Find the messages of the units `first` to `last` of a sequence that are not known, each from its neighbour."""
     for unit in range(first + 1, last + 1):
-        if not messages.ahead_known[unit]:
-            careful = filter_rows(family_params, latent_params, rows, units, messages, unit - 1, memory)
-            keep_message(memory.message, careful, messages.ahead[unit])
-            messages.ahead_known[unit] = True
+        if not messages.forward_known[unit]:
+            log_space = filter_rows(family_params, latent_params, rows, units, messages, unit - 1, memory)
+            keep_message(memory.message, log_space, messages.forward[unit])
+            messages.forward_known[unit] = True
     for unit in range(last - 1, first - 1, -1):
-        if not messages.behind_known[unit]:
-            careful = filter_rows(family_params, latent_params, rows, units, messages, unit + 1, memory)
+        if not messages.backward_known[unit]:
+            log_space = filter_rows(family_params, latent_params, rows, units, messages, unit + 1, memory)
             backward_rows(
-                family_params, latent_params, rows, weight, units, messages, unit + 1, careful, False, outputs,
+                family_params, latent_params, rows, weight, units, messages, unit + 1, log_space, False, outputs,
                 memory, totals, latent_stats, family_stats, lane,
             )  # fmt: skip
-            keep_message(memory.message, careful, messages.behind[unit])
-            messages.behind_known[unit] = True
+            keep_message(memory.message, log_space, messages.backward[unit])
+            messages.backward_known[unit] = True
 
 
 @block_function
-def _hand_over_lane(
+def _propagate_lane(
     family_params, latent_params, rows, weight, units, messages, first, last, scratch_lines, vectors, outputs, totals,
     latent_stats, family_stats, lane,
 ):  # fmt: skip
@@ -158,38 +162,38 @@ def _hand_over_lane(
         n_blocks = blocks_of_largest(units, vectors * VECTOR)
         memory = new_memory(n_blocks, rows.n_columns, latent_params, scratch_lines, vectors * VECTOR)
         for s in range(lane, first.shape[0], n_lanes):
-            _hand_over(
+            _propagate(
                 family_params, latent_params, rows, weight, units, messages, first[s], last[s], outputs, memory,
                 totals, latent_stats, family_stats, lane,
             )  # fmt: skip
 
 
-def _hand_over_pass(
+def _propagate_pass(
     serial, family_params, latent_params, rows, weight, units, messages, first, last, scratch_lines, vectors, outputs,
     totals, latent_stats, family_stats,
 ):  # fmt: skip
     n_lanes = latent_stats[0].shape[0]
     if serial:
         for lane in range(n_lanes):
-            _hand_over_lane(
+            _propagate_lane(
                 family_params, latent_params, rows, weight, units, messages, first, last, scratch_lines, vectors,
                 outputs, totals, latent_stats, family_stats, lane,
             )  # fmt: skip
         return
     for index in prange(n_lanes):
-        _hand_over_lane(
+        _propagate_lane(
             family_params, latent_params, rows, weight, units, messages, first, last, scratch_lines, vectors, outputs,
             totals, latent_stats, family_stats, np.int64(index),
         )  # fmt: skip
 
 
-compiled_seek_pass = Pass(_seek_pass, fingerprint)
+compiled_warm_start_pass = Pass(_warm_start_pass, fingerprint)
 
-_compiled_hand_over_pass = Pass(_hand_over_pass, fingerprint)
+_compiled_propagate_pass = Pass(_propagate_pass, fingerprint)
 
 
 def unit_messages(
-    family_params: Any, latent_params: Any, rows: Rows, units: Units, lanes: ExpectedStats, sizes: Any, forgets: bool
+    family_params: Any, latent_params: Any, rows: Rows, units: Units, lanes: ExpectedStats, sizes: Any, mixing: bool
 ) -> Messages:
     """What the units know of the rest of their sequences; empty arrays where all sequences are whole."""
     begins_inside = units.begins_inside
@@ -200,15 +204,15 @@ def unit_messages(
     messages = Messages(np.zeros(shape), np.zeros(shape), ~begins_inside, ~ends_inside)
     # Sums that nobody reads: these passes look for messages only.
     unread = 0.0 * lanes
-    if forgets:
-        compiled_seek_pass(family_params, latent_params, rows, units, messages, len(lanes.loglik), *sizes)
-    unknown = ~(messages.ahead_known & messages.behind_known)
+    if mixing:
+        compiled_warm_start_pass(family_params, latent_params, rows, units, messages, len(lanes.loglik), *sizes)
+    unknown = ~(messages.forward_known & messages.backward_known)
     if unknown.any():
         first = np.flatnonzero(~begins_inside & ends_inside)
         last = np.flatnonzero(begins_inside & ~ends_inside)
-        behind = np.logical_or.reduceat(unknown, first)
-        _compiled_hand_over_pass(
-            family_params, latent_params, rows, weights_of(None), units, messages, first[behind], last[behind], *sizes,
-            NO_OUTPUTS, Totals(unread.loglik, unread.weight, unread.impossible), unread.latent, unread.family,
+        gaps = np.logical_or.reduceat(unknown, first)
+        _compiled_propagate_pass(
+            family_params, latent_params, rows, weights_of(None), units, messages, first[gaps], last[gaps], *sizes,
+            NO_OUTPUTS, Totals(unread.loglik, unread.weight, unread.zero_density), unread.latent, unread.family,
         )  # fmt: skip
     return messages

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastem.passes import blocks
 from fastem.passes.flags import block_function
-from fastem.passes.pruning import NoReach, Reach, by_reach, guess_homes, sort_by_home
+from fastem.passes.pruning import NoPruning, Pruning, by_pruning, guess_nearest, sort_by_nearest
 from fastem.passes.units import BLOCK, SORTED_RUN
 
 VECTOR = 8  # float64 numbers in a line of the cache, and in the widest vectors
@@ -27,9 +27,9 @@ class Layout(NamedTuple):
     scratch_lines: int
 
 
-def layout_of(n_features: int, reach: Reach | NoReach) -> Layout:
+def layout_of(n_features: int, pruning: Pruning | NoPruning) -> Layout:
     """The sizes of a pass over rows of so many features."""
-    blocks_per_run = RUN if isinstance(reach, NoReach) else SORTED_RUN
+    blocks_per_run = RUN if isinstance(pruning, NoPruning) else SORTED_RUN
     return Layout(BLOCK // VECTOR, blocks_per_run, blocks.scratch_lines(n_features))
 
 
@@ -68,8 +68,8 @@ def _gather_block(rows, start, order, x):
     for j in range(rows.n_columns):
         first = rows.offset + start * rows.row_stride + j * rows.column_stride
         for i in range(n):
-            place = first + order[i] * rows.row_stride
-            x[j, i] = rows.float64[place] if rows.float64.shape[0] > 0 else rows.float32[place]
+            projected_mean = first + order[i] * rows.row_stride
+            x[j, i] = rows.float64[projected_mean] if rows.float64.shape[0] > 0 else rows.float32[projected_mean]
         for i in range(n, x.shape[1]):
             x[j, i] = x[j, n - 1]
 
@@ -120,27 +120,27 @@ def read_weight(weight, start, order, n, buffers):
         return True
     # Loops, not assignments to slices: numba compiles seconds of error messages for each of those.
     for i in range(n):
-        place = start + (order[i] if order.shape[0] > 0 else i)
-        w[i] = weight[place] if weight.shape[0] > 0 else 1.0
+        projected_mean = start + (order[i] if order.shape[0] > 0 else i)
+        w[i] = weight[projected_mean] if weight.shape[0] > 0 else 1.0
     for i in range(n, w.shape[0]):
         w[i] = 0.0
     return False
 
 
-def _keep_order(reach, rows, start, n, buffers, sorter):
+def _keep_order(pruning, rows, start, n, buffers, sorter):
     pass
 
 
-def _sort_by_homes(reach, rows, start, n, buffers, sorter):
+def _sort_by_nearest(pruning, rows, start, n, buffers, sorter):
     block_rows = buffers.x.shape[1]
     for begin in range(0, n, block_rows):
         copy_block(rows, start + begin, buffers.x)
-        guess_homes(reach, buffers.x, buffers.scratch, sorter, sorter.home[begin : min(begin + block_rows, n)])
-    sort_by_home(sorter, n)
+        guess_nearest(pruning, buffers.x, buffers.scratch, sorter, sorter.nearest[begin : min(begin + block_rows, n)])
+    sort_by_nearest(sorter, n)
 
 
-# Bring the n rows from `start` on into the order of their homes; without a reach, leave them as they are.
-sort_run = by_reach(_sort_by_homes, _keep_order)
+# Bring the n rows from `start` on into the order of their nearest components; without pruning, leave them as they are.
+sort_run = by_pruning(_sort_by_nearest, _keep_order)
 
 
 @block_function

@@ -10,7 +10,7 @@ from numba import prange
 from fastem.passes.blocks import accumulate_block, log_prob_block, posterior_block, require_registered
 from fastem.passes.flags import block_function
 from fastem.passes.lanes import Totals, add_totals, bits_reversed, few_threads, fingerprint
-from fastem.passes.pruning import NO_REACH, NoReach, Reach, add_others_in_reach, by_reach, list_homes, new_sorter
+from fastem.passes.pruning import NO_PRUNING, NoPruning, Pruning, add_not_excluded, by_pruning, list_nearest, new_sorter
 from fastem.passes.reading import copy_block, layout_of, new_buffers, read_block, read_weight, sort_run
 from fastem.passes.rows import NO_ROWS, Rows
 from fastem.passes.shapes import require_given, require_lanes, require_params, require_weight, shapes_of
@@ -19,26 +19,26 @@ from fastem.passes.vector_math import log_positive
 from fastem.stats import ExpectedStats
 
 
-def _log_prob_of_all(reach, family_params, begin, end, buffers, sorter):
+def _log_prob_of_all(pruning, family_params, begin, end, buffers, sorter):
     log_prob_block(family_params, buffers.components, buffers.x, buffers.resp, buffers.scratch)
     return buffers.components.shape[0]
 
 
-def _log_prob_in_reach(reach, family_params, begin, end, buffers, sorter):
+def _log_prob_pruned(pruning, family_params, begin, end, buffers, sorter):
     components, x, log_prob, scratch = buffers.components, buffers.x, buffers.resp, buffers.scratch
-    n_homes = list_homes(sorter, begin, end, components)
-    n_done, n = 0, n_homes
-    # One call for both the homes and the others: each call would be compiled, inlined, anew.
+    n_nearest = list_nearest(sorter, begin, end, components)
+    n_done, n = 0, n_nearest
+    # One call for both the nearest components and the others: each call would be compiled, inlined, anew.
     while n_done < n:
         log_prob_block(family_params, components[n_done:n], x, log_prob[n_done:n], scratch)
         n_done = n
-        if n == n_homes:
-            n = add_others_in_reach(reach, x, n, log_prob, components, scratch, sorter)
+        if n == n_nearest:
+            n = add_not_excluded(pruning, x, n, log_prob, components, scratch, sorter)
     return n
 
 
 # Sets the log-densities of the rows in the buffers, and returns how many components are evaluated.
-block_log_prob = by_reach(_log_prob_in_reach, _log_prob_of_all)
+block_log_prob = by_pruning(_log_prob_pruned, _log_prob_of_all)
 
 
 @block_function
@@ -98,14 +98,14 @@ def _add_totals(buffers, all_ones, totals, lane):
 
 @block_function
 def _fill_lane(
-    family_params, latent_params, reach, rows, weight, given, first_block, layout, totals, latent_stats, family_stats,
+    family_params, latent_params, pruning, rows, weight, given, first_block, layout, totals, latent_stats, family_stats,
     lane,
 ):  # fmt: skip
     """Add every block that belongs to a lane: runs of blocks go to the lanes in turn."""
     buffers = new_buffers(rows.n_columns, latent_params[0].shape[0], layout)
     block_rows = buffers.x.shape[1]
     rows_per_run = layout.blocks_per_run * block_rows
-    sorter = new_sorter(reach, block_rows, rows_per_run)
+    sorter = new_sorter(pruning, block_rows, rows_per_run)
     n_lanes = totals.loglik.shape[0]
     first_run = first_block // layout.blocks_per_run
     run = first_run + (lane - first_run) % n_lanes
@@ -114,7 +114,7 @@ def _fill_lane(
     while run * rows_per_run - offset < rows.n_rows:
         start = max(run * rows_per_run - offset, 0)
         n = min((run + 1) * rows_per_run - offset, rows.n_rows) - start
-        sort_run(reach, rows, start, n, buffers, sorter)
+        sort_run(pruning, rows, start, n, buffers, sorter)
         for begin in range(0, n, block_rows):
             end = min(begin + block_rows, n)
             order = sorter.order[begin:end]
@@ -125,7 +125,7 @@ def _fill_lane(
                 n_components = buffers.components.shape[0]
                 _given_posterior(given, start + begin, buffers)
             else:
-                n_components = block_log_prob(reach, family_params, begin, end, buffers, sorter)
+                n_components = block_log_prob(pruning, family_params, begin, end, buffers, sorter)
                 block_posterior(latent_params, n_components, buffers, latent_stats, lane)
             _add_totals(buffers, all_ones, totals, lane)
             accumulate_block(
@@ -138,14 +138,14 @@ def _fill_lane(
 # Each pass has its loop twice: on this thread alone, and in parallel. Both call one compiled function, so that the
 # second loop costs no time to compile and gives the same bits.
 def _fused_pass(
-    serial, family_params, latent_params, reach, rows, weight, given, first_block, layout, totals, latent_stats,
+    serial, family_params, latent_params, pruning, rows, weight, given, first_block, layout, totals, latent_stats,
     family_stats,
 ):  # fmt: skip
     n_lanes = totals.loglik.shape[0]
     if serial:
         for lane in range(n_lanes):
             _fill_lane(
-                family_params, latent_params, reach, rows, weight, given, first_block, layout,
+                family_params, latent_params, pruning, rows, weight, given, first_block, layout,
                 totals, latent_stats, family_stats, lane,
             )  # fmt: skip
         return
@@ -154,7 +154,7 @@ def _fused_pass(
         # different threads, and few rows, which fill the first lanes only, to all of them.
         lane = bits_reversed(np.int64(index), n_lanes)
         _fill_lane(
-            family_params, latent_params, reach, rows, weight, given, first_block, layout,
+            family_params, latent_params, pruning, rows, weight, given, first_block, layout,
             totals, latent_stats, family_stats, lane,
         )  # fmt: skip
 
@@ -170,7 +170,7 @@ def fused_pass(
     lanes: ExpectedStats,
     first_block: int = 0,
     given: Rows = NO_ROWS,
-    reach: Reach | NoReach = NO_REACH,
+    pruning: Pruning | NoPruning = NO_PRUNING,
 ) -> None:
     """Add the expected statistics of a chunk of rows (N, D) to `lanes`, in one read of the chunk.
 
@@ -182,10 +182,10 @@ def fused_pass(
         From `weights_of`.
     first_block : int
         Number of blocks that earlier chunks added to the same lanes. With chunks of whole blocks (of
-        whole runs, with a reach), the sums then have the same bits however the rows are cut into chunks.
+        whole runs, with pruning), the sums then have the same bits however the rows are cut into chunks.
     given : Rows
         Known responsibilities (N, K), to be used in place of the posterior; none by default.
-    reach : Reach or NoReach
+    pruning : Pruning or NoPruning
         Of these parameters, to leave components out; none by default.
     """
     require_registered(family_params, latent_params)
@@ -193,19 +193,22 @@ def fused_pass(
     require_weight(weight, rows.n_rows)
     require_given(given, rows.n_rows, n_components)
     require_lanes(lanes, family_params, latent_params, n_components, n_components)
-    require_reach(reach, n_components, rows.n_columns)
-    totals = Totals(lanes.loglik, lanes.weight, lanes.impossible)
+    require_reach(pruning, n_components, rows.n_columns)
+    totals = Totals(lanes.loglik, lanes.weight, lanes.zero_density)
     with few_threads(rows):
         compiled_fused_pass(
-            family_params, latent_params, reach, rows, weight, given, first_block, layout_of(rows.n_columns, reach),
+            family_params, latent_params, pruning, rows, weight, given, first_block, layout_of(rows.n_columns, pruning),
             totals, lanes.latent, lanes.family,
         )  # fmt: skip
 
 
-def require_reach(reach: Reach | NoReach, n_components: int, n_features: int) -> None:
-    """Raise unless a reach is that of so many components and features."""
-    if isinstance(reach, Reach):
-        of_axes, of_places = (reach.axes.shape[0], n_features), (n_components, reach.places.shape[1])
-        expected = (n_features,), of_axes, of_places, *((n_components,),) * 4
-        if shapes_of(reach[:-1]) != expected:
-            raise ValueError(f"The reach is not that of {n_components} components with {n_features} features.")
+def require_reach(pruning: Pruning | NoPruning, n_components: int, n_features: int) -> None:
+    """Raise unless a pruning record is that of so many components and features."""
+    if isinstance(pruning, Pruning):
+        of_axes, of_projected_means = (
+            (pruning.axes.shape[0], n_features),
+            (n_components, pruning.projected_means.shape[1]),
+        )
+        expected = (n_features,), of_axes, of_projected_means, *((n_components,),) * 4
+        if shapes_of(pruning[:-1]) != expected:
+            raise ValueError(f"The pruning record is not that of {n_components} components with {n_features} features.")

@@ -10,7 +10,7 @@ from numba import prange
 from fastem.passes.blocks import require_registered
 from fastem.passes.flags import block_function
 from fastem.passes.lanes import few_threads, fingerprint
-from fastem.passes.pruning import NO_REACH, NoReach, Reach, new_sorter
+from fastem.passes.pruning import NO_PRUNING, NoPruning, Pruning, new_sorter
 from fastem.passes.reading import layout_of, new_buffers, read_block, sort_run
 from fastem.passes.row_pass import block_log_prob, block_posterior, require_reach
 from fastem.passes.rows import Rows
@@ -58,40 +58,40 @@ def _write_scores(n_components, buffers, place, loglik, resp_out, label):
 
 
 @block_function
-def _score_strand(family_params, latent_params, reach, rows, layout, latent_stats, loglik, resp_out, label, strand):
-    """Score the runs of a strand, which lie next to each other."""
+def _score_lane(family_params, latent_params, pruning, rows, layout, latent_stats, loglik, resp_out, label, lane):
+    """Score the runs of a lane, which lie next to each other."""
     buffers = new_buffers(rows.n_columns, latent_params[0].shape[0], layout)
     block_rows = buffers.x.shape[1]
     rows_per_run = layout.blocks_per_run * block_rows
-    sorter = new_sorter(reach, block_rows, rows_per_run)
+    sorter = new_sorter(pruning, block_rows, rows_per_run)
     place = np.empty(block_rows, dtype=np.int64)
-    n_runs, n_strands = (rows.n_rows + rows_per_run - 1) // rows_per_run, latent_stats[0].shape[0]
-    for run in range(strand * n_runs // n_strands, (strand + 1) * n_runs // n_strands):
+    n_runs, n_lanes = (rows.n_rows + rows_per_run - 1) // rows_per_run, latent_stats[0].shape[0]
+    for run in range(lane * n_runs // n_lanes, (lane + 1) * n_runs // n_lanes):
         start = run * rows_per_run
         n = min(start + rows_per_run, rows.n_rows) - start
-        sort_run(reach, rows, start, n, buffers, sorter)
+        sort_run(pruning, rows, start, n, buffers, sorter)
         for begin in range(0, n, block_rows):
             end = min(begin + block_rows, n)
             for i in range(begin, end):
                 place[i - begin] = start + (sorter.order[i] if sorter.order.shape[0] > 0 else i)
             read_block(rows, start, begin, end, sorter, buffers.x)
-            n_components = block_log_prob(reach, family_params, begin, end, buffers, sorter)
-            block_posterior(latent_params, n_components, buffers, latent_stats, strand)
+            n_components = block_log_prob(pruning, family_params, begin, end, buffers, sorter)
+            block_posterior(latent_params, n_components, buffers, latent_stats, lane)
             _write_scores(n_components, buffers, place[: end - begin], loglik, resp_out, label)
 
 
-def _score_pass(serial, family_params, latent_params, reach, rows, layout, latent_stats, loglik, resp_out, label):
-    n_strands = latent_stats[0].shape[0]
+def _score_pass(serial, family_params, latent_params, pruning, rows, layout, latent_stats, loglik, resp_out, label):
+    n_lanes = latent_stats[0].shape[0]
     if serial:
-        for strand in range(n_strands):
-            _score_strand(
-                family_params, latent_params, reach, rows, layout, latent_stats, loglik, resp_out, label, strand
+        for lane in range(n_lanes):
+            _score_lane(
+                family_params, latent_params, pruning, rows, layout, latent_stats, loglik, resp_out, label, lane
             )
         return
-    for index in prange(n_strands):
+    for index in prange(n_lanes):
         # numba takes the index for unsigned in some places, and would compile every callee twice.
-        _score_strand(
-            family_params, latent_params, reach, rows, layout, latent_stats, loglik, resp_out, label, np.int64(index)
+        _score_lane(
+            family_params, latent_params, pruning, rows, layout, latent_stats, loglik, resp_out, label, np.int64(index)
         )
 
 
@@ -107,27 +107,27 @@ def score_pass(
     loglik: np.ndarray | None = None,
     resp: np.ndarray | None = None,
     label: np.ndarray | None = None,
-    reach: Reach | NoReach = NO_REACH,
+    pruning: Pruning | NoPruning = NO_PRUNING,
 ) -> None:
     """Fill the given outputs for a chunk of rows (N, D), in one read of the chunk.
 
     Parameters
     ----------
     latent_stats : Additive
-        With lanes, one for each strand that may run in parallel; its sums are by-products.
+        With lanes, one for each part that may run in parallel; its sums are by-products.
     loglik : (N,) float64 ndarray, optional
         Log-likelihood of each row, in nats.
     resp : (N, K) float64 ndarray, optional
         Responsibilities.
     label : (N,) int64 ndarray, optional
         The component of highest responsibility.
-    reach : Reach or NoReach
+    pruning : Pruning or NoPruning
         Of these parameters, to leave components out; none by default.
     """
     require_registered(family_params, latent_params)
     n_components, _ = require_params(family_params, latent_params, rows)
     require_stats(latent_stats, latent_params, n_components, latent_stats[0].shape[0])
-    require_reach(reach, n_components, rows.n_columns)
+    require_reach(pruning, n_components, rows.n_columns)
     known = {"loglik": ((), np.float64), "resp": ((n_components,), np.float64), "label": ((), np.int64)}
     outputs = []
     for (name, (width, dtype)), out in zip(known.items(), (loglik, resp, label), strict=True):
@@ -136,5 +136,5 @@ def score_pass(
         outputs.append(np.empty((0, *width), dtype=dtype) if out is None else out)
     with few_threads(rows):
         compiled_score_pass(
-            family_params, latent_params, reach, rows, layout_of(rows.n_columns, reach), latent_stats, *outputs
+            family_params, latent_params, pruning, rows, layout_of(rows.n_columns, pruning), latent_stats, *outputs
         )

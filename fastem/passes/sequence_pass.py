@@ -30,7 +30,7 @@ def sequence_pass(
     outputs: Outputs = NO_OUTPUTS,
     *,
     learns: bool = True,
-    forgets: bool = True,
+    mixing: bool = True,
 ) -> None:
     """Add the expected statistics of the sequences of a chunk (N, D) to `lanes`, and write what is asked of their rows.
 
@@ -45,7 +45,7 @@ def sequence_pass(
         Number of units that earlier chunks added to the same lanes.
     learns : bool
         Without, nothing is added to the statistics of the family.
-    forgets : bool
+    mixing : bool
         Without, units learn of the rest of their sequences from their neighbours only: slow, and a check.
     """
     blocks.require_registered(family_params, latent_params, "chain")
@@ -54,9 +54,9 @@ def sequence_pass(
     require_units(units, rows.n_rows)
     require_lanes(lanes, family_params, latent_params, n_states, n_components)
     require_outputs(outputs, rows.n_rows, n_states)
-    totals = Totals(lanes.loglik, lanes.weight, lanes.impossible)
+    totals = Totals(lanes.loglik, lanes.weight, lanes.zero_density)
     sizes = blocks.scratch_lines(rows.n_columns), BLOCK // VECTOR
-    messages = unit_messages(family_params, latent_params, rows, units, lanes, sizes, forgets)
+    messages = unit_messages(family_params, latent_params, rows, units, lanes, sizes, mixing)
     # As in `fused_pass`: to wake a thread that has nothing to do takes time.
     with threads(1) if units.first.size == 1 else nullcontext():
         compiled_sweep_pass(

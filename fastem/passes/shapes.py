@@ -106,7 +106,7 @@ def require_lanes(
 ) -> None:
     """Raise ValueError unless all lanes are as many, and of the shapes that statistics at these parameters have."""
     shape = lanes.loglik.shape
-    if not shape[0:1] > (0,) or lanes.weight.shape != shape or lanes.impossible.shape != shape:
+    if not shape[0:1] > (0,) or lanes.weight.shape != shape or lanes.zero_density.shape != shape:
         raise ValueError("The statistics have no lanes, or not as many of each. Make them by with_lanes.")
     require_stats(lanes.latent, latent_params, n_hidden, shape[0])
     require_stats(lanes.family, family_params, n_components, shape[0])

@@ -20,10 +20,10 @@ from fastem.passes.vector_math import exp_nonpositive, log_positive
 # The logarithm of zero (see `fastem.passes.blocks`), and what is more than any sum with it.
 _LOG_ZERO, LOG_LEAST = -1e300, -1e299
 
-# How far apart, in nats, the parts of a message may be outside careful arithmetic.
+# How far apart, in nats, the parts of a message may be outside log space.
 _RANGE = 400.0
 
-# What is possible has at least this share of a row's highest density outside careful arithmetic: no zero stands there
+# What is possible has at least this share of a row's highest density outside log space: no zero stands there
 # for what is only improbable.
 _LEAST_DENSITY = 1e-307
 
@@ -31,14 +31,14 @@ _LEAST_DENSITY = 1e-307
 class Messages(NamedTuple):
     """What units know of the rest of their sequences: logarithms (U, K), in any scale, and whether they are known.
 
-    `ahead` is for the first row of a unit, from the rows before it; `behind` for the row after its last one, from
+    `forward` is for the first row of a unit, from the rows before it; `backward` for the row after its last one, from
     the rows after it.
     """
 
-    ahead: np.ndarray
-    behind: np.ndarray
-    ahead_known: np.ndarray
-    behind_known: np.ndarray
+    forward: np.ndarray
+    backward: np.ndarray
+    forward_known: np.ndarray
+    backward_known: np.ndarray
 
 
 class Outputs(NamedTuple):
@@ -70,7 +70,7 @@ def start_of(units, sequence):
 
 
 @block_function
-def emit(family_params, latent_params, rows, start, careful, b, memory):
+def emit(family_params, latent_params, rows, start, log_space, b, memory):
     """Densities of a block of rows from `start` on, in each row's own scale, whose logarithm is `shift`."""
     copy_block(rows, start, memory.x)
     # One call for components and for states: each would be compiled, inlined, anew.
@@ -87,9 +87,9 @@ def emit(family_params, latent_params, rows, start, careful, b, memory):
             shift[i] = emission[k, i] if emission[k, i] > shift[i] else shift[i]
     for k in range(n_states):
         for i in range(n_rows):
-            # A row that is impossible in every state tells nothing.
+            # A row of zero density in every state tells nothing.
             ratio = emission[k, i] - shift[i] if shift[i] > -np.inf else 0.0
-            if careful:
+            if log_space:
                 emission[k, i] = max(ratio, _LOG_ZERO)
             else:
                 emission[k, i] = max(exp_nonpositive(ratio), _LEAST_DENSITY) if ratio > LOG_LEAST else 0.0
@@ -108,7 +108,7 @@ def is_wide(log_message):
 
 
 @block_function
-def load_message(log_message, careful, message):
+def load_message(log_message, log_space, message):
     """Set a message from its logarithms."""
     highest = log_message[0]
     for k in range(message.shape[0]):
@@ -118,11 +118,11 @@ def load_message(log_message, careful, message):
         message[k] = exp_nonpositive(log_message[k] - highest)
         total += message[k]
     for k in range(message.shape[0]):
-        message[k] = log_message[k] - highest - log_positive(total) if careful else message[k] / total
+        message[k] = log_message[k] - highest - log_positive(total) if log_space else message[k] / total
 
 
 @block_function
-def _load_behind(units, messages, unit, careful, memory):
+def _load_behind(units, messages, unit, log_space, memory):
     """Set the message from behind a unit, without the states that the rows before make impossible.
 
     Such a state may explain the rows behind so well that nothing would be left of the others.
@@ -133,34 +133,34 @@ def _load_behind(units, messages, unit, careful, memory):
         ends_inside = units.first[following] > start_of(units, units.sequence[following])
     log_message = memory.work
     for k in range(log_message.shape[0]):
-        log_message[k] = messages.behind[unit, k]
-        if ends_inside and messages.ahead[following, k] <= LOG_LEAST:
+        log_message[k] = messages.backward[unit, k]
+        if ends_inside and messages.forward[following, k] <= LOG_LEAST:
             log_message[k] = _LOG_ZERO
-    load_message(log_message, careful, memory.message)
+    load_message(log_message, log_space, memory.message)
 
 
 @block_function
-def keep_message(message, careful, log_message):
+def keep_message(message, log_space, log_message):
     """Set the logarithms of a message."""
     for k in range(message.shape[0]):
-        log_message[k] = message[k] if careful else (log_positive(message[k]) if message[k] > 0.0 else _LOG_ZERO)
+        log_message[k] = message[k] if log_space else (log_positive(message[k]) if message[k] > 0.0 else _LOG_ZERO)
 
 
 @block_function
-def forward_rows(family_params, latent_params, rows, units, unit, careful, memory):
+def forward_rows(family_params, latent_params, rows, units, unit, log_space, memory):
     """Filter a unit; the message in the memory goes from its first row to the row after its last one."""
     block_rows = memory.x.shape[1]
     sequence = units.sequence[unit]
     for b in range((units.stop[unit] - units.first[unit] + block_rows - 1) // block_rows):
         start = units.first[unit] + b * block_rows
         n = min(block_rows, units.stop[unit] - start)
-        emit(family_params, latent_params, rows, start, careful, b, memory)
+        emit(family_params, latent_params, rows, start, log_space, b, memory)
         begin = 0
         while begin < n:
             end = min(n, units.ends[sequence] - start)
             is_first = start + begin == start_of(units, sequence)
             if not forward_block(
-                latent_params, memory.emission[b], begin, end, is_first, careful, memory.message, memory.work,
+                latent_params, memory.emission[b], begin, end, is_first, log_space, memory.message, memory.work,
                 memory.filtered[b], memory.shift[b], memory.norm[b],
             ):  # fmt: skip
                 return False
@@ -171,19 +171,19 @@ def forward_rows(family_params, latent_params, rows, units, unit, careful, memor
 
 @block_function
 def filter_rows(family_params, latent_params, rows, units, messages, unit, memory):
-    """Filter a unit, carefully if need be; return whether it was done so."""
-    has_message = messages.ahead_known.shape[0] > 0
-    careful = has_message and is_wide(messages.ahead[unit])
+    """Filter a unit, in log space if need be; return whether it was done so."""
+    has_message = messages.forward_known.shape[0] > 0
+    log_space = has_message and is_wide(messages.forward[unit])
     while True:
         if has_message:
-            load_message(messages.ahead[unit], careful, memory.message)
-        if forward_rows(family_params, latent_params, rows, units, unit, careful, memory) or careful:
-            return careful
-        careful = True
+            load_message(messages.forward[unit], log_space, memory.message)
+        if forward_rows(family_params, latent_params, rows, units, unit, log_space, memory) or log_space:
+            return log_space
+        log_space = True
 
 
 @block_function
-def _smooth_block(latent_params, units, weight, b, start, n, sequence, careful, memory, latent_stats, lane):
+def _smooth_block(latent_params, units, weight, b, start, n, sequence, log_space, memory, latent_stats, lane):
     """Smooth a block of n rows, whose last one belongs to `sequence`; return the sequence of the row before it."""
     end = n
     while end > 0:
@@ -191,7 +191,7 @@ def _smooth_block(latent_params, units, weight, b, start, n, sequence, careful, 
         is_first = start + begin == start_of(units, sequence)
         of_sequence = weight[start + begin] if weight.shape[0] > 0 else 1.0
         backward_block(
-            latent_params, memory.emission[b], begin, end, is_first, start + end == units.ends[sequence], careful,
+            latent_params, memory.emission[b], begin, end, is_first, start + end == units.ends[sequence], log_space,
             of_sequence, memory.message, memory.work, memory.filtered[b], memory.left, memory.right, latent_stats, lane,
         )  # fmt: skip
         sequence -= 1 if is_first else 0
@@ -204,7 +204,7 @@ def _smooth_block(latent_params, units, weight, b, start, n, sequence, careful, 
 
 @block_function
 def _drop_impossible(shift, n, resp):
-    """A row that is impossible teaches the family nothing."""
+    """A row of zero density teaches the family nothing."""
     for i in range(n):
         if shift[i] == -np.inf:
             for k in range(resp.shape[0]):
@@ -221,14 +221,14 @@ def last_sequence(units, unit):
 
 
 @block_function
-def _write_filtered(b, start, n, careful, memory, outputs):
+def _write_filtered(b, start, n, log_space, memory, outputs):
     for i in range(n):
         if outputs.loglik.shape[0] > 0:
             outputs.loglik[start + i] = memory.shift[b, i] + log_positive(memory.norm[b, i])
         if outputs.filtered.shape[0] > 0:
             for k in range(memory.filtered.shape[1]):
                 value = memory.filtered[b, k, i]
-                outputs.filtered[start + i, k] = exp_nonpositive(value) if careful else value / memory.norm[b, i]
+                outputs.filtered[start + i, k] = exp_nonpositive(value) if log_space else value / memory.norm[b, i]
 
 
 @block_function
@@ -246,21 +246,21 @@ def _write_smoothed(start, n, resp, outputs):
 
 @block_function
 def backward_rows(
-    family_params, latent_params, rows, weight, units, messages, unit, careful, learns, outputs, memory, totals,
+    family_params, latent_params, rows, weight, units, messages, unit, log_space, learns, outputs, memory, totals,
     latent_stats, family_stats, lane,
 ):  # fmt: skip
     """Smooth a unit that was filtered, and add its statistics."""
     block_rows = memory.x.shape[1]
-    if messages.behind_known.shape[0] > 0:
-        _load_behind(units, messages, unit, careful, memory)
+    if messages.backward_known.shape[0] > 0:
+        _load_behind(units, messages, unit, log_space, memory)
     sequence = last_sequence(units, unit)
     for b in range((units.stop[unit] - units.first[unit] + block_rows - 1) // block_rows - 1, -1, -1):
         start = units.first[unit] + b * block_rows
         n = min(block_rows, units.stop[unit] - start)
-        _write_filtered(b, start, n, careful, memory, outputs)
+        _write_filtered(b, start, n, log_space, memory, outputs)
         add_totals(memory.shift[b], memory.norm[b], weight, start, n, totals, lane)
         sequence = _smooth_block(
-            latent_params, units, weight, b, start, n, sequence, careful, memory, latent_stats, lane
+            latent_params, units, weight, b, start, n, sequence, log_space, memory, latent_stats, lane
         )
         resp = memory.filtered[b]
         _write_smoothed(start, n, resp, outputs)
@@ -285,9 +285,9 @@ def _sweep_lane(
         n_blocks = blocks_of_largest(units, vectors * VECTOR)
         memory = new_memory(n_blocks, rows.n_columns, latent_params, scratch_lines, vectors * VECTOR)
         while unit < n_units:
-            careful = filter_rows(family_params, latent_params, rows, units, messages, unit, memory)
+            log_space = filter_rows(family_params, latent_params, rows, units, messages, unit, memory)
             backward_rows(
-                family_params, latent_params, rows, weight, units, messages, unit, careful, learns, outputs,
+                family_params, latent_params, rows, weight, units, messages, unit, log_space, learns, outputs,
                 memory, totals, latent_stats, family_stats, lane,
             )  # fmt: skip
             unit += n_lanes

@@ -1,4 +1,4 @@
-"""EM over all data: an E-step, an M-step, until nothing is left to gain; plain, or along an accelerated path."""
+"""EM over all data: an E-step, an M-step, until no improvement remains; plain, or along an accelerated path."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from fastem.schedules.accelerate.protocol import Accelerator
 from fastem.schedules.edges import lifted_off
 from fastem.schedules.result import FitResult, FitState, Problem, Reason, Watch
 from fastem.schedules.stopping import remaining_gain, rounding_slack
-from fastem.stats import ExpectedStats, Rescue
+from fastem.stats import ExpectedStats, Repair
 
 # A proposal that lowers the objective by no more than this, in nats per unit of weight, is gone on with for one
 # iteration, and judged by where that leads: near a curved ridge all long steps end a little below it.
 TOLERATED = 1e-5
 
-MStep = Callable[[ExpectedStats, Any], tuple[Any, list[Rescue]]]
+MStep = Callable[[ExpectedStats, Any], tuple[Any, list[Repair]]]
 # Takes the statistics of each parameters that it yields, and returns why it stopped.
 Iterations = Generator[Any, ExpectedStats, Reason]
 
@@ -52,7 +52,7 @@ def fit_batch(
     -------
     FitResult
         An iteration that lowered the objective is undone. When the fall is no more than rounding, the iteration
-        counts as one that changed nothing, and the fit as converged: nothing is left to gain. KeyboardInterrupt, or
+        counts as one that changed nothing, and the fit as converged. KeyboardInterrupt, or
         an error of the data, ends the fit with the parameters of the last whole iteration; before the first E-step
         is done, it is passed on.
     """
@@ -77,7 +77,7 @@ def iterations(
     watch: Watch | None = None,
 ) -> Iterations:
     """The course of `fit_batch`, for a caller who makes the E-steps: of several fits in one read of the data, say."""
-    tell = watch or (lambda state: None)
+    notify = watch or (lambda state: None)
     trace = state.trace
     if accelerator is not None and state.acceleration is None:
         state.acceleration = accelerator.begin()
@@ -89,41 +89,45 @@ def iterations(
         if trace.objective and state.n_iter >= max_iter:
             return Reason.MAX_ITER
         stats = yield state.candidate
-        fall = trace.objective[-1] - stats.objective if trace.objective else 0.0
-        if state.fallback is not None and not fall <= 0.0:
-            if fall <= TOLERATED and not state.is_on_trial:
+        decrease = trace.objective[-1] - stats.objective if trace.objective else 0.0
+        if state.fallback is not None and not decrease <= 0.0:
+            if decrease <= TOLERATED and not state.is_on_trial:
                 _try_on(state, m_step(stats, state.candidate)[0])
             else:
                 _reject(state, accelerator)
-            tell(state)
+            notify(state)
             continue
-        if 0.0 < fall <= rounding_slack(stats.objective):
+        if 0.0 < decrease <= rounding_slack(stats.objective):
             # The iteration has led to where it began, to rounding.
             trace.objective.append(trace.objective[-1])
             trace.remaining = 0.0
             continue
-        if fall > 0.0:
-            trace.fall = fall
-            trace.n_dropped += 1
-            return Reason.OBJECTIVE_FELL
+        if decrease > 0.0:
+            trace.decrease = decrease
+            trace.n_rejected += 1
+            return Reason.OBJECTIVE_DECREASED
         _keep(state, stats, m_step(stats, state.candidate), accelerator)
         goes_on = len(trace.objective) == 1 and _goes_on(state, tol)
         left = None if goes_on else _remaining(state, accelerator)
         if left is not None:
             trace.remaining = left
             state.near = state.near + 1 if left < tol else 0
-        tell(state)
+        notify(state)
 
 
 def _keep(
-    state: FitState, stats: ExpectedStats, image: tuple[Any, list[Rescue]], accelerator: Accelerator | None
+    state: FitState, stats: ExpectedStats, image: tuple[Any, list[Repair]], accelerator: Accelerator | None
 ) -> None:
     """Move on to the candidate, and choose the next one."""
-    trace, (plain, rescues) = state.trace, image
-    trace.rescues.extend((len(trace.objective), rescue) for rescue in state.rescues)
+    trace, (plain, repairs) = state.trace, image
+    trace.repairs.extend((len(trace.objective), repair) for repair in state.repairs)
     trace.objective.append(stats.objective)
-    state.params, state.impossible, state.log_prior = state.candidate, float(stats.impossible), float(stats.log_prior)
-    state.candidate, state.fallback, state.rescues = plain, None, rescues
+    state.params, state.zero_density, state.log_prior = (
+        state.candidate,
+        float(stats.zero_density),
+        float(stats.log_prior),
+    )
+    state.candidate, state.fallback, state.repairs = plain, None, repairs
     state.is_on_trial, state.e_step = False, None
     if accelerator is not None:
         proposal = accelerator.propose(state.acceleration, state.params, plain, stats)
@@ -161,7 +165,7 @@ def _goes_on(state: FitState, tol: float) -> bool:
 
 
 def _remaining(state: FitState, accelerator: Accelerator | None) -> float | None:
-    """What is left to gain; None when the last iteration tells nothing new of it."""
+    """The estimated remaining improvement; None when the last iteration tells nothing new of it."""
     if accelerator is None:
         return remaining_gain(state.course())
     return accelerator.remaining(state.acceleration, state.course())
@@ -170,12 +174,12 @@ def _remaining(state: FitState, accelerator: Accelerator | None) -> float | None
 def _try_on(state: FitState, image: Any) -> None:
     """See where the iteration from a proposal leads that is hardly worse."""
     state.candidate, state.is_on_trial, state.e_step = image, True, None
-    state.trace.n_dropped += 1
+    state.trace.n_rejected += 1
 
 
 def _reject(state: FitState, accelerator: Accelerator | None) -> None:
     """Go on with the parameters of the last M-step instead of the proposal."""
     state.candidate, state.fallback, state.is_on_trial, state.e_step = state.fallback, None, False, None
-    state.trace.n_dropped += 1
+    state.trace.n_rejected += 1
     if accelerator is not None:
         accelerator.rejected(state.acceleration)

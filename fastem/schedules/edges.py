@@ -28,6 +28,6 @@ def lifted_off(space: Any, params: Any, image: Any) -> Any | None:
     """
     if not hasattr(space, "roots"):
         return None
-    here, there = space.coordinates(params), space.coordinates(image)
+    here, there = space.to_unconstrained(params), space.to_unconstrained(image)
     rising = space.roots(here) & (here**2 < _SMALL) & (there**2 > _RISE * here**2)
-    return space.at_coordinates(np.where(rising, np.sqrt(_SMALL), there)) if rising.any() else None
+    return space.from_unconstrained(np.where(rising, np.sqrt(_SMALL), there)) if rising.any() else None

@@ -68,7 +68,7 @@ def fit_online(
     if holdout is not None and log_prob is None:
         raise ValueError("log_prob is needed to compare parameters on the held-out rows")
     state = start if isinstance(start, OnlineState) else OnlineState(start)
-    tell = watch or (lambda state: None)
+    notify = watch or (lambda state: None)
     try:
         while True:
             # Asked first, for a fit that is gone on with may have been at its end.
@@ -78,11 +78,11 @@ def fit_online(
                 return FitResult(state, Reason.MAX_ITER, state.epoch)
             for batch in islice(epochs(state.epoch), state.n_batches, None):
                 online_update(model, state, batch, settings)
-                tell(state)
+                notify(state)
             if state.n_batches == 0:
                 raise ValueError(f"epoch {state.epoch} has no batches; `epochs` must give the rows anew for each epoch")
             _end_epoch(model, state, holdout, log_prob)
-            tell(state)
+            notify(state)
     except (KeyboardInterrupt, Exception) as error:
         return FitResult.broken_off(state, error, has_begun=state.n_updates > 0)
 
@@ -107,8 +107,8 @@ def _end_epoch(model: PartialProblem, state: OnlineState, holdout: Batch | None,
 def paired_gain(before: np.ndarray, after: np.ndarray, weight: np.ndarray | None) -> tuple[float, float]:
     """Mean gain of the same rows under other parameters, and an upper confidence bound (95 %).
 
-    Differences of the same rows vary far less than the rows. Rows that are impossible under both parameters
-    have gained nothing; the bound is not finite when a row is impossible under one of them.
+    Differences of the same rows vary far less than the rows. Rows of zero density under both parameters
+    have gained nothing; the bound is not finite when a row has zero density under one of them.
 
     Parameters
     ----------

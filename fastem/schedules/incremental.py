@@ -10,7 +10,7 @@ from typing import Any
 
 from fastem.schedules.result import FitResult, PartialProblem, Reason, Trace
 from fastem.schedules.stopping import remaining_gain, rounding_slack
-from fastem.stats import ExpectedStats, Rescue
+from fastem.stats import ExpectedStats, Repair
 
 
 @dataclass
@@ -28,10 +28,10 @@ class IncrementalState:
     # Whole epochs, and visits of the present one, that were done.
     epoch: int = 0
     n_visited: int = 0
-    # Epochs in a row after which no more than `tol` was left to gain.
+    # Epochs in a row after which the estimated remaining improvement was at most `tol`.
     near: int = 0
     # Of the present epoch.
-    rescues: list[Rescue] = field(default_factory=list)
+    repairs: list[Repair] = field(default_factory=list)
 
     @property
     def n_iter(self) -> int:
@@ -91,7 +91,7 @@ def fit_incremental(
     Learning in Graphical Models, 355-368.
     """
     state = start if isinstance(start, IncrementalState) else IncrementalState(start)
-    tell = watch or (lambda state: None)
+    notify = watch or (lambda state: None)
     try:
         while True:
             # Asked first, for a fit that is gone on with may have been at its end.
@@ -102,9 +102,9 @@ def fit_incremental(
             before = state.params, state.total
             for block in islice(blocks(), state.n_visited, None):
                 _visit(problem, state, block, min_rows)
-                tell(state)
+                notify(state)
             reason = _end_epoch(problem, state, before, tol)
-            tell(state)
+            notify(state)
             if reason is not None:
                 return FitResult(state, reason, state.n_iter)
     except (KeyboardInterrupt, Exception) as error:
@@ -113,9 +113,9 @@ def fit_incremental(
 
 def _visit(problem: PartialProblem, state: IncrementalState, block: Any, min_rows: float) -> None:
     """An M-step on all that is known, and an E-step on one block."""
-    index, params, rescues = state.n_visited, state.params, list[Rescue]()
+    index, params, repairs = state.n_visited, state.params, list[Repair]()
     if state.epoch > 0 or (index > 0 and state.total.occupancy.min() >= min_rows):
-        params, rescues = problem.m_step(state.total, params)
+        params, repairs = problem.m_step(state.total, params)
     stats = problem.e_step(params, block)
     if state.epoch > 0:
         total = (state.total - _last(state, index, stats)) + stats
@@ -124,7 +124,7 @@ def _visit(problem: PartialProblem, state: IncrementalState, block: Any, min_row
         total = stats if index == 0 else state.total + stats
         state.blocks.append(stats)
     state.params, state.total, state.n_visited = params, total, index + 1
-    state.rescues.extend(rescues)
+    state.repairs.extend(repairs)
 
 
 def _last(state: IncrementalState, index: int, stats: ExpectedStats) -> ExpectedStats:
@@ -149,29 +149,29 @@ def _end_epoch(problem: PartialProblem, state: IncrementalState, before: tuple[A
     state.total = problem.with_prior(sum(state.blocks[1:], start=state.blocks[0]), state.params)
     state.epoch, state.n_visited = state.epoch + 1, 0
     objective = state.total.objective
-    fall = trace.objective[-1] - objective if trace.objective else 0.0
-    if fall > 0.0 and is_batch:
+    decrease = trace.objective[-1] - objective if trace.objective else 0.0
+    if decrease > 0.0 and is_batch:
         # The objective of batch EM must not fall. That of several blocks may, near the end: it is not their
         # free energy.
         state.params, state.total = before
-        if fall <= rounding_slack(objective):
+        if decrease <= rounding_slack(objective):
             trace.objective.append(trace.objective[-1])
             trace.remaining = 0.0
             return Reason.CONVERGED
-        trace.fall = fall
-        trace.n_dropped += 1
-        return Reason.OBJECTIVE_FELL
+        trace.decrease = decrease
+        trace.n_rejected += 1
+        return Reason.OBJECTIVE_DECREASED
     trace.objective.append(objective)
-    trace.rescues.extend((state.epoch - 1, rescue) for rescue in dict.fromkeys(state.rescues))
-    state.rescues = []
+    trace.repairs.extend((state.epoch - 1, repair) for repair in dict.fromkeys(state.repairs))
+    state.repairs = []
     trace.remaining = remaining_gain(trace.objective)
-    if fall > rounding_slack(objective):
+    if decrease > rounding_slack(objective):
         # Nothing is known better than this.
-        trace.remaining = fall
+        trace.remaining = decrease
     state.near = state.near + 1 if trace.remaining < tol else 0
     return None
 
 
 def _is_done(state: IncrementalState) -> bool:
-    """Whether nothing is left to gain."""
+    """Whether no improvement remains."""
     return state.near >= 2 or state.trace.remaining == 0.0

@@ -12,7 +12,7 @@ from fastem.schedules.drift import PageHinkley
 from fastem.schedules.prequential import Prequential
 from fastem.schedules.result import PartialProblem
 from fastem.schedules.steps import Forgetting, StepSize
-from fastem.stats import ExpectedStats, Rescue
+from fastem.stats import ExpectedStats, Repair
 
 # A batch whose possible rows weigh less than this part of it says nothing.
 _NOTHING = 1e-12
@@ -38,10 +38,10 @@ class Batch(Protocol):
     def weight(self) -> np.ndarray | None: ...
 
 
-class RescueSpan(NamedTuple):
-    """A rescue, and the first and the last update that needed it, counted from 1."""
+class RepairSpan(NamedTuple):
+    """A repair, and the first and the last update that needed it, counted from 1."""
 
-    rescue: Rescue
+    repair: Repair
     first: int
     last: int
 
@@ -65,7 +65,7 @@ class OnlineSettings:
     step: StepSize | Forgetting = field(default_factory=StepSize)
     # Parameters stay where they are until every component has at least so many effective rows, ...
     min_rows: float = 0.0
-    # ... or until rows of this weight were seen: a component that is still empty is then rescued by its family. By
+    # ... or until rows of this weight were seen: a component that is still empty is then repaired by its family. By
     # default ten times `min_rows` for each component.
     patience: float | None = None
     # From this number of updates on, the statistics are averaged, and the estimate comes from the average (Polyak &
@@ -96,7 +96,7 @@ class OnlineState:
     # Late average of `stats`, and of how many updates.
     average: ExpectedStats | None = None
     n_averaged: int = 0
-    # Of rows that are impossible under every component.
+    # Of rows of zero density under every component.
     skipped_weight: float = 0.0
     # Batches left out because their statistics were not finite.
     n_skipped: int = 0
@@ -113,7 +113,7 @@ class OnlineState:
     drift: PageHinkley = field(default_factory=PageHinkley)
     # Weight seen at each alarm.
     alarms: tuple[float, ...] = ()
-    rescues: tuple[RescueSpan, ...] = ()
+    repairs: tuple[RepairSpan, ...] = ()
 
     def __post_init__(self) -> None:
         if self.before is None:
@@ -134,13 +134,13 @@ def online_update(model: PartialProblem, state: OnlineState, batch: Batch, setti
         when the batch says nothing (no weight, no possible row, statistics that are not finite), and is left out.
     """
     stats = model.e_step(state.params, batch)
-    weight = float(stats.weight - stats.impossible)
+    weight = float(stats.weight - stats.zero_density)
     changes: dict[str, Any] = {"n_batches": state.n_batches + 1}
     loglik = math.nan
     if not stats.is_finite():
         changes["n_skipped"] = state.n_skipped + 1
     else:
-        changes["skipped_weight"] = state.skipped_weight + float(stats.impossible)
+        changes["skipped_weight"] = state.skipped_weight + float(stats.zero_density)
         if weight > _NOTHING * stats.weight:
             changes |= _learn(model, state, stats, weight, settings)
             loglik = float(stats.loglik) / weight
@@ -157,7 +157,7 @@ def _learn(
     model: PartialProblem, state: OnlineState, stats: ExpectedStats, weight: float, settings: OnlineSettings
 ) -> dict[str, Any]:
     """Blend a batch into the running average, and follow it with the parameters."""
-    batch = (1.0 / weight) * stats._replace(weight=weight, impossible=0.0)
+    batch = (1.0 / weight) * stats._replace(weight=weight, zero_density=0.0)
     seen, gain, running = state.weight, 1.0, batch
     if state.stats is not None:
         gain = settings.step.gain(seen, weight)
@@ -175,8 +175,8 @@ def _learn(
     if state.frozen and not _enough(running, 1.0 / variance, seen + weight, settings):
         return changes
     # The prior is told how many rows there are: they count once, however often they are read.
-    params, rescues = model.m_step(min(seen + weight, state.most_rows) * running, state.params)
-    changes |= {"params": params, "frozen": False, "rescues": _noted(state.rescues, rescues, n_updates)}
+    params, repairs = model.m_step(min(seen + weight, state.most_rows) * running, state.params)
+    changes |= {"params": params, "frozen": False, "repairs": _noted(state.repairs, repairs, n_updates)}
     if settings.average_after is not None and n_updates > settings.average_after:
         share = 1.0 / (state.n_averaged + 1)
         average = running
@@ -195,12 +195,12 @@ def _enough(stats: ExpectedStats, n_rows_effective: float, seen: float, settings
     return bool(n_rows_effective * occupancy.min() >= settings.min_rows or seen >= patience)
 
 
-def _noted(spans: tuple[RescueSpan, ...], rescues: list[Rescue], update: int) -> tuple[RescueSpan, ...]:
-    if not rescues:
+def _noted(spans: tuple[RepairSpan, ...], repairs: list[Repair], update: int) -> tuple[RepairSpan, ...]:
+    if not repairs:
         return spans
-    known = {span.rescue: span for span in spans}
-    for rescue in rescues:
-        known[rescue] = RescueSpan(rescue, known[rescue].first if rescue in known else update, update)
+    known = {span.repair: span for span in spans}
+    for repair in repairs:
+        known[repair] = RepairSpan(repair, known[repair].first if repair in known else update, update)
     return tuple(known.values())
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol, Self
 
-from fastem.stats import ExpectedStats, Rescue
+from fastem.stats import ExpectedStats, Repair
 
-# Objectives that an estimate of what is left to gain is made of.
+# Objectives that the estimated remaining improvement is computed from.
 _REMEMBERED = 3
 
 
@@ -18,7 +18,7 @@ class Reason(StrEnum):
 
     CONVERGED = "converged"
     MAX_ITER = "max_iter"
-    OBJECTIVE_FELL = "objective_fell"
+    OBJECTIVE_DECREASED = "objective_decreased"
     INTERRUPTED = "interrupted"
     FAILED = "failed"
 
@@ -30,8 +30,8 @@ class Problem(Protocol):
         """Expected statistics of all data."""
         ...
 
-    def m_step(self, stats: ExpectedStats, params: Any) -> tuple[Any, list[Rescue]]:
-        """Parameters of highest expected likelihood given statistics at `params`, and what had to be rescued."""
+    def m_step(self, stats: ExpectedStats, params: Any) -> tuple[Any, list[Repair]]:
+        """Parameters of highest expected likelihood given statistics at `params`, and what had to be repaired."""
         ...
 
 
@@ -49,8 +49,8 @@ class PartialProblem(Protocol):
         """Statistics of all data at these parameters, whose objective counts the prior."""
         ...
 
-    def m_step(self, stats: ExpectedStats, params: Any, /) -> tuple[Any, list[Rescue]]:
-        """Parameters of highest expected likelihood given statistics at `params`, and what had to be rescued."""
+    def m_step(self, stats: ExpectedStats, params: Any, /) -> tuple[Any, list[Repair]]:
+        """Parameters of highest expected likelihood given statistics at `params`, and what had to be repaired."""
         ...
 
 
@@ -60,14 +60,14 @@ class Trace:
 
     # At the start and after each iteration that was kept. That of batch EM never falls.
     objective: list[float] = field(default_factory=list)
-    # The iteration, and what its M-step had to rescue.
-    rescues: list[tuple[int, Rescue]] = field(default_factory=list)
+    # The iteration, and what its M-step had to repair.
+    repairs: list[tuple[int, Repair]] = field(default_factory=list)
     # Estimate of what further iterations would still gain; NaN when there is none.
     remaining: float = float("nan")
     # By how much the last, rejected iteration lowered the objective; zero when none was rejected.
-    fall: float = 0.0
+    decrease: float = 0.0
     # Iterations that are not among the objectives, because they would have lowered them.
-    n_dropped: int = 0
+    n_rejected: int = 0
 
 
 class Ending(NamedTuple):
@@ -86,20 +86,20 @@ class FitState:
     # After the last iteration that was kept; the first ones before.
     params: Any
     trace: Trace = field(default_factory=Trace)
-    # Iterations in a row after which no more than `tol` was left to gain.
+    # Iterations in a row after which the estimated remaining improvement was at most `tol`.
     near: int = 0
     # Weight of the rows that have density zero under the parameters.
-    impossible: float = 0.0
+    zero_density: float = 0.0
     # Iterations that were run before the first one, on a stand-in for the data; its rows, when it was a sample.
-    n_iter_ahead: int = 0
-    n_rows_ahead: int = 0
+    n_iter_reduced: int = 0
+    n_rows_subsample: int = 0
     # Parameters that the next E-step is at; those of the last M-step, when these are a proposal instead.
     candidate: Any = None
     fallback: Any = None
     # Whether the candidate came from an iteration at a proposal that was a little worse.
     is_on_trial: bool = False
     # Of the last M-step.
-    rescues: list[Rescue] = field(default_factory=list)
+    repairs: list[Repair] = field(default_factory=list)
     # The state of the accelerator.
     acceleration: Any = None
     # Of the parameters, in nats: what the objective counts besides the log-likelihood.
@@ -123,7 +123,7 @@ class FitState:
     @property
     def n_iter(self) -> int:
         """Iterations that were run, each with an E-step over all data; the first E-step is not counted."""
-        return max(0, len(self.trace.objective) + self.trace.n_dropped - 1)
+        return max(0, len(self.trace.objective) + self.trace.n_rejected - 1)
 
     def course(self) -> tuple[float, ...]:
         """Objectives of this fit, after those of the one that it goes on from."""
@@ -137,7 +137,7 @@ class FitState:
 
 @dataclass(frozen=True)
 class FitResult:
-    """Parameters with the highest objective met, and the story of how they were found."""
+    """Parameters with the highest objective met, and an account of how they were found."""
 
     # Of the schedule, after the last iteration that was kept.
     state: Any

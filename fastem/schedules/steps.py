@@ -84,21 +84,21 @@ class Forgetting:
 
     def gain(self, seen: float, weight: float) -> float:
         """Share of a batch of this weight in the running average, after rows of weight `seen`."""
-        return float(self._held(weight) / self._held(seen + weight))
+        return float(self._discounted(weight) / self._discounted(seen + weight))
 
     def blend(self, running: ExpectedStats, batch: ExpectedStats, seen: float, weight: float) -> ExpectedStats:
         """The running average, per unit of weight, after a batch whose average is `batch`."""
         gain = self.gain(seen, weight)
         running = running.aligned(batch)
         mixed = (1.0 - gain) * running + gain * batch
-        # The rows of a component discount each other, too: of n of them, as much is left as `_held` says.
+        # The rows of a component discount each other, too: of n of them, as much is left as `_discounted` says.
         n = np.maximum(weight * batch.occupancy, _NO_ROWS)
-        held = self._held(seen + weight)
-        keep = np.exp(n * math.log(self.factor)) * (self._held(seen) / held)
-        take = self._held(n) / n * (weight / held)
+        held = self._discounted(seen + weight)
+        keep = np.exp(n * math.log(self.factor)) * (self._discounted(seen) / held)
+        take = self._discounted(n) / n * (weight / held)
         return mixed._replace(family=running.family.by_component(keep) + batch.family.by_component(take))
 
-    def _held(self, weight: float | np.ndarray) -> float | np.ndarray:
+    def _discounted(self, weight: float | np.ndarray) -> float | np.ndarray:
         """What is left of rows of so much weight in sum, when each has been discounted for those after it."""
         rate = math.log(self.factor)
         return np.expm1(weight * rate) / rate

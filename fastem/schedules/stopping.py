@@ -1,4 +1,4 @@
-"""When to stop: by what is left to gain, not by the gain of the last iteration."""
+"""When to stop: by the estimated remaining improvement, not by the gain of the last iteration."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ def remaining_gain(objective: Sequence[float]) -> float:
 
 
 def gain_of_rate(gain: float, rate: float) -> float:
-    """What is left to gain after an iteration that gained `gain`, when each one gains `rate` times the one before.
+    """The estimated remaining improvement after an iteration that gained `gain`, when each one gains `rate` times the
+    one before.
 
     NaN when gains do not shrink, or are not known.
     """
@@ -50,7 +51,7 @@ def gain_of_rate(gain: float, rate: float) -> float:
 
 
 def iterations_left(objective: Sequence[float], tol: float) -> float:
-    """Estimate of the iterations until less than `tol` is left to gain; NaN while there is none.
+    """Estimate of the iterations until the estimated remaining improvement is below `tol`; NaN while there is none.
 
     What is left shrinks by the factor a of Aitken's estimate in each iteration.
     """

@@ -9,18 +9,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastem.fitting.batch import accelerator_of, led_by
+from fastem.fitting.batch import accelerator_of, control_variate
 from fastem.fitting.problem import Problem, SharedProblem, first_rows, shuffled_sample
-from fastem.fitting.scan import Survey, look_over, single_of
+from fastem.fitting.scan import DataSummary, scan_rows, single_of
 from fastem.fitting.spec import ModelSpec
 from fastem.fitting.subsample import growing, sample_rows
-from fastem.fitting.survey import rows_of, surveyed
+from fastem.fitting.summary import rows_of, summarised
 from fastem.model import Model, Params
 from fastem.schedules.accelerate.protocol import Accelerator
 from fastem.schedules.batch import fit_batch
-from fastem.schedules.grow import fit_samples
 from fastem.schedules.result import FitResult, FitState
 from fastem.schedules.stopping import rounding_slack
+from fastem.schedules.subsample import fit_samples
 from fastem.schedules.together import Course, fit_together
 from fastem.search.sample_race import race_sample
 from fastem.search.split import copied_start, rows_and_posterior, split_starts, whole_start
@@ -63,40 +63,40 @@ class Candidates:
         rows = rows_of(source)
         self._families = {kind: self._spec_of(Key(kind, 1)).make_family(rows) for kind in covariance_types}
         singles = [single_of(family) for family in self._families.values()]
-        self._looks = dict(zip(covariance_types, look_over(rows, singles), strict=True))
+        self._looks = dict(zip(covariance_types, scan_rows(rows, singles), strict=True))
         # The largest first: whatever is wrong with the data is told before any work.
-        self._surveys: dict[Key, Survey] = {}
+        self._summaries: dict[Key, DataSummary] = {}
         for key in reversed(self.keys()):
-            self.survey(key)
+            self.summary(key)
 
     def keys(self) -> list[Key]:
         """The candidates: sizes within covariance types, in the order that was given."""
         return [Key(kind, size) for kind in self._kinds for size in self._sizes]
 
-    def survey(self, key: Key) -> Survey:
+    def summary(self, key: Key) -> DataSummary:
         """What is known of the rows before a candidate is fitted."""
-        if key not in self._surveys:
-            look = self._looks[key.covariance_type]
+        if key not in self._summaries:
+            scan = self._looks[key.covariance_type]
             family = self._families[key.covariance_type]
             family = family.with_components(key.n_components * family.n_components)
-            self._surveys[key] = surveyed(self._spec_of(key), look, self._source, family)
-        return self._surveys[key]
+            self._summaries[key] = summarised(self._spec_of(key), scan, self._source, family)
+        return self._summaries[key]
 
     def model(self, key: Key) -> Model:
-        return self.survey(key).model
+        return self.summary(key).model
 
     def loglik(self, key: Key, result: FitResult) -> float:
         """Log-likelihood of all rows at the parameters of a result, in nats."""
-        return result.objective * self.survey(key).weight - result.state.log_prior
+        return result.objective * self.summary(key).weight - result.state.log_prior
 
     def fit(self, watch: Callable[[int], None]) -> dict[Key, FitResult]:
         """Fit all candidates; `watch` is told after each read of the rows how many of them go on."""
         starts = {key: params for kind in self._kinds for key, params in self._climb(kind).items()}
         results = self._fitted(starts, watch, ahead=True)
-        mended: set[Key] = set()
-        while fallen := self._fallen(results, mended):
-            mended |= fallen.keys()
-            for key, result in self._from_below(fallen, results, watch).items():
+        refitted: set[Key] = set()
+        while dominated := self._dominated(results, refitted):
+            refitted |= dominated.keys()
+            for key, result in self._from_below(dominated, results, watch).items():
                 if self.loglik(key, result) > self.loglik(key, results[key]):
                     results[key] = result
         return results
@@ -109,14 +109,14 @@ class Candidates:
             state = FitState(params)
             if ahead and self._lead is not None:
                 model = models[name]
-                state.candidate, state.n_iter_ahead = fit_samples(
+                state.candidate, state.n_iter_reduced = fit_samples(
                     growing(model, self._lead, self._common.samples.growth),  # type: ignore[union-attr]
                     params,
                     model.n_parameters(),
                     accelerator_of("squarem", model, self._common.tol),
                     tol=self._common.tol,
                 )
-                state.n_rows_ahead = len(self._lead.X)
+                state.n_rows_subsample = len(self._lead.X)
             courses[name] = Course(models[name].m_step, state, self._accelerator(models[name]))
         problem, common = SharedProblem(models, self._source), self._common
         return fit_together(courses, problem.e_steps, tol=common.tol, max_iter=common.max_iter, watch=watch)
@@ -124,7 +124,7 @@ class Candidates:
     def _accelerator(self, model: Model) -> Accelerator | None:
         tol = self._common.tol
         alone = accelerator_of(self._common.acceleration, model, tol)
-        return alone if self._lead is None else led_by(self._lead, model, tol, alone)
+        return alone if self._lead is None else control_variate(self._lead, model, tol, alone)
 
     @cached_property
     def _lead(self) -> ArraySource | None:
@@ -144,7 +144,7 @@ class Candidates:
         n_rows = max(_LEAST_SAMPLE, sample_size(max(self._sizes), self._source.n_features))
         lead = self._lead
         sample = self._source.sample(n_rows, self._random(1)) if lead is None else first_rows(lead, n_rows)
-        strays = self.survey(self.keys()[0]).strays
+        strays = self.summary(self.keys()[0]).strays
         return sample if strays is None else strays.put_into(sample)
 
     def _random(self, *path: int) -> np.random.Generator:
@@ -158,7 +158,7 @@ class Candidates:
         if self._is_mixed(below):
             params = self._start_from_below(below, below, None)
         else:
-            params = whole_start(self.model(below).cautious(), self._sample, self.survey(below).centre)
+            params = whole_start(self.model(below).regularised(), self._sample, self.summary(below).centre)
         starts = {below: params}
         for key in self._steps(below, self._sizes):
             starts[key] = params = self._start_from_below(key, below, params)
@@ -180,15 +180,15 @@ class Candidates:
 
     def _start_from_below(self, key: Key, below: Key, params: Any) -> Params:
         """The best start of a candidate: components of a smaller one are split, or it begins anew."""
-        model, smaller, starts = self.model(key).cautious(), self.model(below), []
+        model, smaller, starts = self.model(key).regularised(), self.model(below), []
         if not self._is_mixed(key):
             starts = list(split_starts(model, smaller, params, self._sample, _MOST_SPLIT))
         random = self._random(2, self._kinds.index(key.covariance_type), *key[1:])
-        survey = self.survey(key)._replace(model=model)
+        summary = self.summary(key)._replace(model=model)
         for _ in range(_N_ANEW * self._common.n_init):
-            starts.append(self._spec_of(key).make_start(survey, self._sample, self._sample, random).params)
-        cautious = Problem(model, self._sample)
-        short = [fit_batch(cautious, start, tol=_START_TOL, max_iter=_SHORT).unbroken() for start in starts]
+            starts.append(self._spec_of(key).make_start(summary, self._sample, self._sample, random).params)
+        regularised = Problem(model, self._sample)
+        short = [fit_batch(regularised, start, tol=_START_TOL, max_iter=_SHORT).unbroken() for start in starts]
         short.sort(key=lambda result: -result.objective)
         return self._best_of(Problem(self.model(key), self._sample), [result.params for result in short[:_N_BEST]])
 
@@ -208,31 +208,31 @@ class Candidates:
                 accelerator=accelerator,
             ).unbroken()
             _, weight, resp = rows_and_posterior(model, end.params, self._sample)
-            is_proper = (weight @ resp).min() > model.family.n_features + 1 and not end.trace.rescues
+            is_proper = (weight @ resp).min() > model.family.n_features + 1 and not end.trace.repairs
             if is_proper and end.objective > least:
                 best, least = end.params, end.objective
         return best
 
     # No candidate describes the rows worse than a smaller one, of which it is a generalisation.
 
-    def _fallen(self, results: Mapping[Key, FitResult], mended: set[Key]) -> dict[Key, Key]:
+    def _dominated(self, results: Mapping[Key, FitResult], refitted: set[Key]) -> dict[Key, Key]:
         """Of each covariance type the smallest candidate that is worse than the one below it, and that one."""
-        fallen = {}
+        dominated = {}
         for kind in self._kinds:
             for below, key in pairwise(Key(kind, size) for size in self._sizes):
                 least, found = self.loglik(below, results[below]), self.loglik(key, results[key])
-                weight = self.survey(key).weight
-                if key not in mended and found < least - weight * rounding_slack(least / weight):
-                    fallen[key] = below
+                weight = self.summary(key).weight
+                if key not in refitted and found < least - weight * rounding_slack(least / weight):
+                    dominated[key] = below
                     break
-        return fallen
+        return dominated
 
     def _from_below(
-        self, fallen: Mapping[Key, Key], results: Mapping[Key, FitResult], watch: Callable[[int], None]
+        self, dominated: Mapping[Key, Key], results: Mapping[Key, FitResult], watch: Callable[[int], None]
     ) -> dict[Key, FitResult]:
         """Fit candidates again, from the smaller ones that turned out better."""
         starts: dict[tuple[Any, ...], Params] = {}
-        for key, below in fallen.items():
+        for key, below in dominated.items():
             params = results[below].params
             starts[*key, "split"] = self._ascend(key, below, params)
             if self._is_mixed(key):
@@ -240,12 +240,12 @@ class Candidates:
             model, smaller = self.model(key), self.model(below)
             # A long sequence has no place for the probabilities of its states.
             rows = self._sample if isinstance(self._source, SequenceSource) else self._source
-            starts[*key, "copied"] = copied_start(model, smaller, params, rows, self.survey(key).centre)
+            starts[*key, "copied"] = copied_start(model, smaller, params, rows, self.summary(key).centre)
         # A sample would lead away from a start that is as good as the smaller candidate.
         ends = self._fitted(starts, watch, ahead=False)
         return {
             key: max((ends[name] for name in starts if name[:2] == key), key=lambda result: self.loglik(key, result))
-            for key in fallen
+            for key in dominated
         }
 
 

@@ -38,7 +38,7 @@ def compare(
     results: Mapping[Key, FitResult],
     criterion: str,
     source: Source,
-    held: HeldOut | None,
+    heldout: HeldOut | None,
     min_gain: float,
     allow_collapsed: bool,
 ) -> Choice:
@@ -51,23 +51,23 @@ def compare(
             row["icl"] = row["bic"] + 2.0 * doubt
     proper = [index for index, row in enumerate(table) if allow_collapsed or not row["collapsed"]]
     eligible = proper or list(range(len(table)))
-    if held is None:
+    if heldout is None:
         best = min(eligible, key=lambda index: table[index][criterion])
     else:
-        best = compare_held_out(held, fits, table, min_gain, eligible)
+        best = compare_held_out(heldout, fits, table, min_gain, eligible)
     return Choice(keys, table, best, not proper)
 
 
 def _row(candidates: Candidates, key: Key, result: FitResult) -> dict[str, Any]:
     """What the table says of a candidate."""
-    survey = candidates.survey(key)
-    model, rows = survey.model, survey.excerpt
-    criteria = criteria_of(model, candidates.loglik(key, result), survey.weight)
+    summary = candidates.summary(key)
+    model, rows = summary.model, summary.excerpt
+    criteria = criteria_of(model, candidates.loglik(key, result), summary.weight)
     return {
         **key._asdict(),
         "n_parameters": model.n_parameters(),
         **{name: criteria[name] for name in ("loglik", "aic", "bic")},
-        "collapsed": len(collapsed(model, result.params, rows.X, rows.weight, survey.is_whole)),
+        "collapsed": len(collapsed(model, result.params, rows.X, rows.weight, summary.is_whole)),
         "n_iter": result.n_iter,
         "converged": result.reason is Reason.CONVERGED,
     }
@@ -86,21 +86,21 @@ def _label_doubts(source: Source, fits: Sequence[tuple[Model, Params]]) -> np.nd
 
 
 def compare_held_out(
-    held: HeldOut,
+    heldout: HeldOut,
     fits: Sequence[tuple[Any, Any]],
     table: Sequence[dict[str, Any]],
     min_gain: float,
     eligible: Sequence[int],
 ) -> int:
     """Score what is held out under each model, and choose the smallest that no larger one beats by enough."""
-    scores = [held.scores(model, params) for model, params in fits]
+    scores = [heldout.scores(model, params) for model, params in fits]
     for row, values in zip(table, scores, strict=True):
-        row["heldout"], row["heldout_se"] = held.mean_and_error(values)
+        row["heldout"], row["heldout_se"] = heldout.mean_and_error(values)
 
     def gains(smaller: int, larger: int) -> bool:
         differences = scores[larger] - scores[smaller]
         more = max(1, table[larger]["n_components"] - table[smaller]["n_components"])
-        return held.mean_and_error(differences)[0] > more * min_gain and held.least_mean(differences) > 0.0
+        return heldout.mean_and_error(differences)[0] > more * min_gain and heldout.least_mean(differences) > 0.0
 
     # The sort is stable: of equally many parameters, the first is the one to beat.
     order = sorted(eligible, key=lambda index: table[index]["n_parameters"])

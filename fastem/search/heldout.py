@@ -74,11 +74,11 @@ def hold_out(source: Source, fraction: float, random: np.random.Generator) -> tu
     """
     most = min(_MOST_ROWS, max(1, _MOST_BYTES // (8 * source.n_features)))
     if isinstance(source, SequenceSource):
-        rest, held = _divide_sequences(source, fraction, most, random)
+        rest, heldout = _divide_sequences(source, fraction, most, random)
     else:
-        rest, held = _divide_rows(source, fraction, most, random)
-    require_finite(next(held.rows.chunks()), source.labels)
-    return rest, held
+        rest, heldout = _divide_rows(source, fraction, most, random)
+    require_finite(next(heldout.rows.chunks()), source.labels)
+    return rest, heldout
 
 
 def _divide_rows(source: Source, fraction: float, most: int, random: np.random.Generator) -> tuple[Source, HeldOut]:
@@ -99,7 +99,7 @@ def _divide_rows(source: Source, fraction: float, most: int, random: np.random.G
 def _divide_sequences(
     source: SequenceSource, fraction: float, most: int, random: np.random.Generator
 ) -> tuple[Source, HeldOut]:
-    order = random.permutation(np.flatnonzero(source.weighs()))
+    order = random.permutation(np.flatnonzero(source.has_weight()))
     affordable = int(np.searchsorted(np.cumsum(source.lengths[order]), most, side="right"))
     chosen = np.sort(order[: min(round(fraction * len(order)), affordable)])
     if len(chosen) < 2:

@@ -1,4 +1,4 @@
-"""One start out of several: raced on a sample, and moved there."""
+"""One start out of several: raced on a sample, with swaps of components there."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any, cast
 import numpy as np
 
 from fastem.fitting.batch import accelerator_of
-from fastem.fitting.notes import MoveNote, RaceNote
+from fastem.fitting.notes import RaceNote, SwapNote
 from fastem.fitting.problem import Problem
-from fastem.fitting.scan import Survey
+from fastem.fitting.scan import DataSummary
 from fastem.fitting.spec import ModelSpec, Start, Starts
 from fastem.fitting.starting import is_bound
 from fastem.model import Model, Params
@@ -19,7 +19,7 @@ from fastem.schedules.accelerate.protocol import Accelerator
 from fastem.schedules.batch import fit_batch
 from fastem.schedules.result import FitState
 from fastem.search.halving import race
-from fastem.search.swaps import Kept, moved
+from fastem.search.swaps import AcceptedSwaps, with_swaps
 from fastem.sources import Source
 from fastem.sources.sequences import SequenceSource
 from fastem.sources.source import Sample
@@ -38,7 +38,7 @@ _TOL = 1e-6
 _MOST_ITERATIONS = 1000
 
 
-def starts_of(spec: ModelSpec, survey: Survey, source: Any) -> Starts:
+def starts_of(spec: ModelSpec, summary: DataSummary, source: Any) -> Starts:
     """The starts of a fit: each is made anew, or the best of several is found on a sample.
 
     Raises
@@ -46,20 +46,20 @@ def starts_of(spec: ModelSpec, survey: Survey, source: Any) -> Starts:
     ValueError
         For swaps of components whose parameters are fixed.
     """
-    model, strays = survey.model, survey.strays
+    model, strays = summary.model, summary.strays
     n_raced = spec.n_init if spec.races else 1
     n_swaps = _most_swaps(spec.swaps, model, n_raced)
 
     def make(random: np.random.Generator) -> Start:
         if n_raced == 1 and n_swaps == 0:
-            return spec.make_start(survey, source, source, random)
+            return spec.make_start(summary, source, source, random)
         sample: Any = race_sample(source, model, random)
         if strays is not None and not model.latent.is_chain:
             sample = strays.put_into(sample)
-        starts = [spec.make_start(survey, source, sample, random) for _ in range(n_raced)]
+        starts = [spec.make_start(summary, source, sample, random) for _ in range(n_raced)]
         track = RaceTrack(model, sample, sample.n_rows == source.n_rows)
         params, chosen = track.run([start.params for start in starts], n_swaps)
-        return Start(params, starts[chosen.winner].rescues, chosen=chosen)
+        return Start(params, starts[chosen.winner].repairs, chosen=chosen)
 
     return Starts(1 if n_raced > 1 else spec.n_init, make)
 
@@ -103,25 +103,25 @@ class RaceTrack:
     sample: Source
     is_whole: bool = False
 
-    def run(self, starts: Sequence[Params], n_moves: int) -> tuple[Params, RaceNote]:
-        """Race the starts; the winner is moved in at most so many rounds.
+    def run(self, starts: Sequence[Params], n_swaps: int) -> tuple[Params, RaceNote]:
+        """Race the starts; components of the winner are swapped in at most so many rounds.
 
         The race is run with caution, and short: where the sample holds all rows, the first start, which a fit from one
         start has, is taken nevertheless if it leads to more without caution.
         """
         winner = race([FitState(params) for params in starts], self.advance)
         state = winner.contestant
-        kept: list[Kept] = []
-        if n_moves > 0:
-            # Only components of independent rows are moved.
+        kept: list[AcceptedSwaps] = []
+        if n_swaps > 0:
+            # Only components of independent rows are swapped.
             rows = cast(Sample, self.sample)
-            state, kept = moved(self.model.cautious(), rows, state, FitState, self.advance, n_moves)
+            state, kept = with_swaps(self.model.regularised(), rows, state, FitState, self.advance, n_swaps)
         heats = tuple(tuple(heat) for heat in winner.heats)
         # Caution may have led the first start elsewhere, even where it won.
         if self.is_whole and state.params is not starts[0] and self._end(starts[0]) > self._end(state.params):
             return starts[0], RaceNote(self.sample.n_rows or 0, heats, 0, ())
-        moves = tuple(note for step in kept for note in _notes(step))
-        return state.params, RaceNote(self.sample.n_rows or 0, heats, winner.index, moves)
+        swaps = tuple(note for step in kept for note in _notes(step))
+        return state.params, RaceNote(self.sample.n_rows or 0, heats, winner.index, swaps)
 
     @property
     def _accelerator(self) -> Accelerator | None:
@@ -135,14 +135,14 @@ class RaceTrack:
 
     def advance(self, state: FitState, n_iter: int) -> FitState:
         """Go on with a fit for at most so many iterations."""
-        problem = Problem(self.model.cautious(), self.sample)
+        problem = Problem(self.model.regularised(), self.sample)
         fit_batch(problem, state, tol=_TOL, max_iter=state.n_iter + n_iter, accelerator=self._accelerator).unbroken()
         return state
 
 
-def _notes(step: Kept) -> list[MoveNote]:
-    gain = step.gain / len(step.moves)
+def _notes(step: AcceptedSwaps) -> list[SwapNote]:
+    gain = step.gain / len(step.swaps)
     return [
-        MoveNote(move.removed, move.split, gain, was_empty)
-        for move, was_empty in zip(step.moves, step.empty, strict=True)
+        SwapNote(swap.removed, swap.split, gain, was_empty)
+        for swap, was_empty in zip(step.swaps, step.empty, strict=True)
     ]

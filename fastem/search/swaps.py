@@ -1,4 +1,4 @@
-"""Moves between optima: a component that is hardly missed is taken away, and one that is two in truth is split.
+"""Swaps between optima: a component that is hardly missed is taken away, and one that is two in truth is split.
 
 EM cannot do this: to bring two components from one cluster to another, it would have to pass through worse parameters.
 """
@@ -26,14 +26,14 @@ _CANDIDATES = 4
 _FIRST_HEAT = 8
 # Between two rounds the incumbent comes nearer to its optimum.
 _SETTLING = 30
-# Moves that gain less than this, in nats per unit of weight, are left out.
+# Swaps that gain less than this, in nats per unit of weight, are left out.
 _LEAST_GAIN = 1e-5
 
 
-class Move(NamedTuple):
+class Swap(NamedTuple):
     """Component `split` becomes two; the second half takes the place of component `removed`.
 
-    The gain, in nats per unit of weight, is certain when it is positive: one move alone cannot gain less.
+    The gain, in nats per unit of weight, is certain when it is positive: one swap alone cannot gain less.
     """
 
     split: int
@@ -41,11 +41,11 @@ class Move(NamedTuple):
     gain: float
 
 
-class Kept(NamedTuple):
-    """Moves that were made at once, their gain in nats per unit of weight of the sample, and which removed ones were
+class AcceptedSwaps(NamedTuple):
+    """Swaps that were made at once, their gain in nats per unit of weight of the sample, and which removed ones were
     empty."""
 
-    moves: list[Move]
+    swaps: list[Swap]
     gain: float
     empty: list[bool]
 
@@ -72,7 +72,7 @@ R = TypeVar("R", bound=Runner)
 
 
 @dataclass(frozen=True)
-class Look:
+class Usage:
     """What the rows of a sample tell about the components of a model."""
 
     # Log-likelihood (K,) in nats that is lost, at most, when a component is removed.
@@ -89,10 +89,10 @@ class Look:
         return bool(self.resp[component].sum() < self.weight / self.n_rows)
 
 
-def moved(
+def with_swaps(
     model: Model, sample: Sample, incumbent: R, begin: Callable[[Params], R], advance: Advance[R], n_rounds: int
-) -> tuple[R, list[Kept]]:
-    """Improve a fit of a sample by moves, as long as they raise its objective.
+) -> tuple[R, list[AcceptedSwaps]]:
+    """Improve a fit of a sample by swaps, as long as they raise its objective.
 
     In each round the incumbent races some changed models; it stays unless one of them wins. Components must be
     exchangeable: nothing is fixed. `begin` makes a fit from parameters, and `advance` lets one run on.
@@ -101,28 +101,30 @@ def moved(
     ----------
     Ueda, Nakano, Ghahramani & Hinton (2000), *SMEM algorithm for mixture models*, Neural Computation 12, 2109-2128;
     Zhao, Hautamäki, Kärkkäinen & Fränti (2012), *Random swap EM algorithm for Gaussian mixture models*, Pattern
-    Recognition Letters 33, 2120-2126. Both moves are scored here by what they change in the likelihood.
+    Recognition Letters 33, 2120-2126. Both swaps are scored here by what they change in the likelihood.
     """
-    kept: list[Kept] = []
+    kept: list[AcceptedSwaps] = []
     for _ in range(n_rounds):
         incumbent = advance(incumbent, _SETTLING)
-        look = look_at(model, incumbent.params, sample)
-        splits = _splits(model, sample, look)
-        candidates = _candidates(ranked(look, splits))
+        usage = usage_of(model, incumbent.params, sample)
+        splits = _splits(model, sample, usage)
+        candidates = _candidates(ranked(usage, splits))
         if not candidates:
             break
-        runners = [begin(apply(model, incumbent.params, sample, moves, splits)) for moves in candidates]
+        runners = [begin(apply(model, incumbent.params, sample, swaps, splits)) for swaps in candidates]
         before = incumbent.objective
         winner = race([incumbent, *runners], advance, _FIRST_HEAT)
         incumbent = winner.contestant
         if winner.index == 0 or not incumbent.objective - before > _LEAST_GAIN:
             break
-        moves = candidates[winner.index - 1]
-        kept.append(Kept(moves, incumbent.objective - before, [look.is_empty(move.removed) for move in moves]))
+        swaps = candidates[winner.index - 1]
+        kept.append(
+            AcceptedSwaps(swaps, incumbent.objective - before, [usage.is_empty(swap.removed) for swap in swaps])
+        )
     return incumbent, kept
 
 
-def look_at(model: Model, params: Params, sample: Sample) -> Look:
+def usage_of(model: Model, params: Params, sample: Sample) -> Usage:
     """One pass over a sample, piece by piece."""
     n_components = model.latent.n_components
     losses = np.zeros(n_components)
@@ -139,40 +141,40 @@ def look_at(model: Model, params: Params, sample: Sample) -> Look:
             found[k].append((first + rows, resp[rows, k] * weight[rows]))
     all_rows = [np.concatenate([rows for rows, _ in pieces]) for pieces in found]
     all_resp = [np.concatenate([resp for _, resp in pieces]) for pieces in found]
-    return Look(losses, all_rows, all_resp, float(weights.sum()), len(weights))
+    return Usage(losses, all_rows, all_resp, float(weights.sum()), len(weights))
 
 
-def ranked(look: Look, splits: dict[int, Split]) -> list[Move]:
-    """All moves, the most promising first."""
-    moves = [
-        Move(k, j, (split.gain - float(loss)) / look.weight)
+def ranked(usage: Usage, splits: dict[int, Split]) -> list[Swap]:
+    """All swaps, the most promising first."""
+    swaps = [
+        Swap(k, j, (split.gain - float(loss)) / usage.weight)
         for k, split in splits.items()
-        for j, loss in enumerate(look.losses)
+        for j, loss in enumerate(usage.losses)
         if j != k
     ]
-    return sorted(moves, key=lambda move: -move.gain)
+    return sorted(swaps, key=lambda swap: -swap.gain)
 
 
-def _candidates(moves: list[Move]) -> list[list[Move]]:
-    """Sets of moves to try: all that are certain to gain, as far as they do not share components, and single ones."""
-    certain: list[Move] = []
-    for move in moves:
-        if move.gain > _LEAST_GAIN and not any({move.split, move.removed} & {m.split, m.removed} for m in certain):
-            certain.append(move)
+def _candidates(swaps: list[Swap]) -> list[list[Swap]]:
+    """Sets of swaps to try: all that are certain to gain, as far as they do not share components, and single ones."""
+    certain: list[Swap] = []
+    for swap in swaps:
+        if swap.gain > _LEAST_GAIN and not any({swap.split, swap.removed} & {m.split, m.removed} for m in certain):
+            certain.append(swap)
     candidates = [certain] if len(certain) > 1 else []
     n_tried: dict[int, int] = {}
-    for move in moves:
+    for swap in swaps:
         # One split with one removed component or another: the first two say enough.
-        if len(candidates) < _CANDIDATES and n_tried.get(move.split, 0) < 2:
-            n_tried[move.split] = n_tried.get(move.split, 0) + 1
-            candidates.append([move])
+        if len(candidates) < _CANDIDATES and n_tried.get(swap.split, 0) < 2:
+            n_tried[swap.split] = n_tried.get(swap.split, 0) + 1
+            candidates.append([swap])
     return candidates
 
 
-def _splits(model: Model, sample: Sample, look: Look) -> dict[int, Split]:
+def _splits(model: Model, sample: Sample, usage: Usage) -> dict[int, Split]:
     """Each component that has rows enough for two, split."""
     least = 2 * (sample.X.shape[1] + 2)
-    weights = zip(look.rows, look.resp, strict=True)
+    weights = zip(usage.rows, usage.resp, strict=True)
     return {k: split(model, sample.X[rows], resp) for k, (rows, resp) in enumerate(weights) if rows.size >= least}
 
 
@@ -194,20 +196,20 @@ def split(model: Model, X: np.ndarray, weight: np.ndarray) -> Split:
     return Split(two, params, float(gain))
 
 
-def apply(model: Model, params: Params, sample: Sample, moves: list[Move], splits: dict[int, Split]) -> Params:
-    """Parameters after moves of different components: one M-step from responsibilities that have moved."""
+def apply(model: Model, params: Params, sample: Sample, swaps: list[Swap], splits: dict[int, Split]) -> Params:
+    """Parameters after swaps of different components: one M-step from responsibilities that have moved."""
 
     def responsibilities(start: int, stop: int) -> np.ndarray:
         X = sample.X[start:stop]
         resp = _posterior(model, params, X)
-        resp[:, [move.removed for move in moves]] = 0.0
+        resp[:, [swap.removed for swap in swaps]] = 0.0
         total = resp.sum(axis=1, keepdims=True)
         # A row that only removed components could explain goes to all others.
         resp = np.divide(resp, total, out=np.full_like(resp, 1.0 / resp.shape[1]), where=total > 0.0)
-        for move in moves:
-            share = _posterior(splits[move.split].model, splits[move.split].params, X)
-            resp[:, move.removed] = resp[:, move.split] * share[:, 1]
-            resp[:, move.split] *= share[:, 0]
+        for swap in swaps:
+            share = _posterior(splits[swap.split].model, splits[swap.split].params, X)
+            resp[:, swap.removed] = resp[:, swap.split] * share[:, 1]
+            resp[:, swap.split] *= share[:, 0]
         return resp
 
     centre = np.average(sample.X, axis=0, weights=sample.weight)

@@ -15,7 +15,7 @@ class WithoutRows:
     """The rows of a source, of which those of sorted indices `held` (M,) have weight zero: as if they were absent."""
 
     def __init__(self, source: Source, held: np.ndarray):
-        self._source, self._held = source, held
+        self._source, self._heldout = source, held
         self.n_features, self.names, self.labels = source.n_features, source.names, source.labels
         self.row_bytes, self.rows_per_chunk = source.row_bytes, source.rows_per_chunk
         self.is_weighted = True
@@ -46,7 +46,7 @@ class WithoutRows:
         return kept
 
     def weighted(self, weight: np.ndarray | None) -> WithoutRows:
-        return WithoutRows(self._source.weighted(weight), self._held)
+        return WithoutRows(self._source.weighted(weight), self._heldout)
 
     def parts(self) -> list[Any] | None:
         return self._source.parts()
@@ -56,5 +56,5 @@ class WithoutRows:
 
     def _without(self, chunk: Chunk) -> Chunk:
         weight = np.ones(len(chunk)) if chunk.weight is None else chunk.weight.copy()
-        weight[chunk.places_of(self._held)] = 0.0
+        weight[chunk.places_of(self._heldout)] = 0.0
         return Chunk(chunk.X, weight, chunk.first_row)

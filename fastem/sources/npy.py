@@ -126,7 +126,7 @@ class NpyReader(FileReader):
 
     def _cut_short(self, start: int, stop: int) -> SourceError:
         return SourceError(
-            f"{rows_text(self.label, start, stop)}: the file is cut short; its header tells of {self.n_rows} rows. "
+            f"{rows_text(self.label, start, stop)}: the file is cut short; its header announces {self.n_rows} rows. "
             "Write the file again."
         )
 

@@ -58,16 +58,16 @@ class SequenceSource:
 
         A sequence of more than `longest` rows is cut into pieces, which count as sequences; None cuts none.
         """
-        lengths, weighs = self.lengths, self.weighs()
+        lengths, has_weight = self.lengths, self.has_weight()
         if longest is not None:
             lengths = _pieces(self.lengths, longest)
-            weighs = np.repeat(weighs, -(-self.lengths // longest))
-        order = random.permutation(np.flatnonzero(weighs))
+            has_weight = np.repeat(has_weight, -(-self.lengths // longest))
+        order = random.permutation(np.flatnonzero(has_weight))
         n_taken = max(1, int(np.searchsorted(np.cumsum(lengths[order]), n_rows, side="right")))
         chosen = np.sort(order[:n_taken])
         return SequenceSource(taken(self.rows, rows_of_runs(lengths, chosen)), lengths[chosen])
 
-    def weighs(self) -> np.ndarray:
+    def has_weight(self) -> np.ndarray:
         """Which sequences (S,) have a positive weight."""
         if not self.is_weighted:
             return np.ones(self.lengths.size, dtype=bool)

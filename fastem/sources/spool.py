@@ -36,7 +36,7 @@ _sink: ContextVar[Callable[[str], None]] = ContextVar("_sink", default=logging.g
 
 
 @contextmanager
-def telling_spools_to(sink: Callable[[str], None]) -> Iterator[None]:
+def spool_lines_to(sink: Callable[[str], None]) -> Iterator[None]:
     """Hand lines about streams that are waited for, or kept in a file, to `sink`; by default they are logged."""
     token = _sink.set(sink)
     try:

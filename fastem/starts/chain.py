@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fastem.latents.mixture import Mixture
+from fastem.latents.mixture import MixtureLatent
 from fastem.model import Model, Params
 from fastem.starts.given import one_hot, start_from_chunks
-from fastem.stats import Rescue
+from fastem.stats import Repair
 
 
 class SequenceRows(Protocol):
@@ -71,7 +71,7 @@ def count_labels(mixture: Model, params: Params, sequences: SequenceRows, n_rows
 
 def chain_from_chunks(
     model: Model, sequences: SequenceRows, responsibilities: Callable[[Any], np.ndarray], centre: np.ndarray
-) -> tuple[Params, list[Rescue]]:
+) -> tuple[Params, list[Repair]]:
     """As `start_from_chunks`, for a chain: how probable each state is at each row tells transitions, too.
 
     States of neighbouring rows are counted as if they were independent, given their probabilities, and one is added
@@ -90,8 +90,8 @@ def chain_from_chunks(
         transitions[:] += weighted[goes_on].T @ resp[1:][goes_on[:-1]]
         return resp
 
-    params, rescues = start_from_chunks(Model(Mixture(k), model.family), sequences, of_chunk, centre)
-    return params._replace(latent=model.latent.params(start, transitions)), rescues
+    params, repairs = start_from_chunks(Model(MixtureLatent(k), model.family), sequences, of_chunk, centre)
+    return params._replace(latent=model.latent.params(start, transitions)), repairs
 
 
 def is_left_right(latent: Any) -> bool:

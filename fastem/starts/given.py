@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from fastem.model import Model, Params
-from fastem.stats import Rescue
+from fastem.stats import Repair
 
 # Responsibilities are made for this many rows at a time.
 _PIECE_ROWS = 8192
@@ -34,7 +34,7 @@ class Rows(RowSource):
 
 def start_from(
     model: Model, rows: RowSource, responsibilities: Callable[[int, int], np.ndarray], centre: np.ndarray
-) -> tuple[Params, list[Rescue]]:
+) -> tuple[Params, list[Repair]]:
     """Parameters of highest likelihood when the responsibilities are known.
 
     Parameters
@@ -48,7 +48,7 @@ def start_from(
 
     Returns
     -------
-    Params, and what had to be rescued.
+    Params, and what had to be repaired.
     """
 
     def of_chunk(chunk: Any) -> np.ndarray:
@@ -59,14 +59,14 @@ def start_from(
 
 def start_from_chunks(
     model: Model, rows: RowSource, responsibilities: Callable[[Any], np.ndarray], centre: np.ndarray
-) -> tuple[Params, list[Rescue]]:
+) -> tuple[Params, list[Repair]]:
     """As `start_from`, with responsibilities that follow from the rows of a chunk."""
     equal = model.latent.params(np.ones(model.latent.n_components))
-    params = Params(equal, model.family.first_look(centre))
-    gathering = model.gathering(params)
+    params = Params(equal, model.family.neutral_params(centre))
+    accumulator = model.accumulator(params)
     for chunk in rows.chunks(max_rows=_PIECE_ROWS):
-        gathering.add_given(chunk, responsibilities(chunk))
-    return model.m_step(gathering.total(), params)
+        accumulator.add_given(chunk, responsibilities(chunk))
+    return model.m_step(accumulator.total(), params)
 
 
 def one_hot(labels: np.ndarray, n_components: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from fastem.model import Model, Params
 from fastem.starts.chain import SequenceRows, count_labels
 from fastem.starts.given import start_from_chunks
-from fastem.stats import Rescue
+from fastem.stats import Repair
 
 # Clusterings of the components that are tried, and iterations of each.
 _TRIES, _ITERATIONS = 10, 20
@@ -26,7 +26,7 @@ def start_from_successors(
     centre: np.ndarray,
     n_rows: int,
     random: np.random.Generator,
-) -> tuple[Any, list[Rescue]]:
+) -> tuple[Any, list[Repair]]:
     """First parameters of the family of a mixed chain, from a mixture of all components at `params`.
 
     The components of a state are followed by the same others, with the same probabilities, wherever they lie. So
@@ -51,7 +51,7 @@ def start_from_segments(
     sequences: SequenceRows,
     segment: Callable[[int, int], np.ndarray],
     centre: np.ndarray,
-) -> tuple[Any, list[Rescue]]:
+) -> tuple[Any, list[Repair]]:
     """First parameters of the family, where time tells the states: each has parts of a mixture of all rows.
 
     `segment` maps a range of rows to the probabilities (rows, S) of their states; `within` is a mixture of as many
@@ -70,10 +70,10 @@ def start_from_segments(
 
 def _family_from(
     model: Model, mixture: Model, rows: Any, responsibilities: Callable[[Any], np.ndarray], centre: np.ndarray
-) -> tuple[Any, list[Rescue]]:
+) -> tuple[Any, list[Repair]]:
     whole = Model(type(mixture.latent)(model.family.n_components), model.family)
-    params, rescues = start_from_chunks(whole, rows, responsibilities, centre)
-    return params.family, rescues
+    params, repairs = start_from_chunks(whole, rows, responsibilities, centre)
+    return params.family, repairs
 
 
 def alike_in_rows(transitions: np.ndarray, n_groups: int, random: np.random.Generator) -> np.ndarray:

@@ -14,7 +14,7 @@ from fastem.starts.bulk import Bulk, bulk_of
 from fastem.starts.given import Rows, RowSource, one_hot, start_from
 from fastem.starts.quantile import quantile_labels
 from fastem.starts.seeds import Seeder, kmeans, kmeans_plus_plus, random_rows, seeded_labels
-from fastem.stats import Rescue
+from fastem.stats import Repair
 
 _SEEDERS: dict[str, Seeder] = {
     "k-means++": kmeans_plus_plus,
@@ -49,7 +49,7 @@ def sample_size(n_components: int, n_features: int) -> int:
 
 def start_from_sample(
     method: str, model: Model, sample: Sample, random: np.random.Generator
-) -> tuple[Params, list[Rescue]]:
+) -> tuple[Params, list[Repair]]:
     """First parameters of a model, from a sample of the rows.
 
     Parameters
@@ -113,7 +113,7 @@ def _with_strays(
     bulk: Bulk,
     seeder: Seeder,
     random: np.random.Generator,
-) -> tuple[Params, list[Rescue]]:
+) -> tuple[Params, list[Repair]]:
     """The best of several starts of rows of which some are far, after some iterations on the sample.
 
     Far rows may have seeds as others have; or all seeds are among the near rows, and far values count as the centre; or
@@ -134,8 +134,8 @@ def _with_strays(
     rows = Rows(sample.X, sample.weight)
     found = []
     for labels in ways:
-        start, rescues = start_from(at_start, rows, _of_labels(labels, k), bulk_of(sample.X, weight).centre)
-        found.append((*_improved(model, start, rows), rescues))
+        start, repairs = start_from(at_start, rows, _of_labels(labels, k), bulk_of(sample.X, weight).centre)
+        found.append((*_improved(model, start, rows), repairs))
     best = max(range(len(found)), key=lambda index: found[index][1])
     return found[best][0], found[best][2]
 

@@ -11,7 +11,7 @@ import numpy as np
 from fastem.families._marginal import Marginal
 from fastem.families._value import Value
 from fastem.families.columns.blocks import NO_EXPOSURE, PLAIN, transformed
-from fastem.families.columns.gradients import ColumnMoves
+from fastem.families.columns.gradients import ColumnTangents
 from fastem.families.columns.records import (
     ColumnParams,
     ColumnStats,
@@ -21,7 +21,7 @@ from fastem.families.columns.records import (
     zero_column_stats,
 )
 from fastem.families.gaussian.location_scatter import STRAYED
-from fastem.stats import Rescue
+from fastem.stats import Repair
 
 # The least and largest positive parameters: their logarithms and sums are finite.
 TINY, HUGE = float(np.finfo(np.float64).tiny), 1e300
@@ -35,7 +35,7 @@ _FROM_COORDINATES: dict[str, Any] = {
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Columns(ColumnMoves, Value):
+class Columns(ColumnTangents, Value):
     """Common part of the families of independent columns of one kind.
 
     The log-density of a row is ``sum slope * T(x) + base``, and the statistics are sums of T: all that a family says
@@ -50,7 +50,7 @@ class Columns(ColumnMoves, Value):
     prior_weight : float
         Pseudo-rows that each component has been given before the data: a conjugate prior, whose mode they are.
     prior_mean : ndarray, optional
-        Their values (V,); by default those of the data (see `scaled_to`), and without data there is no prior.
+        Their values (V,); by default those of the data (see `with_data_scale`), and without data there is no prior.
     """
 
     n_components: int = field(default=0, repr=False)
@@ -117,7 +117,7 @@ class Columns(ColumnMoves, Value):
         """Variances of the columns, for one unit of exposure."""
         raise NotImplementedError
 
-    def impossible(self, x: np.ndarray) -> np.ndarray:
+    def is_outside(self, x: np.ndarray) -> np.ndarray:
         """Which of the values x (N, C) no row can have, (N, C) bool; all are finite."""
         raise NotImplementedError
 
@@ -202,7 +202,7 @@ class Columns(ColumnMoves, Value):
             raise ValueError(f"{' and '.join(self.shown)} {self.wanted}.")
         return self.record(params.values)
 
-    def first_look(self, centre: np.ndarray) -> ColumnParams:
+    def neutral_params(self, centre: np.ndarray) -> ColumnParams:
         """Parameters to gather first statistics with: every component at `centre` (D,)."""
         return self.estimated(np.tile(self.values_at(centre[: self.n_observed]), (self.n_components, 1)))
 
@@ -229,18 +229,18 @@ class Columns(ColumnMoves, Value):
         best = self.joined(self.estimate(*each))
         return best, self.joined(self.bounded(*self.by_name(best)))
 
-    def m_step(self, stats: ColumnStats, params: ColumnParams) -> tuple[ColumnParams, list[Rescue]]:
+    def m_step(self, stats: ColumnStats, params: ColumnParams) -> tuple[ColumnParams, list[Repair]]:
         """Parameters of highest expected likelihood; an empty component takes those of all rows."""
-        stats, rescues = filled(stats)
+        stats, repairs = filled(stats)
         best, values = self._best(stats)
         lifted: Any = [] if values is best else np.flatnonzero((values != best).any(axis=1))
-        return self.estimated(values), rescues + [Rescue(int(k), "collapsed", self.remedy) for k in lifted]
+        return self.estimated(values), repairs + [Repair(int(k), "collapsed", self.remedy) for k in lifted]
 
     def of_one(self, stats: ColumnStats) -> ColumnParams:
         """Parameters that describe all rows of one-component statistics."""
         return self.estimated(self._best(filled(stats)[0])[1])
 
-    def centre_of(self, stats: ColumnStats) -> np.ndarray:
+    def mean_of(self, stats: ColumnStats) -> np.ndarray:
         """Mean (D,) of the rows of one-component statistics; zero where it means nothing."""
         return self.of_one(stats).means[0]
 
@@ -259,27 +259,27 @@ class Columns(ColumnMoves, Value):
         return np.full(self.n_features, self.strays and not self.n_covariates)
 
     def with_bulk(self, stats: ColumnStats, bulk: ColumnStats) -> ColumnStats:
-        """One-component statistics that tell the scale of the data: of all rows, or of their bulk.
+        """One-component statistics of the scale of the data: of all rows, or of their bulk.
 
         The bulk counts where far values make the mean of a column another one.
         """
-        own, near = self.centre_of(stats), self.centre_of(bulk)
+        own, near = self.mean_of(stats), self.mean_of(bulk)
         return bulk if np.any((near > 0.0) & ~(own <= STRAYED * near)) else stats
 
-    def scaled_to(self, stats: ColumnStats) -> Self:
+    def with_data_scale(self, stats: ColumnStats) -> Self:
         """This family with what it takes from data of the given one-component statistics: the mean of its prior."""
         return self if self.prior_mean is not None else replace(self, prior_mean=self.of_one(stats).values[0])
 
     def constraints(self) -> dict[str, np.ndarray]:
-        """What `scaled_to` learnt from the data, by name."""
+        """What `with_data_scale` learnt from the data, by name."""
         return {} if self.prior_mean is None else {"prior_mean": self.prior_mean}
 
-    def cautious(self) -> Self:
+    def regularised(self) -> Self:
         """This family with a prior of at least one row, so that no component of a small sample excludes a value."""
         return replace(self, prior_weight=max(self.prior_weight, 1.0))
 
     # What is excluded by a few rows of a component would stay excluded for ever.
-    at_start = cautious
+    at_start = regularised
 
     def prior_stats(self, weight: float) -> ColumnStats | None:
         """The prior's pseudo-rows, to be added to the statistics of rows of so much weight; None without a prior."""
@@ -291,11 +291,11 @@ class Columns(ColumnMoves, Value):
 
     # Coordinates, for acceleration.
 
-    def coordinates(self, params: ColumnParams) -> np.ndarray:
+    def to_unconstrained(self, params: ColumnParams) -> np.ndarray:
         """Unconstrained coordinates (P,) of the parameters: any such vector gives parameters."""
         return _TO_COORDINATES[self.coordinate](params.values).ravel()
 
-    def at_coordinates(self, point: np.ndarray) -> ColumnParams:
+    def from_unconstrained(self, point: np.ndarray) -> ColumnParams:
         """Parameters from coordinates (P,)."""
         return self.estimated(_FROM_COORDINATES[self.coordinate](point.reshape(self.values_shape())))
 
@@ -316,7 +316,7 @@ class Columns(ColumnMoves, Value):
     def outside(self, X: np.ndarray) -> np.ndarray:
         """Which values of X (N, D) no row can have, (N, D) bool; all are finite."""
         observed, covariates = np.split(X, [self.n_observed], axis=1)
-        return np.concatenate([self.impossible(observed), covariates <= 0], axis=1)
+        return np.concatenate([self.is_outside(observed), covariates <= 0], axis=1)
 
     def support(self, column: int) -> str:
         """What a value of the column must be, in words."""
@@ -345,7 +345,7 @@ class Columns(ColumnMoves, Value):
         slopes, base = self.slopes(*own), self.base(*own)
 
         def density(x: np.ndarray) -> np.ndarray:
-            densities, inside = np.zeros((len(values), x.size)), ~self.impossible(x[:, None])[:, 0]
+            densities, inside = np.zeros((len(values), x.size)), ~self.is_outside(x[:, None])[:, 0]
             each = zip(slopes if isinstance(slopes, tuple) else (slopes,), self.terms, strict=True)
             log_density = sum((slope * transformed(x[inside], term) for slope, term in each), base)
             densities[:, inside] = np.exp(log_density)
@@ -387,5 +387,5 @@ class Counts(Columns):
         # EM comes to zero step by step, and stops on the way.
         return values < 1e-8 * values.max(axis=0)
 
-    def impossible(self, x: np.ndarray) -> np.ndarray:
+    def is_outside(self, x: np.ndarray) -> np.ndarray:
         return (x < 0) | (np.floor(x) != x)

@@ -10,14 +10,14 @@ from scipy.special import logit
 
 from fastem.families._marginal import Marginal, table_marginal
 from fastem.families.columns.base import Columns
-from fastem.families.columns.gradients import ProbabilityMoves
+from fastem.families.columns.gradients import ProbabilityTangents
 
 # Nearer to zero or one no probability comes: its complement would be zero to rounding.
 _LEAST = 0.5 * float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Bernoulli(ProbabilityMoves, Columns):
+class Bernoulli(ProbabilityTangents, Columns):
     """Zeros and ones, independent across columns: latent classes of binary items. It shows `probabilities_` of ones.
 
     Parameters
@@ -75,7 +75,7 @@ class Bernoulli(ProbabilityMoves, Columns):
     def curve(self, values: np.ndarray, column: int) -> Marginal:
         return table_marginal(np.stack([1.0 - values[:, column], values[:, column]], axis=1))
 
-    def impossible(self, x: np.ndarray) -> np.ndarray:
+    def is_outside(self, x: np.ndarray) -> np.ndarray:
         return (x != 0) & (x != 1)
 
     def draw(self, values: np.ndarray, n_rows: int, random: np.random.Generator) -> np.ndarray:

@@ -9,12 +9,12 @@ import numpy as np
 
 from fastem.families._marginal import Marginal, table_marginal
 from fastem.families.columns.base import Columns
-from fastem.families.columns.gradients import ShareMoves
+from fastem.families.columns.gradients import ShareTangents
 from fastem.given import plain_array
 
 
 @dataclass(frozen=True, eq=False)
-class Categorical(ShareMoves, Columns):
+class Categorical(ShareTangents, Columns):
     """Codes 0, 1, 2, … of categories, independent across columns: latent class analysis. It shows `probabilities_`.
 
     Parameters
@@ -115,7 +115,7 @@ class Categorical(ShareMoves, Columns):
     def curve(self, values: np.ndarray, column: int) -> Marginal:
         return table_marginal(self.named(values)["probabilities"][column])
 
-    def impossible(self, x: np.ndarray) -> np.ndarray:
+    def is_outside(self, x: np.ndarray) -> np.ndarray:
         return (x < 0) | (self.group_sizes() <= x) | (np.floor(x) != x)
 
     def support(self, column: int) -> str:

@@ -78,11 +78,11 @@ class Exponential(Columns):
     def bounded(self, values: np.ndarray) -> np.ndarray:
         return np.maximum(values, self._floor())
 
-    def scaled_to(self, stats: ColumnStats) -> Self:
+    def with_data_scale(self, stats: ColumnStats) -> Self:
         """This family with a floor, at a fraction of the mean of each column, and the mean of its prior."""
         means = stats.sums[0] / stats.rows[0]
         typical = means[means > 0].mean() if np.any(means > 0) else 1.0
-        family = super().scaled_to(stats)
+        family = super().with_data_scale(stats)
         return replace(family, mean_floor=np.maximum(self.floor * np.where(means > 0, means, typical), _LEAST))
 
     def constraints(self) -> dict[str, np.ndarray]:
@@ -92,7 +92,7 @@ class Exponential(Columns):
     def variances(self, values: np.ndarray) -> np.ndarray:
         return np.square(values)
 
-    def impossible(self, x: np.ndarray) -> np.ndarray:
+    def is_outside(self, x: np.ndarray) -> np.ndarray:
         return x < 0
 
     def draw(self, values: np.ndarray, n_rows: int, random: np.random.Generator) -> np.ndarray:

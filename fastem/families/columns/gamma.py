@@ -91,7 +91,7 @@ class Gamma(Columns):
     def of_moments(self, means: np.ndarray, variances: np.ndarray) -> Any:
         return means / variances * means, variances / means
 
-    def impossible(self, x: np.ndarray) -> np.ndarray:
+    def is_outside(self, x: np.ndarray) -> np.ndarray:
         return (x < _LEAST) | (x > _MOST)
 
     def draw(self, values: Any, n_rows: int, random: np.random.Generator) -> np.ndarray:

@@ -1,8 +1,8 @@
-"""Derivatives of the log-densities of independent columns, with respect to moves of the parameters.
+"""Derivatives of the log-densities of independent columns, with respect to tangents of the parameters.
 
-A log-density ``slope * T(x) + base`` has the derivative ``T(x) - E T`` by its slope. A move adds to the logarithm of
+A log-density ``slope * T(x) + base`` has the derivative ``T(x) - E T`` by its slope. A tangent adds to the logarithm of
 a rate, of a mean or of a scale, or to the logit of a probability. Of probabilities that sum to one each but the last
-is multiplied by exp(move), and the sum made one again.
+is multiplied by exp(tangent), and the sum made one again.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _STEP = 1e-100
 IN_WHOLE = {"rates": "means", "probabilities": "means", "covariances": "variances"}
 
 
-class ColumnMoves(FamilyBase):
-    """What the families of independent columns say of moves; a mix-in for `Columns`.
+class ColumnTangents(FamilyBase):
+    """What the families of independent columns say of tangents; a mix-in for `Columns`.
 
-    The order of moves: component by component, those of its values from the first to the last.
+    The order of tangents: component by component, those of its values from the first to the last.
     """
 
     n_components: int
@@ -38,8 +38,8 @@ class ColumnMoves(FamilyBase):
 
     # What a family says of itself.
 
-    def by_moves(self, values: Any, above: Any) -> Any:
-        """Derivatives by moves of the values, of which the arguments have an array (..., K, C) for each name.
+    def by_tangents(self, values: Any, above: Any) -> Any:
+        """Derivatives by tangents of the values, of which the arguments have an array (..., K, C) for each name.
 
         `above` has those by the slopes: T less its average. How slopes follow the logarithms of values is found by a
         step along the imaginary axis, where nothing cancels (Squire & Trapp 1998).
@@ -54,16 +54,16 @@ class ColumnMoves(FamilyBase):
         return found
 
     def free_values(self) -> np.ndarray:
-        """Which values (V,) have a move of their own."""
+        """Which values (V,) have a tangent of their own."""
         return np.ones(self.values_shape()[1], dtype=bool)  # type: ignore[attr-defined]
 
-    def moved_values(self, values: np.ndarray, moves: np.ndarray) -> np.ndarray:
-        """Values (K, V) after moves (K, V)."""
-        return values * np.exp(moves)
+    def values_at_tangent(self, values: np.ndarray, tangents: np.ndarray) -> np.ndarray:
+        """Values (K, V) after tangents (K, V)."""
+        return values * np.exp(tangents)
 
-    def value_changes(self, values: np.ndarray, moves: np.ndarray) -> np.ndarray:
-        """What small moves (M, K, V) change in the values."""
-        return values * moves
+    def value_jvp(self, values: np.ndarray, tangents: np.ndarray) -> np.ndarray:
+        """What small tangents (M, K, V) change in the values."""
+        return values * tangents
 
     def at_limit(self, values: np.ndarray) -> np.ndarray:
         """Which of the values (K, V) are at the limit of what they may be: those that `bounded` changed."""
@@ -106,84 +106,84 @@ class ColumnMoves(FamilyBase):
         return self.n_components * int(self.free_values().sum())
 
     def gradients(self, params: Any, X: np.ndarray, resp: np.ndarray) -> np.ndarray:
-        """Derivatives (N, P) of the rows' expected log-density, in nats, by moves; rows X (N, D), resp (N, K)."""
+        """Derivatives (N, P) of the rows' expected log-density, in nats, by tangents; rows X (N, D), resp (N, K)."""
         own: Any = self
         free = self.free_values()
         expected = own.exposures(X)[:, None, None] * self.averages_of(params)[:, free]
         above = own.statistics(X)[:, None, free] - expected
-        return (resp[:, :, None] * self._by_moves(params, above)).reshape(len(X), -1)
+        return (resp[:, :, None] * self._by_tangents(params, above)).reshape(len(X), -1)
 
     def gradient(self, params: Any, stats: Any) -> np.ndarray:
         """Sum (P,) of the `gradients` of rows, from their expected statistics."""
         own: Any = self
         above = stats.sums - own.units(stats)[:, None] * self.averages_of(params)
-        return self._by_moves(params, above[:, self.free_values()]).ravel()
+        return self._by_tangents(params, above[:, self.free_values()]).ravel()
 
-    def _by_moves(self, params: Any, above: np.ndarray) -> np.ndarray:
+    def _by_tangents(self, params: Any, above: np.ndarray) -> np.ndarray:
         own: Any = self
         each = np.split(above, len(own.terms), axis=-1)
-        return np.concatenate(self.by_moves(self.by_name(params.values), each), axis=-1)
+        return np.concatenate(self.by_tangents(self.by_name(params.values), each), axis=-1)
 
-    def _of_values(self, moves: np.ndarray) -> np.ndarray:
-        """Moves (..., P) as those of all values (..., K, V)."""
+    def _of_values(self, tangents: np.ndarray) -> np.ndarray:
+        """Tangents (..., P) as those of all values (..., K, V)."""
         free = self.free_values()
-        every = np.zeros((*moves.shape[:-1], self.n_components, free.size))
-        every[..., free] = moves.reshape(*moves.shape[:-1], self.n_components, -1)
+        every = np.zeros((*tangents.shape[:-1], self.n_components, free.size))
+        every[..., free] = tangents.reshape(*tangents.shape[:-1], self.n_components, -1)
         return every
 
-    def changes(self, params: Any, moves: np.ndarray) -> dict[str, Any]:
-        """What moves (M, P) change in what is shown."""
-        return self.named(self.value_changes(params.values, self._of_values(moves)))
+    def jvp(self, params: Any, tangents: np.ndarray) -> dict[str, Any]:
+        """What tangents (M, P) change in what is shown."""
+        return self.named(self.value_jvp(params.values, self._of_values(tangents)))
 
-    def moved(self, params: Any, move: np.ndarray) -> Any:
-        """Parameters after a move (P,)."""
-        return self.params(self.moved_values(params.values, self._of_values(move)))  # type: ignore[attr-defined]
+    def at_tangent(self, params: Any, tangent: np.ndarray) -> Any:
+        """Parameters after a tangent (P,)."""
+        return self.params(self.values_at_tangent(params.values, self._of_values(tangent)))  # type: ignore[attr-defined]
 
-    def free_moves(self) -> np.ndarray:
-        """Which moves (P,) are of parameters that are not fixed: all."""
+    def free_tangents(self) -> np.ndarray:
+        """Which tangents (P,) are of parameters that are not fixed: all."""
         return np.ones(self.n_parameters(), dtype=bool)
 
-    def resolution(self, params: Any) -> float:
-        """What rounding of the parameters adds to a move."""
+    def gradient_rounding(self, params: Any) -> float:
+        """What rounding of the parameters adds to a tangent."""
         return float(np.finfo(np.float64).eps)
 
-    def owners(self) -> np.ndarray:
-        """The component (P,) of which each move moves a parameter."""
+    def tangent_components(self) -> np.ndarray:
+        """The component (P,) of which each tangent moves a parameter."""
         return np.repeat(np.arange(self.n_components), int(self.free_values().sum()))
 
     def scales(self) -> dict[str, Any]:
         """On which scale the estimate of each entry is nearly normal."""
         return self.named(np.full(self.values_shape(), self.scale))  # type: ignore[attr-defined]
 
-    def on_limit(self, params: Any) -> list[tuple[int, str]]:
-        """The components that have values at their limits, and word of it."""
+    def at_boundary(self, params: Any) -> list[tuple[int, str]]:
+        """The components that have values at their limits, and a message about it."""
         wrong = self.at_limit(params.values).any(axis=1)
         words = f"has {' or '.join(self.shown)} at the limit of what they may be"
         remedy = "Fit with fewer components, or with prior_weight=1 where the family has it"
         return [(int(k), f"{words}, where standard errors mean nothing. {remedy}.") for k in np.flatnonzero(wrong)]
 
 
-class ProbabilityMoves(ColumnMoves):
+class ProbabilityTangents(ColumnTangents):
     """Of probabilities, each between zero and one by itself."""
 
     shown = ("probabilities",)
     scale = "logit"
 
-    def by_moves(self, values: Any, above: Any) -> Any:
-        # A move adds to the slope.
+    def by_tangents(self, values: Any, above: Any) -> Any:
+        # A tangent adds to the slope.
         return above
 
-    def moved_values(self, values: np.ndarray, moves: np.ndarray) -> np.ndarray:
-        return expit(logit(values) + moves)
+    def values_at_tangent(self, values: np.ndarray, tangents: np.ndarray) -> np.ndarray:
+        return expit(logit(values) + tangents)
 
-    def value_changes(self, values: np.ndarray, moves: np.ndarray) -> np.ndarray:
-        return values * (1.0 - values) * moves
+    def value_jvp(self, values: np.ndarray, tangents: np.ndarray) -> np.ndarray:
+        return values * (1.0 - values) * tangents
 
     def at_limit(self, values: np.ndarray) -> np.ndarray:
         return (values < _ZERO) | (values > 1.0 - _ZERO)
 
 
-class ShareMoves(ProbabilityMoves):
+class ShareTangents(ProbabilityTangents):
     """Of probabilities that sum to one over each of several groups of values."""
 
     wanted = "must not be negative and sum to 1 for each component"
@@ -204,13 +204,13 @@ class ShareMoves(ProbabilityMoves):
         free[np.cumsum(sizes) - 1] = False
         return free
 
-    def moved_values(self, values: np.ndarray, moves: np.ndarray) -> np.ndarray:
-        return values * np.exp(moves)
+    def values_at_tangent(self, values: np.ndarray, tangents: np.ndarray) -> np.ndarray:
+        return values * np.exp(tangents)
 
-    def value_changes(self, values: np.ndarray, moves: np.ndarray) -> np.ndarray:
+    def value_jvp(self, values: np.ndarray, tangents: np.ndarray) -> np.ndarray:
         sizes = self.group_sizes()
-        means = np.add.reduceat(values * moves, np.cumsum(sizes) - sizes, axis=-1)
-        return values * (moves - np.repeat(means, sizes, axis=-1))
+        means = np.add.reduceat(values * tangents, np.cumsum(sizes) - sizes, axis=-1)
+        return values * (tangents - np.repeat(means, sizes, axis=-1))
 
     def at_limit(self, values: np.ndarray) -> np.ndarray:
         # The only one of a group is certain, and no estimate.
@@ -218,8 +218,8 @@ class ShareMoves(ProbabilityMoves):
         return super().at_limit(values) & np.repeat(sizes > 1, sizes)
 
 
-class ProductMoves(FamilyBase):
-    """What a product of families says of moves: what its parts say, side by side; a mix-in for `Product`."""
+class ProductTangents(FamilyBase):
+    """What a product of families says of tangents: what its parts say, side by side; a mix-in for `Product`."""
 
     parts: tuple[Any, ...]
     _ask: Any
@@ -228,9 +228,9 @@ class ProductMoves(FamilyBase):
     params_of: Any
     params: Any
 
-    def _split(self, moves: np.ndarray) -> list[np.ndarray]:
-        """Moves (..., P) of each part."""
-        return np.split(moves, np.cumsum([free.size for free in self._ask("free_moves")])[:-1], axis=-1)
+    def _split(self, tangents: np.ndarray) -> list[np.ndarray]:
+        """Tangents (..., P) of each part."""
+        return np.split(tangents, np.cumsum([free.size for free in self._ask("free_tangents")])[:-1], axis=-1)
 
     def _joined(self, shown: list[dict[str, Any]], missing: Any) -> dict[str, Any]:
         """What each part shows, by the names of the whole: `missing` where a column has no such parameter."""
@@ -260,24 +260,24 @@ class ProductMoves(FamilyBase):
     def gradient(self, params: Any, stats: Any) -> np.ndarray:
         return np.concatenate(self._ask("gradient", self.params_of(params), self._stats_of(stats)))
 
-    def moved(self, params: Any, move: np.ndarray) -> Any:
-        return self.params(self._ask("moved", self.params_of(params), self._split(move)))
+    def at_tangent(self, params: Any, tangent: np.ndarray) -> Any:
+        return self.params(self._ask("at_tangent", self.params_of(params), self._split(tangent)))
 
-    def changes(self, params: Any, moves: np.ndarray) -> dict[str, Any]:
-        return self._joined(self._ask("changes", self.params_of(params), self._split(moves)), np.nan)
+    def jvp(self, params: Any, tangents: np.ndarray) -> dict[str, Any]:
+        return self._joined(self._ask("jvp", self.params_of(params), self._split(tangents)), np.nan)
 
-    def free_moves(self) -> np.ndarray:
-        return np.concatenate(self._ask("free_moves"))
+    def free_tangents(self) -> np.ndarray:
+        return np.concatenate(self._ask("free_tangents"))
 
-    def owners(self) -> np.ndarray:
-        return np.concatenate(self._ask("owners"))
+    def tangent_components(self) -> np.ndarray:
+        return np.concatenate(self._ask("tangent_components"))
 
     def scales(self) -> dict[str, Any]:
         """On which scale the estimate of each entry is nearly normal; "none" where there is no parameter of its own."""
         return self._joined(self._ask("scales"), np.array("none", dtype="U8"))
 
-    def resolution(self, params: Any) -> float:
-        return max(self._ask("resolution", self.params_of(params)))
+    def gradient_rounding(self, params: Any) -> float:
+        return max(self._ask("gradient_rounding", self.params_of(params)))
 
-    def on_limit(self, params: Any) -> list[tuple[int, str]]:
-        return [found for own in self._ask("on_limit", self.params_of(params)) for found in own]
+    def at_boundary(self, params: Any) -> list[tuple[int, str]]:
+        return [found for own in self._ask("at_boundary", self.params_of(params)) for found in own]

@@ -10,11 +10,11 @@ import numpy as np
 from fastem.families._marginal import Marginal
 from fastem.families.columns.base import Counts
 from fastem.families.columns.blocks import TOTAL_EXPOSURE
-from fastem.families.columns.gradients import ShareMoves
+from fastem.families.columns.gradients import ShareTangents
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Multinomial(ShareMoves, Counts):
+class Multinomial(ShareTangents, Counts):
     """Rows of counts whose totals are taken as given, such as words in documents. It shows `probabilities_`.
 
     Parameters

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastem.families._marginal import Marginal
 from fastem.families.columns.blocks import NO_EXPOSURE
-from fastem.families.columns.gradients import ProductMoves
+from fastem.families.columns.gradients import ProductTangents
 from fastem.families.columns.records import (
     ColumnParams,
     ColumnStats,
@@ -20,7 +20,7 @@ from fastem.families.columns.records import (
     zero_column_stats,
 )
 from fastem.families.gaussian.family import Gaussian, GaussianDiagStats
-from fastem.stats import Rescue
+from fastem.stats import Repair
 
 
 class Part(NamedTuple):
@@ -39,7 +39,7 @@ class _Share(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Product(ProductMoves):
+class Product(ProductTangents):
     """Columns of different families, independent given the component.
 
     Parameters
@@ -86,7 +86,7 @@ class Product(ProductMoves):
     @cached_property
     def _patterns(self) -> list[ColumnParams]:
         """Any parameters of each part: they tell its terms."""
-        return [_as_columns(family.first_look(np.ones(columns.size))) for family, columns in self.parts]
+        return [_as_columns(family.neutral_params(np.ones(columns.size))) for family, columns in self.parts]
 
     @cached_property
     def _order(self) -> np.ndarray:
@@ -120,7 +120,7 @@ class Product(ProductMoves):
         parts: list[Any] = []
         for (family, _), share in zip(self.parts, self._shares, strict=True):
             squared = share.squared
-            moments = (stats.sx[:, squared], stats.sxx[:, squared], stats.dof, stats.pivot[:, squared])
+            moments = (stats.sx[:, squared], stats.sxx[:, squared], stats.scatter_rows, stats.pivot[:, squared])
             if isinstance(family, Gaussian):
                 parts.append(GaussianDiagStats(stats.n, *moments))
             else:
@@ -208,8 +208,8 @@ class Product(ProductMoves):
                 params.append(family.params(family.joined(values)))
         return self.params(params)
 
-    def first_look(self, centre: np.ndarray) -> ColumnParams:
-        return self.params(self._ask("first_look", self._columns(centre)))
+    def neutral_params(self, centre: np.ndarray) -> ColumnParams:
+        return self.params(self._ask("neutral_params", self._columns(centre)))
 
     def moments(self, params: ColumnParams) -> tuple[np.ndarray, np.ndarray]:
         found = [
@@ -232,15 +232,15 @@ class Product(ProductMoves):
         own = self._ask("stats_of", self.params_of(params), [n] * len(self.parts))
         return self._with_stats(zero_column_stats(params)._replace(n=n, exposure=n), own)
 
-    def m_step(self, stats: ColumnStats, params: ColumnParams) -> tuple[ColumnParams, list[Rescue]]:
+    def m_step(self, stats: ColumnStats, params: ColumnParams) -> tuple[ColumnParams, list[Repair]]:
         """Each part's M-step on its own columns; a component that is empty is told once."""
         found: list[Any] = []
-        rescues: list[Rescue] = []
-        for best, part_rescues in self._ask("m_step", self._stats_of(stats), self.params_of(params)):
+        repairs: list[Repair] = []
+        for best, part_repairs in self._ask("m_step", self._stats_of(stats), self.params_of(params)):
             found.append(best)
-            told = {(rescue.component, rescue.cause) for rescue in rescues}
-            rescues += [rescue for rescue in part_rescues if (rescue.component, rescue.cause) not in told]
-        return self.params(found), rescues
+            told = {(repair.component, repair.cause) for repair in repairs}
+            repairs += [repair for repair in part_repairs if (repair.component, repair.cause) not in told]
+        return self.params(found), repairs
 
     def n_parameters(self) -> int:
         return sum(self._ask("n_parameters"))
@@ -261,8 +261,8 @@ class Product(ProductMoves):
         own = zip(self.parts, self.params_of(params), strict=True)
         return self._placed([part.family.sample(p, component, n_rows, random) for part, p in own])
 
-    def centre_of(self, stats: ColumnStats) -> np.ndarray:
-        return self._placed(self._ask("centre_of", self._stats_of(stats)))
+    def mean_of(self, stats: ColumnStats) -> np.ndarray:
+        return self._placed(self._ask("mean_of", self._stats_of(stats)))
 
     # The scale of the data, and priors.
 
@@ -270,26 +270,26 @@ class Product(ProductMoves):
         return self._placed(self._ask("may_stray"))
 
     def with_bulk(self, stats: ColumnStats, bulk: ColumnStats) -> ColumnStats:
-        """One-component statistics that tell the scale of the data; each part decides on its own columns."""
+        """One-component statistics of the scale of the data; each part decides on its own columns."""
         own = zip(self.parts, self._stats_of(stats), self._stats_of(bulk), strict=True)
         found = [p.family.with_bulk(all_, near) if p.family.may_stray().any() else None for p, all_, near in own]
         return self._with_stats(stats, found)
 
-    def scaled_to(self, stats: ColumnStats) -> Self:
-        return self._with_families(self._ask("scaled_to", self._stats_of(stats)))
+    def with_data_scale(self, stats: ColumnStats) -> Self:
+        return self._with_families(self._ask("with_data_scale", self._stats_of(stats)))
 
     def constraints(self) -> dict[str, np.ndarray]:
-        """What `scaled_to` learnt from the data, by the number of the part and its name."""
+        """What `with_data_scale` learnt from the data, by the number of the part and its name."""
         own = enumerate(self._ask("constraints"))
         return {f"{index}.{name}": value for index, found in own for name, value in found.items()}
 
-    def constrained(self, constraints: dict[str, Any]) -> Self:
+    def with_constraints(self, constraints: dict[str, Any]) -> Self:
         """This family with what another one of the same parts learnt."""
         own: list[dict[str, Any]] = [{} for _ in self.parts]
         for name, value in constraints.items():
             index, _, plain_name = name.partition(".")
             own[int(index)][plain_name] = value
-        return self._with_families(self._ask("constrained", own))
+        return self._with_families(self._ask("with_constraints", own))
 
     def _with_families(self, families: Iterable[Any]) -> Self:
         """The same columns, described by other families."""
@@ -298,8 +298,8 @@ class Product(ProductMoves):
     def with_components(self, n_components: int) -> Self:
         return self._with_families(self._ask("with_components", [n_components] * len(self.parts)))
 
-    def cautious(self) -> Self:
-        return self._with_families(self._ask("cautious"))
+    def regularised(self) -> Self:
+        return self._with_families(self._ask("regularised"))
 
     def at_start(self) -> Self:
         return self._with_families(self._ask("at_start"))
@@ -309,15 +309,15 @@ class Product(ProductMoves):
         priors = self._ask("prior_stats", [weight] * len(self.parts))
         if all(prior is None for prior in priors):
             return None
-        joined = self._with_stats(self.zero_stats_like(self.first_look(np.zeros(self.n_features))), priors)
-        n, dof, rows = joined.n, joined.dof, np.zeros_like(joined.n)
+        joined = self._with_stats(self.zero_stats_like(self.neutral_params(np.zeros(self.n_features))), priors)
+        n, scatter_rows, rows = joined.n, joined.scatter_rows, np.zeros_like(joined.n)
         for prior in priors:
             if isinstance(prior, ColumnStats):
                 rows = prior.pseudo
             elif prior is not None:
-                n, dof = prior.n, prior.dof
+                n, scatter_rows = prior.n, prior.scatter_rows
         # Rows of a prior of normal columns count for the others, too: these have as many less of their own.
-        return joined._replace(n=n, dof=dof, pseudo=rows - n, exposure=rows)
+        return joined._replace(n=n, scatter_rows=scatter_rows, pseudo=rows - n, exposure=rows)
 
     def expected_log_prob(self, params: ColumnParams, stats: ColumnStats) -> float:
         return column_log_prob(params, stats)
@@ -328,18 +328,18 @@ class Product(ProductMoves):
     # Coordinates, for acceleration: those of each part.
 
     @cached_property
-    def _n_coordinates(self) -> list[int]:
-        own = self._ask("first_look", self._columns(np.ones(self.n_features)))
-        return [coordinates.size for coordinates in self._ask("coordinates", own)]
+    def _n_unconstrained(self) -> list[int]:
+        own = self._ask("neutral_params", self._columns(np.ones(self.n_features)))
+        return [coordinates.size for coordinates in self._ask("to_unconstrained", own)]
 
-    def coordinates(self, params: ColumnParams) -> np.ndarray:
-        return np.concatenate(self._ask("coordinates", self.params_of(params)))
+    def to_unconstrained(self, params: ColumnParams) -> np.ndarray:
+        return np.concatenate(self._ask("to_unconstrained", self.params_of(params)))
 
     def roots(self) -> np.ndarray:
-        return np.concatenate(list(map(np.broadcast_to, self._ask("roots"), self._n_coordinates)))
+        return np.concatenate(list(map(np.broadcast_to, self._ask("roots"), self._n_unconstrained)))
 
-    def at_coordinates(self, point: np.ndarray) -> ColumnParams:
-        return self.params(self._ask("at_coordinates", np.split(point, np.cumsum(self._n_coordinates)[:-1])))
+    def from_unconstrained(self, point: np.ndarray) -> ColumnParams:
+        return self.params(self._ask("from_unconstrained", np.split(point, np.cumsum(self._n_unconstrained)[:-1])))
 
 
 def _as_columns(params: Any) -> ColumnParams:

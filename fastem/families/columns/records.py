@@ -26,7 +26,7 @@ from fastem.families.gaussian.moments import MIN_OCCUPANCY, Pivoted
 from fastem.families.gaussian.tiles import sum_block
 from fastem.passes.blocks import register_family
 from fastem.passes.rows import plain
-from fastem.stats import Rescue
+from fastem.stats import Repair
 
 
 class ColumnParams(NamedTuple):
@@ -109,7 +109,7 @@ class _ColumnFields(NamedTuple):
     sums: np.ndarray
     sx: np.ndarray
     sxx: np.ndarray
-    dof: np.ndarray
+    scatter_rows: np.ndarray
     pivot: np.ndarray
 
 
@@ -146,10 +146,10 @@ class ColumnStats(Pivoted, _ColumnFields):
 
 def zero_column_stats(params: ColumnParams) -> ColumnStats:
     """An empty record for the statistics of an E-step at these parameters."""
-    n, pseudo, exposure, dof = np.zeros((4, params.means.shape[0]))
+    n, pseudo, exposure, scatter_rows = np.zeros((4, params.means.shape[0]))
     sums, sx, sxx = map(np.zeros_like, (params.slope, params.inverse_sd, params.inverse_sd))
     pivot = np.ascontiguousarray(params.means[:, params.squared])
-    return ColumnStats(n, pseudo, exposure, sums, sx, sxx, dof, pivot)
+    return ColumnStats(n, pseudo, exposure, sums, sx, sxx, scatter_rows, pivot)
 
 
 def column_log_prob(params: ColumnParams, stats: ColumnStats) -> float:
@@ -164,8 +164,8 @@ def column_log_prob(params: ColumnParams, stats: ColumnStats) -> float:
     return float(by_component.sum() + np.where(excluded, -np.inf, terms).sum() - 0.5 * squares.sum())
 
 
-def filled(stats: ColumnStats) -> tuple[ColumnStats, list[Rescue]]:
-    """Statistics in which an empty component has those of all rows, and word of it."""
+def filled(stats: ColumnStats) -> tuple[ColumnStats, list[Repair]]:
+    """Statistics in which an empty component has those of all rows, and a message about it."""
     empty = stats.rows <= MIN_OCCUPANCY * stats.rows.sum()
     if not empty.any():
         return stats, []
@@ -173,7 +173,7 @@ def filled(stats: ColumnStats) -> tuple[ColumnStats, list[Rescue]]:
     # Without any rows at all there is nothing to divide by.
     n, exposure = (np.where(pooled.rows > 0, field, 1.0) for field in (pooled.n, pooled.exposure))
     pooled = pooled._replace(n=n, exposure=exposure)
-    return pooled, [Rescue(int(k), "empty", "took the distribution of all rows") for k in np.flatnonzero(empty)]
+    return pooled, [Repair(int(k), "empty", "took the distribution of all rows") for k in np.flatnonzero(empty)]
 
 
 # Scratch lines: what rows have for all components, their exposures and the logarithms of these, derived lines, codes.

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastem.families._marginal import Marginal, normal_marginal
 from fastem.families.gaussian.location_scatter import Covariance, LocationScatter, Records, records
-from fastem.passes.pruning import NoReach, Reach, discriminant_axes, reach_of
+from fastem.passes.pruning import NoPruning, Pruning, discriminant_axes, pruning_of
 
 
 def _blocks(structure: Covariance) -> tuple[Any, Any]:
@@ -64,8 +64,8 @@ class Gaussian(LocationScatter):
         traces = self.structure.traces(params, about_means.sxx)
         return float((stats.n * params.log_norm).sum() - 0.5 * traces.sum())
 
-    def reach(self, params: Any, log_share: np.ndarray) -> Reach | NoReach:
+    def pruning(self, params: Any, log_share: np.ndarray) -> Pruning | NoPruning:
         """What lets a pass leave out components that none of its rows can reach (see `fastem.passes.pruning`)."""
         axes = discriminant_axes(params.means, self.structure.mean_matrix(params))
         peak = np.broadcast_to(params.log_norm, log_share.shape)
-        return reach_of(params.means, axes, self.projected(params, axes), peak, log_share)
+        return pruning_of(params.means, axes, self.projected(params, axes), peak, log_share)

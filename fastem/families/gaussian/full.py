@@ -8,7 +8,7 @@ from fastem.families.gaussian.matrices import log_norm
 from fastem.families.gaussian.moments import MatrixMoments
 from fastem.families.gaussian.small import MAX_SMALL, accumulate_line, accumulate_small, log_prob_line, log_prob_small
 from fastem.families.gaussian.structure import Matrices
-from fastem.families.gaussian.tangents import stretch_gradients
+from fastem.families.gaussian.tangents import scatter_gradients
 from fastem.families.gaussian.tiles import TILE, accumulate_tiled, log_prob_tiled, n_tiles, sum_block, tiles_of
 from fastem.passes.flags import block_function
 
@@ -75,5 +75,5 @@ class Full(Matrices):
         return dict(zip(self.fields, (means, covariances, factors, tiles_of(factors), norm), strict=True))
 
     def gradients(self, white: np.ndarray, resp: np.ndarray) -> np.ndarray:
-        """Derivatives (N, ...) by stretches of the covariances, of whitened rows (N, K, D) that belong by `resp`."""
-        return stretch_gradients(white, resp)
+        """Derivatives (N, ...) by tangents of the covariances, of whitened rows (N, K, D) that belong by `resp`."""
+        return scatter_gradients(white, resp)

@@ -38,12 +38,12 @@ class Grouped(Full):
         covariances[share <= 0.0] = moments.scatter.sum(axis=0) / moments.total
         return np.repeat(covariances, self._size(moments.share.size), axis=0)
 
-    def coordinates(self, params: Any, scale: np.ndarray) -> np.ndarray:
+    def to_unconstrained(self, params: Any, scale: np.ndarray) -> np.ndarray:
         """Factors of the covariance of each group."""
         first = params.whitening[:: self._size(len(params.whitening))]
         return log_triangles(np.linalg.inv(first) / scale[:, None])
 
-    def at_coordinates(self, point: np.ndarray, scale: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    def from_unconstrained(self, point: np.ndarray, scale: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """The covariances of all components at any point."""
         size = self._size(shape[0])
         factors = triangles_at(point, (shape[0] // size, *shape[1:])) * scale[:, None]

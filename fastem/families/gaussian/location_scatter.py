@@ -22,7 +22,7 @@ from fastem.families.gaussian.tangents import Tangents
 from fastem.families.gaussian.tied import Tied
 from fastem.passes.blocks import register_family
 from fastem.passes.rows import plain
-from fastem.stats import Rescue
+from fastem.stats import Repair
 
 Covariance = Full | Tied | Diag | Spherical
 STRUCTURES: dict[str, Covariance] = {each.name: each for each in (Full(), Tied(), Diag(), Spherical())}
@@ -56,7 +56,7 @@ def records(density: str, module: str, covariance_type: str, blocks: Any, more: 
         return type(name, (*bases, base), {"__slots__": (), "__module__": module, **members})
 
     params = kind(f"{name}Params", (*structure.fields, *more), shapes=shapes)
-    of_rows = ("n", "sx", "sxx", "dof", "pivot", *(("u",) if more else ()))
+    of_rows = ("n", "sx", "sxx", "scatter_rows", "pivot", *(("u",) if more else ()))
     log_prob_block, accumulate_block = blocks(structure)
     register_family(params, log_prob_block=log_prob_block, accumulate_block=accumulate_block)
     return Records(params, kind(f"{name}Stats", of_rows, structure.moments))
@@ -184,22 +184,22 @@ class LocationScatter(Tangents):
         """Parameters made anew from the means and covariances of a record alone; raises as `params` does."""
         return self.proper_params(params.means, params.covariances)
 
-    def first_look(self, centre: np.ndarray) -> Any:
+    def neutral_params(self, centre: np.ndarray) -> Any:
         """Parameters to gather first statistics with: every mean at `centre` (D,), unit variances."""
         means = np.repeat(centre[None, :], self.n_components, axis=0)
         return self.params(means, np.broadcast_to(self.structure.unit(self.n_features), self.covariance_shape()).copy())
 
-    def m_step(self, stats: Any, params: Any) -> tuple[Any, list[Rescue]]:
+    def m_step(self, stats: Any, params: Any) -> tuple[Any, list[Repair]]:
         """Weighted means and covariances (Bishop 2006, eq. 9.24-9.25), at least the floor; of no rows, those given."""
-        if not np.any(stats.n + stats.dof):
+        if not np.any(stats.n + stats.scatter_rows):
             return params, []
         moments = central_moments(stats, self.fixed_means)
         covariances = self.structure.estimate(moments, self.n_features)
         covariances = self._with_fixed(covariances + self.reg_covar * self.structure.unit(self.n_features))
         covariances, factors, lifted = self.structure.floored(covariances, self.variance_floor)
-        return self._params(moments.means, covariances, factors), _rescues(moments.empty, lifted)
+        return self._params(moments.means, covariances, factors), _repairs(moments.empty, lifted)
 
-    def centre_of(self, stats: Pivoted) -> np.ndarray:
+    def mean_of(self, stats: Pivoted) -> np.ndarray:
         """Mean (D,) of the rows of one-component statistics."""
         return stats.pivot[0] + stats.sx[0] / stats.mass[0]
 
@@ -216,21 +216,21 @@ class LocationScatter(Tangents):
         single = self.structure.as_single(self.data_covariance)
         return np.sqrt(self.structure.column_variances(single, self.n_features))
 
-    def coordinates(self, params: Any) -> np.ndarray:
+    def to_unconstrained(self, params: Any) -> np.ndarray:
         """Means and factors of the covariances, their diagonals by logarithm, in units of the data's spread.
 
         Any point (P,) is valid.
         """
         scale = self.data_scale()
-        return np.concatenate([(params.means / scale).ravel(), self.structure.coordinates(params, scale)])
+        return np.concatenate([(params.means / scale).ravel(), self.structure.to_unconstrained(params, scale)])
 
-    def at_coordinates(self, point: np.ndarray) -> Any:
+    def from_unconstrained(self, point: np.ndarray) -> Any:
         """The parameters at any point (P,)."""
         scale, n_means = self.data_scale(), self.n_components * self.n_features
         means = point[:n_means].reshape(self.n_components, self.n_features) * scale
         if self.fixed_means is not None:
             means = np.where(np.isnan(self.fixed_means), means, self.fixed_means)
-        covariances = self.structure.at_coordinates(point[n_means:], scale, self.covariance_shape())
+        covariances = self.structure.from_unconstrained(point[n_means:], scale, self.covariance_shape())
         covariances, factors, _ = self.structure.floored(self._with_fixed(covariances), self.variance_floor)
         return self._params(means, covariances, factors)
 
@@ -244,14 +244,14 @@ class LocationScatter(Tangents):
         return self.structure.column_variances(covariances, self.n_features)
 
     def with_bulk(self, stats: Pivoted, bulk: Pivoted) -> Pivoted:
-        """One-component statistics that tell the scale of the data: of all rows, or of their bulk.
+        """One-component statistics of the scale of the data: of all rows, or of their bulk.
 
         The bulk counts where far values make the variance of a feature another one.
         """
         own, near = self._sample_variances(stats), self._sample_variances(bulk)
         return bulk if np.any((near > 0.0) & ~(own <= STRAYED * near)) else stats
 
-    def scaled_to(self, stats: Pivoted, floor_ratio: float = 1e-10) -> Self:
+    def with_data_scale(self, stats: Pivoted, floor_ratio: float = 1e-10) -> Self:
         """This family with the variance floor that suits data of the given one-component statistics.
 
         The floor is `floor_ratio` times the variance of each feature, but never below the resolution of
@@ -259,22 +259,22 @@ class LocationScatter(Tangents):
         """
         moments = central_moments(stats)
         variances = np.maximum(self._sample_variances(stats), 0.0)
-        resolution = np.square(4.0 * np.finfo(np.float64).eps * np.abs(moments.means[0]))
-        varied = variances > resolution
+        gradient_rounding = np.square(4.0 * np.finfo(np.float64).eps * np.abs(moments.means[0]))
+        varied = variances > gradient_rounding
         typical = variances[varied].mean() if varied.any() else 1.0
-        floor = np.maximum(floor_ratio * np.where(varied, variances, typical), resolution)
+        floor = np.maximum(floor_ratio * np.where(varied, variances, typical), gradient_rounding)
         floor = np.maximum(floor, np.finfo(np.float64).tiny)
         covariances, _, _ = self.structure.floored(self.structure.estimate(moments, self.n_features), floor)
         return replace(self, variance_floor=floor, data_covariance=self.structure.one(covariances))
 
 
-def _rescues(empty: np.ndarray, lifted: np.ndarray) -> list[Rescue]:
+def _repairs(empty: np.ndarray, lifted: np.ndarray) -> list[Repair]:
     """Report empty components (K,) and lifted covariances, (K,) or (1,) when all components share one."""
     own = lifted.size == empty.size
     return [
-        Rescue(int(k), "empty", "kept its mean and took the pooled covariance of the other components")
+        Repair(int(k), "empty", "kept its mean and took the pooled covariance of the other components")
         for k in np.flatnonzero(empty)
     ] + [
-        Rescue(int(k) if own else -1, "collapsed", "its smallest variances were lifted to the variance floor")
+        Repair(int(k) if own else -1, "collapsed", "its smallest variances were lifted to the variance floor")
         for k in np.flatnonzero(lifted & ~empty if own else lifted)
     ]

@@ -35,7 +35,7 @@ class Pivoted(Additive):
     n: Any
     sx: Any
     sxx: Any
-    dof: Any
+    scatter_rows: Any
     pivot: Any
 
     @property
@@ -114,10 +114,10 @@ def central_moments(stats: Pivoted, fixed_means: np.ndarray | None = None) -> Ce
 
     An empty component stays at its pivot, without scatter but for that of a prior.
     """
-    share = stats.n + stats.dof
+    share = stats.n + stats.scatter_rows
     total = share.sum()
     empty = stats.n <= MIN_OCCUPANCY * stats.n.sum()
-    # Rows of a prior of the mean only (`n` has them, and `dof` takes them back) tell nothing of a covariance.
+    # Rows of a prior of the mean only (`n` has them, and `scatter_rows` takes them back) tell nothing of a covariance.
     bare = share <= MIN_OCCUPANCY * total
     mass = np.where(empty | (stats.mass <= 0.0), 1.0, stats.mass)
     offset = np.where(empty[:, None], 0.0, stats.sx / mass[:, None])

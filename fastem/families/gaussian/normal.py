@@ -49,9 +49,9 @@ class Normal(Gaussian):
     def __post_init__(self) -> None:
         require_fraction("floor", self.floor)
 
-    def scaled_to(self, stats: Pivoted, floor_ratio: float | None = None) -> Self:
+    def with_data_scale(self, stats: Pivoted, floor_ratio: float | None = None) -> Self:
         """This family with the variance floor that suits data of the given one-component statistics."""
-        return super().scaled_to(stats, self.floor if floor_ratio is None else floor_ratio)
+        return super().with_data_scale(stats, self.floor if floor_ratio is None else floor_ratio)
 
     def moments(self, params: Any) -> tuple[np.ndarray, np.ndarray]:
         """Means and variances (K, D) of each column under each component."""
@@ -67,9 +67,9 @@ class Normal(Gaussian):
         """What is shown of the parameters, by name."""
         return _as_columns(super().estimates(params))
 
-    def changes(self, params: Any, moves: np.ndarray) -> dict[str, np.ndarray]:
-        """What moves (M, P) change in what is shown."""
-        return _as_columns(super().changes(params, moves))
+    def jvp(self, params: Any, tangents: np.ndarray) -> dict[str, np.ndarray]:
+        """What tangents (M, P) change in what is shown."""
+        return _as_columns(super().jvp(params, tangents))
 
     def scales(self) -> dict[str, np.ndarray]:
         """On which scale the estimate of each entry is nearly normal."""

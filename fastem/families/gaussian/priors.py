@@ -106,7 +106,7 @@ class Known(Value, FamilyBase):
             rows = np.full(self.n_components, prior.rows * self._share_of_one())
             n = np.full(self.n_components, prior.mean_rows)
             covariances = np.broadcast_to(prior.covariance, zero.sxx.shape)
-            stats = zero.with_rows(n, dof=rows - n, sxx=self.scatter_of(covariances, rows))
+            stats = zero.with_rows(n, scatter_rows=rows - n, sxx=self.scatter_of(covariances, rows))
             found = stats if found is None else found + stats
         return found
 
@@ -118,7 +118,7 @@ class Known(Value, FamilyBase):
         n = zero.n if means is None else self.own_prior_mean_rows
         share = np.full(self.n_components, self._share_of_one())
         sxx = zero.sxx if scatter is None else self.scatter_of(scatter, share)
-        return zero.with_rows(n, dof=self.own_prior_rows * share - n, sxx=sxx)
+        return zero.with_rows(n, scatter_rows=self.own_prior_rows * share - n, sxx=sxx)
 
     def _share_of_one(self) -> float:
         """The part of a covariance's prior that each component has: one that all share has one prior."""
@@ -169,7 +169,7 @@ class Known(Value, FamilyBase):
             priors.append(_Prior(mean, float(self.prior_mean_rows), covariance, float(self.prior_rows)))
         return priors
 
-    def cautious(self) -> Self:
+    def regularised(self) -> Self:
         """This family with a prior that keeps components from collapsing on a few rows of a small sample.
 
         As many rows as a covariance has degrees of freedom, whose covariance is that of the data, in equal parts of its
@@ -180,15 +180,15 @@ class Known(Value, FamilyBase):
         share = self.n_components ** (-2.0 / self.n_features)
         return replace(self, prior_covariance=share * self.data_covariance, prior_rows=self.n_features + 2.0)
 
-    def wishart_rows(self, dof: float) -> float:
-        """As how many rows an inverse Wishart prior of `dof` degrees of freedom counts in a covariance (its mode).
+    def wishart_rows(self, degrees_of_freedom: float) -> float:
+        """As how many rows an inverse Wishart prior of `degrees_of_freedom` counts in a covariance (its mode).
 
         A normal prior of a mean, whose covariance is in proportion, counts as one row more.
         """
         means = 0.0
         if np.any(self.prior_mean_rows):
             means = float(self.n_components) if self.structure.is_shared else 1.0
-        return dof + self.structure.degrees(self.n_features) + means
+        return degrees_of_freedom + self.structure.degrees(self.n_features) + means
 
     def penalised(self, rows_per_weight: float) -> Self:
         """This family with a penalty of 2 a / n for each row, a = 1 / n, on n = weight * `rows_per_weight` rows.

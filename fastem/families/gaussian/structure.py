@@ -104,7 +104,7 @@ class _Structure:
         """Degrees of freedom that the mode of an inverse Wishart density counts besides its own."""
         return d + 1.0 if self.is_matrix else 2.0
 
-    def owners(self, k: int) -> np.ndarray:
+    def tangent_components(self, k: int) -> np.ndarray:
         """The components that have a covariance; -1 for one that all of them share."""
         return np.array([-1]) if self.is_shared else np.arange(k)
 
@@ -192,11 +192,11 @@ class Matrices(_Structure):
         inverse = np.linalg.inv(np.triu(factors))
         return symmetric(np.swapaxes(inverse, -1, -2) @ inverse)
 
-    def coordinates(self, params: Any, scale: np.ndarray) -> np.ndarray:
+    def to_unconstrained(self, params: Any, scale: np.ndarray) -> np.ndarray:
         """Factors of the covariances (P,), their diagonals by logarithm, in units of the features' scale (D,)."""
         return log_triangles(np.linalg.inv(params.whitening) / scale[:, None])
 
-    def at_coordinates(self, point: np.ndarray, scale: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    def from_unconstrained(self, point: np.ndarray, scale: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """The covariances, of the given shape, at any point."""
         factors = triangles_at(point, shape) * scale[:, None]
         return factors @ np.swapaxes(factors, -1, -2)
@@ -204,7 +204,7 @@ class Matrices(_Structure):
     def gradient(self, params: Any, stats: Any) -> np.ndarray:
         """Sum over rows of `gradients`, a vector, from their statistics about the means."""
         scatter = params.whitening @ stats.sxx @ np.swapaxes(params.whitening, -1, -2)
-        return tangents.stretch_gradient(scatter, stats.n.sum() if self.is_shared else stats.n).ravel()
+        return tangents.scatter_gradient(scatter, stats.n.sum() if self.is_shared else stats.n).ravel()
 
     def _roots(self, params: Any) -> np.ndarray:
         """Cholesky factors of the covariances."""
@@ -214,15 +214,15 @@ class Matrices(_Structure):
         """Vectors (M, K, D) in standard deviations of the components as they are."""
         return np.swapaxes(np.swapaxes(white, 0, 1) @ np.swapaxes(self._roots(params), -1, -2), 0, 1)
 
-    def changes(self, params: Any, stretch: np.ndarray) -> np.ndarray:
-        """What stretches (M, ...) change in the covariances."""
+    def jvp(self, params: Any, scatter_tangent: np.ndarray) -> np.ndarray:
+        """What tangents (M, ...) change in the covariances."""
         roots, lead = self._roots(params), params.covariances.shape[:-2]
-        matrices = tangents.symmetric_of(stretch.reshape(len(stretch), *lead, -1), roots.shape[-1])
+        matrices = tangents.symmetric_of(scatter_tangent.reshape(len(scatter_tangent), *lead, -1), roots.shape[-1])
         return symmetric(roots @ matrices @ np.swapaxes(roots, -1, -2))
 
-    def stretched(self, params: Any, stretch: np.ndarray) -> np.ndarray:
-        """Factors after a stretch."""
-        return tangents.stretched(params.whitening, stretch.reshape(*params.covariances.shape[:-2], -1))
+    def factors_at(self, params: Any, scatter_tangent: np.ndarray) -> np.ndarray:
+        """Factors after a step along a tangent."""
+        return tangents.factors_at(params.whitening, scatter_tangent.reshape(*params.covariances.shape[:-2], -1))
 
 
 class Variances(_Structure):
@@ -276,20 +276,20 @@ class Variances(_Structure):
         with np.errstate(divide="ignore"):
             return 1.0 / np.square(factors)
 
-    def coordinates(self, params: Any, scale: np.ndarray) -> np.ndarray:
+    def to_unconstrained(self, params: Any, scale: np.ndarray) -> np.ndarray:
         variances = self._each(params.covariances)
         return np.log(np.sqrt(variances) / scale[: variances.shape[1]]).ravel()
 
-    def at_coordinates(self, point: np.ndarray, scale: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    def from_unconstrained(self, point: np.ndarray, scale: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         logarithms = self._each(np.clip(point, -MOST_LOG, MOST_LOG).reshape(shape))
         return np.square(np.exp(logarithms) * scale[: logarithms.shape[1]]).reshape(shape)
 
     def unwhitened(self, params: Any, white: np.ndarray) -> np.ndarray:
         return white / params.inverse_sd
 
-    def changes(self, params: Any, stretch: np.ndarray) -> np.ndarray:
-        return stretch.reshape(len(stretch), *params.covariances.shape) * params.covariances
+    def jvp(self, params: Any, scatter_tangent: np.ndarray) -> np.ndarray:
+        return scatter_tangent.reshape(len(scatter_tangent), *params.covariances.shape) * params.covariances
 
-    def stretched(self, params: Any, stretch: np.ndarray) -> np.ndarray:
+    def factors_at(self, params: Any, scatter_tangent: np.ndarray) -> np.ndarray:
         factors = self._factors(params)
-        return factors / np.sqrt(1.0 + stretch.reshape(factors.shape))
+        return factors / np.sqrt(1.0 + scatter_tangent.reshape(factors.shape))

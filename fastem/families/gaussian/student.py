@@ -19,7 +19,7 @@ from fastem.families.gaussian.location_scatter import Covariance, LocationScatte
 from fastem.families.gaussian.tiles import sum_block
 from fastem.passes.flags import block_function
 from fastem.passes.vector_math import log1p_nonnegative, log_positive
-from fastem.stats import Rescue
+from fastem.stats import Repair
 
 # Of so many degrees of freedom a t-distribution is normal to rounding, wherever a row lies.
 _NORMAL = 1e300
@@ -158,15 +158,15 @@ class StudentT(LocationScatter):
         more = gammaln(half) - betaln(0.5 * self.df, half) + half * np.log(2.0 / self.df)
         return {"log_norm": log_norm + more, "df": np.array([float(self.df)])}
 
-    def first_look(self, centre: np.ndarray) -> Any:
+    def neutral_params(self, centre: np.ndarray) -> Any:
         """Parameters to gather first statistics with: of equal weight, whatever the scale of the data."""
-        return super(StudentT, replace(self, df=_NORMAL)).first_look(centre)
+        return super(StudentT, replace(self, df=_NORMAL)).neutral_params(centre)
 
-    def m_step(self, stats: Any, params: Any) -> tuple[Any, list[Rescue]]:
+    def m_step(self, stats: Any, params: Any) -> tuple[Any, list[Repair]]:
         """Locations and scale matrices of rows that are weighted, at least the floor."""
-        if not np.any(stats.dof):
+        if not np.any(stats.scatter_rows):
             # As if the mean of the hidden scales were free: see the notes of the class.
-            found, rescues = super().m_step(stats._replace(n=stats.u), params)
-            if not rescues:
-                return found, rescues
+            found, repairs = super().m_step(stats._replace(n=stats.u), params)
+            if not repairs:
+                return found, repairs
         return super().m_step(stats, params)

@@ -51,44 +51,44 @@ class Tangents(Known):
         of_means = self.structure.whitened(params, stats.sx[:, None, :])
         return np.concatenate([of_means.ravel(), self.structure.gradient(params, stats)])
 
-    def changes(self, params: Any, moves: np.ndarray) -> dict[str, np.ndarray]:
-        """What moves (M, P) change in the means (M, K, D), and in the covariances (M, ...) in their own shape."""
+    def jvp(self, params: Any, tangents: np.ndarray) -> dict[str, np.ndarray]:
+        """What tangents (M, P) change in the means (M, K, D), and in the covariances (M, ...) in their own shape."""
         n_means = params.means.size
-        of_means, stretch = moves[:, :n_means].reshape(-1, *params.means.shape), moves[:, n_means:]
+        of_means, scatter_tangent = tangents[:, :n_means].reshape(-1, *params.means.shape), tangents[:, n_means:]
         return {
             "means": self.structure.unwhitened(params, of_means),
-            "covariances": self.structure.changes(params, stretch),
+            "covariances": self.structure.jvp(params, scatter_tangent),
         }
 
-    def moved(self, params: Any, move: np.ndarray) -> Any:
-        """Parameters after a move (P,)."""
+    def at_tangent(self, params: Any, tangent: np.ndarray) -> Any:
+        """Parameters after a tangent (P,)."""
         # A family of columns has another name for the second.
-        of_means, of_covariances = self.changes(params, move[None]).values()
+        of_means, of_covariances = self.jvp(params, tangent[None]).values()
         means, covariances = params.means + of_means[0], params.covariances + of_covariances[0]
         # To factor the covariances anew would lose what their condition takes.
-        factors = self.structure.stretched(params, move[means.size :])
+        factors = self.structure.factors_at(params, tangent[means.size :])
         return self._params(means, covariances, factors)  # type: ignore[attr-defined]
 
-    def resolution(self, params: Any) -> float:
-        """What rounding of the parameters adds to a move: that of the means, next to standard deviations."""
+    def gradient_rounding(self, params: Any) -> float:
+        """What rounding of the parameters adds to a tangent: that of the means, next to standard deviations."""
         each = self.structure.whitened(params, params.means[:, None, :] * np.eye(self.n_features))
         return float(np.finfo(np.float64).eps * np.abs(each).sum(axis=1).max())
 
-    def owners(self) -> np.ndarray:
+    def tangent_components(self) -> np.ndarray:
         """The component (P,) of which each tangent moves a parameter; -1 where all components share it."""
-        of_covariances = self.structure.owners(self.n_components)
+        of_covariances = self.structure.tangent_components(self.n_components)
         n_each = self.structure.n_parameters(self.n_components, self.n_features) // of_covariances.size
         of_means = np.repeat(np.arange(self.n_components), self.n_features)
         return np.concatenate([of_means, np.repeat(of_covariances, n_each)])
 
-    def free_moves(self) -> np.ndarray:
+    def free_tangents(self) -> np.ndarray:
         """Which tangents (P,) are of parameters that are not fixed."""
-        free = np.ones(self.owners().size, dtype=bool)
+        free = np.ones(self.tangent_components().size, dtype=bool)
         n_means = self.n_components * self.n_features
         if self.fixed_means is not None:
             free[:n_means] = np.isnan(self.fixed_means).ravel()
         if self.fixed_covariances is not None:
-            n_covariances = self.structure.owners(self.n_components).size
+            n_covariances = self.structure.tangent_components(self.n_components).size
             each = np.isnan(self.fixed_covariances).reshape(n_covariances, -1)[:, 0]
             free[n_means:] = np.repeat(each, (free.size - n_means) // each.size)
         return free
@@ -102,10 +102,11 @@ class Tangents(Known):
         covariances = np.broadcast_to(self.structure.scales(d), self.structure.shape(k, d))
         return {"means": np.full((k, d), "identity"), "covariances": covariances}
 
-    def on_limit(self, params: Any) -> list[tuple[int, str]]:
-        """The components whose covariances lie on the variance floor, -1 for the one they share, and word of it."""
+    def at_boundary(self, params: Any) -> list[tuple[int, str]]:
+        """The components whose covariances lie on the variance floor, -1 for the one they share, and a message about
+        it."""
         lifted = self.structure.floored((1.0 - _FLOOR_MARGIN) * params.covariances, self.variance_floor)[2]
-        return [(int(k), _COLLAPSED) for k in self.structure.owners(self.n_components)[lifted]]
+        return [(int(k), _COLLAPSED) for k in self.structure.tangent_components(self.n_components)[lifted]]
 
 
 def symmetric_of(entries: np.ndarray, n_features: int) -> np.ndarray:
@@ -117,7 +118,7 @@ def symmetric_of(entries: np.ndarray, n_features: int) -> np.ndarray:
     return matrices
 
 
-def stretch_gradients(white: np.ndarray, resp: np.ndarray) -> np.ndarray:
+def scatter_gradients(white: np.ndarray, resp: np.ndarray) -> np.ndarray:
     """Derivatives (N, K, D (D + 1) / 2) of resp * log-density by the S of each component."""
     rows, columns = np.tril_indices(white.shape[-1])
     on_diagonal = rows == columns
@@ -125,17 +126,17 @@ def stretch_gradients(white: np.ndarray, resp: np.ndarray) -> np.ndarray:
     return (white[..., rows] * white[..., columns] - on_diagonal) * np.where(on_diagonal, 0.5, 1.0) * resp[:, :, None]
 
 
-def stretch_gradient(white_scatter: np.ndarray, n: np.ndarray) -> np.ndarray:
+def scatter_gradient(white_scatter: np.ndarray, n: np.ndarray) -> np.ndarray:
     """The same summed over rows, (..., D (D + 1) / 2), of the sums of resp * white white' and of resp, `n` (...)."""
     unit = np.eye(white_scatter.shape[-1])
     matrices = (white_scatter - np.multiply.outer(n, unit)) * (1.0 - 0.5 * unit)
     return matrices[..., *np.tril_indices(len(unit))]
 
 
-def stretched(factors: np.ndarray, stretch: np.ndarray) -> np.ndarray:
+def factors_at(factors: np.ndarray, scatter_tangent: np.ndarray) -> np.ndarray:
     """Lower triangular inverse factors (..., D, D) of L (I + S) L', from those of L L' and the lower triangles of S."""
     n_features = factors.shape[-1]
-    return np.linalg.solve(np.linalg.cholesky(np.eye(n_features) + symmetric_of(stretch, n_features)), factors)
+    return np.linalg.solve(np.linalg.cholesky(np.eye(n_features) + symmetric_of(scatter_tangent, n_features)), factors)
 
 
 def matrix_scales(n_features: int) -> np.ndarray:

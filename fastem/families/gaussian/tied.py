@@ -10,7 +10,7 @@ from fastem.families.gaussian.matrices import log_norm
 from fastem.families.gaussian.moments import CentralMoments, MatrixMoments
 from fastem.families.gaussian.small import MAX_SMALL, accumulate_small
 from fastem.families.gaussian.structure import Matrices
-from fastem.families.gaussian.tangents import stretch_gradients
+from fastem.families.gaussian.tangents import scatter_gradients
 from fastem.families.gaussian.tiles import (
     TILE,
     accumulate_tiled,
@@ -113,7 +113,7 @@ class Tied(Matrices):
         return moments.scatter / moments.total
 
     def gradients(self, white: np.ndarray, resp: np.ndarray) -> np.ndarray:
-        """Derivatives (N, ...) by stretches of the covariances, of whitened rows (N, K, D) that belong by `resp`."""
+        """Derivatives (N, ...) by tangents of the covariances, of whitened rows (N, K, D) that belong by `resp`."""
         # One component after the other: together they would fill K times the memory of the sum.
         each = [slice(k, k + 1) for k in range(resp.shape[1])]
-        return sum(stretch_gradients(white[:, k], resp[:, k]) for k in each)  # type: ignore[return-value]
+        return sum(scatter_gradients(white[:, k], resp[:, k]) for k in each)  # type: ignore[return-value]

@@ -38,7 +38,7 @@ class Anderson:
 
     space: Space
     # A proposal that gains less than this, in nats per unit of weight, is followed by a plain iteration, which tells
-    # what is left to gain.
+    # the estimated remaining improvement.
     tol: float = 0.0
     # Differences between iterations that are mixed. After as many proposals comes a plain iteration, too.
     memory: int = 10
@@ -53,7 +53,7 @@ class Anderson:
         state.has_stepped = False
         if not state.progress.is_settled():
             return None
-        here, there = self.space.coordinates(params), self.space.coordinates(image)
+        here, there = self.space.to_unconstrained(params), self.space.to_unconstrained(image)
         state.points = [*state.points[-self.memory :], here]
         state.changes = [*state.changes[-self.memory :], there - here]
         if len(state.points) < 2 or has_ended:
@@ -68,7 +68,7 @@ class Anderson:
         if not np.all(np.isfinite(point)):
             return None
         state.n_steps, state.has_stepped = state.n_steps + 1, True
-        return self.space.at_coordinates(kept_inside(self.space, point, there))
+        return self.space.from_unconstrained(kept_inside(self.space, point, there))
 
     def rejected(self, state: AndersonState) -> None:
         state.points, state.changes, state.n_steps, state.has_stepped = [], [], 0, False
@@ -78,7 +78,7 @@ class Anderson:
 
 
 def _mixed(points: Sequence[np.ndarray], changes: Sequence[np.ndarray]) -> np.ndarray:
-    """Where nothing would change any more, if a map that changes points (P,) by `changes` were linear."""
+    """Where nothing would change any more, if a map that changes points (P,) by `jvp` were linear."""
     moved, changed = np.diff(points, axis=0).T, np.diff(changes, axis=0).T
     share = np.linalg.lstsq(changed, changes[-1], rcond=1e-10)[0]
     return points[-1] + changes[-1] - (moved + changed) @ share

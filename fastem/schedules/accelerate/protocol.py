@@ -22,7 +22,7 @@ WORTHWHILE = 1.5
 # The longest step grows by this factor when it was too short, and shrinks by its square when it was rejected.
 GROWTH = 4.0
 
-# Rates of convergence are remembered for so many steps: the slowest of them bounds what is left to gain.
+# Rates of convergence are remembered for so many steps: the slowest of them bounds the estimated remaining improvement.
 MEMORY = 10
 
 
@@ -42,7 +42,8 @@ class Accelerator(Protocol):
         ...
 
     def remaining(self, state: Any, objective: Sequence[float]) -> float | None:
-        """What is left to gain, in nats per unit of weight; NaN when it cannot be told, None when nothing is new."""
+        """The estimated remaining improvement, in nats per unit of weight; NaN when it cannot be told, None when
+        nothing is new."""
         ...
 
 
@@ -52,9 +53,9 @@ class Space(Protocol):
     Optional: `roots(point)` tells which coordinates are square roots, for proposals to stay off the edge.
     """
 
-    def coordinates(self, params: Any) -> np.ndarray: ...
+    def to_unconstrained(self, params: Any) -> np.ndarray: ...
 
-    def at_coordinates(self, point: np.ndarray) -> Any: ...
+    def from_unconstrained(self, point: np.ndarray) -> Any: ...
 
 
 @dataclass

@@ -48,11 +48,11 @@ class Squarem:
         if state.has_stepped or not state.progress.is_settled():
             state.origin, state.has_stepped = None, False
             return None
-        here = self.space.coordinates(params)
+        here = self.space.to_unconstrained(params)
         origin, state.origin = state.origin, here
         if origin is None:
             return None
-        there = self.space.coordinates(image)
+        there = self.space.to_unconstrained(image)
         first, second = here - origin, there - here
         length = float(np.linalg.norm(first))
         if length == 0.0:
@@ -70,7 +70,7 @@ class Squarem:
         if step == 1.0 or not np.all(np.isfinite(point)):
             return None
         state.origin, state.has_stepped = None, True
-        return self.space.at_coordinates(kept_inside(self.space, point, there))
+        return self.space.from_unconstrained(kept_inside(self.space, point, there))
 
     def rejected(self, state: SquaremState) -> None:
         state.has_stepped = False
