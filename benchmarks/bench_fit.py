@@ -117,7 +117,7 @@ class FitCompressed:
         self.fit(compress)
 
     def track_passes(self, compress: int | None) -> int:
-        """Passes over all rows: the survey, the compression, and one E-step for each iteration and the start."""
+        """Passes over all rows: the scan, the compression, and one E-step for each iteration and the start."""
         return self.fit(compress).n_iter_ + 2 + (compress is not None)
 
     track_passes.unit = "passes"
@@ -211,7 +211,7 @@ class ToQuality:
     track_ratio.unit = "time / time of plain EM"
 
     def track_passes(self, records: dict[Workload, dict[str, Record]], way: str, workload: Workload) -> int:
-        """Passes over all rows: the survey, and one E-step for each iteration and the start."""
+        """Passes over all rows: the scan, and one E-step for each iteration and the start."""
         return records[workload][way].passes
 
     track_passes.unit = "passes"

@@ -19,8 +19,10 @@ import fastem
 from benchmarks import common
 from benchmarks.common import PROFILE, WORKLOADS, Workload
 from fastem import GaussianMixture
-from fastem.executors.serial import sum_over
-from fastem.sources import Chunk, Source, as_source
+from fastem.executors.reduction import sum_over
+from fastem.model import Model, Params
+from fastem.sources import ArraySource, Chunk, Source, as_source
+from fastem.sources.segments import segments_of
 from fastem.stats import ExpectedStats
 
 # One feature, and 8 and 32: from passes that hardly compute to passes that hardly read.
@@ -91,6 +93,11 @@ def numbers_of(stats: Any) -> np.ndarray:
     return np.ravel(np.asarray(stats, dtype=np.float64))
 
 
+def e_step(model: Model, params: Params, source: Source) -> ExpectedStats:
+    """Expected statistics of all rows of a source."""
+    return sum_over(segments_of(source.chunks()), lambda begun: model.accumulator(params, None, begun))
+
+
 Files = dict[tuple[str, Workload], Path]
 
 
@@ -120,10 +127,10 @@ class Epoch:
             yield self.X[start : start + _PIECE_ROWS]
 
     def epoch(self) -> ExpectedStats:
-        return sum_over(self.source.chunks(), lambda: self.model.accumulator(self.start))
+        return e_step(self.model, self.start, self.source)
 
     def in_memory(self) -> ExpectedStats:
-        return self.model.e_step(self.start, Chunk(self.X, None, 0))
+        return e_step(self.model, self.start, ArraySource(self.X))
 
     def time_epoch(self, files: Files, kind: str, workload: Workload) -> None:
         self.epoch()
@@ -179,7 +186,7 @@ class ColdFile:
         self.epoch()
 
     def epoch(self) -> None:
-        sum_over(self.source.chunks(), lambda: self.model.accumulator(self.start))
+        e_step(self.model, self.start, self.source)
 
     def cold(self, work: Callable[[], None]) -> float:
         """Seconds of a pass over the file, which is dropped from memory first."""

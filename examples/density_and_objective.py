@@ -25,7 +25,7 @@ def main(output: Path = Path("density_and_objective.png")) -> None:
     random = np.random.default_rng(0)
     x = np.concatenate([random.normal(2, 1, 200), random.normal(-1, 0.8, 600)])
 
-    # A start far from the solution, so that there is a way to watch.
+    # A start far from the solution makes the ascent visible.
     mixture = GaussianMixture(n_components=2, means_init=[[0.0], [0.5]], random_state=0).fit(x)
 
     print("component  weight    mean      sd")

@@ -55,7 +55,7 @@ def main(output: Path = Path("flights.png")) -> None:
 
 
 def refuse_missing_values() -> None:
-    """Nothing is guessed: a value that is not there is named."""
+    """Nothing is guessed: the error names the first missing value."""
     try:
         GaussianMixture(**SETTINGS).fit(open_source(FLIGHTS, columns=DELAYS))
     except ValueError as error:
@@ -63,7 +63,7 @@ def refuse_missing_values() -> None:
 
 
 def write_months(folder: Path) -> None:
-    """A file for each month, in pieces: the text has its months in another order than the year."""
+    """Write a file for each month, piece by piece: the months of the text are not in order."""
     folder.mkdir()
     n_rows = n_complete = 0
     writers: dict[int, pq.ParquetWriter] = {}
@@ -88,7 +88,7 @@ def delays_in_memory(folder: Path) -> np.ndarray:
 
 
 def fit_from_files(folder: Path) -> GaussianMixture:
-    """Exact EM that reads the files once for each iteration."""
+    """Run exact EM, which reads the files once per iteration."""
     begin = time.perf_counter()
     mixture = GaussianMixture(**SETTINGS).fit(open_source(folder, columns=DELAYS))
     seconds = time.perf_counter() - begin
@@ -116,7 +116,7 @@ def resume(folder: Path, checkpoint: Path, expected: GaussianMixture) -> None:
 
 
 def learn_online(folder: Path, exact: GaussianMixture) -> None:
-    """Parameters that move after every batch have come far after one reading."""
+    """One reading of the data goes a long way if the parameters move after every batch."""
     source = open_source(folder, columns=DELAYS)
     for n_epochs in (1, 5):
         with warnings.catch_warnings():
@@ -153,7 +153,7 @@ def watch(folder: Path) -> tuple[GaussianMixture, list[str]]:
 
 
 def write_labels(folder: Path, output: Path, mixture: GaussianMixture) -> None:
-    """The component of every flight, in pieces; columns are found by their names."""
+    """Write the component of every flight, piece by piece; columns are found by name."""
     counts = np.zeros(mixture.n_components, dtype=int)
     with pq.ParquetWriter(output, pa.schema([("label", pa.int64())])) as writer:
         for file in sorted(folder.iterdir()):
@@ -165,7 +165,7 @@ def write_labels(folder: Path, output: Path, mixture: GaussianMixture) -> None:
 
 
 def draw_days(ax: Axes, stream: GaussianMixture, alarms: list[str]) -> None:
-    """How well each day was predicted by those before it."""
+    """Plot how well each day was predicted from the days before it."""
     loglik = np.array(stream.fit_report_.online.prequential_loglik)
     days = np.datetime64("2013-01-01") + np.arange(len(loglik))
     ax.plot(days, loglik, linewidth=0.8, color="#0072B2")

@@ -61,7 +61,7 @@ def true_mixture() -> GaussianMixture:
 
 
 def write_rows(path: Path, truth: GaussianMixture, n_rows: int) -> float:
-    """Draw and write rows, of which one piece is in memory at a time; the seconds that it took."""
+    """Draw and write rows, one piece in memory at a time; return the seconds that it took."""
     begin = time.perf_counter()
     with path.open("xb") as file:
         header = {"descr": "<f8", "fortran_order": False, "shape": (n_rows, N_FEATURES)}
@@ -75,7 +75,7 @@ def write_rows(path: Path, truth: GaussianMixture, n_rows: int) -> float:
 
 def fit(path: Path, truth: GaussianMixture, n_rows: int, memory: str, n_iter: int) -> None:
     settings = {"n_components": N_COMPONENTS, "n_init": 8, "memory_limit": memory, "random_state": 0}
-    # A fit of a few rows compiles, and imports what it takes, so that neither is measured.
+    # A fit of a few rows compiles kernels and imports libraries first, so that neither is measured.
     truth.score(truth.sample(10_000)[0])
     few = GaussianMixture(**settings, max_iter=1)
     with warnings.catch_warnings():
@@ -98,7 +98,7 @@ def fit(path: Path, truth: GaussianMixture, n_rows: int, memory: str, n_iter: in
 
 
 class Laps(io.StringIO):
-    """Takes what a fit prints, and notes when each line came; first, when it was made."""
+    """Collects what a fit prints, with the time of each line; the first time is that of its creation."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ class Laps(io.StringIO):
 
 
 def begin_of_peak() -> int:
-    """Let the system measure the peak anew where it can (Linux), and return the memory in use, in bytes."""
+    """Reset the peak where the system allows it (Linux), and return the memory in use, in bytes."""
     if RESET.exists():
         RESET.write_text("5")
         return _status("VmRSS")
@@ -120,7 +120,7 @@ def begin_of_peak() -> int:
 
 
 def peak() -> int:
-    """Most memory that was in use, in bytes."""
+    """Peak memory in use, in bytes."""
     if RESET.exists():
         return _status("VmHWM")
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -27,7 +27,7 @@ def main(output: Path = Path("market_regimes.png")) -> None:
     prices = np.loadtxt(Path(__file__).parent / "eustockmarkets.csv", delimiter=",", skiprows=1)
     returns = 100 * np.diff(np.log(prices), axis=0)
 
-    # Rows without a change (holidays) would draw a state of no variance: it is kept above a thousandth of the data's.
+    # Days without a change (holidays) would pull a state to zero variance: the floor is a thousandth of the data's.
     settings = {"covariance_type": "full", "covariance_floor": 1e-3, "n_init": 3, "random_state": 0}
     candidates = {k: GaussianHMM(k, **settings).fit(returns) for k in (1, 2, 3)}
     for k, candidate in candidates.items():

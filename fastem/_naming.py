@@ -1,7 +1,9 @@
-"""What messages call settings and rows: by their names in Python, or by those of a program that hands them on."""
+"""What messages call settings, in Python or in a program that hands them on, and whom warnings reach."""
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -35,3 +37,11 @@ def naming(names: Mapping[str, str]) -> Iterator[None]:
         yield
     finally:
         _names.reset(token)
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line outside this package that called it, however many calls lie between."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)

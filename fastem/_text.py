@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from difflib import SequenceMatcher, get_close_matches
 from typing import Any
 
+from fastem._naming import named
+
 # Control characters (C0, DELETE, C1), separators of lines and paragraphs, and what turns the direction of writing.
 _HARMFUL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 # Less alike than this, another word is meant.
@@ -106,3 +108,17 @@ def unknown_choice(name: str, value: object, known: Iterable[str]) -> str:
     hint = f"Do you mean {word!r}? " if word else ""
     given = f"{name}={value!r}" if name else repr(value)
     return f"{given} is not known. {hint}Choose among {', '.join(map(repr, choices))}."
+
+
+def no_setting(owner: str, name: str, known: Iterable[str], otherwise: str = "") -> TypeError:
+    """The error for a setting that `owner` does not have, with the name of one that is meant, or `otherwise`."""
+    word = meant(name, known)
+    hint = f"Do you mean {word!r}?" if word else otherwise or f"It has {', '.join(known)}."
+    return TypeError(f"{owner} has no setting {name!r}. {hint}")
+
+
+def require_one_of(name: str, value: Any, known: Iterable[str]) -> None:
+    """Raise ValueError for a value that is none of those to choose from, with the one that may be meant."""
+    choices = list(known)
+    if value not in choices:
+        raise ValueError(unknown_choice(named(name), value, choices))

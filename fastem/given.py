@@ -5,10 +5,12 @@ Libraries are known by their names, and none is imported.
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any, NoReturn
 
 import numpy as np
 
+from fastem._naming import named
 from fastem._text import shown
 
 
@@ -155,9 +157,9 @@ def _unmasked(given: np.ma.MaskedArray, name: str) -> np.ndarray:
     return np.asarray(given.data)
 
 
-def floats(given: Any, name: str, dtype: Any = np.float64) -> np.ndarray:
-    """Numbers that a user gave, as float64, or as another dtype of floats; see `plain_array` and `converted`."""
-    return converted(plain_array(given, name), name, dtype)
+def floats(given: Any, name: str) -> np.ndarray:
+    """Numbers that a user gave, as float64; see `plain_array` and `converted`."""
+    return converted(plain_array(given, name), name)
 
 
 def converted(values: np.ndarray, name: str = "X", dtype: Any = np.float64) -> np.ndarray:
@@ -285,3 +287,10 @@ def _refuse_rounding(value: int, name: str) -> NoReturn:
         "lost. Subtract a constant while they are integers (X - X.min(), say); or convert them to float64 yourself, "
         "where the last digits do not matter."
     )
+
+
+def require_count(name: str, value: Any, least: int = 1, otherwise: str = "") -> None:
+    """Raise ValueError for what is no integer of at least `least`; `otherwise` says what else may stand there."""
+    if not isinstance(value, Integral) or isinstance(value, bool | np.bool_) or int(value) < least:
+        wanted = "a positive integer" if least == 1 else f"an integer of at least {least}"
+        raise ValueError(f"{named(name)} must be {wanted}{otherwise}, got {value!r}.")

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from fastem.passes import lanes, row_pass, score_pass, sequence_pass, viterbi
+from fastem.contracts import Accumulator, Backend
+from fastem.passes.backend import COMPILED
 from fastem.passes.pruning import MIN_COMPONENTS, NO_PRUNING, NoPruning, Pruning, is_worthwhile
-from fastem.passes.rows import NO_ROWS, Rows, rows_of, weights_of
 from fastem.passes.shapes import require_shapes, shapes_of
-from fastem.passes.sweep import NO_OUTPUTS
-from fastem.passes.units import BLOCK, ROWS_PER_RUN, units_of
+from fastem.passes.units import BLOCK, ROWS_PER_RUN
 from fastem.stats import ExpectedStats, Repair
 
 
@@ -44,19 +43,21 @@ class Chunk(Protocol):
     def first_row(self) -> int: ...
 
 
-class Partial(NamedTuple):
-    """An unfinished sum of expected statistics: its private accumulators, and the number of blocks (units) in them."""
-
-    lanes: ExpectedStats
-    n_blocks: int
-
-
 @dataclass(frozen=True)
 class Model:
-    """A latent structure and a family with the same number of components, unless a chain maps its states to others."""
+    """A latent structure and a family with the same number of components, unless a chain maps its states to others.
+
+    Attributes
+    ----------
+    latent : Latent
+    family : Family
+    backend : Backend
+        What computes.
+    """
 
     latent: Any
     family: Any
+    backend: Backend = field(default=COMPILED, repr=False, kw_only=True)
 
     @cached_property
     def _pattern(self) -> tuple[type, tuple[Any, ...]]:
@@ -83,9 +84,7 @@ class Model:
         accumulator.add(chunk)
         return accumulator.total()
 
-    def accumulator(
-        self, params: Params, pruning: Pruning | NoPruning | None = None, begun: Partial | None = None
-    ) -> Accumulator:
+    def accumulator(self, params: Params, pruning: Pruning | NoPruning | None = None, begun: Any = None) -> Accumulator:
         """Begin a sum of expected statistics at `params`, over several chunks.
 
         `pruning` says which components may be left out, by default `self.pruning(params)`. A sum that was `begun`
@@ -94,14 +93,14 @@ class Model:
         The sum has the same bits for any number of threads, and however the rows are cut into chunks
         of whole blocks (of whole runs, `ROWS_PER_RUN`, where components can be left out).
         """
-        if self.latent.is_chain:
-            return ChainAccumulator(self, params, NO_PRUNING, begun)
-        return Accumulator(self, params, self.pruning(params) if pruning is None else pruning, begun)
+        self._require_fitting(params)
+        pruning = self.pruning(params) if pruning is None else pruning
+        return self.backend.accumulator(self.latent, params, zero_stats(self, params), pruning, begun)
 
     def pruning(self, params: Params) -> Pruning | NoPruning:
         """Which components a pass at `params` may leave out; an empty record when looking is not worth its time."""
         k, d = self.family.n_components, self.family.n_features
-        if k < MIN_COMPONENTS:
+        if k < MIN_COMPONENTS or self.latent.is_chain:
             return NO_PRUNING
         log_share = self.latent.log_share(params.latent)
         if log_share is None or not np.all(np.isfinite(log_share)):
@@ -186,26 +185,12 @@ class Model:
     def best_path(self, params: Params, X: np.ndarray, out: np.ndarray, lengths: np.ndarray | None = None) -> Any:
         """Fill `out` (N,) with the most probable path of states of each sequence; the log-densities (S,) with these."""
         self._require_fitting(params)
-        lengths = _lengths(lengths, X)
-        loglik = np.empty(len(lengths))
-        viterbi.path_pass(params.family, params.latent, rows_of(X), units_of(lengths), out, loglik)
-        return loglik
+        return self.backend.best_path(params, X, np.array([X.shape[0]]) if lengths is None else lengths, out)
 
     def _score(self, params: Params, X: np.ndarray, lengths: np.ndarray | None, **outputs: np.ndarray) -> None:
         self._require_fitting(params)
-        if self.latent.is_chain:
-            if "resp" in outputs:
-                outputs["smoothed"] = outputs.pop("resp")
-            zero = zero_stats(self, params)
-            sequence_pass.sequence_pass(
-                params.family, params.latent, rows_of(X), weights_of(None), units_of(_lengths(lengths, X)),
-                zero.with_lanes(lanes.MAX_LANES), outputs=NO_OUTPUTS._replace(**outputs), learns=False,
-            )  # fmt: skip
-            return
-        latent_stats = self.latent.zero_stats().with_lanes(lanes.MAX_LANES)
-        score_pass.score_pass(
-            params.family, params.latent, rows_of(X), latent_stats, pruning=self.pruning(params), **outputs
-        )
+        zero, pruning = zero_stats(self, params), self.pruning(params)
+        self.backend.score(self.latent, params, zero, X, lengths, pruning, **outputs)
 
     def sample(
         self, params: Params, n_rows: int, random: np.random.Generator, **start: Any
@@ -223,63 +208,3 @@ class Model:
 def zero_stats(model: Model, params: Params) -> ExpectedStats:
     """An empty record for the statistics of an E-step at these parameters."""
     return ExpectedStats(0.0, 0.0, 0.0, model.latent.zero_stats(), model.family.zero_stats_like(params.family))
-
-
-def _lengths(lengths: np.ndarray | None, X: np.ndarray) -> np.ndarray:
-    return np.array([X.shape[0]]) if lengths is None else lengths
-
-
-class Accumulator:
-    """Statistics in the making: the private accumulators that one epoch fills, chunk by chunk."""
-
-    def __init__(self, model: Model, params: Params, pruning: Pruning | NoPruning, begun: Partial | None = None):
-        model._require_fitting(params)
-        zero = zero_stats(model, params)
-        self._latent = model.latent
-        self._params = params
-        self._pruning = pruning
-        self._lanes, self._n_blocks = begun or Partial(zero.with_lanes(lanes.n_lanes(zero)), 0)
-
-    def add(self, chunk: Chunk) -> None:
-        """Add the expected statistics of a chunk."""
-        self._pass(chunk, NO_ROWS, self._pruning)
-
-    def add_given(self, chunk: Chunk, resp: np.ndarray) -> None:
-        """Add the statistics of a chunk whose responsibilities (N, K) are known; no likelihood is gathered."""
-        self._pass(chunk, rows_of(resp), NO_PRUNING)
-        weighted = resp if chunk.weight is None else resp * chunk.weight[:, None]
-        for total, part in zip(self._lanes.latent, self._latent.given_stats(weighted), strict=True):
-            total[0] += part
-
-    def _pass(self, chunk: Chunk, given: Rows, pruning: Pruning | NoPruning) -> None:
-        rows, weight = rows_of(chunk.X), weights_of(chunk.weight)
-        row_pass.fused_pass(
-            self._params.family, self._params.latent, rows, weight, self._lanes, self._n_blocks, given, pruning
-        )
-        self._n_blocks += -(-chunk.X.shape[0] // BLOCK)
-
-    def partial(self) -> Partial:
-        """What was added so far; the arrays change with the next chunk."""
-        return Partial(self._lanes, self._n_blocks)
-
-    def total(self) -> ExpectedStats:
-        """Sum the private accumulators, in a fixed order."""
-        return self._lanes.collapse(lanes.lanes_filled(len(self._lanes.loglik), self._n_blocks))
-
-
-class ChainAccumulator(Accumulator):
-    """The same for rows that hang together in sequences, which chunks do not cut."""
-
-    def add(self, chunk: Chunk) -> None:
-        units = units_of(_lengths(chunk.lengths, chunk.X), chunk.first_row)
-        sequence_pass.sequence_pass(
-            self._params.family, self._params.latent, rows_of(chunk.X), weights_of(chunk.weight), units, self._lanes,
-            self._n_blocks,
-        )  # fmt: skip
-        self._n_blocks += units.first.size
-
-    def add_given(self, chunk: Chunk, resp: np.ndarray) -> None:
-        raise NotImplementedError("The states of a chain are not given row by row: start from a mixture.")
-
-    def total(self) -> ExpectedStats:
-        return self._lanes.collapse(min(len(self._lanes.loglik), self._n_blocks))

@@ -43,8 +43,8 @@ class FamilyCase:
         The naive log-density of a row under a component, from a family and its parameters.
     stats : callable
         The naive statistics, by name, of rows X with responsibilities, from a family and its parameters.
-    moves : {"affine", "scale", ""}
-        By which maps of rows to others EM goes along.
+    equivariance : {"affine", "scale", ""}
+        The maps of rows that parameters and iterations follow.
     has_pivots : bool
     tells_log_prob : bool
         Whether statistics give the log-likelihood at any parameters, up to a constant.
@@ -55,7 +55,7 @@ class FamilyCase:
     params: Callable[[Any, np.random.Generator], Any]
     log_prob: Callable[[Any, Any], Callable[[np.ndarray, int], float]]
     stats: Callable[[Any, Any, np.ndarray, np.ndarray], dict[str, np.ndarray]]
-    moves: str = ""
+    equivariance: str = ""
     has_pivots: bool = False
     tells_log_prob: bool = True
 
@@ -123,7 +123,7 @@ def _column_stats(family, params, X, resp):
 
 
 def _poisson_log_prob(family, params):
-    rates = family.values_of(params)
+    rates = params.values
     return lambda x, k: sum(
         naive.poisson(n, rate * (x[-1] if family.exposure else 1.0)) for n, rate in zip(x, rates[k], strict=False)
     )
@@ -196,13 +196,13 @@ def of_size(kind, n_components, n_features, **options):
     return kind(n_components=n_components, n_features=n_features, **options)
 
 
-def _of_columns(name, kind, moves="", **options):
+def _of_columns(name, kind, equivariance="", **options):
     def family(n_components, n_features):
         # Columns of up to a dozen categories: below and above eight they are counted in different ways.
         sizes = {"n_categories": 2 + np.arange(n_features) * 5 % 11} if kind is Categorical else {}
         return of_size(kind, n_components, n_features, **sizes, **options)
 
-    return FamilyCase(name, family, _column_params, _LOG_PROB[kind], _column_stats, moves)
+    return FamilyCase(name, family, _column_params, _LOG_PROB[kind], _column_stats, equivariance)
 
 
 FAMILIES = [

@@ -73,11 +73,9 @@ def n_lines(function):
     return function.end_lineno - body[0].lineno
 
 
-def test_only_the_kernels_hold_parallel_loops():
+def test_there_is_one_parallel_loop():
     with_prange = [names(path) for path in SOURCES if "prange(" in path.read_text()]
-    assert with_prange == [
-        f"fastem/passes/{name}.py" for name in ("messages", "row_pass", "score_pass", "sweep", "viterbi")
-    ]
+    assert with_prange == ["fastem/passes/loop.py"]
 
 
 # What estimators are called where they are used.
@@ -114,6 +112,60 @@ def test_the_engine_is_handed_no_estimator():
         return [] if {*ABOVE} & {*path.parts} else [node.lineno for node in found]
 
     assert offenders(handed) == {}
+
+
+def calls_of(text, name):
+    """The calls of a function, or of a method, of this name; and of each, the names of the calls that it is within."""
+    found = []
+
+    def walk(node, outer):
+        if isinstance(node, ast.Call):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if called == name:
+                found.append((node, outer))
+            outer = (*outer, called)
+        for child in ast.iter_child_nodes(node):
+            walk(child, outer)
+
+    walk(ast.parse(text), ())
+    return found
+
+
+def test_calls_are_found_with_those_around_them():
+    ((node, outer),) = calls_of("total = sum_over(segments_of(source.chunks(5)), begin)", "chunks")
+    assert (ast.unparse(node), outer) == ("source.chunks(5)", ("sum_over", "segments_of"))
+
+
+def test_one_gate_looks_at_the_values_of_rows():
+    def looks(path, text):
+        return [ast.unparse(node) for node, _ in calls_of(text, "isfinite") if ".X" in ast.unparse(node)]
+
+    # Readers look at the fields of a text, and leave out the rows that they are told to.
+    assert list(offenders(looks)) == ["fastem/fitting/checks.py"]
+
+
+# Reductions: what they are handed they cut into segments, and fold by the tree.
+REDUCTIONS = {"segments_of", "compress", "total_weight", "weighted_sums", "empirical_information"}
+# Who else reads rows, and why.
+READERS = {
+    "fastem/cli/marking.py": "what is said of each row",
+    "fastem/estimators/_fitted_chain.py": "a series to draw, in memory",
+    "fastem/fitting/listed.py": "sequences joined in memory",
+    "fastem/fitting/checks.py": "the gate",
+    "fastem/fitting/incremental.py": "blocks, each of which is a reduction",
+    "fastem/fitting/online.py": "held-out rows, in memory",
+    "fastem/fitting/scan.py": "the first row",
+    "fastem/fitting/scores.py": "what is said of each row",
+    "fastem/fitting/stream.py": "batches, each of which is learnt from",
+}
+
+
+def test_sums_over_rows_are_reductions():
+    def reads(path, text):
+        return [ast.unparse(node) for node, outer in calls_of(text, "chunks") if not REDUCTIONS & {*outer}]
+
+    found = {name: said for name, said in offenders(reads).items() if not name.startswith("fastem/sources/")}
+    assert found.keys() == READERS.keys()
 
 
 def test_tests_mirror_the_package():

@@ -477,7 +477,7 @@ def with_precisions(precisions):
         ("covariances and precisions", lambda: GaussianMixture.from_parameters([1.0], [[0.0, 0.0]], [ASYMMETRIC])),
         ("precisions_init", lambda: GaussianMixture(1, precisions_init=[ASYMMETRIC]).fit(np.stack([X, -(X**2)], 1))),
         (
-            "covariance of the prior",
+            r"prior=NormalInverseWishart\(covariance=...\)",
             lambda: GaussianMixture(1, prior=NormalInverseWishart(covariance=ASYMMETRIC)).fit(
                 np.stack([X, -(X**2)], 1)
             ),

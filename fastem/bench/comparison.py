@@ -42,7 +42,6 @@ class Problem:
         )
 
     def rows(self) -> np.ndarray:
-        """Rows (N, D)."""
         random = np.random.default_rng(1)
         label = random.integers(self.n_components, size=self.n_rows)
         return self.means()[label] + random.standard_normal((self.n_rows, self.n_features))
@@ -81,7 +80,6 @@ class Result(NamedTuple):
     difference: float | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Names and plain values."""
         return {
             **asdict(self.problem),
             "peer": self.peer,

@@ -59,7 +59,6 @@ class Peer:
         return n_rows if self.max_posteriors is None else min(n_rows, self.max_posteriors // n_components)
 
     def tolerance(self, dtype: str) -> float:
-        """Relative difference of the log-likelihood that its arithmetic explains."""
         return 1e-5 if self.keeps_float32 and dtype == "float32" else 1e-9
 
 
@@ -191,7 +190,6 @@ def fit_mlpack(X: np.ndarray, start: Parameters, n_iter: int) -> Parameters:
 
 
 def _of_matrices(covariance_type: str, matrices: np.ndarray) -> np.ndarray:
-    """Full or diagonal covariances in scikit-learn's shape."""
     return matrices if covariance_type == "full" else np.diagonal(matrices, axis1=1, axis2=2)
 
 

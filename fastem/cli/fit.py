@@ -10,7 +10,7 @@ import typer
 
 from fastem.cli.app import app
 from fastem.cli.commands import INTERRUPTED, Command, notify
-from fastem.cli.inputs import open_rows, refuse, require_outputs
+from fastem.cli.inputs import open_rows, refuse, require_beside, require_outputs
 from fastem.cli.options import (
     COVARIANCES,
     STARTS,
@@ -54,7 +54,9 @@ class Course:
         int | None, option("Number of bins of one column to fit first, such as 4096; all rows last.", "BINS", min=1)
     ] = None
     checkpoint: Annotated[Path | None, place("Keep the state of the fit in this file, to resume it.", "FILE")] = None
-    checkpoint_interval: Annotated[float, option("Minimum time between two checkpoints.", "SECONDS", min=0)] = 60.0
+    checkpoint_interval: Annotated[
+        float | None, option("Minimum time between two checkpoints. By default 60.", "SECONDS", min=0)
+    ] = None
     resume: Annotated[bool, flag("--resume", "Continue from the checkpoint, if there is one.")] = False
 
     def settings(self) -> dict[str, Any]:
@@ -65,9 +67,9 @@ class Course:
         chosen = [name for name, is_on in ways.items() if is_on]
         if len(chosen) > 1:
             raise typer.BadParameter(f"{' and '.join(chosen)} are different ways to learn. Give one of them.")
-        for name, value in (("--batch-size", self.batch_size), ("--half-life", self.half_life)):
-            if value is not None and not self.online:
-                raise typer.BadParameter(f"{name} is for online EM. Give --online, too, or leave it out.")
+        of_online = {"--batch-size": self.batch_size, "--half-life": self.half_life}
+        require_beside("--online", self.online, of_online)
+        require_beside("--checkpoint", self.checkpoint, {"--checkpoint-interval": self.checkpoint_interval})
         if self.half_life is not None and not self.half_life > 0:
             raise typer.BadParameter(f"--half-life must be a positive number of rows, got {self.half_life:g}.")
         schedule: Any = "incremental" if self.incremental else "batch"
@@ -75,7 +77,8 @@ class Course:
             schedule = Online(batch_size=self.batch_size, half_life=self.half_life)
         elif self.bins is not None:
             schedule = Batch(bins=self.bins)
-        kept = self.checkpoint and Checkpoint(self.checkpoint, self.checkpoint_interval)
+        every = {} if self.checkpoint_interval is None else {"every": self.checkpoint_interval}
+        kept = self.checkpoint and Checkpoint(self.checkpoint, **every)
         return {"schedule": schedule, "checkpoint": kept}
 
 
@@ -86,10 +89,14 @@ def fit_command(
     components: Annotated[int, option("Number of components.", "K", "--components", "-k", min=1, show_default=False)],
     learning: Learning,
     course: Course,
-    covariance: Annotated[str, choice(COVARIANCES, "Covariances", "TYPE", "--covariance", "-c")] = "full",
+    covariance: Annotated[
+        str | None, choice(COVARIANCES, "Covariances", "TYPE", "--covariance", "-c", end="; by default full.")
+    ] = None,
     reg_covar: Annotated[float, option("Added to variances, in squared units of the data.", "X", min=0)] = 0.0,
     weight_column: WeightColumn = None,
-    init: Annotated[str, choice(STARTS, "The start", "START", end=" (of one column).")] = "k-means++",
+    init: Annotated[
+        str | None, choice(STARTS, "The start", "START", end=" (of one column); by default k-means++.")
+    ] = None,
     n_init: Annotated[int, option("Number of starts. They race on a sample; the best is kept.", "N", min=1)] = 1,
     progress: Annotated[bool, flag("--progress", "Show a progress bar. Needs tqdm.")] = False,
     strict: Annotated[bool, flag("--strict", "Exit with code 3 when the fit has not converged.")] = False,
@@ -119,6 +126,8 @@ def fit_command(
     from fastem.estimators._views import fitted_of
     from fastem.fitting.criteria import criteria_of
 
+    if progress and learning.verbose:
+        raise typer.BadParameter("--progress and --verbose are different ways to follow a fit. Give one of them.")
     settings = learning.settings(rows) | course.settings() | {"n_init": n_init}
     if progress:
         settings["verbose"] = 2
@@ -126,8 +135,8 @@ def fit_command(
     learning.require_chain_for(rows)
     _refuse_what_is_not_in_force(learning, course, covariance, reg_covar, init)
     if learning.family is None:
-        settings["covariance_type"] = covariance
-    if not learning.hmm:
+        settings["covariance_type"] = covariance or "full"
+    if init is not None:
         settings["init_params"] = init
     if reg_covar > 0.0:
         settings["reg_covar"] = reg_covar
@@ -156,19 +165,16 @@ def fit_command(
 
 
 def _refuse_what_is_not_in_force(
-    learning: Learning, course: Course, covariance: str, reg_covar: float, init: str
+    learning: Learning, course: Course, covariance: str | None, reg_covar: float, init: str | None
 ) -> None:
     family, hmm, plot = learning.family, learning.hmm, learning.plot
-    gaussian = {"--reg-covar": reg_covar > 0.0, "--bins": course.bins is not None}
+    gaussian = {"--reg-covar": reg_covar > 0.0, "--bins": course.bins}
     if family is not None:
-        refuse(
-            {"--covariance": covariance != "full", **gaussian},
-            "for Gaussian mixtures only. Leave out --family, or this",
-        )
+        refuse({"--covariance": covariance, **gaussian}, "for Gaussian mixtures only. Leave out --family, or this")
         if plot is not None and not hmm and not _have_curves(family):
             raise typer.BadParameter("--plot: counts of a given total or with an exposure have no curve. Leave it out.")
     if hmm:
-        others = {"--online": course.online, "--init": init != "k-means++", "--plot": plot is not None}
+        others = {"--online": course.online, "--init": init, "--plot": plot}
         refuse({**gaussian, **others}, "for mixtures only. Leave out --hmm, or this")
 
 
@@ -182,6 +188,6 @@ def _keep(mixture: BaseEM, source: Any, learning: Learning) -> None:
     if learning.output is not None:
         mixture.save(learning.output)
     if learning.plot is not None:
-        from fastem.cli.pictures import draw
+        from fastem.cli.output import draw
 
         draw(learning.plot, mixture, source)

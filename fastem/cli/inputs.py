@@ -19,9 +19,15 @@ if TYPE_CHECKING:
 
 def refuse(given: dict[str, Any], why: str) -> None:
     """A wrong usage when options are given that do not go with others."""
-    names = [name for name, is_given in given.items() if is_given]
+    names = [name for name, value in given.items() if value is not None and value is not False and value != []]
     if names:
         raise typer.BadParameter(f"{' and '.join(names)}: {why}.")
+
+
+def require_beside(needed: str, is_there: Any, given: dict[str, Any]) -> None:
+    """A wrong usage when options are given without the one that makes them count."""
+    if not is_there:
+        refuse(given, f"only with {needed}. Give {needed}, too, or leave this out")
 
 
 def open_rows(rows: Rows, weight_column: str | None) -> Source:
@@ -75,8 +81,7 @@ def _fitted_columns(mixture: BaseEM, files: Sequence[Any], rows: Rows) -> list[s
 
 def require_outputs(rows: Rows, learning: Learning, checkpoint: Path | None = None) -> None:
     """Raise before any work when a file could not be written, or is not what its name promises."""
-    from fastem.cli.output import require_writable
-    from fastem.cli.pictures import require_picture
+    from fastem.cli.output import require_picture, require_writable
     from fastem.persistence import require_model_name
 
     outputs = {"--output": learning.output, "--plot": learning.plot, "--checkpoint": checkpoint}

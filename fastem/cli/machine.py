@@ -67,11 +67,10 @@ def bench_command(
     if as_json:
         print_json({"machine": facts, "results": [result.to_dict() for result in results]})
     else:
-        _print_contest(results, facts)
+        _print_comparison(results, facts)
 
 
-def _print_contest(results: Sequence[Result], machine: dict[str, Any]) -> None:
-    """fastem against its peers, a line for each problem and peer."""
+def _print_comparison(results: Sequence[Result], machine: dict[str, Any]) -> None:
     from fastem.bench.versus import rounded
 
     table = grid("problem", "peer", "fastem", "peer", "ratio", "difference")

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastem._naming import named
 from fastem.estimators._views import fill_scores, fitted_of, loglik_of, room_for, rows_of, sequences_of
-from fastem.fitting.checks import require_support
+from fastem.fitting.checks import finite_rows, usable_rows
 from fastem.fitting.criteria import criteria_of
 from fastem.sources import Chunk, SequenceSource, Source
 from fastem.sources.sequences import rows_of_runs
@@ -76,13 +76,12 @@ class Marked:
 
     def _of_rows(self, what: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         mixture = self.mixture
-        source = rows_of(mixture, self.source)
+        source, family = rows_of(mixture, self.source), fitted_of(mixture)[0].family
         for chunk in source.chunks():
-            usable = np.isfinite(chunk.X).all(axis=1)
+            usable = usable_rows(chunk, family, source.labels)
             values = room_for(mixture, len(chunk), what)
             if usable.any():
                 whole = _filled(chunk, usable)
-                require_support(whole, fitted_of(mixture)[0].family, source.labels)
                 fill_scores(mixture, whole.X, what, values)
                 del whole
             del chunk
@@ -112,7 +111,7 @@ def _usable_rows(sequences: SequenceSource) -> np.ndarray:
     parts = []
     for chunk in sequences.chunks():
         lengths: Any = chunk.lengths
-        finite = np.isfinite(chunk.X).all(axis=1)
+        finite = finite_rows(chunk)
         parts.append(np.repeat(np.logical_and.reduceat(finite, np.cumsum(lengths) - lengths), lengths))
         del chunk
     return np.concatenate(parts)

@@ -114,7 +114,6 @@ class Rows:
 
     @property
     def file(self) -> Any:
-        """The file, or the list of them, as results name it."""
         return self.files if len(self.files) > 1 else self.files[0]
 
     @property
@@ -166,7 +165,6 @@ class Learning:
 
     @property
     def written(self) -> dict[str, Path | None]:
-        """Where the results go."""
         return {"model": self.output, "plot": self.plot}
 
     def settings(self, rows: Rows) -> dict[str, Any]:

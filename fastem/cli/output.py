@@ -1,4 +1,4 @@
-"""Rows written to files as they come: .npy, Parquet, CSV, and CSV on the terminal."""
+"""Files that commands write: rows as they come (.npy, Parquet, CSV, and CSV on the terminal), and pictures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import combinations
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,13 @@ from fastem._extras import require
 from fastem._replacing import OutputError, replacing, require_place, same_place
 from fastem._text import shown
 from fastem.sources.files import is_readable
+
+if TYPE_CHECKING:
+    from fastem import Selection
+    from fastem.estimators._em import BaseEM
+    from fastem.sources import Source
+
+_DRAWN_ROWS = 200_000
 
 
 class NpyWriter:
@@ -197,3 +204,43 @@ def _is_read_from(path: Path, place: Path) -> bool:
     name = str(place).partition("::")[0]
     files = [name] if os.path.exists(name) else glob.glob(name, recursive=True)
     return any(same_place(path, file) for file in files)
+
+
+def require_picture(path: Path) -> None:
+    """Raise before the fit when the picture could not be drawn."""
+    kinds = _figure().canvas.get_supported_filetypes()
+    if _kind(path) not in kinds:
+        raise ValueError(f"Cannot draw {path}: its name must end in one of {', '.join(f'.{kind}' for kind in kinds)}.")
+
+
+def draw(path: Path, mixture: BaseEM, source: Source) -> None:
+    """Data and density, and the objective."""
+    from fastem.plotting import plot_density, plot_objective
+
+    figure = _figure(figsize=(12, 4.5), layout="constrained")
+    density, objective = figure.subplots(1, 2)
+    rows = source.sample(_DRAWN_ROWS, np.random.default_rng(0))
+    plot_density(mixture, rows.X, ax=density, sample_weight=rows.weight)
+    plot_objective(mixture, ax=objective)
+    _write(figure, path)
+
+
+def draw_selection(path: Path, selection: Selection) -> None:
+    """The criterion of all candidates."""
+    figure = _figure(figsize=(7, 4.5), layout="constrained")
+    selection.plot(ax=figure.subplots())
+    _write(figure, path)
+
+
+def _figure(**options: Any) -> Any:
+    # A figure apart from pyplot needs no display.
+    return require("matplotlib.figure", "plot", "--plot").Figure(**options)
+
+
+def _kind(path: Path) -> str:
+    return path.suffix.lower().removeprefix(".")
+
+
+def _write(figure: Any, path: Path) -> None:
+    with replacing(path) as file:
+        figure.savefig(file, format=_kind(path), dpi=150)

@@ -9,7 +9,7 @@ import typer
 
 from fastem.cli.app import app
 from fastem.cli.commands import Command, notify
-from fastem.cli.inputs import open_rows, refuse, require_outputs
+from fastem.cli.inputs import open_rows, refuse, require_beside, require_outputs
 from fastem.cli.options import (
     CRITERIA,
     AsJson,
@@ -37,8 +37,9 @@ def select_command(
     weight_column: WeightColumn = None,
     criterion: Annotated[str, choice(CRITERIA, "What the candidates are compared by", "NAME")] = "bic",
     min_gain: Annotated[
-        float, option("With heldout: minimum gain per row of one more component.", "NATS", min=0)
-    ] = 1e-3,
+        float | None,
+        option("With heldout: minimum gain per row of one more component. By default 0.001.", "NATS", min=0),
+    ] = None,
     max_rows: Annotated[
         int | None, option("Compare on a random sample of this size. By default on all.", "N", min=1)
     ] = None,
@@ -63,18 +64,20 @@ def select_command(
     if learning.family is not None:
         refuse({"--covariance": covariances}, "for Gaussian components only. Leave out --family, or this")
     learning.require_chain_for(rows)
+    require_beside("--criterion heldout", criterion == "heldout", {"--min-gain": min_gain})
     sizes = _sizes(components)
     with showing_warnings(rows) as notices:
         source = open_rows(rows, weight_column)
         selection = select(
             source, learning.estimator()(), n_components=sizes, covariance_types=covariances, criterion=criterion,
-            min_gain=min_gain, max_rows=max_rows, allow_collapsed=allow_collapsed, **learning.settings(rows),
+            min_gain=1e-3 if min_gain is None else min_gain, max_rows=max_rows, allow_collapsed=allow_collapsed,
+            **learning.settings(rows),
         )  # fmt: skip
     best = selection.best_estimator_
     if learning.output is not None:
         best.save(learning.output)
     if learning.plot is not None:
-        from fastem.cli.pictures import draw_selection
+        from fastem.cli.output import draw_selection
 
         draw_selection(learning.plot, selection)
     if as_json:

@@ -26,7 +26,7 @@ OPTIONS = {
     "n_iter": "--max-iter",
     "random_state": "--seed",
     "bins": "--bins",
-    "bins=None": "no --bins",
+    "schedule=Batch(bins=None)": "no --bins",
     "resume=True": "--resume",
     "Use resume=False": "Leave out --resume",
     "continue with fit(..., resume=True)": "continue with --resume",

@@ -7,7 +7,6 @@ from typing import Any
 
 from fastem.estimators._files import load_one_of
 from fastem.estimators._select import select
-from fastem.estimators._selection import Selection
 from fastem.estimators._warmup import warmup
 from fastem.estimators.column_hmms import CategoricalHMM, PoissonHMM
 from fastem.estimators.gaussian_hmm import GaussianHMM
@@ -15,18 +14,14 @@ from fastem.estimators.gaussian_mixture import GaussianMixture
 from fastem.estimators.gmm_hmm import GMMHMM
 from fastem.estimators.hmm import HMM
 from fastem.estimators.mixture import Mixture
-from fastem.estimators.options import (
-    Batch,
-    Checkpoint,
-    Dirichlet,
-    Fixed,
-    Incremental,
-    NormalInverseWishart,
-    Online,
-    Race,
-    Restarts,
-    Subsample,
-)
+from fastem.fitting.checkpoint import Checkpoint
+from fastem.fitting.fixed import Fixed
+from fastem.fitting.priors import Dirichlet, NormalInverseWishart
+from fastem.schedules.batch import Batch, Subsample
+from fastem.schedules.incremental import Incremental
+from fastem.schedules.online import Online
+from fastem.search.options import Race, Restarts
+from fastem.search.selection import Selection
 
 _ESTIMATORS = (Mixture, GaussianMixture, HMM, GaussianHMM, GMMHMM, PoissonHMM, CategoricalHMM)
 _CLASSES: dict[str, type] = {estimator.__name__: estimator for estimator in _ESTIMATORS}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -13,27 +12,27 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval
 
-from fastem._naming import named
+from fastem._naming import named, warn
+from fastem._options import Choice
 from fastem.estimators._files import save
 from fastem.estimators._fitted import Fitted
 from fastem.estimators._known import Known
-from fastem.estimators._schedules import online_settings, strategy_of
-from fastem.estimators._validation import parse_bytes
-from fastem.estimators.options import Batch, Online, Race
-from fastem.estimators.options.base import Choice
-from fastem.estimators.options.running import CHECKPOINTS, SEARCHES
-from fastem.estimators.options.schedules import SCHEDULES
-from fastem.fitting.checkpoint import Keeping, require_place
-from fastem.fitting.collapse import too_few_distinct
+from fastem.fitting.checkpoint import CHECKPOINTS, Keeping, require_place
+from fastem.fitting.memory import parse_bytes
+from fastem.fitting.outcome import why_collapsed, why_stopped
 from fastem.fitting.report import FitReport, report_on
 from fastem.fitting.run import Fit, Owner
 from fastem.fitting.runs import Search
 from fastem.fitting.scan import DataSummary
 from fastem.fitting.spec import MakeStart, ModelSpec, Starts
+from fastem.fitting.strategy import SCHEDULES, strategy_of
 from fastem.fitting.summary import summary_of
 from fastem.fitting.thread_limits import blas_single_threaded, thread_limit
 from fastem.model import Model, Params
+from fastem.schedules.batch import Batch
+from fastem.schedules.online import Online
 from fastem.schedules.result import Ending, FitResult, Reason
+from fastem.search.options import SEARCHES, Race
 from fastem.search.sample_race import starts_of
 from fastem.sources import Source
 from fastem.sources.shuffle import RowOrder
@@ -83,27 +82,23 @@ class BaseEM(Fitted):
     # How the last fit ended; what a fit that goes on from there is judged with.
     _ending: Ending | None = None
 
-    # What is hidden.
+    # What is hidden: for a fit; of parameters of these names; of parameters that were set by hand, which nothing bound;
+    # the parameters of it that the attributes say; and how a start is made.
+    _make_latent: Callable[[], Any]
+    _latent_of: Callable[[dict[str, np.ndarray]], Any]
+    _given_latent_structure: Callable[[Known | None, set[str]], Any]
+    _given_latent: Callable[[Any], Any]
+    _make_start: Callable[[], MakeStart]
 
-    def _make_latent(self) -> Any:
-        """The hidden structure, for a fit."""
-        raise NotImplementedError
+    # The family: of a size (features, components); adapted to data of these one-component statistics, and so many rows
+    # of positive weight. The size that the attributes have, and their parameters of the family.
+    _make_family: Callable[[int, int], Any]
+    _scaled_family: Callable[[Any, Any, int], Any]
+    _given_sizes: Callable[[set[str]], tuple[int, int]]
+    _given_values: Callable[[Any, set[str]], Any]
 
-    def _latent_of(self, params: dict[str, np.ndarray]) -> Any:
-        """The hidden structure that parameters of these names were fitted with."""
-        raise NotImplementedError
-
-    def _given_latent_structure(self, known: Known | None, changed: set[str]) -> Any:
-        """The hidden structure of parameters that were set by hand, which no prior and no fit bound."""
-        raise NotImplementedError
-
-    def _given_latent(self, latent: Any) -> Any:
-        """Parameters of the hidden structure that the attributes say."""
-        raise NotImplementedError
-
-    def _make_start(self) -> MakeStart:
-        """How a start is made."""
-        raise NotImplementedError
+    # What the constructor calls the largest number of iterations.
+    _iterations: ClassVar[str] = "max_iter"
 
     def _given_model(self, known: Known | None, changed: set[str]) -> Model:
         n_components, n_features = self._given_sizes(changed)
@@ -120,10 +115,6 @@ class BaseEM(Fitted):
         """Whether attributes that were set can be parameters of a model that is there."""
         return (n_components, n_features) == (model.latent.n_components, model.family.n_features)
 
-    def _given_sizes(self, changed: set[str]) -> tuple[int, int]:
-        """Numbers of components and of features that the attributes have."""
-        raise NotImplementedError
-
     def _given_family(self, n_features: int, n_components: int) -> Any:
         """The family of parameters that were set by hand, which no data scaled."""
         return self._make_family(n_features, n_components)
@@ -131,29 +122,9 @@ class BaseEM(Fitted):
     def _given_params(self, model: Model, changed: set[str]) -> Params:
         return Params(self._given_latent(model.latent), self._given_values(model.family, changed))
 
-    def _given_values(self, family: Any, changed: set[str]) -> Any:
-        """Parameters of the family that the attributes say."""
-        raise NotImplementedError
-
-    # What the constructor calls the largest number of iterations.
-    _iterations: ClassVar[str] = "max_iter"
-
-    # The family's part.
-
-    def _make_family(self, n_features: int, n_components: int) -> Any:
-        raise NotImplementedError
-
     def _family_of(self, source: Source) -> Any:
         """The family for rows of a source; one whose shape depends on their values reads them once."""
         return self._make_family(source.n_features, self.n_components)
-
-    def _scaled_family(self, family: Any, stats: Any, n_rows: int) -> Any:
-        """The family, adapted to so many rows of positive weight, whose one-component statistics are given."""
-        raise NotImplementedError
-
-    def _show(self, params: Params) -> None:
-        """Set the fitted attributes of the family."""
-        raise NotImplementedError
 
     def _why_it_decreased(self) -> str:
         """Why an iteration may lower the objective, and the remedy."""
@@ -162,7 +133,6 @@ class BaseEM(Fitted):
     # Fitting.
 
     def _require_sensible(self) -> None:
-        """Raise for settings that do not go together."""
         if isinstance(self.memory_limit, str):
             parse_bytes(self.memory_limit)
         checkpoint = self._option("checkpoint")
@@ -183,7 +153,7 @@ class BaseEM(Fitted):
             make_learning=partial(
                 strategy_of, schedule, tol=self.tol, max_iter=self.max_iter, sample_bytes=sample_bytes
             ),
-            online=partial(online_settings, online),
+            online=lambda model: online.settings(model.family.n_features),
             generator=self._generator,
             tol=self.tol,
             max_iter=self.max_iter,
@@ -204,7 +174,6 @@ class BaseEM(Fitted):
         return 0
 
     def _online(self) -> Online:
-        """How rows are learnt from as they come."""
         schedule = self._option("schedule")
         return schedule if isinstance(schedule, Online) else Online()
 
@@ -217,7 +186,6 @@ class BaseEM(Fitted):
         return settings | self._starting_attributes()
 
     def _starting_attributes(self) -> dict[str, Any]:
-        """Attributes that a fit starts from."""
         return {}
 
     @contextmanager
@@ -240,7 +208,7 @@ class BaseEM(Fitted):
             summary = summary_of(spec, source, order)
             if order is not None and order.is_sorted():
                 other = named("schedule='incremental'")
-                warnings.warn(f"{_SORTED} Use {other}, or a shuffled copy of the data.", UserWarning, stacklevel=3)
+                warn(f"{_SORTED} Use {other}, or a shuffled copy of the data.", UserWarning)
             best = self._fit(spec, summary, source, starts_of(spec, summary, source), resume)
         self._warn_of(best)
         self._warn_if_collapsed(summary)
@@ -254,7 +222,6 @@ class BaseEM(Fitted):
         return Fit(spec, summary, source, owner).run(starts, resume)
 
     def _notify_drift(self) -> None:
-        """Call what the schedule calls when rows have changed."""
         on_drift = self._online().on_drift
         if on_drift is not None:
             on_drift(self)
@@ -275,40 +242,19 @@ class BaseEM(Fitted):
         self.n_steps_ = result.n_iter if online is None else online.n_updates
 
     def _warn_of(self, result: FitResult) -> None:
-        """Warn when a fit stopped for another reason than convergence."""
-        left = result.trace.remaining
-        gain = "unknown" if np.isnan(left) else f"{left:.1e} nats per row"
-        most, tol = named(self._iterations), named("tol")
-        remedy = f"Increase {most} or {tol}, or start nearer with other {named('init_params')}."
-        if isinstance(self._option("schedule"), Online):
-            quicker = named("; from here on schedule='batch' with warm_start=True is quicker")
-            remedy = f"Increase {most} or {tol}{quicker}."
-        more = f"continue with {'warm_start=True' if self.checkpoint is None else 'fit(..., resume=True)'}"
-        message = {
-            Reason.MAX_ITER: f"EM did not converge in {most}={self.max_iter} iterations: the estimated remaining "
-            f"improvement is {gain} ({tol}={self.tol:g}). {remedy}",
-            Reason.OBJECTIVE_DECREASED: f"EM stopped: an iteration lowered the objective by "
-            f"{result.trace.decrease:.1e} nats per row, and was undone: {self._why_it_decreased()}.",
-            Reason.INTERRUPTED: f"EM was interrupted after {result.n_iter} iterations: the estimated remaining "
-            f"improvement is {gain}. The model holds the best parameters so far; {named(more)}.",
-        }.get(result.reason)
+        message = why_stopped(
+            result,
+            f"{named(self._iterations)}={self.max_iter}",
+            self.tol,
+            is_online=isinstance(self._option("schedule"), Online),
+            more="warm_start=True" if self.checkpoint is None else "fit(..., resume=True)",
+            decreased=self._why_it_decreased(),
+        )
         is_asked_for = result.reason is Reason.MAX_ITER and self.max_iter == 0
         if message and not is_asked_for:
-            warnings.warn(message, ConvergenceWarning, stacklevel=4)
+            warn(message, ConvergenceWarning)
 
     def _warn_if_collapsed(self, summary: DataSummary) -> None:
-        """Warn of components that describe rows which agree."""
-        notes = self.fit_report_.collapsed
-        if notes:
-            message = (
-                f"{notes[0]}{f' (and {len(notes) - 1} more)' * (len(notes) > 1)}. Its likelihood is unbounded, and "
-                "says nothing about other rows. Ask for fewer components, or leave out rows or columns of one value."
-            )
-        elif summary.is_whole and too_few_distinct(self.n_components, summary.excerpt.X):
-            message = (
-                f"There are fewer different rows than {named('n_components')}={self.n_components}: some components "
-                "describe the same ones. Ask for fewer components."
-            )
-        else:
-            return
-        warnings.warn(message, ConvergenceWarning, stacklevel=4)
+        message = why_collapsed(self.fit_report_.collapsed, self.n_components, summary)
+        if message:
+            warn(message, ConvergenceWarning)

@@ -8,22 +8,27 @@ from typing import Any
 
 import numpy as np
 
-from fastem.estimators.options import KINDS as OPTIONS
 from fastem.families import KINDS, StudentT
 from fastem.families.columns.records import ColumnParams
 from fastem.families.gaussian.family import GaussianDiagParams
-from fastem.fitting.archive import arrays_of, record_classes, require_state, restored
+from fastem.fitting.archive import STORY, arrays_of, checked_story, record_classes, require_state, restored
+from fastem.fitting.checkpoint import Checkpoint
+from fastem.fitting.fixed import Fixed
+from fastem.fitting.priors import Dirichlet, NormalInverseWishart
 from fastem.fitting.report import RECORDS, FitReport
 from fastem.fitting.stream import Stream
 from fastem.persistence import ModelFileError, pack, read_archive, unpack, write_archive
-from fastem.schedules.result import Reason
+from fastem.schedules.batch import Batch, Subsample
+from fastem.schedules.incremental import Incremental
+from fastem.schedules.online import Online
+from fastem.search.options import Race, Restarts
 
-# Attributes that tell of a fit.
-STORY = ("converged_", "stop_reason_", "n_iter_", "n_steps_", "lower_bound_", "lower_bounds_")
-
+OPTIONS = (
+    Batch, Checkpoint, Dirichlet, Fixed, Incremental, NormalInverseWishart, Online, Race, Restarts, Subsample,
+)  # fmt: skip
 # What settings may hold: options, families, and parameters of one.
 _RECORDS = (
-    *OPTIONS.values(), *KINDS.values(), StudentT, ColumnParams, GaussianDiagParams,
+    *OPTIONS, *KINDS.values(), StudentT, ColumnParams, GaussianDiagParams,
     *(each.params for each in StudentT.records.values()),
 )  # fmt: skip
 
@@ -90,7 +95,6 @@ def load_one_of(classes: dict[str, Any], path: str | Path) -> Any:
 
 
 def _estimator_of(header: dict[str, Any], arrays: dict[str, np.ndarray], classes: dict[str, Any]) -> Any:
-    """An estimator of a class that is known, with settings that it has."""
     if header.get("class") not in classes:
         raise ModelFileError(f"is damaged, or was not written by fastem: it is of no class {header.get('class')!r}.")
     estimator_class = classes[header["class"]]
@@ -110,13 +114,12 @@ def _estimator_of(header: dict[str, Any], arrays: dict[str, np.ndarray], classes
 
 
 def _restore_story(estimator: Any, fitted: dict[str, Any], arrays: dict[str, np.ndarray], n_features: int) -> None:
-    """Set what the file tells of the fit."""
     unknown = sorted(set(fitted) - {*STORY, "fit_report_", "feature_names_in_"})
     if unknown:
         raise ModelFileError(f"has fitted attributes {unknown} that this fastem does not know, or is damaged.")
     for name in STORY:
         if name in fitted:
-            setattr(estimator, name, _checked_fit_attributes(name, fitted[name]))
+            setattr(estimator, name, checked_story(name, fitted[name]))
     if "fit_report_" in fitted:
         estimator.fit_report_ = unpack(fitted["fit_report_"], arrays, RECORDS)
         if not isinstance(estimator.fit_report_, FitReport):
@@ -126,20 +129,3 @@ def _restore_story(estimator: Any, fitted: dict[str, Any], arrays: dict[str, np.
         if not isinstance(names, list) or len(names) != n_features or not all(isinstance(n, str) for n in names):
             raise ValueError("feature_names_in_ must be the names of all features")
         estimator.feature_names_in_ = np.array(names, dtype=object)
-
-
-def _checked_fit_attributes(name: str, value: Any) -> Any:
-    """What a fit told, of the type that it tells."""
-    if name == "converged_":
-        is_right = type(value) is bool
-    elif name == "stop_reason_":
-        is_right = value in set(Reason)
-    elif name in ("n_iter_", "n_steps_"):
-        is_right = type(value) is int and value >= 0
-    elif name == "lower_bound_":
-        is_right = type(value) in (int, float)
-    else:
-        is_right = type(value) is list and all(type(each) in (int, float) for each in value)
-    if not is_right:
-        raise ValueError(f"{name} is {value!r}")
-    return value

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from fastem.families._marginal import Marginal
 from fastem.fitting.numeric import drawn_marginal
 from fastem.fitting.scores import room, said_of
 from fastem.fitting.thread_limits import thread_limit
+from fastem.given import require_count
 from fastem.persistence import require_model_name
 from fastem.sources import Source
 
@@ -37,16 +37,13 @@ class Fitted(DensityMixin, KnownParameters):
         return self._has_params()
 
     def _require_fitted(self) -> None:
-        """Raise NotFittedError without parameters."""
         if not self._has_params():
             self._raise_unknown()
 
-    def _distributions(self) -> str:
-        """What the model is made of, in words."""
-        raise NotImplementedError
+    # What the model is made of, in words.
+    _distributions: Callable[[], str]
 
     def _work(self) -> str:
-        """What a fit does, in words."""
         return f"fits {self._distributions()}"
 
     def _scoring(self) -> AbstractContextManager[int | None]:
@@ -59,25 +56,17 @@ class Fitted(DensityMixin, KnownParameters):
         return np.random.default_rng(check_random_state(given).randint(2**32, dtype=np.uint64))
 
     def _room(self, n_rows: int, what: str) -> np.ndarray:
-        """An array for what a method of `Model` says of so many rows."""
         return room(self._model, n_rows, what)
 
     def _said_of(self, source: Source, what: str) -> tuple[np.ndarray, list[Any]]:
-        """What a method of `Model` fills in for all rows, and what it returns for each chunk."""
         return said_of(self._model, self._params, source, what, self._scoring)
 
     def _drawn(self, n_samples: int, random_state: Any = None, **start: Any) -> tuple[np.ndarray, np.ndarray]:
-        if not isinstance(n_samples, Integral) or n_samples < 1:
-            raise ValueError(f"n_samples must be a positive integer, got {n_samples!r}.")
+        require_count("n_samples", n_samples)
         return self._model.sample(self._params, int(n_samples), self._generator(random_state), **start)
 
     def marginal(self, feature: int | str = 0) -> Marginal:
-        """Distribution of one feature under each component, or state.
-
-        Parameters
-        ----------
-        feature : int or str, default 0
-            Its index; or its name, after a fit of data with names.
+        """Distribution of one feature, given by its index or its name, under each component, or state.
 
         Returns
         -------
@@ -113,18 +102,9 @@ class Fitted(DensityMixin, KnownParameters):
         return drawn_marginal(self._model, self._params)
 
     def scatter(self, features: Sequence[int | str]) -> np.ndarray:
-        """Covariances of some features under each component, whatever the type of covariance.
+        """Covariances (K, d, d) of some features, given by index or name, under each component, of any covariance type.
 
-        Parameters
-        ----------
-        features : sequence of int or str
-            Indices; or names, after a fit of data with names.
-
-        Returns
-        -------
-        scatter : ndarray (K, d, d)
-            In squared units of the data. Of Student's t, the scale matrices. K counts states, and of a `GMMHMM` the
-            components of all states.
+        Of Student's t, the scale matrices. K counts states, and of a `GMMHMM` the components of all states.
 
         Raises
         ------
@@ -168,7 +148,6 @@ class Fitted(DensityMixin, KnownParameters):
         self._write(path)
 
     def _write(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted model, whatever the file is called."""
         save(self, Path(path))
 
     def plot_objective(self, ax: Any = None) -> Any:

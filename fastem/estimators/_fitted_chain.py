@@ -9,13 +9,16 @@ import numpy as np
 
 from fastem._text import unknown_choice
 from fastem.estimators._fitted import Fitted
-from fastem.estimators._listed import is_list_of_sequences, join_sequences, lengths_in_place_of, sizes_of
-from fastem.estimators._validation import read_rows, rows_per_chunk
+from fastem.estimators._validation import WEIGHTED, are_fractions, heed_y, read_rows
 from fastem.fitting.criteria import criteria_of
+from fastem.fitting.listed import is_list_of_sequences, join_sequences, sizes_of
+from fastem.fitting.memory import limited
+from fastem.fitting.scores import weighted
 from fastem.fitting.summary import NO_WEIGHT
-from fastem.given import floats
+from fastem.given import floats, plain_array
 from fastem.latents.hmm import stationary_distribution
-from fastem.sources import SequenceSource, SourceError, in_chunks_of, proper_lengths
+from fastem.sources import SequenceSource, SourceError, proper_lengths
+from fastem.sources.source import rows_in
 
 
 class FittedChain(Fitted):
@@ -40,20 +43,19 @@ class FittedChain(Fitted):
         if is_list_of_sequences(X, None if reset else getattr(self, "n_features_in_", None)):
             if lengths is not None or y is not None:
                 raise ValueError("X is a list of sequences, which defines their lengths. Leave out lengths.")
-            rows, sizes = join_sequences(self, X, reset=reset)
+            rows, sizes = join_sequences(lambda X, is_first: read_rows(self, X, None, reset=is_first), X, reset=reset)
             weights = None if sample_weight is None else _weights(sample_weight, sizes.size)[sizes > 0]
             lengths = sizes[sizes > 0]
         else:
             rows = read_rows(self, X, None, reset=reset)
-        if rows.n_rows is None:
-            for _ in rows.chunks():
-                pass
-        n_rows = rows.n_rows or 0
-        lengths = lengths_in_place_of(y, n_rows) if y is not None else lengths
+        n_rows = rows_in(rows)
+        lengths = _lengths_in_place_of(y, n_rows) if y is not None else lengths
         lengths = np.array([n_rows]) if lengths is None else proper_lengths(lengths, n_rows)
         if weights is not None:
+            if rows.is_weighted:
+                raise ValueError(WEIGHTED)
             rows = rows.weighted(np.repeat(_weights(weights, lengths.size), lengths))
-        rows = in_chunks_of(rows, rows_per_chunk(rows, self.memory_limit))
+        rows = limited(rows, self.memory_limit)
         return SequenceSource(rows, lengths)
 
     def _scored(self, X: Any, lengths: Any, what: str, y: Any = None) -> tuple[np.ndarray, np.ndarray, list[Any]]:
@@ -62,6 +64,16 @@ class FittedChain(Fitted):
         source = self._sequences(X, lengths, reset=False, y=y)
         out, results = self._said_of(source, what)
         return out, source.lengths, results
+
+    def _weighted_loglik(self, X: Any, lengths: Any, sample_weight: Any = None, y: Any = None) -> tuple[float, float]:
+        """The log-likelihood of all rows, in nats, and their weight, each by the weight of its sequence."""
+        self._require_fitted()
+        source = self._sequences(X, lengths, sample_weight, reset=False, y=y)
+        loglik = self._said_of(source, "log_prob")[0]
+        if not source.is_weighted:
+            return float(loglik.sum()), float(loglik.size)
+        weight = source.row_weights()
+        return float(weighted(loglik, weight).sum()), float(weight.sum())
 
     # Using.
 
@@ -80,10 +92,7 @@ class FittedChain(Fitted):
         -------
         loglik : float
         """
-        loglik, sizes, _ = self._scored(X, lengths, "log_prob", y)
-        if sample_weight is None:
-            return float(loglik.sum())
-        return float(loglik @ np.repeat(_weights(sample_weight, len(sizes)), sizes))
+        return self._weighted_loglik(X, lengths, sample_weight, y)[0]
 
     def score_samples(self, X: Any, lengths: Any = None) -> tuple[float, np.ndarray]:
         """Log-likelihood of all sequences together, in nats, and `predict_proba(X, lengths)`, as hmmlearn's."""
@@ -149,17 +158,16 @@ class FittedChain(Fitted):
         Returns
         -------
         criteria : dict
-            `weight` (the number of rows), `loglik`, `score` (its mean), `aic` and `bic`.
+            `weight` (of all rows), `loglik`, `score` (its mean), `aic` and `bic`.
         """
-        loglik = self._scored(X, lengths, "log_prob")[0]
-        return criteria_of(self._model, float(loglik.sum()), float(loglik.size))
+        return criteria_of(self._model, *self._weighted_loglik(X, lengths))
 
     def aic(self, X: Any, lengths: Any = None) -> float:
         """Akaike's information criterion on X: -2 loglik + 2 parameters. Lower is better."""
         return self.criteria(X, lengths)["aic"]
 
     def bic(self, X: Any, lengths: Any = None) -> float:
-        """Bayesian information criterion on X: -2 loglik + parameters * log(N). Lower is better."""
+        """Bayesian information criterion on X: -2 loglik + parameters * log(weight). Lower is better."""
         return self.criteria(X, lengths)["bic"]
 
     def sample(
@@ -192,8 +200,6 @@ class FittedChain(Fitted):
         self._require_fitted()
         return stationary_distribution(self._params.latent.transmat)
 
-    # Pictures.
-
     def plot(self, X: Any, ax: Any = None, **options: Any) -> Any:
         """Draw a series over its states, as `plot_states` does."""
         return self.plot_states(X, ax=ax, **options)
@@ -223,3 +229,18 @@ def _weights(sample_weight: Any, n_sequences: int) -> np.ndarray:
     if not weight.any():
         raise SourceError(NO_WEIGHT)
     return weight
+
+
+def _lengths_in_place_of(y: Any, n_rows: int) -> Any:
+    """The lengths that stand in the place of y, as hmmlearn takes them; None for a y of one value for each row."""
+    values = plain_array(y, "y")
+    if values.shape[:1] != (n_rows,) or n_rows == 1:
+        return y
+    if values.ndim == 1 and values.dtype.kind in "iu" and np.all(values == 1):
+        raise ValueError(
+            f"The second argument holds {n_rows} ones for {n_rows} rows: they may be labels, or the lengths of "
+            "sequences of one row. Pass lengths=... for the latter, and leave out the former."
+        )
+    if are_fractions(values):
+        heed_y(y, n_rows)
+    return None

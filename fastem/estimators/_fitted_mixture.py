@@ -8,11 +8,12 @@ import numpy as np
 from sklearn.exceptions import NotFittedError
 
 from fastem.estimators._fitted import Fitted
-from fastem.estimators._validation import heed_y, read_rows, rows_per_chunk
+from fastem.estimators._validation import heed_y, read_rows
 from fastem.fitting.criteria import criteria_of, label_doubt
+from fastem.fitting.memory import limited
 from fastem.fitting.scores import weighted_sum
 from fastem.model import Model
-from fastem.sources import Source, in_chunks_of
+from fastem.sources import Source
 
 
 class FittedMixture(Fitted):
@@ -33,8 +34,7 @@ class FittedMixture(Fitted):
 
     def _rows(self, X: Any, sample_weight: Any = None) -> Source:
         self._require_fitted()
-        source = read_rows(self, X, sample_weight, reset=False)
-        return in_chunks_of(source, rows_per_chunk(source, self.memory_limit))
+        return limited(read_rows(self, X, sample_weight, reset=False), self.memory_limit)
 
     def _loglik(self, X: Any, sample_weight: Any) -> tuple[float, float]:
         """Log-likelihood, in nats, and weight of all rows."""
@@ -57,30 +57,12 @@ class FittedMixture(Fitted):
         return self._said_of(self._rows(X), "posterior")[0]
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Mean log-likelihood per row (per unit of weight), in nats.
-
-        Parameters
-        ----------
-        X : array-like (N, D)
-        y : None
-            Ignored.
-        sample_weight : array-like (N,), optional
-
-        Returns
-        -------
-        score : float
-        """
+        """Mean log-likelihood per row of X (N, D), or per unit of `sample_weight` (N,), in nats; `y` is ignored."""
         heed_y(y, None)
         return self.criteria(X, sample_weight)["score"]
 
     def criteria(self, X: Any, sample_weight: Any = None) -> dict[str, float]:
-        """Score and information criteria, in one pass over X and `sample_weight`, as in `score`.
-
-        Returns
-        -------
-        criteria : dict
-            `weight` (the sum of the weights), `loglik`, `score`, `aic` and `bic`.
-        """
+        """Score and information criteria, in one pass: `weight` (the sum), `loglik`, `score`, `aic` and `bic`."""
         return criteria_of(self._model, *self._loglik(X, sample_weight))
 
     def aic(self, X: Any, sample_weight: Any = None) -> float:
@@ -107,10 +89,6 @@ class FittedMixture(Fitted):
 
     def sample(self, n_samples: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """Draw rows from the fitted distribution; an integer `random_state` gives the same ones at each call.
-
-        Parameters
-        ----------
-        n_samples : int, default 1
 
         Returns
         -------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -9,18 +10,19 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from fastem._naming import named
+from fastem._options import Choice
 from fastem.estimators._em import BaseEM
 from fastem.estimators._fitted_chain import FittedChain
 from fastem.estimators._hmmlearn import Monitor, monitor_of, tell_overwritten
-from fastem.estimators._known import Known, is_same
-from fastem.estimators.options import Batch, Subsample
-from fastem.estimators.options.base import Choice
-from fastem.estimators.options.schedules import CHAIN_SCHEDULES
+from fastem.estimators._known import Known
+from fastem.fitting.chains import chain_of, probabilities
 from fastem.fitting.spec import ModelSpec
 from fastem.fitting.starting import ChainStart
-from fastem.given import floats
+from fastem.fitting.strategy import CHAIN_SCHEDULES
 from fastem.latents.hmm import HmmLatent
 from fastem.model import Model
+from fastem.schedules.batch import Batch, Subsample
 from fastem.sources import Source
 
 
@@ -65,28 +67,32 @@ class BaseHMM(FittedChain, BaseEM):
 
     _iterations = "n_iter"
     _start_kind: ClassVar[type[ChainStart]] = ChainStart
+    # The attribute of each letter of the family's parameters.
     _letters: ClassVar[dict[str, str]] = {}
+
+    # Letters.
+
+    def _names(self) -> dict[str, tuple[str, ...]]:
+        """The attributes of each letter, of which any one sets its parameters."""
+        return {letter: (name,) for letter, name in {"s": "startprob_", "t": "transmat_", **self._letters}.items()}
 
     @property
     def _learnt(self) -> str:
         """Letters of the parameters that are learnt."""
-        return "".join(self._attributes_of_letters()) if self.params is None else self.params
+        return "".join(self._names()) if self.params is None else self.params
 
     @property
     def _named(self) -> str:
         """Letters of `init_params`."""
-        return "".join(self._attributes_of_letters()) if self.init_params is None else self.init_params
+        return "".join(self._names()) if self.init_params is None else self.init_params
 
-    @property
-    def _started(self) -> str:
-        """Letters of the parameters that get a start of their own: those that are named, and those that are not set."""
-        return "".join(
-            x for x, name in self._attributes_of_letters().items() if x in self._named or not hasattr(self, name)
-        )
+    def _begins_as_set(self) -> dict[str, tuple[str, ...]]:
+        """The attributes that are set, of each letter that gets no start of its own."""
+        unnamed = {letter: names for letter, names in self._names().items() if letter not in self._named}
+        present = {letter: tuple(name for name in names if hasattr(self, name)) for letter, names in unnamed.items()}
+        return {letter: names for letter, names in present.items() if names}
 
-    def _attributes_of_letters(self) -> dict[str, str]:
-        """The attribute of each letter."""
-        return {"s": "startprob_", "t": "transmat_", **self._letters}
+    # hmmlearn's names.
 
     @property
     def max_iter(self) -> int:  # type: ignore[override]
@@ -120,69 +126,22 @@ class BaseHMM(FittedChain, BaseEM):
     # The chain.
 
     def _make_latent(self) -> HmmLatent:
-        k = self.n_components
-        allowed, transmat_prior = self._transitions(k)
-        allowed_start = np.ones(k, dtype=bool)
-        if "t" not in self._started and hasattr(self, "transmat_"):
-            allowed &= self._given("transmat_", (k, k)) > 0
-            if not allowed.any(axis=1).all():
-                raise ValueError("transmat_ is zero wherever transmat_prior allows one in some row. Change one.")
-        if "s" not in self._started and hasattr(self, "startprob_"):
-            allowed_start = self._given("startprob_", (k,)) > 0
-        elif isinstance(self.transmat_prior, str):
-            allowed_start[1:] = False
-        return HmmLatent(
-            k,
-            None if allowed.all() else allowed,
-            None if allowed_start.all() else allowed_start,
-            1.0 if self._is_stationary() else self._concentration("startprob_prior", "s", (k,)),
-            transmat_prior,
-            self._is_stationary(),
-        )
+        given = {name: getattr(self, name) for names in self._begins_as_set().values() for name in names}
+        return chain_of(self.n_components, self.startprob_prior, self.transmat_prior, self._learnt, given)
 
     def _latent_of(self, params: dict[str, np.ndarray]) -> HmmLatent:
         return self._make_latent()
 
-    def _is_stationary(self) -> bool:
-        """Whether the first state has the stationary distribution of the chain."""
-        return isinstance(self.startprob_prior, str)
-
-    def _transitions(self, k: int) -> tuple[np.ndarray, Any]:
-        """Which transitions (K, K) are possible, and the parameters of the Dirichlet priors of their probabilities."""
-        if isinstance(self.transmat_prior, str):
-            return np.triu(np.ones((k, k), dtype=bool)), 1.0
-        given = floats(self.transmat_prior, "transmat_prior")
-        if given.ndim == 0:
-            return np.ones((k, k), dtype=bool), self._concentration("transmat_prior", "t", (k, k))
-        allowed = given != 0
-        if given.shape != (k, k) or not allowed.any(axis=1).all():
-            raise ValueError(
-                f"transmat_prior must be a number, 'left-right', or of shape {(k, k)} with a positive value in every "
-                f"row (zero stands for a transition that is impossible); got the shape {given.shape}."
-            )
-        prior = np.where(allowed, given, 1.0)
-        return allowed, 1.0 if np.all(prior == 1.0) else self._concentration("transmat_prior", "t", (k, k), prior)
-
-    def _concentration(self, name: str, letter: str, shape: tuple[int, ...], given: Any = None) -> Any:
-        """Parameters of Dirichlet priors that a user gave; no prior of what is not learnt."""
-        prior = floats(getattr(self, name) if given is None else given, name)
-        if not np.all(prior >= 1.0) or prior.shape not in ((), shape):
-            raise ValueError(f"{name} must be a number, or of shape {shape}, and nowhere below 1.")
-        if letter not in self._learnt:
-            return 1.0
-        return float(prior) if prior.ndim == 0 else prior
-
-    def _given(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """Probabilities that the user set as an attribute, before the fit."""
-        given = np.array(floats(getattr(self, name), name))
-        if given.shape != shape or not np.all(given >= 0) or not np.allclose(given.sum(axis=-1), 1.0, atol=1e-6):
-            raise ValueError(f"{name} must have the shape {shape}, and rows of probabilities that sum to 1.")
-        return given
+    def _given_latent_structure(self, known: Known | None, changed: set[str]) -> HmmLatent:
+        return self._make_latent()
 
     def _given_latent(self, latent: HmmLatent) -> Any:
-        """Parameters of the chain that the user set as attributes."""
-        k = latent.n_components
-        return latent.params(self._given("startprob_", (k,)), self._given("transmat_", (k, k)))
+        return latent.params(*self._given_shares(latent.n_components))
+
+    def _given_shares(self, k: int) -> tuple[np.ndarray, ...]:
+        """What the parameters of the chain are made of, as the attributes say."""
+        start = probabilities("startprob_", self.startprob_, (k,))
+        return start, probabilities("transmat_", self.transmat_, (k, k))
 
     def _given_model(self, known: Known | None, changed: set[str]) -> Model:
         model = super()._given_model(known, changed)
@@ -190,9 +149,6 @@ class BaseHMM(FittedChain, BaseEM):
             # What was impossible in the last fit may be possible now.
             return replace(model, latent=self._make_latent())
         return model
-
-    def _given_latent_structure(self, known: Known | None, changed: set[str]) -> HmmLatent:
-        return self._make_latent()
 
     def _show_latent(self, params: Any) -> None:
         self.startprob_, self.transmat_ = params.startprob, params.transmat
@@ -239,8 +195,9 @@ class BaseHMM(FittedChain, BaseEM):
         self._validate_params()
         self._require_sensible()
         for letter in self._named:
-            if self._is_set_by_hand(self._attributes_of_letters()[letter]):
-                tell_overwritten(self._attributes_of_letters()[letter], letter)
+            by_hand = [*filter(self._is_set_by_hand, self._names()[letter])]
+            if by_hand:
+                tell_overwritten(by_hand[0], letter)
 
         def read() -> Source:
             source: Any = self._sequences(X, lengths, sample_weight, reset=True, y=y)
@@ -250,35 +207,35 @@ class BaseHMM(FittedChain, BaseEM):
         return self._fit_to(read, resume)
 
     def _model_spec(self) -> ModelSpec:
-        fixed = "".join(letter for letter in self._attributes_of_letters() if letter not in self._learnt)
+        fixed = "".join(letter for letter in self._names() if letter not in self._learnt)
         # Weights of the components in states are the chain's.
         holds_family = set(self._letters) - {"w"} <= set(fixed)
         return replace(super()._model_spec(), swaps=0, fixed=fixed, holds_family=holds_family)
 
     def _starting_attributes(self) -> dict[str, Any]:
-        names = self._attributes_of_letters().items()
-        return {name: getattr(self, name, None) for letter, name in names if letter not in self._started}
+        return {name: getattr(self, name) for names in self._begins_as_set().values() for name in names}
 
     def _require_sensible(self) -> None:
         super()._require_sensible()
-        letters = set(self._attributes_of_letters())
+        letters = set(self._names())
         for name in ("params", "init_params"):
             unknown = set(getattr(self, name) or "") - letters
             if unknown:
                 raise ValueError(
                     f"{name} has letters {sorted(unknown)} that stand for nothing. Choose among {sorted(letters)}."
                 )
-        if self._is_stationary() and ("s" not in self._named or "t" not in self._learnt):
+        if isinstance(self.startprob_prior, str) and ("s" not in self._named or "t" not in self._learnt):
             raise ValueError(
                 "startprob_prior='stationary' makes startprob_ of transmat_. Leave 's' in init_params, 't' in params."
             )
         schedule, search = self._option("schedule"), self._option("search")
-        if isinstance(schedule, Batch) and (schedule.bins is not None or isinstance(schedule.subsample, Subsample)):
-            raise ValueError(
-                "bins and subsample are of mixtures, whose rows are independent. Leave them out of Batch(...)."
-            )
+        beside = "of mixtures, whose rows are independent. Use"
+        if isinstance(schedule, Batch) and schedule.bins is not None:
+            raise ValueError(f"{named('bins')} are {beside} {named('schedule=Batch(bins=None)')}.")
+        if isinstance(schedule, Batch) and isinstance(schedule.subsample, Subsample):
+            raise ValueError(f"Subsamples are {beside} {named('schedule=Batch(subsample=None)')}.")
         if search.swaps not in ("auto", 0):
-            raise ValueError("swaps are of mixtures, whose rows are independent. Leave them out of the search.")
+            raise ValueError(f"{named('swaps')} are {beside} {named(f'search={type(search).__name__}(swaps=0)')}.")
 
     def _require_features(self, n_features: int) -> None:
         if self._n_features not in (None, n_features):
@@ -287,28 +244,23 @@ class BaseHMM(FittedChain, BaseEM):
                 "columns."
             )
 
-    def _is_set_by_hand(self, name: str) -> bool:
-        """Whether an attribute holds something else than what the last fit left there."""
-        if self._known is None:
-            return name in vars(self)
-        return not is_same(vars(self).get(name), self._known.shown.get(name))
-
     def _make_start(self) -> ChainStart:
-        letters = set(self._letters) - {"w"}
-        given = "".join(letter for letter in self._letters if letter in letters and letter not in self._started)
+        given = self._begins_as_set()
+        of_family = set(self._letters) - {"w"}
+        letters = "".join(letter for letter in given if letter in of_family)
         return self._start_kind(
             way=self._option("search").init,
             is_only=self.n_init == 1,
-            completed=(lambda family, params: self._with_given(family, params, given)) if given else None,
-            gives_family=len(given) == len(letters),
-            latent=self._latent_given(),
-            before=None if self._started else self._ending,
+            completed=(lambda family, params: self._with_given(family, params, letters)) if letters else None,
+            gives_family=set(letters) == of_family,
+            latent=self._latent_given(given),
+            before=self._ending if len(given) == len(self._names()) else None,
         )
 
-    def _latent_given(self) -> dict[str, np.ndarray]:
-        """Parameters of the chain that get no start of their own."""
+    def _latent_given(self, letters: Container[str]) -> dict[str, np.ndarray]:
+        """Parameters of the chain that get no start of their own, as their letters say."""
         names = {"s": "startprob", "t": "transmat"}
-        return {name: getattr(self, f"{name}_") for letter, name in names.items() if letter not in self._started}
+        return {name: getattr(self, f"{name}_") for letter, name in names.items() if letter in letters}
 
     def fit_predict(self, X: Any, y: Any = None, *, lengths: Any = None, sample_weight: Any = None) -> np.ndarray:
         """Fit the model, and return the state of each row, as `predict` does.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from dataclasses import dataclass
 from typing import Any
+
+from fastem._naming import warn
 
 # hmmlearn tells by a logger what fastem tells by a warning: both are there, and only one is shown by default.
 _LOG = logging.getLogger("fastem")
@@ -51,4 +52,4 @@ def tell_overwritten(name: str, letter: str) -> None:
         f"'init_params' contains {letter!r}. Leave that letter out of init_params to start there."
     )
     _LOG.warning(message)
-    warnings.warn(message, UserWarning, stacklevel=4)
+    warn(message, UserWarning)

@@ -10,12 +10,11 @@ from typing import Any, ClassVar, NamedTuple, NoReturn, Self
 import numpy as np
 from sklearn.exceptions import NotFittedError
 
-from fastem.estimators.options.base import OptionHolder, Options
+from fastem._naming import named
+from fastem._options import Options
+from fastem.estimators._options import OptionHolder
+from fastem.fitting.shown import AGREEMENT, agree, frozen, is_same, remembered, writable
 from fastem.model import Model, Params
-from fastem.passes.rows import plain
-
-# How far an attribute that was set may differ from what the model makes of it, in proportion to its largest number.
-_AGREEMENT = 1e-6
 
 
 class Known(NamedTuple):
@@ -48,21 +47,13 @@ class KnownParameters(OptionHolder):
 
     _known: Known | None = None
 
-    # Of the subclass.
-
-    def _show_latent(self, params: Any) -> None:
-        raise NotImplementedError
-
-    def _show(self, params: Params) -> None:
-        raise NotImplementedError
-
-    def _given_model(self, known: Known | None, changed: set[str]) -> Model:
-        """The model that the attributes are parameters of: the known one, or one that the constructor describes."""
-        raise NotImplementedError
-
-    def _given_params(self, model: Model, changed: set[str]) -> Params:
-        """The parameters that the attributes say; those whose names are `changed` were set by hand."""
-        raise NotImplementedError
+    # Of the subclass: what sets the attributes of the latent structure, and those of the family; the model that the
+    # attributes are parameters of (the known one, or one that the constructor describes), and the parameters that they
+    # say, where those of some names were set by hand.
+    _show_latent: Callable[[Any], None]
+    _show: Callable[[Params], None]
+    _given_model: Callable[[Known | None, set[str]], Model]
+    _given_params: Callable[[Model, set[str]], Params]
 
     def _following(self, changed: set[str]) -> set[str]:
         """Which of the attributes that were set must come out again as they were set."""
@@ -79,7 +70,6 @@ class KnownParameters(OptionHolder):
         return self._require_known().params
 
     def _has_params(self) -> bool:
-        """Whether there are parameters, fitted, given or set by hand."""
         return self._settled() is not None
 
     def _require_known(self) -> Known:
@@ -105,7 +95,7 @@ class KnownParameters(OptionHolder):
         """What is known, after attributes that were set by hand were read; None without parameters."""
         known, own = self._known, self.__dict__
         if known is not None:
-            changed = {name for name, shown in known.shown.items() if not is_same(own.get(name), shown)}
+            changed = {name for name in known.shown if self._is_set_by_hand(name)}
             if not changed:
                 return known
             if any(name not in own for name in changed):
@@ -117,12 +107,17 @@ class KnownParameters(OptionHolder):
         self._take_over(known, changed)
         return self._known
 
+    def _is_set_by_hand(self, name: str) -> bool:
+        """Whether an attribute holds something else than what was shown there."""
+        if self._known is None:
+            return name in vars(self)
+        return not is_same(vars(self).get(name), self._known.shown.get(name))
+
     def _needed_attributes(self) -> tuple[tuple[str, ...], ...]:
         """The attributes that parameters are made of, where they depend on more than the class."""
         return self._needed
 
     def _attributes(self) -> tuple[str, ...]:
-        """Names of the attributes that show parameters."""
         return tuple(name for names in self._needed_attributes() for name in names)
 
     def _take_over(self, known: Known | None, changed: set[str]) -> None:
@@ -135,7 +130,7 @@ class KnownParameters(OptionHolder):
             is_kept = known is not None and model is known.model
             self._adopt(model, params, known.settings if known is not None and is_kept else None)
             for name in sorted(self._following(changed)):
-                if not _agree(given[name], getattr(self, name)):
+                if not agree(given[name], getattr(self, name)):
                     raise ValueError(
                         f"{name} was set to values that contradict the other parameters of {type(self).__name__}, or "
                         f"its settings: they would be {getattr(self, name)}. Set all of them, so that they agree."
@@ -158,10 +153,10 @@ class KnownParameters(OptionHolder):
             if value is None:
                 continue
             now = getattr(getattr(params, room), name)
-            if not np.allclose(np.where(np.isnan(value), now, value), now, rtol=_AGREEMENT, atol=0):
+            if not np.allclose(np.where(np.isnan(value), now, value), now, rtol=AGREEMENT, atol=0):
                 raise ValueError(
-                    f"{name}_ was set where fixed=Fixed({name}=...) holds it. Make a new model by from_parameters, or "
-                    "fit again."
+                    f"{name}_ was set where {named(f'fixed=Fixed({name}=...)')} holds it. Make a new model by "
+                    "from_parameters, or fit again."
                 )
 
     def _adopt(self, model: Model, params: Params, settings: dict[str, Any] | None = None) -> None:
@@ -180,8 +175,8 @@ class KnownParameters(OptionHolder):
         own = self.__dict__
         for name in self._attributes():
             if name in own:
-                own[name] = _frozen(own[name])
-        shown = {name: _remembered(own[name]) for name in self._attributes() if name in own}
+                own[name] = frozen(own[name])
+        shown = {name: remembered(own[name]) for name in self._attributes() if name in own}
         self._known = known._replace(shown=shown)
 
     def _known_by(self, **attributes: Any) -> Self:
@@ -229,58 +224,11 @@ class KnownParameters(OptionHolder):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         if self._known is not None:
-            params = Params(*(_writable(record) for record in self._known.params))
+            params = Params(*(writable(record) for record in self._known.params))
             self._known = self._known._replace(params=params)
             self._reveal()
-
-
-def is_same(value: Any, shown: Any) -> bool:
-    """Whether an attribute is what was shown; of lists, whether each item is."""
-    if type(shown) is not tuple:
-        return value is shown
-    return (
-        type(value) is list
-        and len(value) == len(shown)
-        and all(one is other for one, other in zip(value, shown, strict=True))
-    )
-
-
-def _remembered(value: Any) -> Any:
-    return tuple(value) if type(value) is list else value
-
-
-def _frozen(value: Any) -> Any:
-    """The same arrays, which cannot be written through what is returned; they share their memory."""
-    if isinstance(value, np.ndarray):
-        view = value.view()
-        view.flags.writeable = False
-        return view
-    if type(value) is list:
-        return [_frozen(item) for item in value]
-    if hasattr(value, "_fields"):
-        return type(value)(*map(_frozen, value))
-    return value
-
-
-def _agree(given: Any, shown: Any) -> bool:
-    """Whether what was set is what is shown, to rounding."""
-    if isinstance(shown, list | tuple):
-        return len(given) == len(shown) and all(_agree(*pair) for pair in zip(given, shown, strict=True))
-    if shown is None:
-        return given is None
-    given, shown = np.asarray(given, dtype=np.float64), np.asarray(shown, dtype=np.float64)
-    if given.size != shown.size:
-        return False
-    # NaN stands for what a column has not.
-    size = np.max(np.abs(shown), initial=0.0, where=np.isfinite(shown))
-    return np.allclose(given.ravel(), shown.ravel(), rtol=0.0, atol=_AGREEMENT * size + 1e-300, equal_nan=True)
 
 
 def _own(value: Any) -> Any:
     """A setting that later changes of an array or a list do not reach."""
     return copy.deepcopy(value) if isinstance(value, np.ndarray | list | Options) else value
-
-
-def _writable(record: Any) -> Any:
-    """A record whose arrays may be written; others (joblib maps a model into memory) would compile kernels again."""
-    return type(record)(*(plain(field) for field in record))

@@ -6,33 +6,34 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from fastem._naming import named
+from fastem._options import Choice
 from fastem.estimators._em import BaseEM
-from fastem.estimators._files import STORY
 from fastem.estimators._fitted_mixture import FittedMixture
 from fastem.estimators._known import Known
-from fastem.estimators._validation import heed_y, read_rows, rows_per_chunk, sample_bytes
-from fastem.estimators.options import Batch
-from fastem.estimators.options.base import Choice
-from fastem.estimators.options.priors import FIXED, WEIGHT_PRIORS
-from fastem.estimators.options.running import INIT
+from fastem.estimators._validation import heed_y, read_rows
+from fastem.fitting.archive import STORY
+from fastem.fitting.fixed import FIXED
+from fastem.fitting.memory import limited, sample_bytes
 from fastem.fitting.parameters import read_weights
-from fastem.fitting.priors import mixture_of
+from fastem.fitting.priors import WEIGHT_PRIORS, mixture_of
 from fastem.fitting.report import report_on_stream
 from fastem.fitting.spec import MakeStart, ModelSpec
-from fastem.fitting.starting import LastParams, MixtureStart, Responsibilities
+from fastem.fitting.starting import LastParams, MixtureStart, given_responsibilities
 from fastem.fitting.stream import FittedModel, Learner, Stream, items_of
-from fastem.given import plain_array
 from fastem.latents.mixture import MixtureLatent
 from fastem.model import Model, Params
+from fastem.schedules.batch import Batch
 from fastem.schedules.online import OnlineState, estimate
-from fastem.sources import Source, in_chunks_of
-from fastem.starts.given import one_hot
+from fastem.search.options import INIT
+from fastem.sources import Source
 from fastem.starts.start import STARTS
 
 
@@ -73,8 +74,11 @@ class BaseMixture(FittedMixture, BaseEM):
 
     # What the rows have in common.
 
+    def _given_weights(self) -> np.ndarray | None:
+        return None if self.weights_init is None else read_weights(self.weights_init, self.n_components)
+
     def _make_latent(self) -> Any:
-        weights = None if self.weights_init is None else read_weights(self.weights_init, self.n_components)
+        weights = self._given_weights()
         last = self._last_start()
         if weights is None and last is not None:
             weights = last.latent.weights
@@ -92,22 +96,30 @@ class BaseMixture(FittedMixture, BaseEM):
     def _show_latent(self, params: Any) -> None:
         self.weights_ = params.weights
 
-    def _given_start(self, model: Model, params: Callable[[], Params]) -> Params:
-        """First parameters: those that the user gave, completed by `params()`."""
-        raise NotImplementedError
+    # First parameters: those that the user gave, completed by those that a function returns.
+    _given_start: Callable[[Model, Callable[[], Params]], Params]
 
     # Fitting.
 
     def _require_sensible(self) -> None:
         super()._require_sensible()
-        name, fixed, schedule = type(self).__name__, self._option("fixed"), self._option("schedule")
+        name = type(self).__name__
+        fixed, schedule, search = (self._option(setting) for setting in ("fixed", "schedule", "search"))
         for other in {*fixed.get_params()} - {*self._fixable}:
             if np.any(getattr(fixed, other)):
-                raise ValueError(f"{name} can fix {', '.join(self._fixable)}, not {other}. Leave it out of Fixed.")
+                raise ValueError(
+                    f"{name} can fix {', '.join(self._fixable)}, not {other}. Leave {other} out of "
+                    f"{named('fixed=Fixed(...)')}."
+                )
         if isinstance(schedule, Batch) and schedule.bins is not None and not self._has_bins:
-            raise ValueError(f"bins are of GaussianMixture, not of {name}. Use Batch(bins=None).")
-        if self._option("search").init != INIT:
-            raise ValueError(f"init is an option of hidden Markov models. {name} has init_params in its place.")
+            raise ValueError(
+                f"{named('bins')} are of GaussianMixture, not of {name}. Use {named('schedule=Batch(bins=None)')}."
+            )
+        if search.init != INIT:
+            raise ValueError(
+                f"init is an option of hidden Markov models, not of {name}. Use {named('init_params')} in the place of "
+                f"{named(f'search={type(search).__name__}(init=...)')}."
+            )
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, resume: bool = False) -> Self:
         """Estimate the parameters by expectation-maximisation.
@@ -115,8 +127,8 @@ class BaseMixture(FittedMixture, BaseEM):
         Parameters
         ----------
         X : array-like (N, D) or (N,), data frame, path, or whatever `fastem.open_source` reads
-            Rows, of any real dtype and memory order; a memory map is read in place, and files are read
-            piece by piece at each pass. One dimension stands for one feature. float32 stays float32.
+            Rows, of any real dtype and memory order; files are read piece by piece at each pass. One dimension stands
+            for one feature. float32 stays float32.
         y : None
             Ignored.
         sample_weight : array-like (N,) or str, optional
@@ -131,17 +143,15 @@ class BaseMixture(FittedMixture, BaseEM):
         Raises
         ------
         ValueError, TypeError
-            For unusable data, weights or parameters, naming the problem and the remedy. When a file fails in
-            the middle of a fit, the model of the last whole iteration stays, here and in the checkpoint; before the
-            first one, the estimator stays as it was.
+            For unusable data, weights or parameters, naming the problem and the remedy. When a file fails in the middle
+            of a fit, the model of the last whole iteration stays; before the first one, the estimator stays as it was.
         OSError
             For files that cannot be opened.
 
         Warns
         -----
         ConvergenceWarning
-            When fitting stopped for another reason than convergence. A keyboard interrupt between
-            iterations ends the fit in this way too, with the best parameters so far.
+            When fitting stopped for another reason than convergence, such as a keyboard interrupt between iterations.
         """
         self._validate_params()
         self._require_sensible()
@@ -149,7 +159,7 @@ class BaseMixture(FittedMixture, BaseEM):
         def read() -> Source:
             source = read_rows(self, X, sample_weight, reset=True)
             heed_y(y, source.n_rows)
-            return in_chunks_of(source, rows_per_chunk(source, self.memory_limit))
+            return limited(source, self.memory_limit)
 
         return self._fit_to(read, resume)
 
@@ -162,11 +172,10 @@ class BaseMixture(FittedMixture, BaseEM):
         return sample_bytes(self.memory_limit)
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
-        """Learn from each row once, by online EM, and go on with the next call.
+        """Learn from each row once, by online EM, and go on with the next call; see docs/streaming.md.
 
-        The first rows are held back until there are enough different ones to start from (for each component ten,
-        or two more than twice the number of features). After `fit`, `load` or `from_parameters`, learning goes on
-        from the parameters. `fit_report_` tells how it goes; `converged_` and its like are only there after `fit`.
+        The first rows are held back until there are enough different ones to start from. After `fit`, `load` or
+        `from_parameters`, learning goes on from the parameters. `converged_` and its like are only there after `fit`.
 
         Parameters
         ----------
@@ -227,7 +236,6 @@ class BaseMixture(FittedMixture, BaseEM):
             learner.learn(source, self._stream)
 
     def _publish_stream(self, model: Model, stream: Stream) -> None:
-        """Set the fitted attributes from what was learnt."""
         state: OnlineState = stream.state
         self._adopt(model, estimate(model, state))
         # A stream has no iterations over the same rows.
@@ -246,14 +254,15 @@ class BaseMixture(FittedMixture, BaseEM):
             self._last_kept = now
 
     def _last_start(self) -> Params | None:
-        """The parameters of the last fit, where this one goes on from them."""
         return self._params if self.warm_start and self._has_params() else None
 
     def _make_start(self) -> MakeStart:
         if self._last_start() is not None:
             return LastParams(self._last_params, self._ending)
-        is_named = isinstance(self.init_params, str)
-        return MixtureStart(self.init_params if is_named else self._given_responsibilities, self._given_start)
+        way = self.init_params
+        if not isinstance(way, str):
+            way = partial(given_responsibilities, self.init_params, self.n_components)
+        return MixtureStart(way, self._given_start)
 
     def _last_params(self, model: Model) -> Params:
         kind, last = _kind(model), _kind(self._model)
@@ -273,40 +282,11 @@ class BaseMixture(FittedMixture, BaseEM):
                 f"partial_fit continues from {_kind(self._model)}, but this is {kind}. Use a new estimator, or fit."
             )
 
-    def _given_responsibilities(self, n_rows: int) -> Responsibilities:
-        given = plain_array(self.init_params, "init_params")
-        if given.shape == (n_rows,) and given.dtype.kind in "iu":
-            if given.min() < 0 or given.max() >= self.n_components:
-                raise ValueError(
-                    f"Labels in init_params must be integers from 0 to n_components - 1 = {self.n_components - 1}, "
-                    f"got values from {given.min()} to {given.max()}."
-                )
-            return lambda start, stop: one_hot(given[start:stop], self.n_components)
-        if given.shape == (n_rows, self.n_components) and given.dtype.kind in "biuf":
-            if not (np.all(np.isfinite(given)) and np.all(given >= 0)):
-                raise ValueError("Responsibilities in init_params must be finite and not negative.")
-            return lambda start, stop: np.asarray(given[start:stop], dtype=np.float64)
-        raise ValueError(
-            f"init_params must be one of {sorted(STARTS)}, integer labels of shape ({n_rows},), or responsibilities "
-            f"of shape ({n_rows}, {self.n_components}); got an array of dtype {given.dtype} and shape {given.shape}."
-        )
-
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
-        """Fit the model, and return the most probable component of each row.
-
-        Parameters
-        ----------
-        X, y, sample_weight
-            As in `fit`.
-
-        Returns
-        -------
-        labels : (N,) int64 ndarray
-        """
+        """Fit the model, as `fit` does, and return the most probable component (N,), int64, of each row."""
         return self.fit(X, y, sample_weight=sample_weight).predict(X)
 
 
 def _kind(model: Model) -> str:
-    """What a model is made of, in words."""
     family = model.family
     return f"{family.kind} with {model.latent.n_components} components and {family.n_features} features"

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
-from numbers import Integral
 from typing import Any
 
 from sklearn.exceptions import ConvergenceWarning
 
+from fastem._naming import warn
 from fastem.estimators._fitted_mixture import FittedMixture
-from fastem.estimators._validation import require_one_of
-from fastem.fitting.bootstrap import Bootstrap, bootstrap
+from fastem.fitting.bootstrap import Bootstrap, bootstrap, require_replicates
 from fastem.fitting.information import StandardErrors, standard_errors
 from fastem.fitting.intervals import ConfidenceIntervals, intervals, require_level
 from fastem.fitting.thread_limits import blas_single_threaded, thread_limit
 
-_KINDS = ("empirical", "observed", "robust")
 # A fit that stopped so many standard errors short of the maximum is told of.
 _FAR = 0.5
 
@@ -33,10 +30,7 @@ class UncertainMixture(FittedMixture):
         information: str = "empirical",
         max_rows: int | None = 200_000,
     ) -> StandardErrors:
-        """Standard errors of the fitted parameters, from the information in the rows.
-
-        They are of one local maximum, and do not tell that another one may be better. Priors and `reg_covar` do not
-        enter.
+        """Standard errors of the fitted parameters, from the information in the rows; see docs/uncertainty.md.
 
         Parameters
         ----------
@@ -44,24 +38,21 @@ class UncertainMixture(FittedMixture):
             As in `fit`: the rows that the model was fitted to.
         information : {"empirical", "observed", "robust"}, default "empirical"
             "empirical": the sum of the rows' squared gradients, in one pass. "observed": the curvature of the
-            log-likelihood; two passes for each parameter, and better for few rows. "robust": both (Huber's
-            sandwich), which holds when the distribution is not quite a mixture of this family.
+            log-likelihood; two passes for each parameter. "robust": both (Huber's sandwich).
         max_rows : int or None, default 200000
-            Of more rows a random sample is taken, drawn by `random_state`, and stands for all of them. The work
-            grows with its number of rows and with the square of the number of parameters. None: all rows.
+            Of more rows a random sample, drawn by `random_state`, stands for all of them. None: all rows.
 
         Returns
         -------
         errors : StandardErrors
             `weights`, `means`, `covariances` and their like, in the shapes of the fitted attributes; zero for what is
-            fixed. `covariance_matrix` and `names` of all parameters; `newton_distance` to the maximum of the
-            likelihood.
+            fixed. `covariance_matrix` and `names` of all parameters; `newton_distance` to the maximum.
 
         Raises
         ------
         ValueError
-            When the rows do not determine a parameter, or a component has collapsed, or has rates or probabilities
-            of zero; the message names it.
+            When the rows do not determine a parameter, a component has collapsed, or has rates or probabilities of
+            zero; the message names it.
         TypeError
             For a family of your own whose free parameters are not the numbers of its record.
 
@@ -72,8 +63,7 @@ class UncertainMixture(FittedMixture):
 
         References
         ----------
-        Louis (1982), J. R. Statist. Soc. B 44, 226-233; McLachlan & Peel (2000), *Finite Mixture Models*,
-        sections 2.15 and 2.16; White (1982), Econometrica 50, 1-25.
+        Louis (1982), J. R. Statist. Soc. B 44, 226-233; White (1982), Econometrica 50, 1-25.
 
         Examples
         --------
@@ -84,17 +74,14 @@ class UncertainMixture(FittedMixture):
         [[0.05]]
         """
         self._require_fitted()
-        require_one_of("information", information, _KINDS)
-        _require_rows(max_rows)
         rows = self._rows(X, sample_weight)
         with thread_limit(self.n_threads, self.verbose, self._work()) as n_threads, blas_single_threaded(n_threads):
             errors = standard_errors(self._model, self._params, rows, information, max_rows, self._generator)
         if errors.newton_distance > _FAR:
-            warnings.warn(
+            warn(
                 f"The maximum of the likelihood lies about {errors.newton_distance:.1f} standard errors from the "
                 "fitted parameters. Fit with a smaller tol, and give the rows that the model was fitted to.",
                 ConvergenceWarning,
-                stacklevel=2,
             )
         return errors
 
@@ -109,16 +96,13 @@ class UncertainMixture(FittedMixture):
     ) -> ConfidenceIntervals:
         """Confidence intervals of the fitted parameters, each taken alone, from their standard errors.
 
-        They are symmetric on the scale on which an estimate is nearly normal: logits of weights and probabilities,
-        logarithms of variances, rates and waiting times, means and covariances of Gaussians as they are. Limits
-        therefore stay inside the parameter space.
+        They are symmetric on the scale on which an estimate is nearly normal: limits stay inside the parameter space.
 
         Parameters
         ----------
         X, sample_weight, information, max_rows
             As in `standard_errors`.
         level : float, default 0.95
-            Between 0 and 1.
 
         Returns
         -------
@@ -149,7 +133,7 @@ class UncertainMixture(FittedMixture):
         """Refit the model to randomly weighted rows, again and again: the weighted-likelihood bootstrap.
 
         Each replicate gives every row a random weight of exponential distribution, drawn by `random_state`, and goes
-        on from the fitted parameters, so that components keep their numbers. It needs no normal approximation.
+        on from the fitted parameters, so that components keep their numbers.
 
         Parameters
         ----------
@@ -158,8 +142,7 @@ class UncertainMixture(FittedMixture):
         n_replicates : int, default 100
             For percentiles take 1000.
         max_rows : int, default 100000
-            Of more rows a random sample is held in memory and refitted; its rows are weighted such that the
-            spread is that of all rows.
+            Of more rows a random sample is held in memory, and weighted such that the spread is that of all rows.
 
         Returns
         -------
@@ -179,8 +162,7 @@ class UncertainMixture(FittedMixture):
 
         References
         ----------
-        Newton & Raftery (1994), J. R. Statist. Soc. B 56, 3-48; O'Hagan, Murphy, Scrucca & Gormley (2019),
-        Computational Statistics 34, 1779-1813.
+        Newton & Raftery (1994), J. R. Statist. Soc. B 56, 3-48.
 
         Examples
         --------
@@ -192,26 +174,16 @@ class UncertainMixture(FittedMixture):
         True
         """
         self._require_fitted()
-        if not isinstance(n_replicates, Integral) or n_replicates < 2:
-            raise ValueError(f"n_replicates must be an integer of at least 2, got {n_replicates!r}.")
-        if max_rows is None:
-            raise ValueError("max_rows must be a number for a bootstrap, whose rows are held in memory.")
-        _require_rows(max_rows)
+        require_replicates(n_replicates, max_rows)
         rows, random = self._rows(X, sample_weight), self._generator()
         with thread_limit(self.n_threads, self.verbose, self._work()) as n_threads, blas_single_threaded(n_threads):
             replicates, n_unfinished = bootstrap(
                 self._model, self._params, rows, int(n_replicates), max_rows, self.max_iter, random
             )
         if n_unfinished:
-            warnings.warn(
+            warn(
                 f"{n_unfinished} of {n_replicates + 1} refits did not converge in max_iter={self.max_iter} iterations: "
                 "the spread is too small. Increase max_iter.",
                 ConvergenceWarning,
-                stacklevel=2,
             )
         return replicates
-
-
-def _require_rows(max_rows: int | None) -> None:
-    if max_rows is not None and (not isinstance(max_rows, Integral) or max_rows < 1):
-        raise ValueError(f"max_rows must be a positive integer or None, got {max_rows!r}.")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import warnings
-from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -12,37 +9,14 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from fastem._naming import named
-from fastem._text import meant, unknown_choice
+from fastem._naming import named, warn
 from fastem.fitting.summary import NO_WEIGHT
 from fastem.given import converted, floats, in_reach, plain_array, require_real
 from fastem.sources import Source, as_source, is_streamed, require_repeatable, with_known_columns
 from fastem.sources.frame import is_frame, non_numeric_columns
-from fastem.sources.source import whole_runs
+from fastem.sources.source import rows_in
 
-# Chunks of a stream that are in memory at a time: one is worked on, and one is read, of two pieces at worst. A sample
-# that leads a fit is as large as one of them at most, where memory is limited.
-_CHUNKS_HELD = 3
-
-_PARTS_HELD = _CHUNKS_HELD + 1
-
-_SAMPLE_BYTES = 64 * 2**20
-
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
-
-
-def no_setting(owner: str, name: str, known: Sequence[str], otherwise: str = "") -> TypeError:
-    """The error for a setting that `owner` does not have, with the name of one that is meant, or `otherwise`."""
-    word = meant(name, known)
-    hint = f"Do you mean {word!r}?" if word else otherwise or f"It has {', '.join(known)}."
-    return TypeError(f"{owner} has no setting {name!r}. {hint}")
-
-
-def require_one_of(name: str, value: Any, known: Iterable[str]) -> None:
-    """Raise ValueError for a value that is none of those to choose from, with the one that may be meant."""
-    choices = list(known)
-    if value not in choices:
-        raise ValueError(unknown_choice(name, value, choices))
+WEIGHTED = "The rows have weights already, from fastem.open_source. Leave out sample_weight."
 
 
 def read_rows(estimator: BaseEstimator, X: Any, sample_weight: Any = None, *, reset: bool) -> Source:
@@ -130,11 +104,7 @@ def _learn_or_compare(estimator: BaseEstimator, source: Source, names: list[str]
             del estimator.feature_names_in_
     elif (names is None) == hasattr(estimator, "feature_names_in_"):
         has, had = ("has", "without") if names is not None else ("does not have valid", "with")
-        warnings.warn(
-            f"X {has} feature names, but {type(estimator).__name__} was fitted {had} feature names",
-            UserWarning,
-            stacklevel=5,
-        )
+        warn(f"X {has} feature names, but {type(estimator).__name__} was fitted {had} feature names", UserWarning)
 
 
 def _read_stream(estimator: BaseEstimator, X: Any, sample_weight: Any, reset: bool) -> Source:
@@ -151,43 +121,9 @@ def _read_stream(estimator: BaseEstimator, X: Any, sample_weight: Any, reset: bo
     if by_column or (sample_weight is None and getattr(source, "weight", None) is None):
         return source
     if sample_weight is not None and source.is_weighted:
-        raise ValueError("The rows have weights already, from fastem.open_source. Leave out sample_weight.")
-    if source.n_rows is None:
-        # The length of the weights is known only against a whole pass.
-        for _ in source.chunks():
-            pass
+        raise ValueError(WEIGHTED)
     weight = getattr(source, "weight", None) if sample_weight is None else sample_weight
-    return source.weighted(read_weight(weight, source.n_rows or 0))
-
-
-def rows_per_chunk(source: Source, memory_limit: int | str | None) -> int | None:
-    """How many rows a chunk may have; None when memory is not limited. ValueError where it does not hold one row."""
-    if memory_limit is None:
-        return None
-    rows = parse_bytes(memory_limit) // (_PARTS_HELD * source.row_bytes)
-    if rows == 0:
-        raise ValueError(
-            f"{named('memory_limit')}={memory_limit!r} is too small for {_PARTS_HELD} chunks of one row of "
-            f"{source.row_bytes} bytes. Raise it."
-        )
-    return whole_runs(rows)
-
-
-def sample_bytes(memory_limit: int | str | None) -> int:
-    """How much memory a sample may take that leads a fit."""
-    return _SAMPLE_BYTES if memory_limit is None else min(_SAMPLE_BYTES, parse_bytes(memory_limit) // _PARTS_HELD)
-
-
-def parse_bytes(size: int | str) -> int:
-    """A number of bytes from a number, or from a text such as "512MB" (10^6) or "512MiB" (2^20)."""
-    if isinstance(size, Integral):
-        return int(size)
-    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([KMGT]?I?)B?\s*", str(size).upper())
-    if match is None or match[2] not in _UNITS:
-        raise ValueError(
-            f"{size!r} is not a valid memory size. Give a number of bytes, or a text such as '512MB' or '2GiB'."
-        )
-    return int(float(match[1]) * _UNITS[match[2]])
+    return source.weighted(read_weight(weight, rows_in(source)))
 
 
 def _as_table(estimator: BaseEstimator, X: Any, reset: bool) -> Any:
@@ -254,11 +190,10 @@ def heed_y(y: Any, n_rows: int | None) -> None:
             "sample_weight=..., and lengths of sequences are for hidden Markov models."
         )
     if are_fractions(values):
-        warnings.warn(
+        warn(
             "y is ignored, and it holds fractions that are not negative, as weights are. Pass weights as "
             "sample_weight=..., and leave out y.",
             UserWarning,
-            stacklevel=4,
         )
 
 

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from fastem.estimators._validation import require_one_of
+from fastem._naming import warn
+from fastem._text import require_one_of
 from fastem.estimators.column_hmms import PoissonHMM
 from fastem.estimators.gaussian_hmm import GaussianHMM
 from fastem.estimators.gaussian_mixture import GaussianMixture
@@ -35,17 +36,15 @@ _NAMES = (*STRUCTURES, _COLUMNS)
 def warmup(families: Sequence[str] = _NAMES, *, hmm: bool = False, verbose: bool = False) -> None:
     """Compile the kernels that fit and score, and keep them on disk.
 
-    Otherwise the first fit and the first prediction of each kind of mixture on a machine wait some seconds for
-    it. Rows of any dtype, memory order, number and dimension share the same kernels. fastem keeps them, in one folder
-    for each version, in the directory that the environment variable NUMBA_CACHE_DIR names, or else in the user's cache
-    directory (``~/.cache/fastem`` on Linux, or below XDG_CACHE_HOME). Folders of other versions that were not used for
-    a day are removed, except the last few.
+    Otherwise the first fit and the first prediction of each kind of mixture on a machine wait some seconds for it. Rows
+    of any dtype, memory order, number and dimension share the same kernels. fastem keeps them, in one folder for each
+    version, in the directory that the environment variable NUMBA_CACHE_DIR names, or else in the user's cache directory
+    (``~/.cache/fastem`` on Linux). Folders of other versions that were not used for a day are removed, but a few.
 
     Parameters
     ----------
     families : sequence of {"full", "tied", "diag", "spherical", "columns"}, or one of them
-        Covariance types of Gaussian mixtures; "columns" stands for mixtures of counts, binary values, categories,
-        waiting times and mixed columns, which share their kernels. By default all.
+        Covariance types of Gaussian mixtures; "columns" stands for all others, which share their kernels.
     hmm : bool, default False
         Also those of hidden Markov models.
     verbose : bool, default False
@@ -71,11 +70,7 @@ def warmup(families: Sequence[str] = _NAMES, *, hmm: bool = False, verbose: bool
         require_one_of("families", name, _NAMES)
     directories = [directory for name in names for directory in _warm(name, hmm, verbose)]
     if None in directories:
-        warnings.warn(
-            f"The kernels serve this process only, since no directory can keep them; {REMEDY}.",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+        warn(f"The kernels serve this process only, since no directory can keep them; {REMEDY}.", RuntimeWarning)
 
 
 def _warm(name: str, hmm: bool, verbose: bool) -> list[str | None]:

@@ -9,15 +9,18 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
+from fastem._naming import named
 from fastem.estimators._hmm import BaseHMM
 from fastem.estimators.mixture import OfFamily
-from fastem.estimators.options import Batch, Checkpoint, Incremental, Race, Restarts
 from fastem.families import Categorical, Poisson
 from fastem.families.columns.base import Columns
-from fastem.fitting.family_values import require_proper
-from fastem.fitting.parameters import read_array, table_sizes
-from fastem.given import floats
+from fastem.fitting.checkpoint import Checkpoint
+from fastem.fitting.family_params import require_proper
+from fastem.fitting.parameters import read_array, sizes_of, table_sizes
 from fastem.model import Params
+from fastem.schedules.batch import Batch
+from fastem.schedules.incremental import Incremental
+from fastem.search.options import Race, Restarts
 
 
 class ColumnHMM(OfFamily, BaseHMM):
@@ -49,7 +52,7 @@ class ColumnHMM(OfFamily, BaseHMM):
         return self._with_given(family, None, "")
 
     def _show(self, params: Params) -> None:
-        setattr(self, self._attribute, self._model.family.values_of(params.family))
+        setattr(self, self._attribute, params.family.values)
 
 
 class PoissonHMM(ColumnHMM):
@@ -124,7 +127,7 @@ class PoissonHMM(ColumnHMM):
 
     @classmethod
     def from_parameters(cls, startprob: Any, transmat: Any, lambdas: Any, **settings: Any) -> Self:
-        """A model with known parameters, that scores, predicts and samples without a fit.
+        """A model with known parameters, for use without a fit. Errors are as of `GaussianHMM.from_parameters`.
 
         Parameters
         ----------
@@ -133,14 +136,9 @@ class PoissonHMM(ColumnHMM):
         lambdas : array-like (K, D), or (K,) for one column
         **settings
             As of the constructor.
-
-        Raises
-        ------
-        ValueError
-            For parameters that are out of range, or shapes that do not match.
         """
-        lambdas = floats(lambdas, "lambdas")
-        return cls(len(lambdas), **settings)._known_by(startprob_=startprob, transmat_=transmat, lambdas_=lambdas)
+        hmm = cls(table_sizes("lambdas", lambdas)[0], **settings)
+        return hmm._known_by(startprob_=startprob, transmat_=transmat, lambdas_=lambdas)
 
 
 class CategoricalHMM(ColumnHMM):
@@ -213,11 +211,7 @@ class CategoricalHMM(ColumnHMM):
         n_threads: int | None = None,
         checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
     ):
-        if n_features is not None and n_categories is not None and not np.array_equal(n_categories, n_features):
-            raise ValueError(
-                f"n_categories={n_categories} and n_features={n_features} both name the number of symbols."
-            )
-        n_categories = n_categories if n_features is None else n_features
+        n_categories = _either(n_categories, n_features)
         settings = dict(locals())
         del settings["n_features"]
         self._keep(settings)
@@ -228,10 +222,32 @@ class CategoricalHMM(ColumnHMM):
         return [name for name in super()._get_param_names() if name != "n_features"]
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters of the constructor, by either name of the number of symbols."""
+        """Set parameters of the constructor, by either name of the number of symbols.
+
+        Raises
+        ------
+        ValueError
+            For names that are not there, and for a number of symbols that an `emissionprob_` that was given has not.
+        """
         if "n_features" in params:
-            params["n_categories"] = params.pop("n_features")
+            params["n_categories"] = _either(params.get("n_categories"), params.pop("n_features"))
+        # Another fit may have other symbols than the last one.
+        if "n_categories" in params and "emissionprob_" in vars(self) and not hasattr(self, "fit_report_"):
+            self._require_symbols(params["n_categories"])
         return super().set_params(**params)
+
+    def _require_symbols(self, n_categories: int | None) -> None:
+        """Raise when `emissionprob_` has another number of symbols."""
+        n_given = table_sizes("emissionprob_", self.emissionprob_)[1]
+        if n_categories not in (None, n_given):
+            raise ValueError(
+                f"n_categories={n_categories} (or n_features) contradicts emissionprob_, which has {n_given} symbols. "
+                "Set emissionprob_ first, or leave out the number."
+            )
+
+    def _with_given(self, family: Columns, params: Any, given: str) -> Any:
+        self._require_symbols(self.n_categories)
+        return super()._with_given(family, params, given)
 
     @property  # type: ignore[override]
     def n_features(self) -> int | None:
@@ -240,7 +256,7 @@ class CategoricalHMM(ColumnHMM):
 
     @n_features.setter
     def n_features(self, n_features: int | None) -> None:
-        self.n_categories = n_features
+        self.set_params(n_categories=n_features)
 
     @property
     def _spec(self) -> Categorical:
@@ -249,7 +265,7 @@ class CategoricalHMM(ColumnHMM):
     def _make_family(self, n_features: int, n_components: int) -> Columns:
         if n_features != 1:
             raise ValueError(
-                f"X must have one column, of codes, but has {n_features}. Use HMM('categorical') for several."
+                f"{named('X')} must have one column, of codes, not {n_features}. Use HMM('categorical') for several."
             )
         return super()._make_family(n_features, n_components)
 
@@ -261,7 +277,7 @@ class CategoricalHMM(ColumnHMM):
 
     @classmethod
     def from_parameters(cls, startprob: Any, transmat: Any, emissionprob: Any, **settings: Any) -> Self:
-        """A model with known parameters, that scores, predicts and samples without a fit.
+        """A model with known parameters, for use without a fit. Errors are as of `GaussianHMM.from_parameters`.
 
         Parameters
         ----------
@@ -270,16 +286,14 @@ class CategoricalHMM(ColumnHMM):
         emissionprob : array-like (K, C)
         **settings
             As of the constructor.
-
-        Raises
-        ------
-        ValueError
-            For parameters that are out of range, or shapes that do not match.
         """
-        emissionprob = floats(emissionprob, "emissionprob")
-        if emissionprob.ndim != 2:
-            raise ValueError(
-                f"emissionprob must have the shape (n_components, n_categories), got {emissionprob.shape}."
-            )
-        hmm = cls(len(emissionprob), **{"n_categories": emissionprob.shape[1], **settings})
+        n_components, n_categories = sizes_of("emissionprob", emissionprob, ("n_components", "n_categories"))
+        hmm = cls(n_components, **{"n_categories": n_categories, **settings})
         return hmm._known_by(startprob_=startprob, transmat_=transmat, emissionprob_=emissionprob)
+
+
+def _either(n_categories: int | None, n_features: int | None) -> int | None:
+    """The number of symbols, by whichever name it is given."""
+    if n_features is not None and n_categories is not None and not np.array_equal(n_categories, n_features):
+        raise ValueError(f"n_categories={n_categories} and n_features={n_features} both name the number of symbols.")
+    return n_categories if n_features is None else n_features

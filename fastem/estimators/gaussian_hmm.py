@@ -11,12 +11,15 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from fastem.estimators._hmm import BaseHMM
-from fastem.estimators.options import Batch, Checkpoint, Incremental, Race, Restarts
 from fastem.families.gaussian.family import Gaussian
 from fastem.families.gaussian.location_scatter import STRUCTURES
+from fastem.fitting.checkpoint import Checkpoint
 from fastem.fitting.parameters import proper_params, read_array, read_covars, read_means, table_sizes
 from fastem.fitting.priors import covariance_prior, with_mean_prior, with_penalty
 from fastem.model import Params
+from fastem.schedules.batch import Batch
+from fastem.schedules.incremental import Incremental
+from fastem.search.options import Race, Restarts
 
 
 class GaussianStates(BaseHMM):
@@ -53,16 +56,15 @@ class GaussianStates(BaseHMM):
 
     def _scaled_family(self, family: Gaussian, stats: Any, n_rows: int) -> Gaussian:
         family = family.with_data_scale(stats, self.covariance_floor)
+        with_means = with_mean_prior(family, self.means_prior, self.means_weight, self._counts())
         # What is not learnt needs no prior.
-        if "m" in self._learnt and np.any(np.asarray(self.means_weight) != 0):
-            family = with_mean_prior(family, self.means_prior, self.means_weight, self._counts())
-        if "c" not in self._learnt:
-            return family
+        family = with_means if "m" in self._learnt else family
         prior = None if isinstance(self.covars_prior, str) else self.covars_prior
-        if prior is not None or self.covars_weight is not None:
-            scatter, rows = self._covariance_prior(family, prior)
-            return replace(family, own_prior_scatter=scatter, own_prior_rows=rows)
-        return family if self.covars_prior is None else with_penalty(family, stats, n_rows)
+        if prior is None and self.covars_weight is None:
+            is_penalised = "c" in self._learnt and self.covars_prior is not None
+            return with_penalty(family, stats, n_rows) if is_penalised else family
+        scatter, rows = self._covariance_prior(family, prior)
+        return replace(family, own_prior_scatter=scatter, own_prior_rows=rows) if "c" in self._learnt else family
 
     def _given_values(self, family: Gaussian, changed: set[str]) -> Any:
         return self._with_given(family, None, "mc")
@@ -71,39 +73,31 @@ class GaussianStates(BaseHMM):
 class GaussianHMM(GaussianStates):
     """Hidden Markov model whose states have Gaussian distributions, fitted by expectation-maximisation.
 
+    `docs/hmm.md` explains starts, priors and parts of chains at length.
+
     Parameters
     ----------
     n_components : int, default 1
         Number of states.
     covariance_type : {"full", "tied", "diag", "spherical"}, default "diag"
-        A covariance matrix for each state; one for all of them; a variance for each state and feature; one variance
-        for each state.
+        A covariance matrix for each state; one for all; a variance for each state and feature; one for each state.
     startprob_prior : float, (K,) array-like or "stationary", default 1
-        Parameters of a Dirichlet prior of `startprob_`, at least 1, where there is no prior: c counts as c - 1
-        sequences that begin in the state. "stationary": the first state of a sequence has the stationary distribution
-        of the chain, as sequences begin anywhere in time.
+        Dirichlet prior of `startprob_`, at least 1 (none). "stationary": sequences begin anywhere in time.
     transmat_prior : float, (K, K) array-like or "left-right", default 1
-        Parameters of Dirichlet priors of the rows of `transmat_`, likewise. Where they are 0 (or False), a transition
-        is impossible and its probability stays zero; so do zeros in a `transmat_` of your own. In a "left-right"
-        chain no state is followed by an earlier one, and the first one comes first.
+        Dirichlet priors of the rows of `transmat_`; 0 forbids a transition. "left-right": no state comes back.
     means_prior, means_weight : float or array-like, default 0
-        Normal prior of the means, as hmmlearn's: each state has seen `means_weight` rows (a number, or (K,)) at
-        `means_prior` (a number, (D,) or (K, D)).
+        hmmlearn's normal prior of the means: `means_weight` rows (a number, or (K,)) at `means_prior`.
     covars_prior : float, array-like, "vanishing" or None, default "vanishing"
     covars_weight : float or None, default None
-        Inverse gamma ("diag", "spherical") or Wishart prior of the covariances, as hmmlearn's: `covars_prior`, which
-        NumPy repeats to the shape of `covars_`, is added to the scatter of each state, and `covars_weight` less 1 (for
-        matrices, less D), if positive, to its rows. Where one is given alone, the other is hmmlearn's default, 0.01
-        or 1. "vanishing": the penalty that `GaussianMixture` has. None: the maximum of the likelihood.
+        hmmlearn's prior of the covariances; "vanishing", the penalty of `GaussianMixture`; None, maximum likelihood.
     algorithm : {"viterbi", "map"}, default "viterbi"
         How `predict` and `decode` choose states.
     n_iter : int, default 1000
         Largest number of iterations; 0 for the start alone.
     tol : float, default 1e-5
-        Fitting stops when further iterations would gain less than this, in nats per row (see `GaussianMixture`).
+        Fitting stops when further iterations would gain less than this, in nats per row.
     params : str or None, default None
-        What is learnt, by default "stmc": startprob ("s"), transmat ("t"), means ("m"), covars ("c"). The others stay
-        as they start.
+        What is learnt, by default "stmc": startprob ("s"), transmat ("t"), means ("m"), covars ("c").
     init_params : str or None, default None
         What gets a start of its own, by default everything. The others start from the attributes, where they are set.
     n_init : int, default 1
@@ -113,12 +107,9 @@ class GaussianHMM(GaussianStates):
     verbose : int, default 0
         1: print the objective every ten iterations. 2: show a progress bar (needs the extra `progress`).
     schedule : {"batch", "plain", "incremental"}, Batch or Incremental, default "batch"
-        "batch": each iteration reads all sequences, and then moves the parameters; steps are accelerated. "plain":
-        textbook EM. "incremental": they move after each block of sequences, and the statistics of all blocks are kept.
+        Accelerated EM, textbook EM, or EM that moves the parameters after each block of sequences.
     search : {"race", "restarts"}, Race or Restarts, default "race"
-        "race": starts run on some sequences (on pieces of long ones), and the one that leads is fitted to all.
-        "restarts": each is fitted to all, and the one with the highest objective is kept. `Race(init="kmeans")` says
-        how starts are drawn.
+        Whether starts run on some sequences first, and how they are drawn, as by `Race(init="kmeans")`.
     covariance_floor, memory_limit, n_threads, checkpoint
         As of `GaussianMixture`.
 
@@ -129,8 +120,8 @@ class GaussianHMM(GaussianStates):
         Probability of the state in the column after that in the row.
     means_ : (K, D) ndarray
     covars_ : ndarray
-        (K, D, D) for "full", (D, D) for "tied", (K, D) for "diag", (K,) for "spherical". (hmmlearn shows matrices
-        whatever the type.) Those that you set may be matrices (K, D, D), too, or have axes of length one more or less.
+        (K, D, D) for "full", (D, D) for "tied", (K, D) for "diag", (K,) for "spherical". Any shape of hmmlearn's may
+        be set.
     monitor_ : Monitor
         hmmlearn's view of the fit: `history`, `iter`, `converged`, `tol`, `n_iter`.
     n_features : int
@@ -141,11 +132,6 @@ class GaussianHMM(GaussianStates):
     See Also
     --------
     hmmlearn.hmm.GaussianHMM
-
-    Notes
-    -----
-    Probabilities are scaled at each row; where a chain with impossible transitions would leave the range of float64,
-    logarithms are taken. Sequences are worked on in parallel, and long ones in parallel parts.
 
     References
     ----------

@@ -12,26 +12,21 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from fastem._naming import named
+from fastem._options import Choice
 from fastem.estimators._histogram import HistogramMixture
 from fastem.estimators._uncertain import UncertainMixture
-from fastem.estimators.options import (
-    Batch,
-    Checkpoint,
-    Fixed,
-    Incremental,
-    NormalInverseWishart,
-    Online,
-    Race,
-    Restarts,
-)
-from fastem.estimators.options.base import Choice
-from fastem.estimators.options.priors import GAUSSIAN_PRIORS
 from fastem.families.gaussian.family import Gaussian
 from fastem.families.gaussian.location_scatter import STRUCTURES
+from fastem.fitting.checkpoint import Checkpoint
+from fastem.fitting.fixed import Fixed
 from fastem.fitting.parameters import inverse, proper_params, read_array, read_means, read_weights, table_sizes
-from fastem.fitting.priors import with_fixed, with_priors
+from fastem.fitting.priors import GAUSSIAN_PRIORS, NormalInverseWishart, with_fixed, with_priors
 from fastem.latents.mixture import MixtureLatent
 from fastem.model import Model, Params
+from fastem.schedules.batch import Batch
+from fastem.schedules.incremental import Incremental
+from fastem.schedules.online import Online
+from fastem.search.options import Race, Restarts
 
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
@@ -43,63 +38,57 @@ _SHARED = ("tol", "reg_covar", "max_iter", "n_init", "random_state", "warm_start
 class GaussianMixture(UncertainMixture, HistogramMixture):
     """Mixture of Gaussian distributions, fitted by expectation-maximisation in one fused parallel pass.
 
+    No N x K array is ever made. One-dimensional X is one feature.
+
     Parameters
     ----------
     n_components : int, default 1
     covariance_type : {"full", "tied", "diag", "spherical"}, default "full"
-        A covariance matrix for each component; one for all of them; a variance for each component and
-        feature; one variance for each component.
+        A covariance matrix for each component; one for all of them; a variance for each component and feature; one
+        variance for each component.
     tol : float, default 1e-5
-        Fitting stops when what further iterations would still gain, estimated from how fast gains shrink,
-        is below `tol` nats per row. (scikit-learn's `tol` bounds the gain of one iteration.)
+        The fit stops when the estimated remaining improvement is below `tol` nats per row (docs/convergence.md).
+        scikit-learn's `tol` bounds the gain of one iteration.
     reg_covar : float, default 0
         Added to the diagonal of covariances in every M-step, in squared units of the data. `covariance_floor` keeps
-        components proper without it; scikit-learn's default is 1e-6.
+        components proper without it.
     max_iter : int, default 1000
         Largest number of iterations; 0 for the start alone.
     n_init : int, default 1
         Number of starts (see `search`).
     init_params : str or array-like, default "k-means++"
-        The start: "k-means++", "kmeans", "random_from_data" (random rows), "random" (random
-        responsibilities) or "quantile" (equal shares of one feature), each on a sample of rows; or
-        integer labels (N,); or responsibilities (N, K).
+        The start: "k-means++", "kmeans", "random_from_data" (random rows), "random" (random responsibilities) or
+        "quantile" (equal shares of one feature), on a sample of rows; or integer labels (N,); or responsibilities
+        (N, K).
     weights_init : array-like (K,), optional
     means_init : array-like (K, D), optional
     precisions_init : array-like, optional
         Inverse covariances in the shape of `covariances_`. What is given replaces that part of the start.
     random_state : int, RandomState instance or None, default None
-        Source of all randomness.
     warm_start : bool, default False
         Continue from the last fit. When the rows turn out to be the same, what that fit saw counts for convergence.
     verbose : int, default 0
-        1: print the objective every `verbose_interval` iterations, and a line before a kernel is compiled. 2: show a
-        progress bar instead (needs the extra `progress`).
+        1: print the objective every `verbose_interval` iterations, and what is compiled. 2: show a progress bar.
     verbose_interval : int, default 10
     prior : {"vanishing"}, None or NormalInverseWishart, default "vanishing"
-        "vanishing": each covariance is fitted to 2 / n more rows, n being the number of rows, which have the covariance
-        of the data (the penalty of Chen & Tan, with a = 1 / n): enough to bound the likelihood, and far less than the
-        errors of estimates. The objective counts it. None: maximum likelihood.
+        "vanishing": the penalty of Chen & Tan, which bounds the likelihood and vanishes as rows grow in number
+        (docs/convergence.md). None: maximum likelihood.
     fixed : None or Fixed, default None
         Weights, means and covariances that stay as they start.
     schedule : {"batch", "plain", "online", "incremental"}, Batch, Online or Incremental, default "batch"
-        "batch": each iteration reads all rows, and then moves the parameters; many rows are fitted by way of samples,
-        and steps are accelerated. "plain": textbook EM, `Batch(acceleration=None, subsample=None)`. "online":
-        parameters move after each batch of shuffled rows; quickest from a poor start. "incremental": they move after
-        each block of rows, in the order of the data. `partial_fit` learns by the `Online` that is given here.
+        The order of E- and M-steps (docs/streaming.md). "plain" is textbook EM, `Batch(acceleration=None,
+        subsample=None)`. `partial_fit` learns by the `Online` that is given here.
     search : {"race", "restarts"}, Race or Restarts, default "race"
-        "race": several starts run on a sample of the rows; the one that leads is fitted to all rows. "restarts": every
-        start is fitted to all rows to its end, and the highest objective wins.
+        Whether the best of several starts on a sample is fitted, or each to its end (docs/local_optima.md).
     covariance_floor : float, default 1e-10
         Least variance of a component in any direction, as a fraction of the variance of the data.
     memory_limit : int, str or None, default None
-        Most memory that rows being read and worked on may take together, in bytes or as a text such as
-        "512MB". It also bounds the sample that a fit begins on (64 MiB otherwise).
+        Most memory of rows being read and worked on, in bytes or as a text such as "512MB". It also bounds the sample
+        that a fit begins on (64 MiB otherwise).
     n_threads : int or None, default None
-        Most threads of a fit, a score or a prediction; None stands for all that numba may use, or that joblib or Dask
-        allot to a worker process. The results have the same bits for any number.
+        Most threads; None stands for all that numba, joblib or Dask allow. Results have the same bits for any number.
     checkpoint : path, Checkpoint or None, default None
-        File that keeps the state of a fit, for `fit(..., resume=True)`, and the model so far, for
-        `fastem.load`.
+        File that keeps the state of a fit, for `fit(..., resume=True)`, and the model so far, for `fastem.load`.
 
     Attributes
     ----------
@@ -115,27 +104,21 @@ class GaussianMixture(UncertainMixture, HistogramMixture):
     n_iter_ : int
         Iterations that were run; with bins or a subsample, those that read all rows.
     lower_bound_ : float
-        What was maximised, at the fitted parameters: mean log-likelihood per row (per unit of weight), and the
-        logarithm of priors or minus the penalty, in nats; `fit_report_.loglik` is the first alone.
+        What was maximised: mean log-likelihood per row (per unit of weight), and the logarithm of priors or minus the
+        penalty, in nats; `fit_report_.loglik` is the first alone.
     lower_bounds_ : list of float
         The same at the start and after each iteration that was kept; it never falls. With online and incremental
         learning: the mean over each epoch, of rows before they were learnt from, and the exact value at the end.
     n_steps_ : int
-        Number of times that the parameters were moved by online EM; otherwise `n_iter_`.
+        Number of times that online EM moved the parameters; otherwise `n_iter_`.
     fit_report_ : FitReport
         What happened, including every repair of a component. Print it.
     n_features_in_ : int
     feature_names_in_ : (D,) ndarray of str
         Only after a fit of a data frame.
 
-    See Also
-    --------
-    fastem.Batch, fastem.Online, fastem.Incremental, fastem.Race, fastem.Restarts, fastem.NormalInverseWishart,
-    fastem.Fixed, fastem.Checkpoint, sklearn.mixture.GaussianMixture
-
     Notes
     -----
-    No N x K array is ever made. One-dimensional X is one feature, where scikit-learn asks for a reshape.
     Parameters can be set by hand: `weights_`, `means_`, and one of `covariances_`, `precisions_cholesky_` and
     `precisions_`. They are checked, and copied, when the model is used next. The arrays that are shown cannot be
     written: give a new array in place of a changed one.
@@ -144,7 +127,7 @@ class GaussianMixture(UncertainMixture, HistogramMixture):
     ----------
     Dempster, Laird & Rubin (1977), J. Roy. Statist. Soc. B 39, 1-38; Bishop (2006), *Pattern Recognition and Machine
     Learning*, section 9.2.2; Varadhan & Roland (2008), Scand. J. Statist. 35, 335-353; Chen & Tan (2009),
-    J. Multivariate Analysis 100, 1367-1383. See also `fastem.schedules.accelerate` and `fastem.schedules.subsample`.
+    J. Multivariate Analysis 100, 1367-1383.
 
     Examples
     --------
@@ -177,7 +160,6 @@ class GaussianMixture(UncertainMixture, HistogramMixture):
     covariance_floor: float
     means_init: Any
     precisions_init: Any
-
     means_: np.ndarray
     covariances_: np.ndarray
 
@@ -242,15 +224,14 @@ class GaussianMixture(UncertainMixture, HistogramMixture):
 
     def _given_start(self, model: Model, params: Callable[[], Params]) -> Params:
         family = model.family
-        weights = None if self.weights_init is None else read_weights(self.weights_init, self.n_components)
-        means, covariances = self._given_means(family), self._given_covariances(family)
-        if weights is None or means is None or covariances is None:
+        given: tuple[Any, ...] = self._given_weights(), self._given_means(family), self._given_covariances(family)
+        if all(part is None for part in given):
+            return params()
+        if any(part is None for part in given):
             start = params()
-            if weights is None and means is None and covariances is None:
-                return start
-            weights = start.latent.weights if weights is None else weights
-            means = start.family.means if means is None else means
-            covariances = start.family.covariances if covariances is None else covariances
+            others = start.latent.weights, start.family.means, start.family.covariances
+            given = tuple(b if a is None else a for a, b in zip(given, others, strict=True))
+        weights, means, covariances = given
         return Params(model.latent.params(weights), proper_params(family, means, covariances))
 
     def _why_it_decreased(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Container
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -11,16 +12,22 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from fastem.estimators.gaussian_hmm import GaussianStates
-from fastem.estimators.options import Batch, Checkpoint, Incremental, Race, Restarts
 from fastem.families._marginal import Marginal, mixed_marginal
-from fastem.families.gaussian.family import Gaussian
-from fastem.families.gaussian.grouped import GaussianGrouped
-from fastem.fitting.parameters import broadcast, proper_params, read_array
-from fastem.fitting.priors import mixed_covariance_prior
+from fastem.families.gaussian.family import Gaussian, GaussianGrouped
+from fastem.fitting.chains import probabilities
+from fastem.fitting.checkpoint import Checkpoint
+from fastem.fitting.mixed_states import covars_shape, mixed_params, of_components, shown_of_mixed
+from fastem.fitting.parameters import sizes_of
+from fastem.fitting.priors import at_least, mixed_covariance_prior
 from fastem.fitting.starting import MixedChainStart
 from fastem.latents.emissions import Emissions
 from fastem.latents.hmm import HmmLatent
 from fastem.model import Model, Params
+from fastem.schedules.batch import Batch
+from fastem.schedules.incremental import Incremental
+from fastem.search.options import Race, Restarts
+
+_AXES = ("n_components", "n_mix", "n_features")
 
 
 class GMMHMM(GaussianStates):
@@ -36,24 +43,17 @@ class GMMHMM(GaussianStates):
         A covariance matrix for each component; one for all components of a state; a variance for each component and
         feature; one variance for each component.
     weights_prior : float or array-like, default 1
-        Parameters of Dirichlet priors of the rows of `weights_`, at least 1, where there is no prior: a number, (M,),
-        or (S, M).
+        Dirichlet priors of the rows of `weights_`, at least 1 (none): a number, (M,), or (S, M).
     means_prior, means_weight : float or array-like, default 0
-        Normal prior of the means, as hmmlearn's: each component has seen `means_weight` rows (a number, or (S, M)) at
-        `means_prior` (a number, (D,), or (S, M, D)).
+        As of `GaussianHMM`, for each component: (D,) or (S, M, D), and (S, M).
     covars_prior, covars_weight : float, array-like, "vanishing" or None, default "vanishing" and None
-        Prior of the covariances: "vanishing" is the penalty that `GaussianMixture` has, and None the maximum of the
-        likelihood; numbers are hmmlearn's. For matrices it is inverse Wishart: `covars_prior` is the scale (a
-        number, or the shape of `covars_`), and `covars_weight`, a number, the degrees of freedom. Otherwise it is
-        inverse gamma: `covars_prior`, a number, is the shape, and `covars_weight` (a number, or the shape of
-        `covars_`) the scale. Of one alone, the other is that of a flat prior.
+        As of `GaussianHMM`, but with `GMMHMM`'s meaning in hmmlearn: see `docs/hmm.md`.
     startprob_prior, transmat_prior, algorithm, covariance_floor
         As of `GaussianHMM`.
     params, init_params : str or None, default None
         As of `GaussianHMM`; the letters are "s", "t", "m", "c", and "w" for the weights.
     n_iter, tol, n_init, random_state, verbose, schedule, search, memory_limit, n_threads, checkpoint
-        As of `GaussianHMM`. A start is a mixture of S * M components of a sample of the rows. Components that are
-        followed by the same others make up a state; in left-right chains, time tells the states.
+        As of `GaussianHMM`.
 
     Attributes
     ----------
@@ -72,12 +72,6 @@ class GMMHMM(GaussianStates):
     See Also
     --------
     hmmlearn.hmm.GMMHMM
-
-    Notes
-    -----
-    A row costs S * M densities and S * S transitions, not (S * M) * (S * M) as a chain of all components would. What
-    fastem maximises never falls: an M-step takes second moments about the new means, where hmmlearn's takes them about
-    the old ones.
 
     References
     ----------
@@ -158,50 +152,29 @@ class GMMHMM(GaussianStates):
         return Gaussian(n_components=n_all, n_features=n_features, covariance_type=self.covariance_type)
 
     def _covariance_prior(self, family: Gaussian, prior: Any) -> tuple[np.ndarray, float]:
+        shape = covars_shape(family, self._counts())
         scatter, rows = mixed_covariance_prior(
-            self.covariance_type, self._covars_shape(family), self.n_mix, family.n_features, prior, self.covars_weight
+            self.covariance_type, shape, self.n_mix, family.n_features, prior, self.covars_weight
         )
-        return self._of_components(scatter), rows
-
-    def _covars_shape(self, family: Gaussian) -> tuple[int, ...]:
-        """Shape of `covars_`: states with tied components have one covariance."""
-        counts = (self.n_components,) if self.covariance_type == "tied" else self._counts()
-        return *counts, *family.covariance_shape()[1:]
-
-    def _of_components(self, covars: np.ndarray) -> np.ndarray:
-        """Covariances of all components, from those in the shape of `covars_`."""
-        if self.covariance_type == "tied":
-            return np.repeat(covars, self.n_mix, axis=0)
-        return covars.reshape(-1, *covars.shape[2:])
+        return of_components(scatter, family, self.n_mix), rows
 
     def _make_latent(self) -> HmmLatent:
-        prior = broadcast("weights_prior", self.weights_prior, self._counts()).ravel()
-        if np.any(prior < 1.0):
-            raise ValueError("weights_prior must nowhere be below 1.")
+        prior = at_least("weights_prior", self.weights_prior, 1.0, self._counts()).ravel()
         emissions = Emissions.mixtures(self.n_components, self.n_mix, prior if "w" in self._learnt else 1.0)
         return replace(super()._make_latent(), emissions=emissions)
 
     def _with_given(self, family: Gaussian, params: Any, given: str) -> Any:
-        shape = (*self._counts(), family.n_features)
-        means = read_array("means_", self.means_, shape).reshape(-1, shape[-1]) if "m" in given else params.means
-        covars = self._given_covars(family) if "c" in given else params.covariances
-        return proper_params(family, means, covars, "covars_")
+        means = self.means_ if "m" in given else None
+        return mixed_params(family, self._counts(), params, means, self.covars_ if "c" in given else None)
 
-    def _given_covars(self, family: Gaussian) -> np.ndarray:
-        return self._of_components(read_array("covars_", self.covars_, self._covars_shape(family)))
-
-    def _given_latent(self, latent: HmmLatent) -> Any:
-        k = latent.n_components
-        weights = self._given("weights_", self._counts()).ravel()
-        return latent.params(self._given("startprob_", (k,)), self._given("transmat_", (k, k)), weights)
+    def _given_shares(self, k: int) -> tuple[np.ndarray, ...]:
+        return *super()._given_shares(k), probabilities("weights_", self.weights_, self._counts()).ravel()
 
     def _given_sizes(self, changed: set[str]) -> tuple[int, int]:
-        shape = np.shape(self.means_)
-        if len(shape) != 3 or shape[1] != self.n_mix or 0 in shape:
-            raise ValueError(
-                f"means_ must have the shape (n_components, n_mix, n_features) with n_mix={self.n_mix}, got {shape}."
-            )
-        return shape[0], shape[2]
+        n_components, n_mix, n_features = sizes_of("means_", self.means_, _AXES)
+        if n_mix != self.n_mix:
+            raise ValueError(f"means_ must have the shape ({', '.join(_AXES)}) with n_mix={self.n_mix}, got {n_mix}.")
+        return n_components, n_features
 
     def _fits(self, model: Model, n_components: int, n_features: int, changed: set[str]) -> bool:
         mixed = model.family.n_components == n_components * self.n_mix
@@ -212,14 +185,11 @@ class GMMHMM(GaussianStates):
         self.weights_ = params.weights.reshape(params.startprob.size, -1)
 
     def _show(self, params: Params) -> None:
-        states, family = params.latent.startprob.size, params.family
-        self.means_ = family.means.reshape(states, -1, family.means.shape[1])
-        covars = family.covariances.reshape(states, -1, *family.covariances.shape[1:])
-        self.covars_ = covars[:, 0] if self.covariance_type == "tied" else covars
+        self.means_, self.covars_ = shown_of_mixed(self._model.family, params.family, params.latent.startprob.size)
 
-    def _latent_given(self) -> dict[str, np.ndarray]:
-        weights = {} if "w" in self._started else {"weights": np.ravel(self.weights_)}
-        return super()._latent_given() | weights
+    def _latent_given(self, letters: Container[str]) -> dict[str, np.ndarray]:
+        weights = {"weights": np.ravel(self.weights_)} if "w" in letters else {}
+        return super()._latent_given(letters) | weights
 
     def marginal(self, feature: int | str = 0) -> Marginal:
         """Distribution of one feature in each state; as of `GaussianHMM`."""
@@ -237,7 +207,7 @@ class GMMHMM(GaussianStates):
         covariance_type: str = "diag",
         **settings: Any,
     ) -> Self:
-        """A model with known parameters, that scores, predicts and samples without a fit.
+        """A model with known parameters, for use without a fit. Errors are as of `GaussianHMM.from_parameters`.
 
         Parameters
         ----------
@@ -249,15 +219,8 @@ class GMMHMM(GaussianStates):
             In the shape of `covars_` for the `covariance_type`.
         covariance_type, **settings
             As of the constructor.
-
-        Raises
-        ------
-        ValueError
-            For probabilities that do not sum to one, shapes that do not match, or improper covariances.
         """
-        shape = np.shape(means)
-        if len(shape) != 3 or 0 in shape:
-            raise ValueError(f"means must have the shape (n_components, n_mix, n_features), got {shape}.")
-        hmm = cls(shape[0], shape[1], covariance_type=covariance_type, **settings)
+        n_components, n_mix, _ = sizes_of("means", means, _AXES)
+        hmm = cls(n_components, n_mix, covariance_type=covariance_type, **settings)
         given = {"startprob_": startprob, "transmat_": transmat, "weights_": weights}
         return hmm._known_by(**given, means_=means, covars_=covars)

@@ -7,7 +7,12 @@ from typing import Any, ClassVar, Self
 
 from fastem.estimators._hmm import BaseHMM
 from fastem.estimators.mixture import FamilyParameters
-from fastem.estimators.options import Batch, Checkpoint, Incremental, Race, Restarts
+from fastem.fitting.checkpoint import Checkpoint
+from fastem.fitting.family_params import names_of
+from fastem.fitting.parameters import sizes_of
+from fastem.schedules.batch import Batch
+from fastem.schedules.incremental import Incremental
+from fastem.search.options import Race, Restarts
 
 
 class HMM(FamilyParameters, BaseHMM):
@@ -20,8 +25,7 @@ class HMM(FamilyParameters, BaseHMM):
     n_components : int, default 1
         Number of states.
     startprob_prior, transmat_prior, algorithm, n_iter, tol, params, init_params, n_init, random_state, verbose
-        As of `GaussianHMM`. The letters of `params` and `init_params` are "s", "t" and "e" (all parameters of the
-        family).
+        As of `GaussianHMM`. The letters of `params` and `init_params` are "s", "t" and "e" (all of the family).
     schedule, search, memory_limit, n_threads, checkpoint
         As of `GaussianHMM`.
 
@@ -75,8 +79,12 @@ class HMM(FamilyParameters, BaseHMM):
     ):
         self._keep(locals())
 
+    def _names(self) -> dict[str, tuple[str, ...]]:
+        return super()._names() | {"e": ("params_", *(f"{name}_" for name in names_of(self._of_family)))}
+
     def _with_given(self, family: Any, params: Any, given: str) -> Any:
-        return self.params_
+        by_hand = {*filter(self._is_set_by_hand, self._names()["e"])}
+        return self._given_values(family, by_hand or {"params_"})
 
     @classmethod
     def from_parameters(
@@ -110,4 +118,5 @@ class HMM(FamilyParameters, BaseHMM):
         >>> HMM.from_parameters("poisson", [0.5, 0.5], chances, rates=[2.0, 9.0]).predict([1, 2, 12, 8]).tolist()
         [0, 0, 1, 1]
         """
-        return cls._from_names(family, record, n_features, values, startprob_=startprob, transmat_=transmat)
+        sizes_of("startprob", startprob, ("n_components",))
+        return cls._from_names(family, record, n_features, values, startprob=startprob, transmat=transmat)

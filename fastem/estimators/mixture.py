@@ -10,22 +10,30 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from sklearn.utils._param_validation import StrOptions
 
+from fastem._text import no_setting
 from fastem.estimators._em import BaseEM
 from fastem.estimators._mixture import BaseMixture
 from fastem.estimators._uncertain import UncertainMixture
-from fastem.estimators._validation import no_setting
-from fastem.estimators.options import Batch, Checkpoint, Dirichlet, Fixed, Incremental, Online, Race, Restarts
 from fastem.families import KINDS
 from fastem.families.columns.base import Columns
 from fastem.families.columns.product import Product
+from fastem.fitting import family_params as by_name
 from fastem.fitting import family_values as families
-from fastem.fitting.parameters import read_weights, table_sizes
+from fastem.fitting.checkpoint import Checkpoint
+from fastem.fitting.fixed import Fixed
+from fastem.fitting.parameters import share_size, table_sizes
+from fastem.fitting.priors import Dirichlet
+from fastem.given import require_count
 from fastem.model import Model, Params
+from fastem.schedules.batch import Batch
+from fastem.schedules.incremental import Incremental
+from fastem.schedules.online import Online
+from fastem.search.options import Race, Restarts
 from fastem.sources import Source
 
 _SPREADS = ("variances", "covariances")
 # Every name that a family may show; what the last family showed goes with it.
-_SHOWN = {f"{name}_" for family in (*(kind() for kind in families.NAMED), []) for name in families.names_of(family)}
+_SHOWN = {f"{name}_" for family in (*(kind() for kind in by_name.NAMED), []) for name in by_name.names_of(family)}
 
 
 class OfFamily(BaseEM):
@@ -33,13 +41,12 @@ class OfFamily(BaseEM):
 
     n_components: int
 
+    # Number of categories of each column that parameters set by hand tell, if any.
+    _category_sizes: Callable[[], list[int] | None]
+
     @property
     def _spec(self) -> Any:
         """The family without its size, as users give it."""
-        raise NotImplementedError
-
-    def _category_sizes(self) -> list[int] | None:
-        """Number of categories of each column that parameters set by hand tell, if any."""
         raise NotImplementedError
 
     def __sklearn_tags__(self) -> Any:
@@ -82,11 +89,9 @@ class FamilyParameters(OfFamily):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "family": [StrOptions(set(KINDS)), "array-like", object],
-        "params_init": [dict, tuple, None],
     }
 
     family: Any
-    params_init: Any
     params_: Any
 
     @property
@@ -94,7 +99,7 @@ class FamilyParameters(OfFamily):
         return self.family
 
     def _category_sizes(self) -> list[int] | None:
-        return families.category_sizes_in(self._shown_values())
+        return by_name.category_sizes_in(self._shown_values())
 
     def _record(self, name: str, value: Any) -> Any:
         if name != "family":
@@ -106,19 +111,18 @@ class FamilyParameters(OfFamily):
 
     @property
     def _of_family(self) -> Any:
-        """The family that attributes are parameters of."""
         return _family_or_none(self.family) if self._known is None else self._known.model.family
 
     def _needed_attributes(self) -> tuple[tuple[str, ...], ...]:
         family = self._of_family
-        names = [f"{name}_" for name in families.names_of(family)]
+        names = [f"{name}_" for name in by_name.names_of(family)]
         if isinstance(family, Columns):
             return (*self._needed, *((name, "params_") for name in names))
         # Any one of these will do, but spreads alone say nothing.
         return (*self._needed, ("params_", *(name for name in names if name[:-1] not in _SPREADS)))
 
     def _attributes(self) -> tuple[str, ...]:
-        shown = (f"{name}_" for name in families.shown_of(self._of_family))
+        shown = (f"{name}_" for name in by_name.shown_of(self._of_family))
         return tuple(dict.fromkeys((*super()._attributes(), *shown)))
 
     @property
@@ -132,7 +136,7 @@ class FamilyParameters(OfFamily):
     def _shown_values(self) -> dict[str, Any]:
         """The attributes that are there, by the names of the family's parameters."""
         own = vars(self)
-        return {name: own[f"{name}_"] for name in families.names_of(self._of_family) if f"{name}_" in own}
+        return {name: own[f"{name}_"] for name in by_name.names_of(self._of_family) if f"{name}_" in own}
 
     def _given_sizes(self, changed: set[str]) -> tuple[int, int]:
         if "params_" in changed and hasattr(self.params_, "means"):
@@ -141,12 +145,12 @@ class FamilyParameters(OfFamily):
             if not hasattr(self, "n_features_in_"):
                 raise ValueError("params_ was set by hand: set n_features_in_, the number of columns, too.")
             return self.n_components, self.n_features_in_
-        return families.sizes_in(self._of_family, self._shown_values())
+        return by_name.sizes_in(self._of_family, self._shown_values())
 
     def _given_values(self, family: Any, changed: set[str]) -> Any:
         if "params_" in changed:
-            return families.read_record(family, self.params_)
-        return families.params_of(family, self._shown_values())
+            return by_name.read_record(family, self.params_)
+        return by_name.params_of(family, self._shown_values())
 
     def _following(self, changed: set[str]) -> set[str]:
         return changed - {"params_"}
@@ -154,7 +158,7 @@ class FamilyParameters(OfFamily):
     def _show(self, params: Params) -> None:
         self.params_ = params.family
         family = self._model.family
-        names = families.shown_of(family)
+        names = by_name.shown_of(family)
         for name in _SHOWN - {f"{name}_" for name in names}:
             self.__dict__.pop(name, None)
         if names:
@@ -166,7 +170,7 @@ class FamilyParameters(OfFamily):
 
     def _write(self, path: str | os.PathLike[str]) -> None:
         family = self._model.family
-        if type(family) not in (Product, *families.NAMED):
+        if type(family) not in (Product, *by_name.NAMED):
             raise TypeError(f"{family!r} is a family that no file can hold. Pickle the estimator instead.")
         super()._write(path)
 
@@ -175,17 +179,27 @@ class FamilyParameters(OfFamily):
         cls, family: Any, record: Any, n_features: int | None, given: Mapping[str, Any], **shares: Any
     ) -> Self:
         """A model with `shares`, and with parameters of the family out of what is given; the rest are settings."""
-        names = families.names_of(families.read_family(family))
+        kinds = families.read_family(family)
+        names = by_name.names_of(kinds)
         settings = {name: value for name, value in given.items() if name not in names}
         for name in settings:
             if name not in cls._get_param_names():
                 raise no_setting(f"{cls.__name__}.from_parameters", name, [*names, *cls._get_param_names()])
-        made = cls(family, len(next(iter(shares.values()))), **settings)
-        made._validate_params()
         if n_features is not None:
-            made.n_features_in_ = n_features
-        values = {f"{name}_": given[name] for name in names if name in given}
-        made.__dict__.update({**shares, **(values if record is None else {"params_": record})})
+            require_count("n_features", n_features)
+        share, probabilities = next(iter(shares.items()))
+        n_components = share_size(share, probabilities)
+        made = cls(family, n_components, **settings)
+        made._validate_params()
+        values = {name: given[name] for name in names if name in given}
+        if record is None:
+            by_name.require_values(kinds, values, n_components, share)
+            shown = {f"{name}_": value for name, value in values.items()}
+        else:
+            shown = {"params_": by_name.require_record(record, n_features)}
+            if n_features is not None:
+                made.n_features_in_ = n_features
+        made.__dict__.update({f"{name}_": value for name, value in shares.items()}, **shown)
         made._require_known()
         return made
 
@@ -205,12 +219,10 @@ class Mixture(FamilyParameters, UncertainMixture, BaseMixture):
     ----------
     family : str, family, or list of D of these, default "normal"
         A kind of column: "normal", "poisson" (counts), "bernoulli" (0 or 1), "categorical" (codes from 0 up),
-        "exponential" (waiting times), "gamma" (positive numbers) or "multinomial" (counts whose total is given). A
-        family with options of its own, such as ``Poisson(exposure=True)`` or ``Categorical(n_categories=[3, 4])`` of
-        `fastem.families`. A list with one of these for each column; all multinomial columns belong together, and a
-        column of kind "exposure", a positive number, multiplies the rates of the counts. ``StudentT(df=4.0)``, for rows
-        with heavy tails. Or a family of your own: a dataclass with the fields `n_components` and `n_features`, which
-        the estimator sets.
+        "exponential" (waiting times), "gamma" (positive numbers) or "multinomial" (counts whose total is given); or a
+        value of `fastem.families`, such as ``Poisson(exposure=True)`` or ``StudentT(df=4.0)``. A list has one of these
+        for each column, and "exposure" for one that multiplies the rates of the counts. Or a family of your own
+        (docs/families.md, docs/user_families.md).
     n_components : int, default 1
     params_init : dict or NamedTuple, optional
         First parameters of the family, by the names of the fitted attributes: ``{"rates": [[2.0], [9.0]]}``; for a
@@ -267,7 +279,10 @@ class Mixture(FamilyParameters, UncertainMixture, BaseMixture):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseMixture._parameter_constraints,
         **FamilyParameters._parameter_constraints,
+        "params_init": [dict, tuple, None],
     }
+    params_init: Any
+
     _structural = (*BaseMixture._structural, "family")
 
     def __init__(
@@ -296,12 +311,11 @@ class Mixture(FamilyParameters, UncertainMixture, BaseMixture):
         self._keep(locals())
 
     def _given_start(self, model: Model, params: Callable[[], Params]) -> Params:
-        weights = None if self.weights_init is None else read_weights(self.weights_init, self.n_components)
-        given = self.params_init
+        weights, given = self._given_weights(), self.params_init
         if isinstance(given, dict):
-            given = families.params_of(model.family, given, "_init", is_estimate=True)
+            given = by_name.params_of(model.family, given, "_init", is_estimate=True)
         elif given is not None:
-            given = families.read_record(model.family, given, "params_init")
+            given = by_name.read_record(model.family, given, "params_init")
         start = params() if weights is None or given is None else None
         return Params(
             start.latent if weights is None else model.latent.params(weights),  # type: ignore[union-attr]
@@ -332,11 +346,9 @@ class Mixture(FamilyParameters, UncertainMixture, BaseMixture):
         Raises
         ------
         ValueError
-            For parameters that are out of range, or shapes that do not match.
+            For parameters that are missing or out of range, or shapes that do not match.
         TypeError
             For a name that is none of the family's parameters and no setting.
-        NotFittedError
-            For parameters that are missing.
 
         Examples
         --------
@@ -344,4 +356,4 @@ class Mixture(FamilyParameters, UncertainMixture, BaseMixture):
         >>> Mixture.from_parameters("poisson", [0.5, 0.5], rates=[2.0, 9.0]).predict([1, 12]).tolist()
         [0, 1]
         """
-        return cls._from_names(family, record, n_features, values, weights_=weights)
+        return cls._from_names(family, record, n_features, values, weights=weights)

@@ -1,1 +1,1 @@
-"""Who maps chunks, and who sums the results."""
+"""Who maps parts of the data, and how their totals are folded."""

@@ -10,7 +10,7 @@ from fastem.families.columns.exponential import Exponential
 from fastem.families.columns.gamma import Gamma
 from fastem.families.columns.multinomial import Multinomial
 from fastem.families.columns.poisson import Poisson
-from fastem.families.gaussian.normal import Normal
+from fastem.families.gaussian.family import Normal
 from fastem.families.gaussian.student import StudentT
 
 __all__ = [

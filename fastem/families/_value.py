@@ -1,40 +1,33 @@
-"""Families are values: they are equal when all that they hold is."""
+"""Options of families, checked in the words of those who set them."""
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import Any, ClassVar
+from numbers import Real
+from typing import Any
 
 import numpy as np
 
-
-class Value:
-    """A frozen dataclass that may hold arrays, with equality by value."""
-
-    # The fields that users choose; by default all that the representation shows.
-    options: ClassVar[tuple[str, ...]] = ()
-
-    def __eq__(self, other: object) -> bool:
-        if type(other) is not type(self):
-            return NotImplemented
-        names = [field.name for field in fields(self)]  # type: ignore[arg-type]
-        return all(np.array_equal(getattr(self, name), getattr(other, name)) for name in names)
-
-    def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={value!r}" for name, value in options_of(self).items())
-        return f"{type(self).__name__}({shown})"
-
-    def __hash__(self) -> int:
-        return hash(type(self))
+from fastem._naming import named
 
 
-def options_of(value: Any) -> dict[str, Any]:
-    """What users may choose of a family, a dataclass, by name: not its size, nor what it learns from data."""
-    names = getattr(value, "options", ()) or [field.name for field in fields(value) if field.repr and field.init]
-    return {name: getattr(value, name) for name in names if name not in ("n_components", "n_features")}
+def is_number(value: Any) -> bool:
+    """Whether a value is one finite number, and no truth value."""
+    return isinstance(value, Real) and not isinstance(value, bool) and abs(float(value)) < np.inf
 
 
 def require_fraction(name: str, value: Any) -> None:
     """Raise ValueError for what is no number from 0 to 1."""
-    if not 0.0 <= value <= 1.0:
-        raise ValueError(f"{name} must be between 0 and 1, as a fraction of the data; got {value!r}.")
+    if not is_number(value) or not 0.0 <= value <= 1.0:
+        raise ValueError(f"{named(name)} must be between 0 and 1, as a fraction of the data; got {value!r}.")
+
+
+def require_not_negative(name: str, value: Any) -> None:
+    """Raise ValueError for what is no finite number, or a negative one."""
+    if not is_number(value) or value < 0.0:
+        raise ValueError(f"{named(name)} must be a finite number, not negative; got {value!r}.")
+
+
+def require_flag(name: str, value: Any) -> None:
+    """Raise ValueError for what is neither True nor False."""
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{named(name)} must be True or False; got {value!r}.")

@@ -8,25 +8,27 @@ from typing import Any
 
 import numpy as np
 
+from fastem.executors.reduction import EpochState
 from fastem.families.gaussian.location_scatter import LocationScatter
 from fastem.fitting.notes import RaceNote, RunNote, SwapNote
-from fastem.fitting.problem import EpochState
 from fastem.fitting.runs import Search
-from fastem.model import Model, Params, Partial, zero_stats
+from fastem.model import Model, Params, zero_stats
+from fastem.passes.backend import Partial
 from fastem.passes.lanes import n_lanes
 from fastem.passes.rows import plain
 from fastem.schedules.accelerate.anderson import AndersonState
 from fastem.schedules.accelerate.automatic import AutomaticState
 from fastem.schedules.accelerate.protocol import Progress
 from fastem.schedules.accelerate.squarem import SquaremState
-from fastem.schedules.drift import PageHinkley
 from fastem.schedules.incremental import IncrementalState
 from fastem.schedules.online import EpochEnd, OnlineState, RepairSpan
-from fastem.schedules.prequential import Prequential
-from fastem.schedules.result import Ending, FitResult, FitState, Trace
+from fastem.schedules.prequential import PageHinkley, Prequential
+from fastem.schedules.result import Ending, FitResult, FitState, Reason, Trace
 from fastem.schedules.subsample import ControlVariateState
 from fastem.stats import ExpectedStats, Repair
 
+# Attributes that tell of a fit.
+STORY = ("converged_", "stop_reason_", "n_iter_", "n_steps_", "lower_bound_", "lower_bounds_")
 # Names of what a model was told by data and by its user, and which of these are not negative.
 _CONSTRAINTS = (
     "variance_floor", "data_covariance", "penalty", "prior_mean", "prior_mean_rows", "prior_covariance", "prior_rows",
@@ -222,6 +224,10 @@ def _require_records(value: Any, patterns: dict[type, Any], n_lanes: int, in_lan
         if type(value.n_blocks) is not int or value.n_blocks < 0 or any(np.shape(s) != (n_lanes,) for s in sums):
             raise ValueError("an unfinished sum does not have the lanes of this model")
         in_lanes = True
+    if isinstance(value, EpochState):
+        counts = (value.n_rows, value.n_parts, value.part)
+        if not all(type(n) is int and n >= 0 for n in counts) or len(value.nodes) != value.n_parts.bit_count():
+            raise ValueError("an unfinished sum does not have the totals of its parts")
     if isinstance(value, Params | ExpectedStats) and not all(
         type(each) in patterns for each in (value.latent, value.family)
     ):
@@ -236,3 +242,20 @@ def _require_records(value: Any, patterns: dict[type, Any], n_lanes: int, in_lan
         return
     for item in items:
         _require_records(item, patterns, n_lanes, in_lanes)
+
+
+def checked_story(name: str, value: Any) -> Any:
+    """What a file tells of a fit, of the type that a fit tells; ValueError for another."""
+    if name == "converged_":
+        is_right = type(value) is bool
+    elif name == "stop_reason_":
+        is_right = value in set(Reason)
+    elif name in ("n_iter_", "n_steps_"):
+        is_right = type(value) is int and value >= 0
+    elif name == "lower_bound_":
+        is_right = type(value) in (int, float)
+    else:
+        is_right = type(value) is list and all(type(each) in (int, float) for each in value)
+    if not is_right:
+        raise ValueError(f"{name} is {value!r}")
+    return value

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from fastem.contracts import HasExpectedLogProb, HasUnconstrained
 from fastem.fitting.problem import Problem, SampleProblem
 from fastem.model import Model, Params
-from fastem.schedules.accelerate.anderson import Anderson
-from fastem.schedules.accelerate.automatic import Automatic
+from fastem.schedules.accelerate.automatic import ACCELERATORS
 from fastem.schedules.accelerate.protocol import Accelerator
 from fastem.schedules.accelerate.squarem import Squarem
 from fastem.schedules.batch import fit_batch
@@ -50,13 +48,6 @@ class Strategy(Protocol):
     def finalised(self, model: Model, result: FitResult, source: Source | None) -> FitResult:
         """The result with a `FitState`, whose objective is exact when there is a source to read."""
         ...
-
-
-ACCELERATORS: dict[str, Callable[[Model, float], Accelerator]] = {
-    "auto": lambda model, tol: Automatic(model, model.n_parameters(), tol),
-    "squarem": lambda model, tol: Squarem(model),
-    "anderson": Anderson,
-}
 
 
 def accelerator_of(name: str | None, model: Model, tol: float) -> Accelerator | None:

@@ -13,7 +13,7 @@ from fastem.fitting.compress import Grid, compress
 from fastem.fitting.problem import Problem
 from fastem.model import Model
 from fastem.schedules.batch import fit_batch
-from fastem.schedules.result import FitResult, FitState, Reason
+from fastem.schedules.result import FitResult, FitState
 from fastem.sources import ArraySource, Source
 
 # Of fewer bins, some component may see only one, and collapse onto it.
@@ -42,9 +42,7 @@ class BinnedStrategy(BatchStrategy):
             ahead = fit_batch(
                 Problem(model, self.stand_in), state.candidate, tol=_CLOSER * self.tol, max_iter=self.max_iter,
                 accelerator=self._accelerator(model, source, state, seed),
-            )  # fmt: skip
-            if ahead.reason is Reason.INTERRUPTED:
-                raise KeyboardInterrupt
+            ).unbroken()  # fmt: skip
             state.candidate, state.n_iter_reduced = ahead.params, ahead.n_iter
         return super().run(model, source, state, seed, reporter)
 
@@ -53,13 +51,13 @@ def _bins_of(source: Source, n_bins: int, n_components: int) -> Source:
     if source.n_features > 1:
         raise ValueError(
             f"{named('bins')}={n_bins} is for one feature, but {named('X')} has {source.n_features}. "
-            f"Use {named('bins=None')}."
+            f"Use {named('schedule=Batch(bins=None)')}."
         )
     least = _MIN_BINS * n_components
     if n_bins < least:
         raise ValueError(
             f"{named('bins')}={n_bins} is too few for {named('n_components')}={n_components}. Use at least {least}, "
-            f"or {named('bins=None')}."
+            f"or {named('schedule=Batch(bins=None)')}."
         )
     # Roughly right is enough for a grid: it takes no part in the user's randomness.
     sample = source.sample(_GRID_ROWS, np.random.default_rng(0))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 
-from fastem.fitting.checks import checked, total_weight
-from fastem.fitting.information import ParameterArrays, estimates, mapped, require_interior
+from fastem.fitting.checks import Checked
+from fastem.fitting.information import ParameterArrays, estimates, mapped, require_interior, require_rows
 from fastem.fitting.intervals import ConfidenceIntervals, require_level
 from fastem.fitting.numeric import with_gradients
 from fastem.fitting.problem import Problem
+from fastem.fitting.scores import total_weight
+from fastem.given import require_count
 from fastem.model import Model, Params
 from fastem.schedules.batch import fit_batch
 from fastem.schedules.result import Reason
@@ -53,6 +56,14 @@ class Bootstrap(ParameterArrays):
         return ConfidenceIntervals(level=level, lower=lower, upper=upper)
 
 
+def require_replicates(n_replicates: Any, max_rows: Any) -> None:
+    """Raise ValueError for too few replicates, and for what is no size of a sample that is held in memory."""
+    require_count("n_replicates", n_replicates, least=2)
+    if max_rows is None:
+        raise ValueError("max_rows must be a number for a bootstrap, whose rows are held in memory.")
+    require_rows(max_rows)
+
+
 def bootstrap(
     model: Model,
     params: Params,
@@ -74,7 +85,7 @@ def bootstrap(
     Newton & Raftery (1994), *Approximate Bayesian inference with the weighted likelihood bootstrap*, J. R. Statist.
     Soc. B 56, 3-48.
     """
-    total = total_weight(checked(rows, model.family))
+    total = total_weight(Checked(rows, model.family).chunks())
     tol = _RESOLUTION * model.n_parameters() / (2.0 * total)
     sample = rows.sample(max_rows, random)
     ratio = total / total_weight(sample.chunks())
@@ -84,11 +95,7 @@ def bootstrap(
 
     def refit(rows: Source, start: Params) -> Params:
         nonlocal n_unfinished
-        result = fit_batch(Problem(model, rows), start, tol=tol, max_iter=max_iter)
-        if result.reason is Reason.INTERRUPTED:
-            raise KeyboardInterrupt
-        if result.error is not None:
-            raise result.error
+        result = fit_batch(Problem(model, rows), start, tol=tol, max_iter=max_iter).unbroken()
         n_unfinished += result.reason is Reason.MAX_ITER
         return result.params
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from fastem._naming import named
+from fastem._options import Allowed, Choice, Options, instance, numbers
 from fastem._replacing import why_not
 from fastem.fitting.archive import record_classes, require_state
 from fastem.fitting.runs import Search
@@ -177,3 +178,34 @@ def digest_of(*arrays: Any) -> str:
     for array in arrays:
         digest.update(repr(np.shape(array)).encode() + np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Checkpoint(Options):
+    """A file that keeps the state of a fit, for `fit(..., resume=True)`, and the model so far, for `fastem.load`.
+
+    It is replaced as a whole, so that it is there at any moment.
+
+    Parameters
+    ----------
+    path : str or Path
+    every : float, default 60
+        Least seconds between two checkpoints: what is lost at worst, with the iteration under way.
+
+    Examples
+    --------
+    >>> from fastem import Checkpoint, GaussianMixture
+    >>> GaussianMixture(2, checkpoint=Checkpoint("fit.npz", every=600.0)).checkpoint
+    Checkpoint(path='fit.npz', every=600.0)
+    """
+
+    path: str | os.PathLike[str]
+    every: float = 60.0
+
+    _allowed: ClassVar[dict[str, tuple[Allowed, ...]]] = {
+        "path": (instance(str, os.PathLike),),
+        "every": (numbers(0.0, ends="[]"),),
+    }
+
+
+CHECKPOINTS = Choice((Checkpoint,), {None: None}, (str, os.PathLike))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import numpy as np
 
 from fastem._naming import named
+from fastem.executors.reduction import reduced
 from fastem.sources import Chunk, Source
+from fastem.sources.segments import Segment, segments_of
 
 # More are hardly codes: each takes a probability for each component.
 _MOST_CATEGORIES = 1_000_000
@@ -17,21 +19,64 @@ _MOST_CATEGORIES = 1_000_000
 _ROWS_CHECKED = 4096
 
 
-def checked(source: Source, family: Any, max_rows: int | None = None) -> Iterator[Chunk]:
-    """The chunks of a source, whose values are finite and suit the family."""
-    for chunk in source.chunks(max_rows):
-        require_finite(chunk, source.labels)
-        require_support(chunk, family, source.labels)
-        yield chunk
-        del chunk
+class Checked:
+    """The rows of a source as a fit may use them: finite, and values that the family can have.
+
+    Every value that is checked is checked here. Passes of a fit come after a first one through this gate, and read the
+    source itself; where one ends in NaN nevertheless, `look_over` reads the rows again, to name the place.
+
+    Parameters
+    ----------
+    source : Source
+    family : Family, optional
+        None as long as it is not known: any finite value will do. It may be set while chunks are read.
+
+    Raises
+    ------
+    ValueError
+        From `chunks`, naming the first value that cannot be used.
+    """
+
+    def __init__(self, source: Source, family: Any = None):
+        self._source, self.family = source, family
+
+    def chunks(self, max_rows: int | None = None) -> Iterator[Chunk]:
+        """The chunks of the source, once they are checked."""
+        for chunk in self._source.chunks(max_rows):
+            _require_finite(chunk, self._source.labels)
+            if self.family is not None:
+                _require_support(chunk, self.family, self._source.labels)
+            yield chunk
+            del chunk
+
+    def look_over(self) -> None:
+        """Read all rows, and raise for a value that cannot be used."""
+        for _ in self.chunks():
+            pass
 
 
-def total_weight(chunks: Iterable[Chunk]) -> float:
-    """The weight of all rows."""
-    return math.fsum(len(chunk) if chunk.weight is None else float(chunk.weight.sum()) for chunk in chunks)
+def usable_rows(chunk: Chunk, family: Any, labels: Sequence[str]) -> np.ndarray:
+    """Which rows (N,) of a chunk are finite.
+
+    Raises
+    ------
+    ValueError
+        For a finite row that no component of the family can have.
+    """
+    usable = finite_rows(chunk)
+    if usable.all():
+        _require_support(chunk, family, labels)
+    elif usable.any():
+        _require_support(replace(chunk, X=chunk.X[usable]), family, labels, np.flatnonzero(usable))
+    return usable
 
 
-def require_finite(chunk: Chunk, labels: Sequence[str] | None = None) -> None:
+def finite_rows(chunk: Chunk) -> np.ndarray:
+    """Which rows (N,) of a chunk have no missing or infinite value."""
+    return np.isfinite(chunk.X).all(axis=1)
+
+
+def _require_finite(chunk: Chunk, labels: Sequence[str]) -> None:
     """Raise ValueError when a chunk holds NaN or infinity, naming the first place by the labels of the columns."""
     with np.errstate(over="ignore", invalid="ignore"):
         suspect = not np.isfinite(chunk.X.sum())
@@ -41,40 +86,42 @@ def require_finite(chunk: Chunk, labels: Sequence[str] | None = None) -> None:
             _raise_not_finite(chunk, finite, labels)
 
 
-def _raise_not_finite(chunk: Chunk, finite: np.ndarray, labels: Sequence[str] | None) -> NoReturn:
+def _raise_not_finite(chunk: Chunk, finite: np.ndarray, labels: Sequence[str]) -> NoReturn:
     row, column = np.argwhere(~finite)[0]
-    kind = "NaN" if np.isnan(chunk.X[row, column]) else "infinity"
+    value = chunk.X[row, column]
+    kind, place = "NaN" if np.isnan(value) else "infinity", _place(chunk, row, value, column, labels)
     raise ValueError(
-        f"{named('Input X')} contains {kind} (NaN or inf is not supported): {_place(chunk, row, column, labels)}; "
+        f"{named('Input X')} contains {kind} (NaN or inf is not supported): {place}; "
         f"{_extent(chunk, ~finite)}. Drop these rows, or fill in the missing values."
     )
 
 
-def _place(chunk: Chunk, row: int, column: int, labels: Sequence[str] | None) -> str:
-    label = str(column) if labels is None else labels[column]
-    return (
-        f"row {chunk.first_row + row}, column {label if label.isdecimal() else repr(label)} is {chunk.X[row, column]}"
-    )
+def _place(chunk: Chunk, row: int, value: float, column: int, labels: Sequence[str]) -> str:
+    label = labels[column]
+    return f"row {chunk.first_row + row}, column {label if label.isdecimal() else repr(label)} is {value}"
 
 
 def _extent(chunk: Chunk, wrong: np.ndarray) -> str:
     return f"{np.count_nonzero(wrong)} such value(s) in rows {chunk.first_row} to {chunk.first_row + len(chunk) - 1}"
 
 
-def require_support(chunk: Chunk, family: Any, labels: Sequence[str] | None = None) -> None:
-    """Raise ValueError when a chunk holds a finite value that no row of the family can have, naming the first place."""
+def _require_support(chunk: Chunk, family: Any, labels: Sequence[str], places: np.ndarray | None = None) -> None:
+    """Raise ValueError when a chunk holds a value that no row of the family can have, naming the first place.
+
+    `places` (N,) are those of the rows, counted from the first row of the chunk; None: they follow each other.
+    """
     for start in range(0, len(chunk), _ROWS_CHECKED):
         part = chunk.X[start : start + _ROWS_CHECKED]
         wrong = family.outside(part)
         if wrong is None:
             return
         if wrong.any():
-            require_finite(chunk, labels)
             row, column = np.argwhere(wrong)[0]
-            which = "Negative values" if part[row, column] < 0 else "Some values"
+            value = part[row, column]
+            place = _place(chunk, start + row if places is None else places[start + row], value, column, labels)
             raise ValueError(
-                f"{which} in data do not suit the distribution: {_place(chunk, start + row, column, labels)}, but must "
-                f"be {family.support(column)}. Drop or mend such rows, or choose another distribution."
+                f"{'Negative' if value < 0 else 'Some'} values in data do not suit the distribution: {place}, "
+                f"but must be {family.support(column)}. Drop or mend such rows, or choose another distribution."
             )
 
 
@@ -86,10 +133,15 @@ def highest_codes(source: Source, coded: np.ndarray) -> np.ndarray:
     ValueError
         For values that are not finite, or so large that they cannot be codes.
     """
-    highest = np.zeros(source.n_features)
-    for chunk in source.chunks():
-        require_finite(chunk, source.labels)
-        np.maximum(highest, chunk.X.max(axis=0, initial=0.0), out=highest)
+
+    def highest_of(segment: Segment) -> np.ndarray:
+        highest = np.zeros(source.n_features)
+        for chunk in segment.chunks:
+            np.maximum(highest, chunk.X.max(axis=0, initial=0.0), out=highest)
+            del chunk
+        return highest
+
+    highest = reduced(highest_of, segments_of(Checked(source).chunks()), np.maximum)
     if highest[coded].max() >= _MOST_CATEGORIES:
         raise ValueError(
             f"{named('X')} holds the code {highest[coded].max():g}, but codes are the integers from 0 up, one for each "

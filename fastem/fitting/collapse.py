@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from fastem.families.gaussian.location_scatter import LocationScatter
+from fastem.fitting.notes import CollapseNote
 from fastem.latents.mixture import MixtureLatent
 from fastem.model import Model, Params
 
@@ -27,15 +28,9 @@ _MOST_PIECE = 2**22
 _MOST_NUMBERS = 2**24
 
 
-class Collapse(NamedTuple):
-    """A component, the share of its rows that agree, and its width there, in standard deviations of the data."""
-
-    component: int
-    share: float
-    width: float
-
-
-def collapsed(model: Model, params: Params, X: np.ndarray, weight: np.ndarray | None, is_whole: bool) -> list[Collapse]:
+def collapsed(
+    model: Model, params: Params, X: np.ndarray, weight: np.ndarray | None, is_whole: bool
+) -> list[CollapseNote]:
     """The components of a fitted model that have collapsed onto rows that agree.
 
     Parameters
@@ -48,7 +43,7 @@ def collapsed(model: Model, params: Params, X: np.ndarray, weight: np.ndarray | 
     is_whole : bool
         Whether these are all rows.
     """
-    found: list[Collapse] = []
+    found: list[CollapseNote] = []
     resp = None
     for family, family_params, columns in _normal_parts(model.family, params.family):
         varies = np.flatnonzero(np.ptp(0.5 * X[:, columns], axis=0) > 0.0)
@@ -79,7 +74,6 @@ def too_few_distinct(n_components: int, X: np.ndarray) -> bool:
 
 
 def _normal_parts(family: Any, params: Any) -> list[tuple[Any, Any, Any]]:
-    """Families of a location and a scatter, their parameters and columns."""
     if hasattr(family, "parts"):
         parts = zip(family.parts, family.params_of(params), strict=True)
         return [(part.family, own, part.columns) for part, own in parts if isinstance(part.family, LocationScatter)]
@@ -158,7 +152,7 @@ def _agreement(X: np.ndarray, weight: np.ndarray, axes: np.ndarray, is_free: boo
 
 def _verdicts(
     covariance_type: str, directions: list[tuple[np.ndarray, np.ndarray]], agree: list[np.ndarray], n_features: int
-) -> list[Collapse]:
+) -> list[CollapseNote]:
     if covariance_type == "tied":
         # All components are as narrow: one that has rows enough beyond the point speaks for the others.
         together = np.min(agree, axis=0)
@@ -168,5 +162,5 @@ def _verdicts(
         if covariance_type == "spherical" and (values.size < n_features or not shares.all()):
             continue
         if shares.any():
-            found.append(Collapse(k, float(shares.max()), float(np.sqrt(max(0.0, values[shares > 0].min())))))
+            found.append(CollapseNote(k, float(shares.max()), float(np.sqrt(max(0.0, values[shares > 0].min())))))
     return found

@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastem.executors.reduction import reduced
+from fastem.sources.segments import Segment, in_pieces, segments_of
+
 # Rows that are binned at once stay in a core's cache.
 _BLOCK_ROWS = 2**15
 
@@ -24,7 +27,6 @@ class Grid(NamedTuple):
 
     @classmethod
     def around(cls, values: np.ndarray, n_bins: int) -> Grid:
-        """A grid that suits a sample of the values."""
         centre = float(np.median(values))
         distance = np.abs(values - centre)
         scale = float(np.median(distance)) or float(np.mean(distance)) or 1.0
@@ -65,19 +67,22 @@ def compress(chunks: Iterable[Any], grid: Grid) -> tuple[np.ndarray, np.ndarray]
         up to the fourth power of a bin's width.
     """
     middles = grid.middles()
-    # Moments about a point within the bin: nothing cancels, wherever the data lie.
-    weight, first, second = np.zeros((3, grid.n_bins))
-    for chunk in chunks:
-        for start in range(0, chunk.X.shape[0], _BLOCK_ROWS):
-            block = slice(start, start + _BLOCK_ROWS)
-            x = chunk.X[block, 0].astype(np.float64)
+
+    def moments_of(segment: Segment) -> np.ndarray:
+        # Moments about a point within the bin: nothing cancels, wherever the data lie.
+        weight, first, second = moments = np.zeros((3, grid.n_bins))
+        for piece in in_pieces(segment.chunks, _BLOCK_ROWS):
+            x = piece.X[:, 0].astype(np.float64)
             index = grid.bin_of(x)
             x -= middles[index]
-            row_weight = None if chunk.weight is None else chunk.weight[block]
-            weight += np.bincount(index, row_weight, grid.n_bins)
-            weighted = x if row_weight is None else x * row_weight
+            weight += np.bincount(index, piece.weight, grid.n_bins)
+            weighted = x if piece.weight is None else x * piece.weight
             first += np.bincount(index, weighted, grid.n_bins)
             second += np.bincount(index, weighted * x, grid.n_bins)
+            del piece
+        return moments
+
+    weight, first, second = reduced(moments_of, segments_of(chunks))
     occupied = weight > 0
     weight = weight[occupied]
     offset = first[occupied] / weight

@@ -1,10 +1,11 @@
-"""Models of which some parameters stay where they are."""
+"""Parameters that stay where they are."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
+from fastem._options import ARRAY, FLAG, Allowed, Choice, Options, texts
 from fastem.model import Model, Params
 from fastem.stats import ExpectedStats, Repair
 
@@ -16,6 +17,47 @@ _OF_CHAIN = {
 }
 # The field of a Gaussian family that holds what stays.
 _OF_GAUSSIANS = {"m": "fixed_means", "c": "fixed_covariances"}
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Fixed(Options):
+    """Parameters that stay where they start, or, with `warm_start`, as they were.
+
+    Parameters
+    ----------
+    weights : bool, array-like (K,) of bool, or "equal", default False
+        Weights that stay at `weights_init`, all or some; or equal ones.
+    means : bool or array-like (K,) of bool, default False
+        Means that stay at `means_init`. `GaussianMixture` only.
+    covariances : bool or array-like (K,) of bool, default False
+        Covariances that stay the inverses of `precisions_init`. `GaussianMixture` only.
+
+    Raises
+    ------
+    ValueError
+        For a value of another kind; in `fit`, for one that does not suit the number of components, or where no first
+        values are given.
+
+    Examples
+    --------
+    >>> from fastem import Fixed, GaussianMixture
+    >>> mixture = GaussianMixture(2, means_init=[[20.0], [40.0]], fixed=Fixed(means=[True, False]))
+    >>> mixture.fixed
+    Fixed(means=[True, False])
+    """
+
+    weights: Any = False
+    means: Any = False
+    covariances: Any = False
+
+    _allowed: ClassVar[dict[str, tuple[Allowed, ...]]] = {
+        "weights": (texts("equal"), FLAG, ARRAY),
+        "means": (FLAG, ARRAY),
+        "covariances": (FLAG, ARRAY),
+    }
+
+
+FIXED = Choice((Fixed,), {None: Fixed()})
 
 
 @dataclass(frozen=True)
@@ -36,7 +78,7 @@ class FixedModel(Model):
 
     def m_step(self, stats: ExpectedStats, params: Params) -> tuple[Params, list[Repair]]:
         """As of a `Model`, for what is not held."""
-        found, repairs = Model(self.latent, self._family_at(params.family)).m_step(stats, params)
+        found, repairs = Model(self.latent, self._family_at(params.family), backend=self.backend).m_step(stats, params)
         kept = [name for letter in self.fixed for name in _OF_CHAIN.get(letter, ())]
         latent = found.latent._replace(**{name: getattr(params.latent, name) for name in kept})
         if self.whole_family:

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 
-from fastem.executors.serial import sum_over
+from fastem.executors.reduction import EpochState, sum_over
 from fastem.fitting.batch import Reporter
 from fastem.fitting.problem import Problem
 from fastem.model import Model, Params
 from fastem.schedules.incremental import IncrementalState, fit_incremental
 from fastem.schedules.result import FitResult, FitState, Trace
 from fastem.sources import Chunk, Source
+from fastem.sources.segments import segments_of
 from fastem.sources.source import chunk_rows, whole_runs
 from fastem.stats import ExpectedStats, Repair
 
@@ -30,7 +31,12 @@ class _Blocks:
     reporter: Reporter
 
     def e_step(self, params: Params, chunks: Iterable[Chunk]) -> ExpectedStats:
-        return sum_over(chunks, lambda: self.model.accumulator(params), self.reporter.rows)
+        pruning = self.model.pruning(params)
+
+        def watch(n_rows: int, state: EpochState) -> None:
+            self.reporter.rows(n_rows)
+
+        return sum_over(segments_of(chunks), lambda begun: self.model.accumulator(params, pruning, begun), watch=watch)
 
     def m_step(self, stats: ExpectedStats, params: Params) -> tuple[Params, list[Repair]]:
         return self.model.m_step(stats, params)

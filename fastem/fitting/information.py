@@ -8,14 +8,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastem._text import require_one_of
 from fastem.contracts import HasGradients
-from fastem.fitting.checks import checked, total_weight
+from fastem.executors.reduction import add_each, reduced
+from fastem.fitting.checks import Checked
 from fastem.fitting.numeric import with_gradients
 from fastem.fitting.problem import Problem
-from fastem.model import Chunk, Model, Params
-from fastem.sources import Source
+from fastem.fitting.scores import total_weight
+from fastem.given import require_count
+from fastem.model import Model, Params
+from fastem.sources import Chunk, Source
+from fastem.sources.segments import Segment, in_pieces, segments_of
 from fastem.stats import ExpectedStats
 
+KINDS = ("empirical", "observed", "robust")
 _PIECE_NUMBERS = 2**20
 
 # Least central difference of the gradient, in the units of tangents.
@@ -95,13 +101,15 @@ def empirical_information(model: Model, params: Params, chunks: Iterable[Chunk])
     McLachlan & Peel (2000), *Finite Mixture Models*, section 2.16.
     """
     n_tangents, n_columns = model.n_parameters(), model.latent.n_components * model.family.n_features
-    total, matrix, gradient = 0.0, np.zeros((n_tangents, n_tangents)), np.zeros(n_tangents)
     step = max(1, _PIECE_NUMBERS // max(n_columns, model.family.free_tangents().size))
-    for chunk in chunks:
-        for start in range(0, chunk.X.shape[0], step):
-            X = chunk.X[start : start + step].astype(np.float64)
-            weight = np.ones(len(X)) if chunk.weight is None else chunk.weight[start : start + step]
+
+    def information_of(segment: Segment) -> list[Any]:
+        total, matrix, gradient = 0.0, np.zeros((n_tangents, n_tangents)), np.zeros(n_tangents)
+        for piece in in_pieces(segment.chunks, step):
+            X = piece.X.astype(np.float64)
+            weight = np.ones(len(X)) if piece.weight is None else piece.weight
             X, weight = X[weight > 0], weight[weight > 0]
+            del piece
             if len(X) == 0:
                 continue
             with np.errstate(over="ignore", invalid="ignore"):
@@ -111,10 +119,12 @@ def empirical_information(model: Model, params: Params, chunks: Iterable[Chunk])
                 # A product of a matrix with itself takes half the time, and is symmetric to the bit.
                 gradients *= np.sqrt(weight)[:, None]
                 matrix += gradients.T @ gradients
-        del chunk
-    if not np.all(np.isfinite(matrix)):
+        return [total, matrix, gradient]
+
+    information = Information(*reduced(information_of, segments_of(chunks), add_each))
+    if not np.all(np.isfinite(information.matrix)):
         raise ValueError(_IMPOSSIBLE)
-    return Information(total, matrix, gradient)
+    return information
 
 
 def row_gradients(model: Model, params: Params, X: np.ndarray) -> np.ndarray:
@@ -244,6 +254,12 @@ def jvp(model: Model, params: Params, tangents: np.ndarray) -> dict[str, Any]:
     return {**model.latent.jvp(params.latent, of_latent), **model.family.jvp(params.family, of_family)}
 
 
+def require_rows(max_rows: Any) -> None:
+    """Raise ValueError for what is no size of a sample, and not None, which stands for all rows."""
+    if max_rows is not None:
+        require_count("max_rows", max_rows, otherwise=" or None")
+
+
 def standard_errors(
     model: Model,
     params: Params,
@@ -276,6 +292,8 @@ def standard_errors(
     ----------
     Louis (1982), J. R. Statist. Soc. B 44, 226-233; White (1982), Econometrica 50, 1-25.
     """
+    require_one_of("information", kind, KINDS)
+    require_rows(max_rows)
     family = model.family
     rows, ratio = _sampled(rows, family, max_rows, generator)
     problem = Problem(model, rows)
@@ -284,10 +302,10 @@ def standard_errors(
     def gradient_of(params: Params) -> np.ndarray:
         if isinstance(family, HasGradients):
             return total_gradient(model, params, problem.e_step(params))
-        return empirical_information(model, params, checked(rows, family)).gradient
+        return empirical_information(model, params, Checked(rows, family).chunks()).gradient
 
     require_interior(model, params)
-    weight, matrix, gradient = empirical_information(model, params, checked(rows, family))
+    weight, matrix, gradient = empirical_information(model, params, Checked(rows, family).chunks())
     information = matrix
     if kind != "empirical":
         information = observed_information(model, params, gradient_of, np.diagonal(matrix) / max(weight, 1.0))
@@ -306,7 +324,7 @@ def _sampled(
     """At most so many of the rows, and by how much the weight of all is larger than theirs."""
     if max_rows is None or (rows.n_rows is not None and rows.n_rows <= max_rows):
         return rows, 1.0
-    weight = total_weight(checked(rows, family))
+    weight = total_weight(Checked(rows, family).chunks())
     if rows.n_rows is not None and rows.n_rows <= max_rows:
         return rows, 1.0
     sample = rows.sample(max_rows, generator())

@@ -101,6 +101,30 @@ class RaceNote:
 
 
 @dataclass(frozen=True)
+class CollapseNote:
+    """A component that sits on a point, or on a plane.
+
+    Attributes
+    ----------
+    component : int
+    share : float
+        Of its rows that agree in some direction.
+    width : float
+        Its standard deviation there, in those of the data.
+    """
+
+    component: int
+    share: float
+    width: float
+
+    def __str__(self) -> str:
+        return (
+            f"component {self.component} has collapsed: {self.share:.0%} of its rows agree in a direction in which it "
+            f"is {self.width:.1g} times as wide as the data"
+        )
+
+
+@dataclass(frozen=True)
 class OnlineNote:
     """How online EM went.
 

@@ -68,9 +68,8 @@ class ByDifferences:
         return type(params)(*(np.ascontiguousarray(part.reshape(np.shape(field))) for part, field in parts))
 
     def at_tangent(self, params: Any, tangent: np.ndarray) -> Any:
-        """Parameters after a step (P,)."""
         numbers = self._numbers(params)
-        return self._record(params, numbers + tangent * _size(numbers))
+        return self._record(params, numbers + tangent * np.maximum(np.abs(numbers), _LEAST_SIZE))
 
     def tangent_components(self) -> np.ndarray:
         """The component (P,) of each number; -1 for those of fields without one entry for each component."""
@@ -83,7 +82,6 @@ class ByDifferences:
         return np.concatenate(tangent_components)
 
     def gradients(self, params: Any, X: np.ndarray, resp: np.ndarray) -> np.ndarray:
-        """Derivatives (N, P) of resp (N, K) times the log-density of each row."""
         tangent_components = self.tangent_components()
         gradients = np.empty((len(X), tangent_components.size))
         for place, (before, after) in enumerate(self._neighbours(params)):
@@ -97,7 +95,6 @@ class ByDifferences:
             yield self.at_tangent(params, -step), self.at_tangent(params, step)
 
     def _log_prob(self, params: Any, X: np.ndarray, component: int) -> np.ndarray:
-        """Log-density (N,) of rows under one component."""
         out = np.empty(len(X))
         only = np.zeros(self._family.n_components)
         only[component] = 1.0
@@ -105,34 +102,26 @@ class ByDifferences:
         return out
 
     def jvp(self, params: Any, tangents: np.ndarray) -> dict[str, Any]:
-        """By how much steps (M, P) change what is shown."""
         shown = [
-            (
-                self._family.estimates(self.at_tangent(params, _STEP * tangent)),
-                self._family.estimates(self.at_tangent(params, -_STEP * tangent)),
-            )
+            [self._family.estimates(self.at_tangent(params, step * tangent)) for step in (_STEP, -_STEP)]
             for tangent in tangents
         ]
-        names = self._family.estimates(params)
-        return {
-            name: np.array([(after[name] - before[name]) / (2.0 * _STEP) for after, before in shown]) for name in names
+        each = {
+            name: [after[name] - before[name] for after, before in shown] for name in self._family.estimates(params)
         }
+        return {name: np.array(changes) / (2.0 * _STEP) for name, changes in each.items()}
 
     def free_tangents(self) -> np.ndarray:
-        """All may change."""
         return np.ones(self.tangent_components().size, dtype=bool)
 
     def scales(self) -> dict[str, Any]:
-        """Each number as it is."""
         shown = self._family.estimates(self._family.neutral_params(np.zeros(self._family.n_features)))
         return {name: np.full(np.shape(value), "identity") for name, value in shown.items()}
 
     def gradient_rounding(self, params: Any) -> float:
-        """Rounding of the differences."""
         return float(np.finfo(np.float64).eps) / _STEP
 
     def at_boundary(self, params: Any) -> list[tuple[int, str]]:
-        """Nothing is known of limits."""
         return []
 
 
@@ -170,7 +159,3 @@ def drawn_marginal(model: Model, params: Params) -> Marginal:
 
     is_discrete = bool(np.all(draws == np.round(draws)))
     return Marginal(density, draws.mean(axis=1), draws.std(axis=1), is_discrete)
-
-
-def _size(numbers: np.ndarray) -> np.ndarray:
-    return np.maximum(np.abs(numbers), _LEAST_SIZE)

@@ -6,21 +6,39 @@ from typing import Any
 
 import numpy as np
 
+from fastem._naming import named
 from fastem.families.gaussian.location_scatter import LocationScatter
 from fastem.given import floats, plain_array
 
 # Of entries of a matrix, relative to the roots of those on the diagonal.
 _SYMMETRY_TOL = 1e-5
+_TABLE = "(n_components, n_features)"
 
 
-def read_array(name: str, given: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """Finite numbers of a shape; one feature needs no axis of its own."""
+def numbers(name: str, given: Any, shape: Any) -> np.ndarray:
+    """Numbers as float64; an error for what holds none names the shape that is expected, in numbers or in words."""
+    if given is None:
+        raise ValueError(f"{name} is missing. Give numbers of the shape {shape}.")
+    try:
+        np.shape(given)
+    except ValueError:
+        raise ValueError(f"{name} must have the shape {shape}, got lists of different lengths.") from None
+    try:
+        return floats(given, name)
+    except (TypeError, ValueError) as error:
+        # Other kinds of these errors take other arguments.
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{name} must hold numbers in the shape {shape}: {error}") from None
+
+
+def read_array(name: str, given: Any, shape: tuple[int, ...], may_miss: bool = False) -> np.ndarray:
+    """Finite numbers of a shape, or NaN where some `may_miss`; one feature needs no axis of its own."""
     # Another memory order would compile the kernels again.
-    array = np.array(floats(given, name), order="C")
+    array = np.array(numbers(name, given, shape), order="C")
     one_feature = shape[1:] == (1,) * (len(shape) - 1)
     if array.shape != shape and not (one_feature and array.shape == shape[:1]):
         raise ValueError(f"{name} must have the shape {shape}, got {array.shape}.")
-    return _finite(name, array).reshape(shape)
+    return array.reshape(shape) if may_miss else _finite(name, array).reshape(shape)
 
 
 def _finite(name: str, array: np.ndarray) -> np.ndarray:
@@ -31,7 +49,7 @@ def _finite(name: str, array: np.ndarray) -> np.ndarray:
 
 def broadcast(name: str, given: Any, shape: tuple[int, ...]) -> np.ndarray:
     """Finite numbers of a shape, or of one that NumPy repeats to it."""
-    values = floats(given, name)
+    values = numbers(name, given, shape)
     try:
         values = np.array(np.broadcast_to(values, shape), order="C")
     except ValueError:
@@ -41,16 +59,32 @@ def broadcast(name: str, given: Any, shape: tuple[int, ...]) -> np.ndarray:
 
 def table_sizes(name: str, given: Any) -> tuple[int, int]:
     """Numbers of components and of features of parameters (K, D), or (K,) for one feature."""
-    shape = np.shape(given)
+    shape = numbers(name, given, _TABLE).shape
     if not 1 <= len(shape) <= 2 or 0 in shape:
-        raise ValueError(f"{name} must have the shape (n_components, n_features), got {shape}.")
+        raise ValueError(f"{name} must have the shape {_TABLE}, got {shape}.")
     return shape[0], shape[1] if len(shape) == 2 else 1
+
+
+def share_size(name: str, given: Any) -> int:
+    """The number of components whose probabilities (K,) are given."""
+    shape = numbers(name, given, "(n_components,)").shape
+    if len(shape) != 1 or shape == (0,):
+        raise ValueError(f"{name} must have the shape (n_components,), got {shape}.")
+    return shape[0]
 
 
 def read_means(given: Any) -> np.ndarray:
     """Means (K, D) of components whose number they tell; (K,) for one feature."""
-    means = floats(given, "means")
-    return means.reshape(table_sizes("means", means))
+    return numbers("means", given, _TABLE).reshape(table_sizes("means", given))
+
+
+def sizes_of(name: str, given: Any, axes: tuple[str, ...]) -> tuple[int, ...]:
+    """The shape of parameters that have just these axes, none of which is empty."""
+    wanted = f"({', '.join(axes)})"
+    shape = numbers(name, given, wanted).shape
+    if len(shape) != len(axes) or 0 in shape:
+        raise ValueError(f"{name} must have the shape {wanted}, got {shape}.")
+    return shape
 
 
 def read_weights(given: Any, n_components: int, name: str = "weights") -> np.ndarray:
@@ -66,7 +100,8 @@ def read_mask(name: str, given: Any, n_components: int) -> np.ndarray:
     mask = plain_array(given, name)
     if mask.dtype.kind != "b" or mask.shape not in ((), (n_components,)):
         raise ValueError(
-            f"fixed=Fixed({name}=...) must be True, False, or one of these for each of {n_components} components."
+            f"{named(f'fixed=Fixed({name}=...)')} must be True, False, or one of these for each of {n_components} "
+            "components."
         )
     return np.broadcast_to(mask, (n_components,))
 
@@ -120,7 +155,8 @@ def read_covars(given: Any, family: LocationScatter) -> np.ndarray:
     Axes of length one may be left out or added, and matrices (K, D, D) stand for whatever they are the matrices of.
     ValueError for covariances that the family does not have.
     """
-    covars, shape = floats(given, "covars_"), family.covariance_shape()
+    shape = family.covariance_shape()
+    covars = numbers("covars_", given, shape)
     n_components, n_features = family.n_components, family.n_features
     if covars.shape != shape and covars.shape == (n_components, n_features, n_features):
         covars = _of_matrices(covars, family.covariance_type)

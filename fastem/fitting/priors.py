@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 
+from fastem._naming import named
+from fastem._options import ARRAY, NOTHING, Allowed, Choice, Options, numbers, texts
 from fastem.families.gaussian.family import Gaussian
 from fastem.families.gaussian.moments import central_moments
 from fastem.fitting.parameters import broadcast, read_array, read_mask, symmetric
@@ -15,6 +17,84 @@ from fastem.latents.mixture import MixtureLatent
 
 # Those of hmmlearn where one of the two settings of a prior of covariances is given.
 _COVARS_PRIOR, _COVARS_WEIGHT = 1e-2, 1.0
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class NormalInverseWishart(Options):
+    """A conjugate prior of a Gaussian mixture; the fit finds the mode of the posterior density.
+
+    Parameters
+    ----------
+    weight_concentration : float or None, default None
+        Concentration, at least 1, of a symmetric Dirichlet prior of the weights.
+    mean : array-like (D,), optional
+        Mean of a normal prior of the means; by default that of the data, where `mean_precision` is given.
+    mean_precision : float or None, default None
+        As many rows at `mean` count for each mean; 1 where only `mean` is given.
+    degrees_of_freedom : float or None, default None
+        Of an inverse Wishart prior of the covariances, more than D - 1; D where only `covariance` is given.
+    covariance : array-like, float, "vanishing" or None, default "vanishing"
+        Scale matrix of that prior: (D, D) for "full" and "tied", (D,) for "diag", a number for "spherical"; by default
+        the covariance of the data, where `degrees_of_freedom` is given. Otherwise "vanishing" stands for the penalty
+        that `prior="vanishing"` is, and None for no prior of covariances.
+
+    Raises
+    ------
+    ValueError
+        For a value that is out of range; in `fit`, for one that does not suit the number of features.
+
+    References
+    ----------
+    Fraley & Raftery (2007), J. Classification 24, 155-181.
+
+    Examples
+    --------
+    >>> from fastem import GaussianMixture, NormalInverseWishart
+    >>> mixture = GaussianMixture(2, prior=NormalInverseWishart(degrees_of_freedom=5.0))
+    >>> mixture.set_params(prior__weight_concentration=2.0).prior
+    NormalInverseWishart(weight_concentration=2.0, degrees_of_freedom=5.0)
+    """
+
+    weight_concentration: float | None = None
+    mean: Any = None
+    mean_precision: float | None = None
+    degrees_of_freedom: float | None = None
+    covariance: Any = "vanishing"
+
+    _allowed: ClassVar[dict[str, tuple[Allowed, ...]]] = {
+        "weight_concentration": (numbers(1.0), NOTHING),
+        "mean": (ARRAY, NOTHING),
+        "mean_precision": (numbers(0.0, ends="()"), NOTHING),
+        "degrees_of_freedom": (numbers(0.0, ends="()"), NOTHING),
+        "covariance": (ARRAY, numbers(0.0, ends="()"), texts("vanishing"), NOTHING),
+    }
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Dirichlet(Options):
+    """A symmetric Dirichlet prior of the weights of a mixture.
+
+    Parameters
+    ----------
+    weight_concentration : float, default 1
+        At least 1, where there is no prior; each component counts as so many rows less one that were seen.
+
+    Examples
+    --------
+    >>> from fastem import Dirichlet, Mixture
+    >>> Mixture("poisson", 2, prior=Dirichlet(1.5)).prior
+    Dirichlet(weight_concentration=1.5)
+    """
+
+    weight_concentration: float = 1.0
+
+    _allowed: ClassVar[dict[str, tuple[Allowed, ...]]] = {"weight_concentration": (numbers(1.0),)}
+
+
+GAUSSIAN_PRIORS = Choice(
+    (NormalInverseWishart,), {"vanishing": NormalInverseWishart(), None: NormalInverseWishart(covariance=None)}
+)
+WEIGHT_PRIORS = Choice((Dirichlet,), {None: Dirichlet()})
 
 
 def mixture_of(prior: Any, fixed: Any, n_components: int, weights: np.ndarray | None) -> MixtureLatent:
@@ -43,7 +123,8 @@ def with_fixed(fixed: Any, family: Gaussian, means: np.ndarray | None, covarianc
             given = np.where(mask.reshape(-1, *[1] * (given.ndim - 1)), given, np.nan)
         elif not mask.all():
             raise ValueError(
-                "fixed=Fixed(covariances=...) must be True or False for covariance_type='tied': there is only one."
+                f"{named('fixed=Fixed(covariances=...)')} must be True or False for covariance_type='tied': there is "
+                "only one."
             )
         family = replace(family, fixed_covariances=given)
     return family
@@ -51,7 +132,8 @@ def with_fixed(fixed: Any, family: Gaussian, means: np.ndarray | None, covarianc
 
 def _require(name: str, init: str, values: np.ndarray | None) -> np.ndarray:
     if values is None:
-        raise ValueError(f"fixed=Fixed({name}=...) holds first values, but none are given. Give {init}.")
+        owner = named(f"fixed=Fixed({name}=...)")
+        raise ValueError(f"{owner} holds first values, but none are given. Give {named(init)}.")
     return values
 
 
@@ -66,7 +148,7 @@ def with_priors(prior: Any, family: Gaussian, stats: Any, n_rows: int) -> Gaussi
     if prior.mean is not None or prior.mean_precision is not None:
         mean = central_moments(stats).means[0]
         if prior.mean is not None:
-            mean = read_array("mean of the prior", prior.mean, mean.shape)
+            mean = read_array(_option("mean"), prior.mean, mean.shape)
         precision = prior.mean_precision
         family = replace(family, prior_mean=mean, prior_mean_rows=1.0 if precision is None else float(precision))
     is_scale = prior.covariance is not None and not isinstance(prior.covariance, str)
@@ -75,22 +157,28 @@ def with_priors(prior: Any, family: Gaussian, stats: Any, n_rows: int) -> Gaussi
     return family if prior.covariance is None else with_penalty(family, stats, n_rows)
 
 
+def _option(name: str) -> str:
+    """What messages call an option of the prior."""
+    return named(f"prior=NormalInverseWishart({name}=...)")
+
+
 def _with_wishart(prior: Any, family: Gaussian, is_scale: bool) -> Gaussian:
     """The family with an inverse Wishart prior, of the scale that is given, or of the data's covariance."""
     d = family.n_features
     dof = float(d) if prior.degrees_of_freedom is None else float(prior.degrees_of_freedom)
     if dof <= d - 1.0:
         raise ValueError(
-            f"degrees_of_freedom={dof:g} of the prior must be more than the number of features less one, {d - 1}."
+            f"{_option('degrees_of_freedom')} must be more than the number of features less one, {d - 1}; got {dof:g}."
         )
     scale = np.asarray(family.data_covariance)
     if is_scale:
-        scale = read_array("covariance of the prior", prior.covariance, scale.shape)
-        scale = symmetric("covariance of the prior", scale) if scale.ndim == 2 else scale
+        name = _option("covariance")
+        scale = read_array(name, prior.covariance, scale.shape)
+        scale = symmetric(name, scale) if scale.ndim == 2 else scale
         try:
             replace(family, n_components=1).params(np.zeros((1, d)), family.structure.as_single(scale))
         except np.linalg.LinAlgError:
-            raise ValueError("covariance of the prior must be positive definite.") from None
+            raise ValueError(f"{name} must be positive definite.") from None
     rows = family.wishart_rows(dof)
     return replace(family, prior_covariance=scale / rows, prior_rows=rows)
 
@@ -106,14 +194,22 @@ def with_penalty(family: Gaussian, stats: Any, n_rows: int) -> Gaussian:
 # prior of covariances to the scatter, and its weight, less what a flat prior has, to the number of rows.
 
 
+def at_least(name: str, given: Any, least: float, shape: tuple[int, ...]) -> np.ndarray:
+    """Finite numbers of a shape, or of one that NumPy repeats to it, none of which is below the least."""
+    values = broadcast(name, given, shape)
+    if np.any(values < least):
+        raise ValueError(f"{name} must be a finite number of at least {least:g}, or hold such numbers.")
+    return values
+
+
 def with_mean_prior(family: Gaussian, means: Any, weights: Any, counts: tuple[int, ...]) -> Gaussian:
     """The family with `means_prior` and `means_weight`, whose components have the shape `counts`."""
     weights = floats(weights, "means_weight")
     weights = weights[..., 0] if weights.shape == (*counts, 1) else weights
-    rows = broadcast("means_weight", weights, counts)
-    if np.any(rows < 0):
-        raise ValueError("means_weight must not be negative: it is a number of rows.")
+    rows = at_least("means_weight", weights, 0.0, counts)
     means = broadcast("means_prior", means, (*counts, family.n_features)).reshape(-1, family.n_features)
+    if not rows.any():
+        return family
     return replace(family, own_prior_means=means, own_prior_mean_rows=rows.ravel())
 
 
@@ -150,8 +246,10 @@ def mixed_covariance_prior(
     if np.ndim(count) > 0:
         raise ValueError(f"{of_count} must be a number for covariance_type={kind!r}, got the shape {np.shape(count)}.")
     rows = 0.0 if count is None else factor * float(count) + beside
-    if rows < 0.0:
-        raise ValueError(f"{of_count} must be at least {-beside / factor:g}, which is a flat prior, got {count!r}.")
+    if not (np.isfinite(rows) and rows >= 0.0):
+        raise ValueError(
+            f"{of_count} must be a finite number of at least {-beside / factor:g}, which is flat; got {count!r}."
+        )
     scatter = factor * broadcast(of_scale, 0.0 if scale is None else scale, shape)
     return _proper_scatter(of_scale, scatter, is_matrix) / share, rows / share
 

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from fastem.executors.serial import sum_over, sums_over
-from fastem.fitting.checks import require_finite
-from fastem.model import Model, Params, Partial
-from fastem.sources import ArraySource, Chunk, Source
+from fastem.contracts import Accumulator
+from fastem.executors.reduction import EpochState, sum_over, sums_over
+from fastem.fitting.checks import Checked
+from fastem.model import Model, Params
+from fastem.sources import ArraySource, Source
+from fastem.sources.segments import segments_of
 from fastem.stats import ExpectedStats, Repair
-
-
-class EpochState(NamedTuple):
-    """How far an E-step over a source has come: rows that were added, and their sum."""
-
-    n_rows: int
-    sum: Partial
 
 
 @dataclass
@@ -40,21 +35,18 @@ class Problem:
     state: EpochState | None = None
 
     def e_step(self, params: Params) -> ExpectedStats:
-        n_done, begun = self.state or (0, None)
-        accumulator = self.model.accumulator(params, begun=begun)
+        state, pruning = self.state, self.model.pruning(params)
 
-        def notify(n_rows: int) -> None:
-            nonlocal n_done
-            n_done += n_rows
-            self.state = EpochState(n_done, accumulator.partial())
+        def watch(n_rows: int, state: EpochState) -> None:
+            self.state = state
             self.notify(n_rows)
 
-        stats = sum_over(_after(self.source.chunks(), n_done), lambda: accumulator, notify)
+        segments = segments_of(self.source.chunks(), None if state is None else (state.n_rows, state.part))
+        stats = sum_over(segments, lambda begun: self.model.accumulator(params, pruning, begun), state, watch)
         self.state = None
         if np.isnan(stats.loglik):
-            # Every value was finite when the fit began.
-            for chunk in self.source.chunks():
-                require_finite(chunk, self.source.labels)
+            # Every value was usable when the fit began.
+            Checked(self.source, self.model.family).look_over()
         return self.model.with_prior(stats, params)
 
     def m_step(self, stats: ExpectedStats, params: Params) -> tuple[Params, list[Repair]]:
@@ -76,24 +68,16 @@ class SharedProblem:
 
     def e_steps(self, asked: Mapping[Any, Params]) -> dict[Any, ExpectedStats]:
         """Statistics of all rows for each of the parameters, by the name of their model."""
-        accumulators = [self.models[name].accumulator(params) for name, params in asked.items()]
-        totals = dict(zip(asked, sums_over(self.source.chunks(), accumulators), strict=True))
+        models = [(self.models[name], params, self.models[name].pruning(params)) for name, params in asked.items()]
+
+        def begin() -> list[Accumulator]:
+            return [model.accumulator(params, pruning) for model, params, pruning in models]
+
+        totals = dict(zip(asked, sums_over(segments_of(self.source.chunks()), begin), strict=True))
         if any(np.isnan(stats.loglik) for stats in totals.values()):
-            # Every value was finite when the fits began.
-            for chunk in self.source.chunks():
-                require_finite(chunk, self.source.labels)
+            # Every value was usable when the fits began.
+            Checked(self.source, models[0][0].family).look_over()
         return {name: self.models[name].with_prior(stats, asked[name]) for name, stats in totals.items()}
-
-
-def _after(chunks: Iterator[Chunk], n_rows: int) -> Iterator[Chunk]:
-    """The chunks without the first `n_rows` rows."""
-    for chunk in chunks:
-        n = min(max(0, n_rows - chunk.first_row), len(chunk))
-        if n == 0:
-            yield chunk
-        elif n < len(chunk):
-            yield chunk.after(n)
-        del chunk
 
 
 @dataclass(frozen=True)
@@ -104,7 +88,9 @@ class SampleProblem:
     sample: Source
 
     def e_step(self, params: Params) -> ExpectedStats:
-        return sum_over(self.sample.chunks(), lambda: self.model.accumulator(params))
+        pruning = self.model.pruning(params)
+        segments = segments_of(self.sample.chunks())
+        return sum_over(segments, lambda begun: self.model.accumulator(params, pruning, begun))
 
     def m_step(self, stats: ExpectedStats, params: Params) -> tuple[Params, list[Repair]]:
         return self.model.m_step(stats, params)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastem.fitting.collapse import collapsed
-from fastem.fitting.notes import OnlineNote, RaceNote, RepairNote, RunNote, SwapNote, counted
+from fastem.fitting.notes import CollapseNote, OnlineNote, RaceNote, RepairNote, RunNote, SwapNote, counted
 from fastem.fitting.online import online_note
 from fastem.fitting.runs import Search
 from fastem.fitting.scan import DataSummary
@@ -17,30 +17,6 @@ from fastem.model import Model, Params
 from fastem.schedules.online import OnlineState
 from fastem.schedules.result import FitResult
 from fastem.stats import Repair
-
-
-@dataclass(frozen=True)
-class CollapseNote:
-    """A component that sits on a point, or on a plane.
-
-    Attributes
-    ----------
-    component : int
-    share : float
-        Of its rows that agree in some direction.
-    width : float
-        Its standard deviation there, in those of the data.
-    """
-
-    component: int
-    share: float
-    width: float
-
-    def __str__(self) -> str:
-        return (
-            f"component {self.component} has collapsed: {self.share:.0%} of its rows agree in a direction in which it "
-            f"is {self.width:.1g} times as wide as the data"
-        )
 
 
 @dataclass(frozen=True)
@@ -160,7 +136,6 @@ class FitReport:
         return lines
 
     def described_repairs(self) -> list[str]:
-        """The repairs in words."""
         return [repair.describe("iteration" if self.online is None else "update") for repair in self.repairs]
 
     def to_dict(self) -> dict[str, Any]:
@@ -173,7 +148,8 @@ RECORDS = (FitReport, RepairNote, RunNote, RaceNote, SwapNote, OnlineNote, Colla
 
 
 def report_on(search: Search, model: Model, summary: DataSummary | None = None) -> FitReport:
-    """Write the report of the best start of a search that has one; with the survey, also on components that collapsed.
+    """Write the report of the best start of a search that has one; with the summary of its rows, also on
+    components that collapsed.
 
     It names the columns that have one value, too.
     """
@@ -210,7 +186,7 @@ def _agreement(model: Model, params: Params, summary: DataSummary) -> dict[str, 
     rows = summary.excerpt
     found = collapsed(model, params, rows.X, rows.weight, summary.is_whole)
     constant = np.flatnonzero(np.all(rows.X[:1] == rows.X, axis=0)) if summary.is_whole else ()
-    return {"collapsed": tuple(CollapseNote(*each) for each in found), "constant": tuple(int(j) for j in constant)}
+    return {"collapsed": tuple(found), "constant": tuple(int(j) for j in constant)}
 
 
 def _plain(model: Model) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from fastem.sources import SequenceSource
 class Owner(NamedTuple):
     """Whoever has the fitted model.
 
-    `publish` shows the best start that is done, with the survey once the fit is over; `save(path, progress, arrays)`
+    `publish` shows the best start that is done, with the summary once the fit is over; `save(path, progress, arrays)`
     writes what was published last, with the progress of its fit; `on_drift` is called when rows have changed.
     """
 

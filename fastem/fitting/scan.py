@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastem.fitting.checks import require_finite, require_support
+from fastem.contracts import Accumulator
+from fastem.executors.reduction import add_each, reduced
+from fastem.fitting.checks import Checked
 from fastem.fitting.strays import Strays, strays_of
 from fastem.latents.mixture import MixtureLatent
 from fastem.model import Model, Params
-from fastem.sources import ArraySource, Source
+from fastem.sources import ArraySource, Chunk, Source
+from fastem.sources.segments import Segment, segments_of
 from fastem.sources.shuffle import RowOrder
 from fastem.sources.thinned import Thinned
 from fastem.starts.bulk import Bulk, bulk_of
+from fastem.stats import ExpectedStats
 
 
 class DataSummary(NamedTuple):
@@ -52,46 +57,72 @@ class Scan(NamedTuple):
     strays: Strays | None = None
 
 
+class _Found(NamedTuple):
+    """What adds up: statistics under each model, rows, and rows of positive weight."""
+
+    totals: list[ExpectedStats]
+    n_rows: int
+    n_positive: int
+
+
 def scan_rows(source: Source, singles: Sequence[Model], order: RowOrder | None = None) -> list[Scan]:
-    """Statistics of all rows under several models of one component, in one pass.
+    """Statistics of all rows under several models of one component, of one kind of rows, in one pass.
 
     Raises
     ------
     ValueError
-        When there are no rows, or the first has an unusable value.
+        When there are no rows, or one has an unusable value.
     """
-    first = next(source.chunks(max_rows=1), None)
+    rows = Checked(source, singles[0].family)
+    first = next(rows.chunks(max_rows=1), None)
     if first is None:
         raise ValueError("There are no rows to read.")
-    require_finite(first, source.labels)
     centre = first.X[0].astype(np.float64)
-    accumulators = [
-        single.accumulator(Params(single.latent.params(np.ones(1)), single.family.neutral_params(centre)))
-        for single in singles
-    ]
     thinned = Thinned(source.n_features)
-    n_rows = n_positive = 0
-    for chunk in source.chunks():
-        for accumulator in accumulators:
-            accumulator.add_given(chunk, np.broadcast_to(np.float64(1.0), (len(chunk), 1)))
-        if order is not None:
-            order.add(chunk)
-        for single in singles:
-            require_support(chunk, single.family, source.labels)
-        thinned.add(chunk)
-        n_rows += len(chunk)
-        n_positive += len(chunk) if chunk.weight is None else int(np.count_nonzero(chunk.weight))
-        del chunk
+    notes = [thinned] if order is None else [thinned, order]
+    found = reduced(partial(_found_in, singles, centre), segments_of(_noted(rows.chunks(), notes)), _added)
     excerpt = ArraySource(*thinned.rows())
-    totals = [accumulator.total() for accumulator in accumulators]
+    n_positive, totals = found.n_positive, found.totals
     bulks = [_bulk(single.family, total.family, excerpt) for single, total in zip(singles, totals, strict=True)]
     return [
         Scan(
-            total.family, _scale(single, total.family, excerpt, bulk), n_rows, n_positive, float(total.weight), excerpt,
-            thinned.is_whole, None if bulk is None else strays_of(bulk, excerpt, thinned.extremes(), n_positive),
+            total.family, _scale(single, total.family, excerpt, bulk), found.n_rows, n_positive, float(total.weight),
+            excerpt, thinned.is_whole,
+            None if bulk is None else strays_of(bulk, excerpt, thinned.extremes(), n_positive),
         )
         for single, total, bulk in zip(singles, totals, bulks, strict=True)
     ]  # fmt: skip
+
+
+def _found_in(singles: Sequence[Model], centre: np.ndarray, segment: Segment) -> _Found:
+    accumulators = [_accumulator(single, centre) for single in singles]
+    n_rows = n_positive = 0
+    for chunk in segment.chunks:
+        for accumulator in accumulators:
+            accumulator.add_given(chunk, np.broadcast_to(1.0, (len(chunk), 1)))
+        n_rows += len(chunk)
+        n_positive += len(chunk) if chunk.weight is None else int(np.count_nonzero(chunk.weight))
+        del chunk
+    return _Found([accumulator.total() for accumulator in accumulators], n_rows, n_positive)
+
+
+def _added(one: _Found, other: _Found) -> _Found:
+    totals = add_each(one.totals, other.totals)
+    return _Found(totals, one.n_rows + other.n_rows, one.n_positive + other.n_positive)
+
+
+def _noted(chunks: Iterator[Chunk], notes: Sequence[Any]) -> Iterator[Chunk]:
+    """The chunks, of which notes are taken in the order of the rows: what depends on it does not add up."""
+    for chunk in chunks:
+        for note in notes:
+            note.add(chunk)
+        yield chunk
+        del chunk
+
+
+def _accumulator(single: Model, centre: np.ndarray) -> Accumulator:
+    """An empty sum over rows that all belong to the one component."""
+    return single.accumulator(Params(single.latent.params(np.ones(1)), single.family.neutral_params(centre)))
 
 
 def _bulk(family: Any, stats: Any, excerpt: ArraySource) -> Bulk | None:
@@ -110,10 +141,7 @@ def _scale(single: Model, stats: Any, excerpt: ArraySource, bulk: Bulk | None) -
     if bulk is None:
         return stats
     near = ArraySource(bulk.called_in(excerpt.X), excerpt.weight)
-    accumulator = single.accumulator(Params(single.latent.params(np.ones(1)), family.neutral_params(bulk.centre)))
-    for chunk in near.chunks():
-        accumulator.add_given(chunk, np.broadcast_to(np.float64(1.0), (len(chunk), 1)))
-    found = accumulator.total()
+    (found,) = reduced(partial(_found_in, [single], bulk.centre), segments_of(near.chunks()), _added).totals
     return family.with_bulk(stats, float(stats.n.sum() / found.family.n.sum()) * found.family)
 
 

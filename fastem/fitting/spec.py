@@ -13,8 +13,8 @@ from fastem.fitting.checkpoint import Keeping
 from fastem.fitting.fixed import FixedModel
 from fastem.fitting.notes import RaceNote
 from fastem.fitting.scan import DataSummary
-from fastem.fitting.subsample import SampleSizes
 from fastem.model import Model, Params
+from fastem.schedules.batch import Subsample
 from fastem.schedules.online import OnlineSettings
 from fastem.schedules.result import Ending
 from fastem.sources import Source
@@ -31,7 +31,7 @@ class Start(NamedTuple):
 
 
 class MakeStart(Protocol):
-    """Makes one start of the model of a survey, of all rows or of a sample of them."""
+    """Makes one start of the model of a summary, of all rows or of a sample of them."""
 
     def __call__(self, summary: DataSummary, source: Any, sample: Any, random: np.random.Generator) -> Start: ...
 
@@ -61,7 +61,7 @@ class ModelSpec:
     make_start : MakeStart
         The start that was asked for, as far as parameters are not given.
     make_learning : callable
-        How a start is improved, once the rows were looked over.
+        How a start is improved, once the rows were scanned.
     online : callable
         How a model learns from rows as they come.
     generator : callable
@@ -74,8 +74,8 @@ class ModelSpec:
     swaps : int or "auto"
         Rounds of swaps of a start; "auto": as many as there are components when several starts race.
     acceleration : str or None
-        A name of `fastem.fitting.batch.ACCELERATORS`.
-    samples : SampleSizes or None
+        A name of `fastem.schedules.accelerate.automatic.ACCELERATORS`.
+    samples : Subsample or None
         How samples grow that lead the fit of many rows; of at most `sample_bytes`.
     batch_size : int or None
         Rows that it learns from at a time, as they come.
@@ -101,7 +101,7 @@ class ModelSpec:
     races: bool = False
     swaps: int | str = 0
     acceleration: str | None = None
-    samples: SampleSizes | None = None
+    samples: Subsample | None = None
     sample_bytes: int = 0
     batch_size: int | None = None
     fixed: str = ""

@@ -8,18 +8,20 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastem.families.gaussian.grouped import GaussianGrouped
+from fastem._naming import named
+from fastem.families.gaussian.family import GaussianGrouped
 from fastem.fitting.problem import Problem
 from fastem.fitting.scan import DataSummary
 from fastem.fitting.spec import Start
+from fastem.given import plain_array
 from fastem.latents.mixture import MixtureLatent
 from fastem.model import Model, Params
 from fastem.schedules.batch import fit_batch
-from fastem.schedules.result import Ending, Reason
+from fastem.schedules.result import Ending
 from fastem.starts.chain import is_left_right, segments, start_of_chain
-from fastem.starts.given import start_from
+from fastem.starts.given import one_hot, start_from
 from fastem.starts.mixed_chain import start_from_segments, start_from_successors
-from fastem.starts.start import sample_size, start_from_sample
+from fastem.starts.start import STARTS, sample_size, start_from_sample
 from fastem.stats import Repair
 
 # The mixture that a start grows from need not have converged.
@@ -168,7 +170,26 @@ class MixedChainStart(ChainStart):
 
 def _improved(mixture: Model, start: Params, sample: Any) -> Params:
     """Parameters of a mixture after some iterations on a sample."""
-    result = fit_batch(Problem(mixture.regularised(), sample), start, tol=_START_TOL, max_iter=_START_ITERATIONS)
-    if result.reason is Reason.INTERRUPTED:
-        raise KeyboardInterrupt
-    return result.params
+    problem = Problem(mixture.regularised(), sample)
+    return fit_batch(problem, start, tol=_START_TOL, max_iter=_START_ITERATIONS).unbroken().params
+
+
+def given_responsibilities(init_params: Any, n_components: int, n_rows: int) -> Responsibilities:
+    """Responsibilities that a user gave, or those of labels; ValueError for what is neither."""
+    given = plain_array(init_params, "init_params")
+    if given.shape == (n_rows,) and given.dtype.kind in "iu":
+        if given.min() < 0 or given.max() >= n_components:
+            raise ValueError(
+                f"Labels in {named('init_params')} must be integers from 0 to n_components - 1 = {n_components - 1}, "
+                f"got values from {given.min()} to {given.max()}."
+            )
+        return lambda start, stop: one_hot(given[start:stop], n_components)
+    if given.shape == (n_rows, n_components) and given.dtype.kind in "biuf":
+        if not (np.all(np.isfinite(given)) and np.all(given >= 0)):
+            raise ValueError(f"Responsibilities in {named('init_params')} must be finite and not negative.")
+        return lambda start, stop: np.asarray(given[start:stop], dtype=np.float64)
+    raise ValueError(
+        f"{named('init_params')} must be one of {sorted(STARTS)}, integer labels of shape ({n_rows},), or "
+        f"responsibilities of shape ({n_rows}, {n_components}); got an array of dtype {given.dtype} and shape "
+        f"{given.shape}."
+    )

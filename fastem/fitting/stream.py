@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastem.fitting.checks import require_finite, require_support
+from fastem.fitting.checks import Checked
 from fastem.fitting.numeric import stats_of
 from fastem.fitting.report import FitReport
 from fastem.fitting.spec import ModelSpec
@@ -87,10 +87,8 @@ class Learner:
             For unusable values of an array, which counts as a whole or not at all.
         """
         if isinstance(source, ArraySource):
-            for chunk in source.chunks():
-                require_finite(chunk, source.labels)
-                family = self.spec.make_family(source) if self._model is None else self._model.family
-                require_support(chunk, family, source.labels)
+            family = self.spec.make_family(source) if self._model is None else self._model.family
+            Checked(source, family).look_over()
         if known is not None and (known.state is not None or self.fitted is None):
             return known.copy()
         if self.fitted is None:
@@ -103,13 +101,13 @@ class Learner:
 
     def learn(self, source: Source, stream: Stream) -> None:
         """Learn from each row; however it ends, what was learnt from is published."""
+        rows = Checked(source, None if stream.state is None else self._model.family)
         try:
-            for batch in source.chunks(self._batch_rows):
-                require_finite(batch, source.labels)
+            for batch in rows.chunks(self._batch_rows):
                 if stream.state is None:
                     self._hold(stream, batch, source.names)
+                    rows.family = None if stream.state is None else self._model.family
                 else:
-                    require_support(batch, self._model.family, source.labels)
                     self._update(stream, batch)
         finally:
             if stream.state is not None:

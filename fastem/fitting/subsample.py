@@ -11,22 +11,11 @@ from fastem.fitting.batch import BatchStrategy, accelerator_of, control_variate
 from fastem.fitting.problem import Problem, first_rows, shuffled_sample
 from fastem.model import Model
 from fastem.schedules.accelerate.protocol import Accelerator
+from fastem.schedules.batch import Subsample
 from fastem.schedules.result import FitState
 from fastem.schedules.subsample import fit_samples
 from fastem.sources import ArraySource, Source
 from fastem.starts.start import sample_size
-
-
-@dataclass(frozen=True, kw_only=True)
-class SampleSizes:
-    """How large the samples are on which the fit of many rows begins; `fastem.Subsample` says what each number is."""
-
-    min_rows: int = 1_000_000
-    sample_rows: int = 100_000
-    rows_per_parameter: int = 1000
-    part: int = 8
-    min_rows_per_parameter: int = 50
-    growth: int = 4
 
 
 @dataclass(kw_only=True)
@@ -38,12 +27,12 @@ class SubsampleStrategy(BatchStrategy):
 
     Parameters
     ----------
-    sizes : SampleSizes
+    sizes : Subsample
     sample_bytes : int
         The largest sample takes no more memory.
     """
 
-    sizes: SampleSizes
+    sizes: Subsample
     sample_bytes: int
 
     def _accelerator(self, model: Model, source: Source, state: FitState, seed: int) -> Accelerator | None:
@@ -66,7 +55,7 @@ class SubsampleStrategy(BatchStrategy):
         return control_variate(rows, model, self.tol, after)
 
 
-def sample_rows(source: Source, models: Sequence[Model], sizes: SampleSizes, most_bytes: int) -> int:
+def sample_rows(source: Source, models: Sequence[Model], sizes: Subsample, most_bytes: int) -> int:
     """Rows of the sample that leads the fits of all rows; zero when there are too few rows for it to pay."""
     n_rows, n_parameters = source.n_rows or 0, max(model.n_parameters() for model in models)
     most = most_bytes // (8 * source.n_features)

@@ -8,7 +8,6 @@ import numpy as np
 
 from fastem._naming import named
 from fastem.fitting.checkpoint import digest_of
-from fastem.fitting.checks import require_finite
 from fastem.fitting.scan import DataSummary, Scan, scan_rows, single_of
 from fastem.fitting.spec import ModelSpec
 from fastem.sources import SequenceSource, Source
@@ -32,11 +31,11 @@ def summary_of(spec: ModelSpec, source: Any, order: RowOrder | None = None) -> D
     """
     rows = rows_of(source)
     family = spec.make_family(rows)
-    return summarised(spec, scan_rows(rows, [single_of(family)], order)[0], rows, family)
+    return summarised(spec, scan_rows(rows, [single_of(family)], order)[0], family)
 
 
-def summarised(spec: ModelSpec, scan: Scan, source: Any, family: Any) -> DataSummary:
-    """The model for rows that were looked over.
+def summarised(spec: ModelSpec, scan: Scan, family: Any) -> DataSummary:
+    """The model for rows that were scanned.
 
     Raises
     ------
@@ -44,14 +43,15 @@ def summarised(spec: ModelSpec, scan: Scan, source: Any, family: Any) -> DataSum
     """
     if scan.n_positive == 0:
         raise ValueError(NO_WEIGHT)
-    if scan.n_positive < spec.n_components:
+    # Of a chain whose states are mixtures, all components of all states.
+    n_components = family.n_components
+    if scan.n_positive < n_components:
+        asked = named("n_components") + (" * n_mix" if n_components > spec.n_components else "")
         raise ValueError(
-            f"{named('n_components')}={spec.n_components} is larger than n_samples={scan.n_positive}, the number of "
+            f"{asked}={n_components} is larger than n_samples={scan.n_positive}, the number of "
             f"rows{' of positive weight' if scan.n_positive < scan.n_rows else ''}. Ask for fewer components."
         )
     if not all(np.all(np.isfinite(field)) for field in scan.stats):
-        for chunk in source.chunks():
-            require_finite(chunk, source.labels)
         raise ValueError(
             f"{named('X')} holds values so large that their squares overflow. Divide them by a constant; values up to "
             "1e150 work."

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from threadpoolctl import OpenBLASController, ThreadpoolController
@@ -33,7 +33,7 @@ def thread_limit(n_threads: int | None, verbose: int, work: str) -> Iterator[int
     work : str
         What the passes do, to be told: "fits full Gaussians".
     """
-    sink = _sink.get() or (_print if verbose else None)
+    sink = _sink.get() or (partial(print, flush=True) if verbose else None)
     told = nullcontext() if sink is None else on_compile(lambda directory: sink(_words(work, directory)))
     with threads(n_threads) as allowed, told:
         yield allowed
@@ -54,10 +54,6 @@ def _words(work: str, directory: str | None) -> str:
     if directory is None:
         how_often = f"in every process, since no directory can keep it; {REMEDY}"
     return f"compiling the kernel that {work}, which takes 5 to 20 seconds, {how_often} ..."
-
-
-def _print(line: str) -> None:
-    print(line, flush=True)
 
 
 @contextmanager

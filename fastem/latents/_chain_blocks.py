@@ -118,7 +118,7 @@ def forward_block(latent_params, emission, begin, end, is_first, log_space, mess
         for k in range(message.shape[0]):
             message[k] = p.log_startprob[k] if log_space else p.startprob[k]
     if log_space:
-        return _filter_carefully(p.log_transmat, emission, begin, end, message, work, filtered, shift, norm)
+        return _filter_log_space(p.log_transmat, emission, begin, end, message, work, filtered, shift, norm)
     return _filter(p.transmat, p.rarest[0] < RARE, emission, begin, end, message, work, filtered, norm)
 
 
@@ -161,7 +161,7 @@ def propagate_block(latent_params, emission, begin, end, backwards, is_edge, sta
 
 
 @block_function
-def _filter_carefully(log_transitions, emission, begin, end, message, work, filtered, shift, norm):
+def _filter_log_space(log_transitions, emission, begin, end, message, work, filtered, shift, norm):
     """The same in logarithms, of any range. A row of zero density is taken for one that tells nothing."""
     n = message.shape[0]
     for i in range(begin, end):
@@ -190,7 +190,7 @@ def backward_block(
     """Smooth rows, and count transitions and first states: see `fastem.passes.blocks`."""
     p, counts = latent_params, latent_stats.transitions[lane]
     if log_space:
-        _smooth_carefully(
+        _smooth_log_space(
             p.log_transmat, p.log_transposed, emission, begin, end, is_last, weight, message, work, filtered, counts
         )
     else:
@@ -231,7 +231,7 @@ def _smooth(transposed, emission, begin, end, is_last, weight, message, work, fi
 
 
 @block_function
-def _smooth_carefully(
+def _smooth_log_space(
     log_transitions, log_transposed, emission, begin, end, is_last, weight, message, work, filtered, counts
 ):
     """The same in logarithms; transitions are added to `counts` (K, K)."""

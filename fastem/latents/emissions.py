@@ -61,12 +61,10 @@ class Emissions:
 
     @property
     def n_states(self) -> int:
-        """Number of states S."""
         return int(self.state.max()) + 1
 
     @property
     def n_components(self) -> int:
-        """Number of components K."""
         return int(self.component[-1]) + 1
 
     @property

@@ -8,14 +8,18 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from scipy.optimize import minimize
 
-from fastem.latents._chain_blocks import LOG_ZERO, backward_block, forward_block, path_block, propagate_block
-from fastem.latents.base import LatentBase
+from fastem.contracts import Latent
+from fastem.latents._chain_blocks import LOG_ZERO, RARE, backward_block, forward_block, path_block, propagate_block
 from fastem.latents.emissions import Emissions
 from fastem.passes.blocks import register_chain
 from fastem.passes.rows import plain
 from fastem.stats import Additive
 
 _TINY = float(np.finfo(np.float64).tiny)
+# The quotient of a number of sequences and this probability is far from overflow.
+_RAREST_START = 1e-200
+# Of two losses that are equal, in nats per row.
+_ROUNDING = 1e-12
 _NOTHING, _NO_ENTRIES = np.empty(0), np.empty(0, dtype=np.int64)
 
 
@@ -65,7 +69,7 @@ class HmmStats(Additive, _HmmFields):
 
 
 @dataclass(frozen=True, eq=False)
-class HmmLatent(LatentBase):
+class HmmLatent(Latent):
     """Sequences of rows whose states are a Markov chain.
 
     Parameters
@@ -153,7 +157,8 @@ class HmmLatent(LatentBase):
 
     def stats_of(self, params: HmmParams) -> HmmStats:
         """Statistics of which an M-step makes these parameters."""
-        share = stationary_distribution(params.transmat)
+        # Of a state that is left for ever, too.
+        share = np.maximum(stationary_distribution(params.transmat), RARE)
         return HmmStats(params.startprob, params.transmat * share[:, None], params.weights * share[params.entry_state])
 
     def occupancy(self, params: HmmParams) -> np.ndarray:
@@ -171,7 +176,7 @@ class HmmLatent(LatentBase):
         never_left = transitions.sum(axis=1) <= 0.0
         transitions[never_left] = self._may_follow()[never_left]
         if self.stationary:
-            transitions = _stationary_maximum(start, transitions)
+            transitions = _stationary_maximum(start, transitions, params.transmat)
         weights = None if self.emissions is None else self.emissions.m_step(stats.entries)
         return self.params(start, transitions, weights)
 
@@ -265,13 +270,27 @@ class HmmLatent(LatentBase):
 def stationary_distribution(transmat: np.ndarray) -> np.ndarray:
     """Distribution (K,) that a step of the chain leaves as it is; of a chain with several, one that depends on all.
 
-    Solves ``p @ transmat = p`` with ``sum(p) = 1``, by least squares, since one equation is superfluous.
+    States that the chain leaves for ever have exactly zero. Among the others it solves ``p @ transmat = p`` with
+    ``sum(p) = 1``, by least squares, since one equation is superfluous.
     """
-    k = transmat.shape[0]
-    equations = np.vstack([transmat.T - np.eye(k), np.ones((1, k))])
+    stays = _are_recurrent(transmat > 0.0)
+    k = int(stays.sum())
+    closed = transmat[np.ix_(stays, stays)]
+    equations = np.vstack([closed.T - np.eye(k), np.ones((1, k))])
     solution = np.linalg.lstsq(equations, np.append(np.zeros(k), 1.0), rcond=None)[0]
     solution = np.maximum(solution, 0.0)
-    return solution / solution.sum()
+    distribution = np.zeros(stays.size)
+    distribution[stays] = solution / solution.sum()
+    return distribution
+
+
+def _are_recurrent(leads: np.ndarray) -> np.ndarray:
+    """Which states (K,) can be returned to from all that they lead to, given which transitions (K, K) are possible."""
+    reaches = leads | np.eye(leads.shape[0], dtype=bool)
+    for _ in range(leads.shape[0].bit_length()):
+        # Paths of twice the length.
+        reaches = reaches @ reaches
+    return np.logical_not((reaches & ~reaches.T).any(axis=1))
 
 
 def _distributions(rows: np.ndarray) -> np.ndarray:
@@ -282,15 +301,18 @@ def _log(probabilities: np.ndarray) -> np.ndarray:
     return np.where(probabilities > 0.0, np.log(np.maximum(probabilities, _TINY)), LOG_ZERO)
 
 
-def _stationary_maximum(start: np.ndarray, transitions: np.ndarray) -> np.ndarray:
+def _stationary_maximum(start: np.ndarray, transitions: np.ndarray, before: np.ndarray) -> np.ndarray:
     """The transition matrix of highest expected likelihood when sequences begin in its stationary distribution.
 
     There is no closed form. From the shares of the counts, which would be right without the first states, the
     logarithms of the matrix climb by L-BFGS; a change dA moves the stationary distribution p by p dA Z, with
-    Z = (I - A + 1 p)^-1.
+    Z = (I - A + 1 p)^-1. Where hardly any transition leads back to the state that sequences begin in, the shares are
+    too far off to climb from: then they climb from the matrix `before`. A state that is left for ever has zero in p,
+    whatever the matrix, and first rows tell nothing of it.
     """
     shares = _distributions(transitions)
-    free = shares > 0.0
+    free = (shares > 0.0) | (before > 0.0)
+    start = np.where(_are_recurrent(free), start, 0.0)
     total = transitions.sum() + start.sum()
     n = shares.shape[0]
 
@@ -302,15 +324,24 @@ def _stationary_maximum(start: np.ndarray, transitions: np.ndarray) -> np.ndarra
 
     def loss(logits: np.ndarray) -> tuple[float, np.ndarray]:
         matrix = matrix_at(logits)
-        stationary = np.maximum(stationary_distribution(matrix), _TINY)
+        stationary = np.maximum(stationary_distribution(matrix), _RAREST_START)
         value = transitions[free] @ np.log(np.maximum(matrix[free], _TINY)) + start @ np.log(stationary)
         later = np.linalg.lstsq(np.eye(n) - matrix + stationary, start / stationary, rcond=None)[0]
         slope = transitions + matrix * (stationary[:, None] * later)
         slope -= matrix * slope.sum(axis=1, keepdims=True)
         return -value / total, -slope[free] / total
 
-    best = minimize(loss, np.log(shares[free]), jac=True, method="L-BFGS-B", options={"ftol": 1e-15, "gtol": 1e-12})
-    return matrix_at(best.x) if best.fun <= loss(np.log(shares[free]))[0] else shares
+    def climb_from(matrix: np.ndarray) -> tuple[np.ndarray, float]:
+        """The best matrix that is found from this one, and its loss."""
+        first = np.log(np.maximum(matrix[free], _TINY))
+        best = minimize(loss, first, jac=True, method="L-BFGS-B", options={"ftol": 1e-15, "gtol": 1e-12})
+        least = loss(first)[0]
+        return (matrix_at(best.x), best.fun) if best.fun <= least else (matrix, least)
+
+    best, least = climb_from(shares)
+    if least > loss(np.log(np.maximum(before[free], _TINY)))[0] + _ROUNDING:
+        best = climb_from(before)[0]
+    return best
 
 
 register_chain(

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from fastem.latents.base import LatentBase
+from fastem.contracts import Latent
 from fastem.passes.blocks import register_latent
 from fastem.passes.vector_math import exp_nonpositive
 from fastem.stats import Additive
@@ -20,7 +20,6 @@ class MixtureParams(NamedTuple):
     log_weights: np.ndarray
 
     def shapes(self, k: int, d: int) -> tuple[tuple[int, ...], ...]:
-        """Shapes of the fields for k components."""
         return (k,), (k,)
 
 
@@ -34,12 +33,11 @@ class MixtureStats(Additive, _MixtureFields):
     __slots__ = ()
 
     def shapes(self, params: Any, k: int, n_lanes: int) -> tuple[tuple[int, ...], ...]:
-        """Shapes of the fields with so many lanes, for k components."""
         return ((n_lanes, k),)
 
 
 @dataclass(frozen=True, eq=False)
-class MixtureLatent(LatentBase):
+class MixtureLatent(Latent):
     """Independent rows, each from one of `n_components` components.
 
     Parameters
@@ -64,7 +62,6 @@ class MixtureLatent(LatentBase):
         return _record(np.asarray(weights, dtype=np.float64) / np.sum(weights))
 
     def rebuilt(self, params: MixtureParams) -> MixtureParams:
-        """Parameters made anew from the weights of a record, as they are, alone."""
         return _record(params.weights)
 
     def probabilities(self, params: MixtureParams) -> tuple[np.ndarray, ...]:
@@ -72,11 +69,9 @@ class MixtureLatent(LatentBase):
         return (params.weights,)
 
     def uniform(self) -> MixtureParams:
-        """All components have the same weight."""
         return self.params(np.ones(self.n_components))
 
     def log_share(self, params: MixtureParams) -> np.ndarray:
-        """Logarithms of the shares (K,) that the components have of all rows, the same for every row."""
         return params.log_weights
 
     def zero_stats(self) -> MixtureStats:
@@ -87,11 +82,9 @@ class MixtureLatent(LatentBase):
         return MixtureStats(resp.sum(axis=0))
 
     def stats_of(self, params: MixtureParams) -> MixtureStats:
-        """Statistics of one row, of which an M-step makes these parameters."""
         return MixtureStats(params.weights)
 
     def occupancy(self, params: MixtureParams) -> np.ndarray:
-        """Expected share (K,) that each component has of the rows."""
         return params.weights
 
     def m_step(self, stats: MixtureStats, params: MixtureParams) -> MixtureParams:
@@ -106,7 +99,6 @@ class MixtureLatent(LatentBase):
         return _record(np.where(np.isnan(fixed), _floored(weights), weights))
 
     def prior_stats(self, weight: float) -> MixtureStats | None:
-        """The rows that the prior stands for; None when it says nothing."""
         if self.concentration == 1.0:
             return None
         return MixtureStats(np.full(self.n_components, self.concentration - 1.0))
@@ -118,22 +110,16 @@ class MixtureLatent(LatentBase):
         return float((self.concentration - 1.0) * (params.log_weights + np.log(self.n_components)).sum())
 
     def expected_log_prob(self, params: MixtureParams, stats: MixtureStats) -> float:
-        """Sum of the logarithms, in nats, of the weights of the components that rows of these statistics belong to."""
         return float((stats.n * np.where(stats.n != 0, params.log_weights, 0.0)).sum())
 
     def n_unconstrained(self) -> int:
-        """Length of `to_unconstrained`."""
         return self.n_components
 
     def to_unconstrained(self, params: MixtureParams) -> np.ndarray:
-        """Square roots of the weights (K,), in which the likelihood bends about as much everywhere.
-
-        The logarithm of a weight that dies would run away for ever, though nothing depends on it any more.
-        """
+        """The logarithm of a weight that dies would run away for ever, though nothing depends on it any more."""
         return np.sqrt(params.weights)
 
     def from_unconstrained(self, point: np.ndarray) -> MixtureParams:
-        """The parameters at any point (K,)."""
         return self._params_of_shares(point**2)
 
     def n_parameters(self) -> int:
@@ -184,11 +170,9 @@ class MixtureLatent(LatentBase):
         return self._free()[:-1]
 
     def estimates(self, params: MixtureParams) -> dict[str, np.ndarray]:
-        """What is shown of the parameters, by name."""
         return {"weights": params.weights}
 
     def scales(self) -> dict[str, np.ndarray]:
-        """On which scale the estimate of each share is nearly normal."""
         return {"weights": np.full(self.n_components, "logit")}
 
     def sample(self, params: MixtureParams, n_rows: int, random: np.random.Generator) -> np.ndarray:

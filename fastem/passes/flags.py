@@ -21,9 +21,15 @@ BLOCK_OPTIONS: dict[str, Any] = {
     "no_cfunc_wrapper": True,
 }
 
-PASS_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
+PASS_OPTIONS: dict[str, Any] = {
+    "nogil": True,
+    "error_model": "numpy",
+    "fastmath": False,
+    "no_cfunc_wrapper": True,
+}
 
 block_function = numba.njit(**BLOCK_OPTIONS)
 
+pass_function = numba.njit(**PASS_OPTIONS)
 parallel_function = numba.njit(parallel=True, **PASS_OPTIONS)
 exact_function = numba.njit(**{**BLOCK_OPTIONS, "fastmath": IN_ORDER})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ from fastem.passes import blocks
 from fastem.passes.flags import block_function
 from fastem.passes.reading import RUN
 from fastem.passes.rows import Rows
-from fastem.passes.threads import threads
+from fastem.passes.threads import at_most
 from fastem.passes.units import BLOCK
 from fastem.passes.vector_math import log_positive
 from fastem.stats import ExpectedStats
@@ -22,6 +22,9 @@ MAX_LANES = 64
 MIN_LANES = 16
 
 _LANES_BUDGET = 32 * 2**20
+
+# What a thread must have to do, rows x components x (features + 2): about a tenth of a millisecond.
+WORK_OF_THREAD = 2**17
 
 
 class Totals(NamedTuple):
@@ -81,9 +84,10 @@ def fingerprint(sig: tuple[Any, ...]) -> str:
     return blocks.fingerprint(*(t.instance_class for t in sig if isinstance(t, types.NamedTuple)))  # type: ignore[attr-defined]
 
 
-def few_threads(rows: Rows) -> AbstractContextManager[Any]:
-    """One thread for the rows of one run, which one lane takes.
+def few_threads(rows: Rows, n_components: int) -> AbstractContextManager[Any]:
+    """As many threads as have enough to do, and no more than there are runs of rows, which one lane takes.
 
-    To wake threads that have nothing to do takes milliseconds when other processes are busy.
+    To wake a thread takes some ten microseconds, and milliseconds when other processes are busy.
     """
-    return threads(1) if rows.n_rows <= RUN * BLOCK else nullcontext()
+    work = rows.n_rows * n_components * (rows.n_columns + 2)
+    return at_most(min(work // WORK_OF_THREAD, -(-rows.n_rows // (RUN * BLOCK))))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import prange
 
 from fastem.passes.blocks import propagate_block
 from fastem.passes.flags import block_function
 from fastem.passes.lanes import Totals, fingerprint
+from fastem.passes.loop import over_lanes
 from fastem.passes.memory import new_memory
 from fastem.passes.reading import VECTOR
 from fastem.passes.rows import Rows, weights_of
@@ -119,15 +119,12 @@ def _warm_start_lane(family_params, latent_params, rows, units, messages, n_lane
         _warm_start(family_params, latent_params, rows, units, messages, unit, memory)
 
 
+_warm_start_lanes = over_lanes(_warm_start_lane)
+
+
 def _warm_start_pass(serial, family_params, latent_params, rows, units, messages, n_lanes, scratch_lines, vectors):
-    if serial:
-        for lane in range(n_lanes):
-            _warm_start_lane(family_params, latent_params, rows, units, messages, n_lanes, scratch_lines, vectors, lane)
-        return
-    for index in prange(n_lanes):
-        _warm_start_lane(
-            family_params, latent_params, rows, units, messages, n_lanes, scratch_lines, vectors, np.int64(index)
-        )
+    arguments = family_params, latent_params, rows, units, messages, n_lanes, scratch_lines, vectors
+    return _warm_start_lanes(serial, n_lanes, arguments)
 
 
 @block_function
@@ -168,23 +165,18 @@ def _propagate_lane(
             )  # fmt: skip
 
 
+_propagate_lanes = over_lanes(_propagate_lane)
+
+
 def _propagate_pass(
     serial, family_params, latent_params, rows, weight, units, messages, first, last, scratch_lines, vectors, outputs,
     totals, latent_stats, family_stats,
 ):  # fmt: skip
-    n_lanes = latent_stats[0].shape[0]
-    if serial:
-        for lane in range(n_lanes):
-            _propagate_lane(
-                family_params, latent_params, rows, weight, units, messages, first, last, scratch_lines, vectors,
-                outputs, totals, latent_stats, family_stats, lane,
-            )  # fmt: skip
-        return
-    for index in prange(n_lanes):
-        _propagate_lane(
-            family_params, latent_params, rows, weight, units, messages, first, last, scratch_lines, vectors, outputs,
-            totals, latent_stats, family_stats, np.int64(index),
-        )  # fmt: skip
+    arguments = (
+        family_params, latent_params, rows, weight, units, messages, first, last, scratch_lines, vectors, outputs,
+        totals, latent_stats, family_stats,
+    )  # fmt: skip
+    return _propagate_lanes(serial, latent_stats[0].shape[0], arguments)
 
 
 compiled_warm_start_pass = Pass(_warm_start_pass, fingerprint)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import prange
 
 from fastem.passes.blocks import accumulate_block, log_prob_block, posterior_block, require_registered
 from fastem.passes.flags import block_function
 from fastem.passes.lanes import Totals, add_totals, bits_reversed, few_threads, fingerprint
+from fastem.passes.loop import over_lanes
 from fastem.passes.pruning import NO_PRUNING, NoPruning, Pruning, add_not_excluded, by_pruning, list_nearest, new_sorter
 from fastem.passes.reading import copy_block, layout_of, new_buffers, read_block, read_weight, sort_run
 from fastem.passes.rows import NO_ROWS, Rows
@@ -99,9 +99,12 @@ def _add_totals(buffers, all_ones, totals, lane):
 @block_function
 def _fill_lane(
     family_params, latent_params, pruning, rows, weight, given, first_block, layout, totals, latent_stats, family_stats,
-    lane,
+    index,
 ):  # fmt: skip
     """Add every block that belongs to a lane: runs of blocks go to the lanes in turn."""
+    # Each thread takes a stretch of indices: with their bits reversed, lanes next to each other go to
+    # different threads, and few rows, which fill the first lanes only, to all of them.
+    lane = bits_reversed(index, totals.loglik.shape[0])
     buffers = new_buffers(rows.n_columns, latent_params[0].shape[0], layout)
     block_rows = buffers.x.shape[1]
     rows_per_run = layout.blocks_per_run * block_rows
@@ -135,28 +138,18 @@ def _fill_lane(
         run += n_lanes
 
 
-# Each pass has its loop twice: on this thread alone, and in parallel. Both call one compiled function, so that the
-# second loop costs no time to compile and gives the same bits.
+_fill_lanes = over_lanes(_fill_lane)
+
+
 def _fused_pass(
     serial, family_params, latent_params, pruning, rows, weight, given, first_block, layout, totals, latent_stats,
     family_stats,
 ):  # fmt: skip
-    n_lanes = totals.loglik.shape[0]
-    if serial:
-        for lane in range(n_lanes):
-            _fill_lane(
-                family_params, latent_params, pruning, rows, weight, given, first_block, layout,
-                totals, latent_stats, family_stats, lane,
-            )  # fmt: skip
-        return
-    for index in prange(n_lanes):
-        # Each thread takes a stretch of indices: with their bits reversed, lanes next to each other go to
-        # different threads, and few rows, which fill the first lanes only, to all of them.
-        lane = bits_reversed(np.int64(index), n_lanes)
-        _fill_lane(
-            family_params, latent_params, pruning, rows, weight, given, first_block, layout,
-            totals, latent_stats, family_stats, lane,
-        )  # fmt: skip
+    arguments = (
+        family_params, latent_params, pruning, rows, weight, given, first_block, layout, totals, latent_stats,
+        family_stats,
+    )  # fmt: skip
+    return _fill_lanes(serial, totals.loglik.shape[0], arguments)
 
 
 compiled_fused_pass = Pass(_fused_pass, fingerprint)
@@ -195,7 +188,7 @@ def fused_pass(
     require_lanes(lanes, family_params, latent_params, n_components, n_components)
     require_reach(pruning, n_components, rows.n_columns)
     totals = Totals(lanes.loglik, lanes.weight, lanes.zero_density)
-    with few_threads(rows):
+    with few_threads(rows, n_components):
         compiled_fused_pass(
             family_params, latent_params, pruning, rows, weight, given, first_block, layout_of(rows.n_columns, pruning),
             totals, lanes.latent, lanes.family,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import prange
 
 from fastem.passes.blocks import require_registered
 from fastem.passes.flags import block_function
 from fastem.passes.lanes import few_threads, fingerprint
+from fastem.passes.loop import over_lanes
 from fastem.passes.pruning import NO_PRUNING, NoPruning, Pruning, new_sorter
 from fastem.passes.reading import layout_of, new_buffers, read_block, sort_run
 from fastem.passes.row_pass import block_log_prob, block_posterior, require_reach
@@ -80,19 +80,12 @@ def _score_lane(family_params, latent_params, pruning, rows, layout, latent_stat
             _write_scores(n_components, buffers, place[: end - begin], loglik, resp_out, label)
 
 
+_score_lanes = over_lanes(_score_lane)
+
+
 def _score_pass(serial, family_params, latent_params, pruning, rows, layout, latent_stats, loglik, resp_out, label):
-    n_lanes = latent_stats[0].shape[0]
-    if serial:
-        for lane in range(n_lanes):
-            _score_lane(
-                family_params, latent_params, pruning, rows, layout, latent_stats, loglik, resp_out, label, lane
-            )
-        return
-    for index in prange(n_lanes):
-        # numba takes the index for unsigned in some places, and would compile every callee twice.
-        _score_lane(
-            family_params, latent_params, pruning, rows, layout, latent_stats, loglik, resp_out, label, np.int64(index)
-        )
+    arguments = family_params, latent_params, pruning, rows, layout, latent_stats, loglik, resp_out, label
+    return _score_lanes(serial, latent_stats[0].shape[0], arguments)
 
 
 compiled_score_pass = Pass(_score_pass, fingerprint)
@@ -134,7 +127,7 @@ def score_pass(
         if out is not None:
             require_output(name, out, (rows.n_rows, *width), dtype)
         outputs.append(np.empty((0, *width), dtype=dtype) if out is None else out)
-    with few_threads(rows):
+    with few_threads(rows, n_components):
         compiled_score_pass(
             family_params, latent_params, pruning, rows, layout_of(rows.n_columns, pruning), latent_stats, *outputs
         )

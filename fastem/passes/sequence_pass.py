@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from fastem.passes.reading import VECTOR
 from fastem.passes.rows import Rows
 from fastem.passes.shapes import require_lanes, require_params, require_units, require_weight
 from fastem.passes.sweep import NO_OUTPUTS, Outputs, compiled_sweep_pass, require_outputs
-from fastem.passes.threads import threads
+from fastem.passes.threads import at_most
 from fastem.passes.units import BLOCK, Units
 from fastem.stats import ExpectedStats
 
@@ -57,8 +56,8 @@ def sequence_pass(
     totals = Totals(lanes.loglik, lanes.weight, lanes.zero_density)
     sizes = blocks.scratch_lines(rows.n_columns), BLOCK // VECTOR
     messages = unit_messages(family_params, latent_params, rows, units, lanes, sizes, mixing)
-    # As in `fused_pass`: to wake a thread that has nothing to do takes time.
-    with threads(1) if units.first.size == 1 else nullcontext():
+    # As in `fused_pass`: to wake a thread that has nothing to do takes time. One unit is enough to do.
+    with at_most(units.first.size):
         compiled_sweep_pass(
             family_params, latent_params, rows, weight, units, messages, first_unit, *sizes, learns, outputs, totals,
             lanes.latent, lanes.family,

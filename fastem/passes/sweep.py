@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 
 from fastem.passes.blocks import accumulate_block, backward_block, forward_block, log_prob_block
 from fastem.passes.emissions import mix_densities, mixes, share_out
 from fastem.passes.flags import block_function
 from fastem.passes.lanes import add_totals, bits_reversed, fingerprint
+from fastem.passes.loop import over_lanes
 from fastem.passes.memory import new_memory
 from fastem.passes.reading import VECTOR, copy_block
 from fastem.passes.shapes import require_output
@@ -276,10 +276,12 @@ def backward_rows(
 @block_function
 def _sweep_lane(
     family_params, latent_params, rows, weight, units, messages, first_unit, scratch_lines, vectors, learns, outputs,
-    totals, latent_stats, family_stats, lane,
+    totals, latent_stats, family_stats, index,
 ):  # fmt: skip
     """Filter and smooth every unit that belongs to a lane: units go to the lanes in turn."""
     n_lanes, n_units = totals.loglik.shape[0], units.first.shape[0]
+    # Units next to each other, which are all there may be, go to different threads.
+    lane = bits_reversed(index, n_lanes)
     unit = (lane - first_unit) % n_lanes
     if unit < n_units:
         n_blocks = blocks_of_largest(units, vectors * VECTOR)
@@ -293,25 +295,18 @@ def _sweep_lane(
             unit += n_lanes
 
 
+_sweep_lanes = over_lanes(_sweep_lane)
+
+
 def _sweep_pass(
     serial, family_params, latent_params, rows, weight, units, messages, first_unit, scratch_lines, vectors, learns,
     outputs, totals, latent_stats, family_stats,
 ):  # fmt: skip
-    n_lanes = totals.loglik.shape[0]
-    if serial:
-        for lane in range(n_lanes):
-            _sweep_lane(
-                family_params, latent_params, rows, weight, units, messages, first_unit, scratch_lines, vectors,
-                learns, outputs, totals, latent_stats, family_stats, lane,
-            )  # fmt: skip
-        return
-    for index in prange(n_lanes):
-        # Units next to each other, which are all there may be, go to different threads.
-        lane = bits_reversed(np.int64(index), n_lanes)
-        _sweep_lane(
-            family_params, latent_params, rows, weight, units, messages, first_unit, scratch_lines, vectors, learns,
-            outputs, totals, latent_stats, family_stats, lane,
-        )  # fmt: skip
+    arguments = (
+        family_params, latent_params, rows, weight, units, messages, first_unit, scratch_lines, vectors, learns,
+        outputs, totals, latent_stats, family_stats,
+    )  # fmt: skip
+    return _sweep_lanes(serial, totals.loglik.shape[0], arguments)
 
 
 compiled_sweep_pass = Pass(_sweep_pass, fingerprint)

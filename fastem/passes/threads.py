@@ -6,17 +6,21 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cache, partial
+from importlib import import_module
 from numbers import Integral
 from typing import Any
 
 import numba
+from numba.np.ufunc.parallel import _launch_threads
 
 from fastem._naming import named
-from fastem.passes.cache import KernelCache
-from fastem.passes.flags import parallel_function
+from fastem.passes.cache import KernelCache, on_compile
+from fastem.passes.flags import parallel_function, pass_function
+from fastem.passes.linking import generated_once
 from fastem.passes.signals import signals_waiting
 
 _n_threads: ContextVar[int | None] = ContextVar("fastem_n_threads", default=None)
@@ -68,14 +72,41 @@ def _masked(n_threads: int) -> Iterator[None]:
         numba.set_num_threads(before)
 
 
+def at_most(n_threads: int) -> AbstractContextManager[Any]:
+    """Let the passes that this thread runs use no more than so many threads (one, for less), if they may at all."""
+    if n_threads > 1:
+        _load_openmp()
+        # numba starts its threads to tell how many there are.
+        allowed = _n_threads.get() or numba.get_num_threads()
+        return nullcontext() if n_threads >= allowed else threads(n_threads)
+    return threads(1)
+
+
+@cache
+def _load_openmp() -> None:
+    """Let the threads of OpenMP sleep while they wait for the next pass, unless the user has said how they wait.
+
+    By itself a thread spins for milliseconds: it takes the processor from M-steps, other fits and other programs.
+    OpenMP reads this once, as it is loaded, and nobody else is to read it.
+    """
+    if not any(name in os.environ for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")):
+        os.environ["OMP_WAIT_POLICY"] = "passive"
+        try:
+            with suppress(ImportError):
+                import_module("numba.np.ufunc.omppool")
+        finally:
+            # Another thread may have been here at the same time.
+            os.environ.pop("OMP_WAIT_POLICY", None)
+
+
 class Pass:
     """The outermost function of a pass: compiled on first use, kept on disk, run by one Python thread at a time.
 
     Parameters
     ----------
     function : callable
-        Its first argument tells whether its loop runs on this thread alone; otherwise it is a `prange` loop. One
-        function holds both, so that a process that may start no threads runs what is compiled already.
+        Its first argument tells whether it runs on this thread alone. It returns what `over_lanes` does, which holds
+        both loops, so that a process that may start no threads runs what is compiled already.
     fingerprint : callable
         Maps the tuple of numba argument types to a string that changes whenever the source of a
         block function for these types changes.
@@ -85,31 +116,47 @@ class Pass:
     A cache directory that cannot be written is not an error: the pass is then compiled once in each process.
     """
 
-    def __init__(self, function: Callable[..., None], fingerprint: Callable[[Any], str]):
+    def __init__(self, function: Callable[..., Any], fingerprint: Callable[[Any], str]):
         self.dispatcher = compiled(function, fingerprint)
 
     def __call__(self, *arguments: Any) -> None:
         n_threads = _n_threads.get()
         with _state.lock:
-            serial = _must_be_serial()
+            # No thread of numba's waits, and spins, where this one does it all.
+            serial = n_threads == 1 or _must_be_serial()
             with nullcontext() if serial or n_threads is None else _masked(n_threads):
-                self.dispatcher(serial, *arguments)
+                if self.dispatcher(serial, *arguments) is False:
+                    raise RuntimeError(
+                        f"A block function raised an exception in a parallel loop; {named('n_threads')}=1 tells which."
+                    )
 
 
-def compiled(function: Callable[..., None], fingerprint: Callable[[Any], str]) -> Any:
-    """A parallel function that is compiled on first use and kept on disk."""
-    dispatcher = parallel_function(function)
+def compiled(function: Callable[..., Any], fingerprint: Callable[[Any], str], parallel: bool = False) -> Any:
+    """A function that is compiled on first use and kept on disk; one with a parallel loop belongs to a pass."""
+    dispatcher = (parallel_function if parallel else pass_function)(function)
     if not numba.config.DISABLE_JIT:
         dispatcher._cache = KernelCache(function, fingerprint)
-        dispatcher.compile = _without_signals(dispatcher.compile)
+        # Of the compilation of the pass itself is told already.
+        told = partial(on_compile, _say_nothing) if parallel else nullcontext
+        dispatcher.compile = _undisturbed(dispatcher.compile, told)
     return dispatcher
 
 
-def _without_signals(compile_or_load: Callable[..., Any]) -> Callable[..., Any]:
+def _say_nothing(directory: str | None) -> None:
+    """Take no notice of a compilation."""
+
+
+def _undisturbed(
+    compile_or_load: Callable[..., Any], told: Callable[[], AbstractContextManager[Any]]
+) -> Callable[..., Any]:
     """An exception amid a compilation leaves numba and LLVM with code that is half made, for good."""
 
     def undisturbed(*arguments: Any) -> Any:
-        with signals_waiting():
+        _load_openmp()
+        # What a pass calls of numba's threads must be there. numba sees to it for a pass on disk only where the loop
+        # was compiled by the process that compiled the pass, and not where it came from disk itself.
+        _launch_threads()
+        with signals_waiting(), generated_once(), told():
             return compile_or_load(*arguments)
 
     return undisturbed

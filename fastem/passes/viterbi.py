@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import prange
 
 from fastem.passes import blocks
 from fastem.passes.blocks import log_prob_block, path_block
 from fastem.passes.emissions import mix_densities, mixes
 from fastem.passes.flags import block_function
 from fastem.passes.lanes import MAX_LANES, fingerprint
+from fastem.passes.loop import over_lanes
 from fastem.passes.memory import new_memory
 from fastem.passes.reading import VECTOR, copy_block
 from fastem.passes.rows import Rows
@@ -57,15 +57,12 @@ def _path_lane(family_params, latent_params, rows, units, n_lanes, scratch_lines
             _best_path(family_params, latent_params, rows, units, sequence, memory, path, loglik)
 
 
+_path_lanes = over_lanes(_path_lane)
+
+
 def _path_pass(serial, family_params, latent_params, rows, units, n_lanes, scratch_lines, vectors, path, loglik):
-    if serial:
-        for lane in range(n_lanes):
-            _path_lane(family_params, latent_params, rows, units, n_lanes, scratch_lines, vectors, path, loglik, lane)
-        return
-    for index in prange(n_lanes):
-        _path_lane(
-            family_params, latent_params, rows, units, n_lanes, scratch_lines, vectors, path, loglik, np.int64(index)
-        )
+    arguments = family_params, latent_params, rows, units, n_lanes, scratch_lines, vectors, path, loglik
+    return _path_lanes(serial, n_lanes, arguments)
 
 
 compiled_path_pass = Pass(_path_pass, fingerprint)

@@ -120,7 +120,6 @@ def _require_chain(hmm: Any) -> None:
 
 
 def _draw_bands(ax: Axes, states: np.ndarray, n_states: int) -> None:
-    """Colour the background by runs of equal states."""
     starts = np.flatnonzero(np.diff(states, prepend=-1))
     stops = np.append(starts[1:], states.size)
     seen = set()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from fastem.schedules.accelerate.protocol import Accelerator
-from fastem.schedules.edges import lifted_off
+from fastem._options import NOTHING, Allowed, Choice, Options, integers, texts
+from fastem.schedules.accelerate.automatic import ACCELERATORS
+from fastem.schedules.accelerate.protocol import Accelerator, lifted_off
 from fastem.schedules.result import FitResult, FitState, Problem, Reason, Watch
 from fastem.schedules.stopping import remaining_gain, rounding_slack
 from fastem.stats import ExpectedStats, Repair
@@ -19,6 +21,104 @@ TOLERATED = 1e-5
 MStep = Callable[[ExpectedStats, Any], tuple[Any, list[Repair]]]
 # Takes the statistics of each parameters that it yields, and returns why it stopped.
 Iterations = Generator[Any, ExpectedStats, Reason]
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Subsample(Options):
+    """How the samples grow on which batch EM converges before it reads all rows.
+
+    Parameters
+    ----------
+    min_rows : int, default 1000000
+        Fewer rows are fitted without samples.
+    sample_rows : int, default 100000
+        The largest sample has at least this number of rows,
+    rows_per_parameter : int, default 1000
+        and this number for each free parameter,
+    part : int, default 8
+        but no more than one row in so many.
+    min_rows_per_parameter : int, default 50
+        With fewer rows in the sample for each free parameter, there is none.
+    growth : int, default 4
+        Each sample is this many times larger than the one before.
+
+    Examples
+    --------
+    >>> from fastem import Batch, GaussianMixture, Subsample
+    >>> GaussianMixture(3, schedule=Batch(subsample=Subsample(min_rows=100_000)))
+    GaussianMixture(n_components=3,
+                    schedule=Batch(subsample=Subsample(min_rows=100000)))
+    """
+
+    min_rows: int = 1_000_000
+    sample_rows: int = 100_000
+    rows_per_parameter: int = 1000
+    part: int = 8
+    min_rows_per_parameter: int = 50
+    growth: int = 4
+
+    _allowed: ClassVar[dict[str, tuple[Allowed, ...]]] = {
+        "min_rows": (integers(1),),
+        "sample_rows": (integers(1),),
+        "rows_per_parameter": (integers(0),),
+        "part": (integers(1),),
+        "min_rows_per_parameter": (integers(0),),
+        "growth": (integers(2),),
+    }
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Batch(Options):
+    """Batch EM: each iteration reads all rows, and then moves the parameters.
+
+    Parameters
+    ----------
+    acceleration : {"auto", "squarem", "anderson"} or None, default "auto"
+        How steps that are worth many iterations are found, once the first, quick gains are made: by squared
+        extrapolation, or by mixing the last ten iterations; "auto" mixes where there are no more than 32 free
+        parameters. A step that would lower the objective is undone. None: plain EM.
+    subsample : "auto", None or Subsample, default "auto"
+        EM of a million rows or more first converges on samples of growing size; each pass over all rows is then
+        corrected by how much their statistics differ from those of the largest sample. Stopping rule and objective are
+        those of all rows. "auto": unless `acceleration` is None. Mixtures only.
+    bins : int or None, default None
+        For one feature and very many rows: iterate on this number of bins first (4096, say; at least 32 for each
+        component), until convergence, and on all rows from there: mostly three or four iterations. Stopping rule and
+        objective are those of all rows; `max_iter` bounds either stage. `GaussianMixture` only.
+
+    Raises
+    ------
+    ValueError
+        For a value that is out of range, and for bins with a subsample.
+
+    Examples
+    --------
+    >>> from fastem import Batch, GaussianMixture
+    >>> mixture = GaussianMixture(2, schedule=Batch(acceleration="squarem"))
+    >>> mixture.set_params(schedule__acceleration=None).schedule
+    Batch(acceleration=None)
+    """
+
+    acceleration: str | None = "auto"
+    subsample: str | Subsample | None = "auto"
+    bins: int | None = None
+
+    _allowed: ClassVar[dict[str, tuple[Allowed, ...]]] = {
+        "acceleration": (texts(*ACCELERATORS), NOTHING),
+        "bins": (integers(1), NOTHING),
+    }
+    _choices: ClassVar[dict[str, Choice]] = {"subsample": Choice((Subsample,), {"auto": Subsample(), None: None})}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.bins is not None and isinstance(self.subsample, Subsample):
+            raise ValueError("Batch takes bins or a subsample, not both: either stands for the rows at first.")
+
+    def sampling(self) -> Subsample | None:
+        """How samples grow; None without samples."""
+        if self.subsample == "auto":
+            return None if self.acceleration is None else Subsample()
+        return self.subsample  # type: ignore[return-value]
 
 
 def fit_batch(
@@ -118,16 +218,11 @@ def iterations(
 def _keep(
     state: FitState, stats: ExpectedStats, image: tuple[Any, list[Repair]], accelerator: Accelerator | None
 ) -> None:
-    """Move on to the candidate, and choose the next one."""
     trace, (plain, repairs) = state.trace, image
     trace.repairs.extend((len(trace.objective), repair) for repair in state.repairs)
     trace.objective.append(stats.objective)
-    state.params, state.zero_density, state.log_prior = (
-        state.candidate,
-        float(stats.zero_density),
-        float(stats.log_prior),
-    )
-    state.candidate, state.fallback, state.repairs = plain, None, repairs
+    state.zero_density, state.log_prior = float(stats.zero_density), float(stats.log_prior)
+    state.params, state.candidate, state.fallback, state.repairs = state.candidate, plain, None, repairs
     state.is_on_trial, state.e_step = False, None
     if accelerator is not None:
         proposal = accelerator.propose(state.acceleration, state.params, plain, stats)
@@ -178,7 +273,6 @@ def _try_on(state: FitState, image: Any) -> None:
 
 
 def _reject(state: FitState, accelerator: Accelerator | None) -> None:
-    """Go on with the parameters of the last M-step instead of the proposal."""
     state.candidate, state.fallback, state.is_on_trial, state.e_step = state.fallback, None, False, None
     state.trace.n_rejected += 1
     if accelerator is not None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastem.schedules.online import Batch, EpochEnd, OnlineSettings, OnlineState, estimate, online_update
+from fastem.schedules.online import EpochEnd, OnlineSettings, OnlineState, WeightedRows, estimate, online_update
 from fastem.schedules.result import FitResult, PartialProblem, Reason
 
 # One-sided 95 %.
@@ -21,12 +21,12 @@ LogProb = Callable[[Any, Any], np.ndarray]
 def fit_online(
     model: PartialProblem,
     start: Any,
-    epochs: Callable[[int], Iterable[Batch]],
+    epochs: Callable[[int], Iterable[WeightedRows]],
     *,
     settings: OnlineSettings,
     tol: float,
     max_epochs: int,
-    holdout: Batch | None = None,
+    holdout: WeightedRows | None = None,
     log_prob: LogProb | None = None,
     watch: Callable[[OnlineState], None] | None = None,
 ) -> FitResult:
@@ -87,8 +87,9 @@ def fit_online(
         return FitResult.broken_off(state, error, has_begun=state.n_updates > 0)
 
 
-def _end_epoch(model: PartialProblem, state: OnlineState, holdout: Batch | None, log_prob: LogProb | None) -> None:
-    """Close the books of an epoch."""
+def _end_epoch(
+    model: PartialProblem, state: OnlineState, holdout: WeightedRows | None, log_prob: LogProb | None
+) -> None:
     now = estimate(model, state)
     gain = bound = math.nan
     if holdout is not None and log_prob is not None:

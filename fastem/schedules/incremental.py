@@ -8,9 +8,29 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+from fastem._options import Options
 from fastem.schedules.result import FitResult, PartialProblem, Reason, Trace
 from fastem.schedules.stopping import remaining_gain, rounding_slack
 from fastem.stats import ExpectedStats, Repair
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Incremental(Options):
+    """Incremental EM: parameters move after each block of rows, in the order of the data.
+
+    The statistics of all blocks are kept; there is no step size, and rows may be sorted. An iteration is an epoch. It
+    has no options: blocks have about N^(3/5) rows.
+
+    References
+    ----------
+    Neal & Hinton (1998), in *Learning in Graphical Models*, 355-368.
+
+    Examples
+    --------
+    >>> from fastem import GaussianMixture, Incremental
+    >>> GaussianMixture(2, schedule=Incremental())
+    GaussianMixture(n_components=2, schedule=Incremental())
+    """
 
 
 @dataclass
@@ -128,7 +148,6 @@ def _visit(problem: PartialProblem, state: IncrementalState, block: Any, min_row
 
 
 def _last(state: IncrementalState, index: int, stats: ExpectedStats) -> ExpectedStats:
-    """The statistics of a block at its last visit."""
     weight = state.blocks[index].weight if index < len(state.blocks) else 0.0
     if not math.isclose(weight, stats.weight, rel_tol=1e-9):
         raise ValueError(
@@ -173,5 +192,4 @@ def _end_epoch(problem: PartialProblem, state: IncrementalState, before: tuple[A
 
 
 def _is_done(state: IncrementalState) -> bool:
-    """Whether no improvement remains."""
     return state.near >= 2 or state.trace.remaining == 0.0

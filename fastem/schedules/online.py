@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
-from fastem.schedules.drift import PageHinkley
-from fastem.schedules.prequential import Prequential
+from fastem._options import FUNCTION, NOTHING, Allowed, Options, integers, numbers
+from fastem.schedules.prequential import PageHinkley, Prequential
 from fastem.schedules.result import PartialProblem
 from fastem.schedules.steps import Forgetting, StepSize
 from fastem.stats import ExpectedStats, Repair
@@ -31,7 +32,7 @@ def batch_rows(n_components: int, n_rows: int | None = None) -> int:
     return max(rows, MIN_ROWS_PER_COMPONENT * n_components)
 
 
-class Batch(Protocol):
+class WeightedRows(Protocol):
     """Rows with weights (N,) or None for ones."""
 
     @property
@@ -71,6 +72,87 @@ class OnlineSettings:
     # From this number of updates on, the statistics are averaged, and the estimate comes from the average (Polyak &
     # Ruppert). Before parameters have settled this does harm. By default never.
     average_after: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class Online(Options):
+    """Online (stepwise) EM: parameters move after each batch of shuffled rows, along a running average of statistics.
+
+    Quickest from a poor start. An iteration is an epoch, `tol` bounds what an epoch gains on held-out rows, and the
+    objective of the result takes one more pass. `partial_fit` learns in this way, too.
+
+    Parameters
+    ----------
+    batch_size : int or None, default None
+        Rows of a batch; None stands for 2000, or fewer when there are few rows.
+    decay, offset : float, default 0.6 and 2
+        Steps are (t + offset) ** -decay after t batches; decay in (0.5, 1], offset at least 1.
+    averaging_start : int or None, default None
+        Number of updates after which statistics are averaged, and the estimate is made of the average. Before the
+        parameters have settled this does harm. None: never.
+    forgetting_factor : float or None, default None
+        For streams that drift: every row is discounted by this factor, near 1, for each row that follows, and each
+        component by its own rows. It takes the place of decay and offset.
+    half_life : float or None, default None
+        The same, as the number of rows after which a row counts half.
+    on_drift : callable or None, default None
+        Called with the estimator when the rows are found to have changed (test of Page & Hinkley on how well each
+        batch was predicted); see also `fit_report_.online.alarms`.
+
+    Raises
+    ------
+    ValueError
+        For a value that is out of range, and for options that exclude each other.
+
+    References
+    ----------
+    Cappé & Moulines (2009), J. R. Statist. Soc. B 71, 593-613.
+
+    Examples
+    --------
+    >>> from fastem import GaussianMixture, Online
+    >>> mixture = GaussianMixture(2, schedule=Online(batch_size=500))
+    >>> mixture.get_params()["schedule__batch_size"]
+    500
+    """
+
+    batch_size: int | None = None
+    decay: float = 0.6
+    offset: float = 2.0
+    averaging_start: int | None = None
+    forgetting_factor: float | None = None
+    half_life: float | None = None
+    on_drift: Callable[[Any], Any] | None = None
+
+    _allowed: ClassVar[dict[str, tuple[Allowed, ...]]] = {
+        "batch_size": (integers(1), NOTHING),
+        "decay": (numbers(0.5, 1.0, "(]"),),
+        "offset": (numbers(1.0),),
+        "averaging_start": (integers(0), NOTHING),
+        "forgetting_factor": (numbers(0.0, 1.0, "()"), NOTHING),
+        "half_life": (numbers(0.0, ends="()"), NOTHING),
+        "on_drift": (FUNCTION, NOTHING),
+    }
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.forgetting_factor is not None and self.half_life is not None:
+            raise ValueError("forgetting_factor and half_life say the same thing in two ways. Give one of them.")
+        forgets = self.forgetting_factor is not None or self.half_life is not None
+        if forgets and (self.decay, self.offset) != (Online.decay, Online.offset):
+            raise ValueError(
+                "decay and offset are not in force with forgetting_factor or half_life, which take their place. "
+                "Leave out one or the other."
+            )
+
+    def settings(self, n_features: int) -> OnlineSettings:
+        """What does not change while a model of so many features learns."""
+        step: StepSize | Forgetting = StepSize(self.decay, self.offset)
+        if self.forgetting_factor is not None:
+            step = Forgetting(self.forgetting_factor)
+        elif self.half_life is not None:
+            step = Forgetting.from_half_life(self.half_life)
+        return OnlineSettings(step, min_rows=n_features + 1.0, average_after=self.averaging_start)
 
 
 @dataclass(eq=False)
@@ -124,7 +206,7 @@ class OnlineState:
         return self.epoch
 
 
-def online_update(model: PartialProblem, state: OnlineState, batch: Batch, settings: OnlineSettings) -> float:
+def online_update(model: PartialProblem, state: OnlineState, batch: WeightedRows, settings: OnlineSettings) -> float:
     """Learn from one batch; `state` moves on.
 
     Returns
@@ -187,7 +269,6 @@ def _learn(
 
 
 def _enough(stats: ExpectedStats, n_rows_effective: float, seen: float, settings: OnlineSettings) -> bool:
-    """Whether parameters may follow the statistics."""
     occupancy = stats.occupancy
     patience = settings.patience
     if patience is None:

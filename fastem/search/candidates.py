@@ -79,7 +79,7 @@ class Candidates:
             scan = self._looks[key.covariance_type]
             family = self._families[key.covariance_type]
             family = family.with_components(key.n_components * family.n_components)
-            self._summaries[key] = summarised(self._spec_of(key), scan, self._source, family)
+            self._summaries[key] = summarised(self._spec_of(key), scan, family)
         return self._summaries[key]
 
     def model(self, key: Key) -> Model:

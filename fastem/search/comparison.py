@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from fastem.fitting.collapse import collapsed
 from fastem.fitting.criteria import criteria_of, label_doubt
+from fastem.fitting.scores import weighted_sums
 from fastem.model import Model, Params
 from fastem.schedules.result import FitResult, Reason
 from fastem.search.candidates import Candidates, Key
@@ -75,14 +77,8 @@ def _row(candidates: Candidates, key: Key, result: FitResult) -> dict[str, Any]:
 
 def _label_doubts(source: Source, fits: Sequence[tuple[Model, Params]]) -> np.ndarray:
     """Sum over rows of -log p(most probable component | row) under each mixture, in one pass."""
-    doubts = np.zeros(len(fits))
-    for chunk in source.chunks(_LABEL_ROWS):
-        values = np.empty(len(chunk))
-        for index, (model, params) in enumerate(fits):
-            label_doubt(model, params, chunk.X, values)
-            doubts[index] += values.sum() if chunk.weight is None else values @ chunk.weight
-        del chunk
-    return doubts
+    doubts = [partial(label_doubt, model, params) for model, params in fits]
+    return weighted_sums(doubts, source.chunks(_LABEL_ROWS))[0]
 
 
 def compare_held_out(

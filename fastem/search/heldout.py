@@ -7,13 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
-from fastem.fitting.checks import require_finite
 from fastem.model import Model, Params
 from fastem.sources import ArraySource, SequenceSource, Source
 from fastem.sources.holdout import WithoutRows
 from fastem.sources.sequences import rows_of_runs
 from fastem.sources.shuffle import taken
-from fastem.sources.source import draw_rows
+from fastem.sources.source import draw_rows, rows_in
 
 # At most so many, in at most so much memory.
 _MOST_ROWS, _MOST_BYTES = 100_000, 64 * 2**20
@@ -67,6 +66,8 @@ def _begins(lengths: np.ndarray) -> np.ndarray:
 def hold_out(source: Source, fraction: float, random: np.random.Generator) -> tuple[Source, HeldOut]:
     """The source without a random part of its rows, or of its sequences, and these.
 
+    Their values are not checked here: the source keeps them, with weight zero, and whoever reads it checks them.
+
     Raises
     ------
     ValueError
@@ -74,18 +75,12 @@ def hold_out(source: Source, fraction: float, random: np.random.Generator) -> tu
     """
     most = min(_MOST_ROWS, max(1, _MOST_BYTES // (8 * source.n_features)))
     if isinstance(source, SequenceSource):
-        rest, heldout = _divide_sequences(source, fraction, most, random)
-    else:
-        rest, heldout = _divide_rows(source, fraction, most, random)
-    require_finite(next(heldout.rows.chunks()), source.labels)
-    return rest, heldout
+        return _divide_sequences(source, fraction, most, random)
+    return _divide_rows(source, fraction, most, random)
 
 
 def _divide_rows(source: Source, fraction: float, most: int, random: np.random.Generator) -> tuple[Source, HeldOut]:
-    if source.n_rows is None:
-        for _ in source.chunks():
-            pass
-    n_rows = source.n_rows or 0
+    n_rows = rows_in(source)
     rows = draw_rows(min(most, round(fraction * n_rows)), n_rows, None, random)
     drawn = taken(source, rows) if rows.size else None
     if drawn is None or len(rows) < 2 or (drawn.weight is not None and not drawn.weight.sum() > 0.0):

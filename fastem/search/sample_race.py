@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from fastem._naming import named
 from fastem.fitting.batch import accelerator_of
 from fastem.fitting.notes import RaceNote, SwapNote
 from fastem.fitting.problem import Problem
@@ -70,7 +71,8 @@ def _most_swaps(swaps: int | str, model: Model, n_raced: int) -> int:
         return model.latent.n_components if n_raced > 1 and not is_bound(model) else 0
     if swaps and is_bound(model):
         raise ValueError(
-            f"swaps={swaps} would move components whose parameters are fixed. Use swaps=0, or fix nothing."
+            f"{named('swaps')}={swaps} would move components whose parameters are fixed. "
+            f"Use {named('search=Race(swaps=0)')}, or fix nothing."
         )
     return int(swaps)
 

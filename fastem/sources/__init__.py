@@ -16,10 +16,9 @@ from fastem.sources.array import ArraySource
 from fastem.sources.csv_format import CsvFormat
 from fastem.sources.files import readers_of
 from fastem.sources.frame import array_view, is_frame
-from fastem.sources.ids import run_lengths
 from fastem.sources.iterable import IterableReader, reader_class
 from fastem.sources.reader import Reader, SourceError
-from fastem.sources.sequences import SequenceSource, lengths_of_files
+from fastem.sources.sequences import SequenceSource, lengths_of_files, run_lengths
 from fastem.sources.sliced import SlicedReader
 from fastem.sources.source import Chunk, Source
 from fastem.sources.spool import is_file, is_file_object, once

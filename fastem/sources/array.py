@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -32,7 +31,8 @@ class ArraySource:
         self.n_rows: int | None
         self.n_rows, self.n_features = X.shape
         self.labels = [str(index) for index in range(self.n_features)] if names is None else names
-        self._native = _is_native(X.dtype)
+        # Whether kernels read the dtype without a conversion.
+        self._native = X.dtype.isnative and X.dtype in (np.float32, np.float64)
         self.row_bytes = self.n_features * (X.itemsize if self._native else 8)
         self.rows_per_chunk: int | None = None
 
@@ -70,8 +70,3 @@ def gathered(chunks: Sequence[Chunk], names: list[str] | None) -> ArraySource:
     """The rows of some chunks in one array of float64."""
     whole = joined(chunks)
     return ArraySource(np.ascontiguousarray(whole.X, dtype=np.float64), whole.weight, names)
-
-
-def _is_native(dtype: np.dtype[Any]) -> bool:
-    """Whether kernels read this dtype without a conversion."""
-    return dtype.isnative and dtype in (np.float32, np.float64)

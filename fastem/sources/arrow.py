@@ -10,8 +10,7 @@ import numpy as np
 
 from fastem._extras import require
 from fastem.given import require_exact
-from fastem.sources.ids import IDS_AT_A_TIME
-from fastem.sources.reader import FileReader, NoRowsError, Reader, SourceError, Span
+from fastem.sources.reader import IDS_AT_A_TIME, FileReader, NoRowsError, Reader, SourceError, Span
 from fastem.sources.shared import column_labels, even_spans, missing_value, recycler, rows_text
 
 

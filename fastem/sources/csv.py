@@ -17,8 +17,7 @@ from fastem.sources.arrow import array_of, readable
 from fastem.sources.csv_format import CsvFormat, Numbers, by_setting, has_comma_for_point
 from fastem.sources.csv_layout import DELIMITERS, Row, filters_of, layout_of, parsed
 from fastem.sources.csv_text import TextFile
-from fastem.sources.ids import IDS_AT_A_TIME
-from fastem.sources.reader import FileReader, SourceError, Span
+from fastem.sources.reader import IDS_AT_A_TIME, FileReader, SourceError, Span
 from fastem.sources.shared import column_labels
 
 _BLOCK_BYTES = 2**20

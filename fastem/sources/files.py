@@ -22,6 +22,8 @@ from fastem.sources.zarr import ZarrReader, is_zarr_folder
 
 StrPath = str | os.PathLike[str]
 
+_MOST_LISTED = 5
+
 _TEXT = [text + packed for text in (".csv", ".tsv", ".txt") for packed in ("", ".gz", ".bz2", ".zst")]
 _READERS: dict[str, Callable[[StrPath], Reader]] = {
     ".npy": NpyReader,
@@ -80,7 +82,6 @@ class _Opener:
         self._csv = csv
 
     def all(self, given: Iterable[StrPath]) -> list[Reader]:
-        """Readers of all that have rows."""
         readers: list[Reader] = []
         empty: list[NoRowsError] = []
         for path in given:
@@ -182,10 +183,9 @@ def _walk(folder: Path, seen: set[str]) -> Iterator[Path]:
             yield entry
 
 
-def _listed(files: list[Path], folder: Path, n_most: int = 5) -> str:
-    """The names of some files, as seen from a folder."""
-    names = ", ".join(str(file.relative_to(folder)) for file in files[:n_most])
-    return names + (f" and {len(files) - n_most} more" if len(files) > n_most else "")
+def _listed(files: list[Path], folder: Path) -> str:
+    names = ", ".join(str(file.relative_to(folder)) for file in files[:_MOST_LISTED])
+    return names + (f" and {len(files) - _MOST_LISTED} more" if len(files) > _MOST_LISTED else "")
 
 
 def _matching(pattern: str) -> Iterator[str]:

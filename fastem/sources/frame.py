@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from fastem.given import converted, holds_numbers, is_missing, plain_array
-from fastem.sources.ids import known_ids
 from fastem.sources.reader import NoRowsError, Reader, SourceError, Span
 from fastem.sources.shared import column_labels, cut, even_spans, is_numeric, piece_dtype, recycler
 
@@ -150,7 +149,8 @@ class RecordsReader(ColumnsReader):
         return column_labels(self.names, [column for column in columns if not is_numeric(self._dtypes[column])])
 
     def ids(self, column: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        yield known_ids(self._column(column, 0, self.n_rows))
+        values = self._column(column, 0, self.n_rows)
+        yield values, is_missing(values)
 
     def _dtype(self, columns: Sequence[int]) -> np.dtype[Any]:
         return piece_dtype([self._dtypes[column] for column in columns])

@@ -62,7 +62,6 @@ class IterableReader(Reader):
         yield from self._read(lambda reader: (piece.copy(order="K") for piece in reader.pieces(columns, max_rows)), len)
 
     def _read(self, parts_of: Callable[[Reader], Iterator[Any]], n_rows_of: Callable[[Any], int]) -> Iterator[Any]:
-        """What is read of all items, part by part."""
         row = 0
         iterator = iter(self._make_iterator())
         try:

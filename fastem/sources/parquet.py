@@ -63,7 +63,8 @@ def parquet_folder(folder: Path, files: Sequence[Path]) -> list[Reader]:
 
     Keys of numbers are columns as well; keys of text are left out, and so are files without rows.
     """
-    keys = [_partition_keys(file.relative_to(folder).parts[:-1]) for file in files]
+    folders = [file.relative_to(folder).parts[:-1] for file in files]
+    keys = [dict(name.split("=", 1) for name in names if "=" in name) for names in folders]
     numeric = {key for key in set().union(*keys) if all(_number(of_file.get(key)) is not None for of_file in keys)}
     readers: list[Reader] = []
     for file, of_file in zip(files, keys, strict=True):
@@ -72,10 +73,6 @@ def parquet_folder(folder: Path, files: Sequence[Path]) -> list[Reader]:
     if not readers:
         raise NoRowsError(f"{folder} holds no rows: all of its {len(files)} files are empty.")
     return readers
-
-
-def _partition_keys(folders: Sequence[str]) -> dict[str, str]:
-    return dict(folder.split("=", 1) for folder in folders if "=" in folder)
 
 
 def _number(text: str | None) -> float | None:

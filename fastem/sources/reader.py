@@ -15,8 +15,10 @@ Span = tuple[int, int]
 # Small enough to stay in a processor's last cache between reading and computing, together with the piece that is
 # read ahead: twice as fast as pieces that do not.
 PIECE_BYTES = 8 * 2**20
+# Rows of a column of names that are read at once.
+IDS_AT_A_TIME = 2**16
 
-__all__ = ["PIECE_BYTES", "FileReader", "NoRowsError", "Reader", "SourceError", "Span"]
+__all__ = ["IDS_AT_A_TIME", "PIECE_BYTES", "FileReader", "NoRowsError", "Reader", "SourceError", "Span"]
 
 
 class NoRowsError(SourceError):
@@ -24,7 +26,6 @@ class NoRowsError(SourceError):
 
     @classmethod
     def of_shape(cls, label: str, shape: tuple[int, ...]) -> NoRowsError:
-        """The error for data of this shape."""
         return cls(f"{label} holds no rows: its shape is {tuple(shape)}.")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -68,7 +68,6 @@ class SequenceSource:
         return SequenceSource(taken(self.rows, rows_of_runs(lengths, chosen)), lengths[chosen])
 
     def has_weight(self) -> np.ndarray:
-        """Which sequences (S,) have a positive weight."""
         if not self.is_weighted:
             return np.ones(self.lengths.size, dtype=bool)
         begins = np.cumsum(self.lengths) - self.lengths
@@ -77,6 +76,12 @@ class SequenceSource:
             found.append(np.asarray(chunk.weight)[chunk.places_of(begins)] > 0)
             del chunk
         return np.concatenate(found)
+
+    def row_weights(self) -> np.ndarray:
+        """The weights (N,) of all rows, read in one pass; ones without any."""
+        if not self.is_weighted:
+            return np.ones(self.n_rows)
+        return np.concatenate([np.asarray(chunk.weight) for chunk in self.rows.chunks()])
 
     def weighted(self, weight: np.ndarray | None) -> SequenceSource:
         return SequenceSource(self.rows.weighted(weight), self.lengths)
@@ -155,3 +160,42 @@ def lengths_of_files(source: Source) -> np.ndarray:
     if isinstance(source, ArraySource) or not hasattr(source, "reader_rows"):
         raise SourceError("lengths='files' takes each file for a sequence, but the rows do not come from files.")
     return np.array(source.reader_rows(), dtype=np.int64)
+
+
+def run_lengths(parts: Iterable[tuple[np.ndarray, np.ndarray]], label: str, column: str | int) -> np.ndarray:
+    """Lengths (S,) of the runs of equal values in a column, of which a reader's `ids` gave the parts.
+
+    A value that is missing, or that comes back after another one, is a SourceError.
+    """
+    begins: dict[Any, int] = {}
+    n_rows, last = 0, None
+    for values, missing in parts:
+        if missing.any():
+            raise SourceError(
+                f"{label}, row {n_rows + int(np.argmax(missing))}, column {column!r}: the name of the sequence is "
+                "missing. Drop such rows, or fill in the names."
+            )
+        changes = np.flatnonzero(values[1:] != values[:-1]) + 1
+        if not n_rows or values[0] != last:
+            changes = np.concatenate([[0], changes])
+        for change in changes.tolist():
+            _begin(begins, values[change], n_rows + change, label, column)
+        n_rows, last = n_rows + len(values), values[-1]
+    return np.diff([*begins.values(), n_rows]).astype(np.int64)
+
+
+def _begin(begins: dict[Any, int], name: Any, row: int, label: str, column: str | int) -> None:
+    key = str(name) if isinstance(name, np.datetime64) else name
+    try:
+        before = begins.get(key)
+    except TypeError:
+        raise SourceError(
+            f"{label}, column {column!r}: {name!r} names no sequence. Use numbers, texts, dates or categories."
+        ) from None
+    if before is not None:
+        raise SourceError(
+            f"{label}, column {column!r}: the sequence {key!s} begins at row {before}, and comes back at row {row} "
+            "after another one. The rows of a sequence must follow each other: sort them by this column, with a "
+            "sort that keeps the order of equal rows (kind='stable'), or give lengths."
+        )
+    begins[key] = row

@@ -1,12 +1,16 @@
-"""What readers share: memory used again, spans, the dtype of pieces, and words about rows."""
+"""What readers share: reading ahead, memory used again, spans, the dtype of pieces, and words about rows."""
 
 from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextvars import copy_context
+from functools import partial
 from itertools import pairwise
-from typing import Any
+from queue import SimpleQueue
+from threading import Event, Semaphore, Thread
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -29,7 +33,6 @@ class Recycler:
         self._lock = threading.Lock()
 
     def array(self, shape: tuple[int, int], dtype: np.dtype[Any], order: Any = "C") -> np.ndarray:
-        """An array of any content."""
         n_bytes = shape[0] * shape[1] * dtype.itemsize
         with self._lock:
             buffer = self._free_buffer(n_bytes)
@@ -101,3 +104,53 @@ def missing_value(label: str, row: int, column: str) -> SourceError:
 def column_labels(names: Sequence[str] | None, columns: Iterable[int]) -> list[str]:
     """How to call columns: by their names, or by their positions."""
     return [(names[column] if names else "") or str(column) for column in columns]
+
+
+T = TypeVar("T")
+
+
+def read_ahead(items: Iterator[T]) -> Iterator[T]:
+    """The same items, each fetched in a thread while the one before is used; at most two exist at a time.
+
+    An exception of `items` is raised where its item would have come. When the consumer stops early, the
+    thread ends and `items` is closed before this generator is.
+    """
+    fetched: SimpleQueue[tuple[bool, Any]] = SimpleQueue()
+    free, stopping = Semaphore(1), Event()
+    # In the context of this thread, which says how messages call settings.
+    work = partial(copy_context().run, _fetch, items, fetched, free, stopping)
+    thread = Thread(target=work, name="fastem-reader", daemon=True)
+    thread.start()
+    try:
+        while True:
+            is_item, item = fetched.get()
+            if not is_item:
+                break
+            free.release()
+            yield item
+            # Before the next one is waited for: two chunks are held at a time, not three.
+            del item
+    finally:
+        stopping.set()
+        free.release()
+        thread.join()
+    if item is not None:
+        raise item
+
+
+def _fetch(items: Iterator[Any], fetched: SimpleQueue[tuple[bool, Any]], free: Semaphore, stopping: Event) -> None:
+    """Put (True, item) for each item, and at the end (False, None), or (False, error)."""
+    try:
+        while True:
+            free.acquire()
+            if stopping.is_set():
+                break
+            fetched.put((True, next(items)))
+    except StopIteration:
+        fetched.put((False, None))
+    except BaseException as error:
+        fetched.put((False, error))
+    finally:
+        close = getattr(items, "close", None)
+        if close is not None:
+            close()

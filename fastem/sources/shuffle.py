@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fastem.sources.ahead import read_ahead
 from fastem.sources.array import ArraySource, gathered
+from fastem.sources.shared import read_ahead
 from fastem.sources.source import Chunk, Source, joined
 
 # Rows are mixed within so many bytes of them; at least some parts.

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from fastem.given import converted, holds_numbers, plain_array
-from fastem.sources.ids import IDS_AT_A_TIME, known_ids
-from fastem.sources.reader import FileReader, NoRowsError, Reader, SourceError, Span
+from fastem.given import converted, holds_numbers, is_missing, plain_array
+from fastem.sources.reader import IDS_AT_A_TIME, FileReader, NoRowsError, Reader, SourceError, Span
 from fastem.sources.shared import column_labels, cut, even_spans, is_numeric, piece_dtype, rows_text
 
 
@@ -45,7 +44,8 @@ class SlicedReader(Reader):
 
     def ids(self, column: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for start, stop in self._reads(IDS_AT_A_TIME, 0, self.n_rows):
-            yield known_ids(self._read(start, stop)[:, column])
+            values = self._read(start, stop)[:, column]
+            yield values, is_missing(values)
 
     def spans(self) -> list[Span]:
         if isinstance(self._chunks, tuple):
@@ -98,7 +98,6 @@ class StoredReader(FileReader):
         raise NotImplementedError
 
     def _arrays(self, root: Any) -> dict[str, Any]:
-        """All arrays by their names."""
         raise NotImplementedError
 
     def spans(self) -> list[Span]:

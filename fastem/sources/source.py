@@ -55,7 +55,8 @@ def joined(chunks: Sequence[Chunk]) -> Chunk:
     """Chunks of independent rows as one; no copy of one that is alone."""
     if len(chunks) == 1:
         return chunks[0]
-    weights = [chunk.weight for chunk in chunks if chunk.weight is not None]
+    is_weighted = any(chunk.weight is not None for chunk in chunks)
+    weights = [np.ones(len(chunk)) if chunk.weight is None else chunk.weight for chunk in chunks] if is_weighted else []
     X = np.concatenate([chunk.X for chunk in chunks])
     return Chunk(X, np.concatenate(weights) if weights else None, chunks[0].first_row)
 
@@ -135,6 +136,14 @@ def chunk_rows(source: Source, chunk_bytes: int, max_rows: int | None) -> int:
     """Rows of a chunk: what the source was told, or what takes about `chunk_bytes`, but at most `max_rows`."""
     wanted = source.rows_per_chunk or max(ROWS_PER_RUN, whole_runs(chunk_bytes // source.row_bytes))
     return wanted if max_rows is None else min(wanted, max_rows)
+
+
+def rows_in(source: Source) -> int:
+    """The number of rows, after a pass over them where that takes one."""
+    if source.n_rows is None:
+        for _ in source.chunks():
+            pass
+    return source.n_rows or 0
 
 
 def draw_rows(n: int, n_rows: int, weight: np.ndarray | None, random: np.random.Generator) -> np.ndarray:

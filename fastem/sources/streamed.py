@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from copy import copy
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from fastem.sources.ahead import read_ahead
 from fastem.sources.array import ArraySource, gathered
 from fastem.sources.reader import Reader, SourceError, Span
-from fastem.sources.shared import column_labels
+from fastem.sources.shared import column_labels, read_ahead
 from fastem.sources.source import Chunk, chunk_rows, draw_rows
 
 
@@ -282,7 +281,8 @@ def _cut(pieces: Iterator[np.ndarray], n_rows: int) -> Iterator[np.ndarray]:
                 start += n_rows
                 continue
             if table is None:
-                table, n_filled = _empty_like(piece, n_rows), 0
+                order: Literal["C", "F"] = "C" if piece.flags.c_contiguous else "F"
+                table, n_filled = np.empty((n_rows, piece.shape[1]), piece.dtype, order), 0
             elif table.dtype != piece.dtype:
                 table = table.astype(np.float64)
             n = min(n_rows - n_filled, piece.shape[0] - start)
@@ -295,8 +295,3 @@ def _cut(pieces: Iterator[np.ndarray], n_rows: int) -> Iterator[np.ndarray]:
         del piece
     if table is not None:
         yield table[:n_filled]
-
-
-def _empty_like(piece: np.ndarray, n_rows: int) -> np.ndarray:
-    """Room for rows in the memory order of a piece."""
-    return np.empty((n_rows, piece.shape[1]), dtype=piece.dtype, order="C" if piece.flags.c_contiguous else "F")

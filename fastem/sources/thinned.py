@@ -103,7 +103,6 @@ def _chosen(first: int, stop: int, level: int) -> np.ndarray:
 
 
 def _is_chosen(places: np.ndarray, level: int) -> np.ndarray:
-    """Which of the places are chosen."""
     stays = np.ones(places.size, dtype=bool)
     for height in range(1, level + 1):
         stretch = places >> height

@@ -7,9 +7,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from fastem.executors.reduction import add_each, reduced
 from fastem.latents.mixture import MixtureLatent
 from fastem.model import Model, Params
-from fastem.starts.given import one_hot, start_from_chunks
+from fastem.sources.segments import segments_of
+from fastem.starts.given import PIECE_ROWS, one_hot, params_about
 from fastem.stats import Repair
 
 
@@ -54,19 +56,32 @@ def start_of_chain(mixture: Model, params: Params, latent: Any, sequences: Seque
 def count_labels(mixture: Model, params: Params, sequences: SequenceRows, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
     """How many sequences begin with each label of a mixture (K,), and how often labels follow each other (K, K)."""
     k = mixture.latent.n_components
-    start, transitions = np.zeros(k), np.zeros((k, k))
-    n_seen = 0
-    for chunk in sequences.chunks(n_rows):
-        label = np.empty(len(chunk), dtype=np.int64)
-        mixture.label(params, chunk.X, label)
-        ends = np.cumsum(chunk.lengths)
-        start += np.bincount(label[ends - chunk.lengths], minlength=k)
-        pairs = np.delete(label[:-1] * k + label[1:], ends[:-1] - 1)
-        transitions += np.bincount(pairs, minlength=k * k).reshape(k, k)
-        n_seen += len(chunk)
-        if n_seen >= n_rows:
-            break
+
+    def counts_of(segment: Any) -> list[np.ndarray]:
+        start, transitions = np.zeros(k), np.zeros((k, k))
+        for chunk in segment.chunks:
+            label = np.empty(len(chunk), dtype=np.int64)
+            mixture.label(params, chunk.X, label)
+            ends = np.cumsum(chunk.lengths)
+            start += np.bincount(label[ends - chunk.lengths], minlength=k)
+            pairs = np.delete(label[:-1] * k + label[1:], ends[:-1] - 1)
+            transitions += np.bincount(pairs, minlength=k * k).reshape(k, k)
+            del chunk
+        return [start, transitions]
+
+    start, transitions = reduced(counts_of, segments_of(_first(sequences.chunks(n_rows), n_rows)), add_each)
     return start, transitions
+
+
+def _first(chunks: Iterator[Any], n_rows: int) -> Iterator[Any]:
+    """As many chunks as have so many rows."""
+    n_seen = 0
+    for chunk in chunks:
+        n_seen += len(chunk)
+        yield chunk
+        del chunk
+        if n_seen >= n_rows:
+            return
 
 
 def chain_from_chunks(
@@ -78,20 +93,27 @@ def chain_from_chunks(
     to each count.
     """
     k = model.latent.n_components
-    start, transitions = np.ones(k), np.ones((k, k))
+    mixture = Model(MixtureLatent(k), model.family)
+    params = params_about(mixture, centre)
 
-    def of_chunk(chunk: Any) -> np.ndarray:
-        resp = responsibilities(chunk)
-        weighted = resp if chunk.weight is None else resp * chunk.weight[:, None]
-        ends = np.cumsum(chunk.lengths)
-        start[:] += weighted[ends - chunk.lengths].sum(axis=0)
-        goes_on = np.ones(len(resp), dtype=bool)
-        goes_on[ends - 1] = False
-        transitions[:] += weighted[goes_on].T @ resp[1:][goes_on[:-1]]
-        return resp
+    def found_in(segment: Any) -> list[Any]:
+        start, transitions = np.zeros(k), np.zeros((k, k))
+        accumulator = mixture.accumulator(params)
+        for chunk in segment.chunks:
+            resp = responsibilities(chunk)
+            weighted = resp if chunk.weight is None else resp * chunk.weight[:, None]
+            ends = np.cumsum(chunk.lengths)
+            start += weighted[ends - chunk.lengths].sum(axis=0)
+            goes_on = np.ones(len(resp), dtype=bool)
+            goes_on[ends - 1] = False
+            transitions += weighted[goes_on].T @ resp[1:][goes_on[:-1]]
+            accumulator.add_given(chunk, resp)
+            del chunk
+        return [accumulator.total(), start, transitions]
 
-    params, repairs = start_from_chunks(Model(MixtureLatent(k), model.family), sequences, of_chunk, centre)
-    return params._replace(latent=model.latent.params(start, transitions)), repairs
+    stats, start, transitions = reduced(found_in, segments_of(sequences.chunks(max_rows=PIECE_ROWS)), add_each)
+    found, repairs = mixture.m_step(stats, params)
+    return found._replace(latent=model.latent.params(1.0 + start, 1.0 + transitions)), repairs
 
 
 def is_left_right(latent: Any) -> bool:

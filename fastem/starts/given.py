@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
+from fastem.executors.reduction import reduced
 from fastem.model import Model, Params
-from fastem.stats import Repair
+from fastem.sources.segments import Segment, segments_of
+from fastem.sources.source import Chunk
+from fastem.stats import ExpectedStats, Repair
 
 # Responsibilities are made for this many rows at a time.
-_PIECE_ROWS = 8192
+PIECE_ROWS = 8192
 
 
 class RowSource(Protocol):
@@ -20,15 +24,13 @@ class RowSource(Protocol):
     def chunks(self, max_rows: int | None = None) -> Iterator[Any]: ...
 
 
-class Rows(RowSource):
+@dataclass(frozen=True)
+class Rows(Chunk):
     """Some rows and their weights, as a source and as its only chunk."""
 
-    lengths = None
+    first_row: int = 0
 
-    def __init__(self, X: np.ndarray, weight: np.ndarray | None, first_row: int = 0):
-        self.X, self.weight, self.first_row = X, weight, first_row
-
-    def chunks(self, max_rows: int | None = None) -> Iterator[Any]:
+    def chunks(self, max_rows: int | None = None) -> Iterator[Chunk]:
         yield self
 
 
@@ -61,12 +63,23 @@ def start_from_chunks(
     model: Model, rows: RowSource, responsibilities: Callable[[Any], np.ndarray], centre: np.ndarray
 ) -> tuple[Params, list[Repair]]:
     """As `start_from`, with responsibilities that follow from the rows of a chunk."""
+    params = params_about(model, centre)
+
+    def total_of(segment: Segment) -> ExpectedStats:
+        accumulator = model.accumulator(params)
+        for chunk in segment.chunks:
+            accumulator.add_given(chunk, responsibilities(chunk))
+            del chunk
+        return accumulator.total()
+
+    stats = reduced(total_of, segments_of(rows.chunks(max_rows=PIECE_ROWS)))
+    return model.m_step(stats, params)
+
+
+def params_about(model: Model, centre: np.ndarray) -> Params:
+    """Parameters that rows can be read with, whose moments are taken about a centre (D,)."""
     equal = model.latent.params(np.ones(model.latent.n_components))
-    params = Params(equal, model.family.neutral_params(centre))
-    accumulator = model.accumulator(params)
-    for chunk in rows.chunks(max_rows=_PIECE_ROWS):
-        accumulator.add_given(chunk, responsibilities(chunk))
-    return model.m_step(accumulator.total(), params)
+    return Params(equal, model.family.neutral_params(centre))
 
 
 def one_hot(labels: np.ndarray, n_components: int) -> np.ndarray:

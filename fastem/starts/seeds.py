@@ -1,4 +1,4 @@
-"""Starts from seeds: K rows that the components grow from."""
+"""Labels that components start from: those of the seeds nearest to rows, or of quantiles."""
 
 from __future__ import annotations
 
@@ -71,4 +71,14 @@ def nearest_seed(X: np.ndarray, seeds: np.ndarray) -> np.ndarray:
     for k in np.flatnonzero(counts < enough):
         neighbours = np.argpartition(np.square(X - seeds[k]).sum(axis=1), enough - 1)[:enough]
         labels[neighbours] = k
+    return labels
+
+
+def quantile_labels(x: np.ndarray, weight: np.ndarray, n_components: int) -> np.ndarray:
+    """Label (N,) of each value: which of K groups of equal weight it falls in."""
+    order = np.argsort(x, kind="stable")
+    cumulative = np.cumsum(weight[order])
+    middle = cumulative - 0.5 * weight[order]
+    labels = np.empty(x.shape[0], dtype=np.intp)
+    labels[order] = np.minimum(n_components - 1, (n_components * middle / cumulative[-1]).astype(np.intp))
     return labels

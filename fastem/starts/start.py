@@ -12,8 +12,7 @@ from fastem._naming import named
 from fastem.model import Model, Params
 from fastem.starts.bulk import Bulk, bulk_of
 from fastem.starts.given import Rows, RowSource, one_hot, start_from
-from fastem.starts.quantile import quantile_labels
-from fastem.starts.seeds import Seeder, kmeans, kmeans_plus_plus, random_rows, seeded_labels
+from fastem.starts.seeds import Seeder, kmeans, kmeans_plus_plus, quantile_labels, random_rows, seeded_labels
 from fastem.stats import Repair
 
 _SEEDERS: dict[str, Seeder] = {

@@ -91,7 +91,7 @@ def test_counts_are_the_same_on_every_run(toy):
     group.setup(workload)
     first, again = group.count(), group.count()
     assert vars(first) == vars(again)
-    # The survey, the bulk of the rows, five E-steps and the one that values the last parameters, the prediction.
+    # The scan, the bulk of the rows, five E-steps and the one that values the last parameters, the prediction.
     assert first.passes == 9
     assert first.blocks == 9 * -(-workload.n_rows // counts.BLOCK)
     assert first.bytes > 0

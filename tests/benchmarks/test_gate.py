@@ -170,7 +170,7 @@ def test_a_slowdown_planted_in_a_kernel_is_caught(tmp_path):
         shutil.copytree(ROOT / "fastem", home / "fastem", ignore=shutil.ignore_patterns("__pycache__"))
     kernel = slow / "fastem" / "passes" / "row_pass.py"
     evaluation = r"( +)(n_components = block_log_prob\(.*\))\n"
-    text, n_planted = re.subn(evaluation, r"\1for _ in range(20):\n\1    \2\n", kernel.read_text())
+    text, n_planted = re.subn(evaluation, r"\1for _ in range(100):\n\1    \2\n", kernel.read_text())
     kernel.write_text(text)
     assert n_planted > 0
     # Far above what a busy machine makes of equal versions, and far below what was planted.

@@ -279,10 +279,11 @@ def test_what_does_not_go_with_sequences_is_named(days, arguments, words):
 def test_options_have_the_defaults_of_the_estimator():
     estimator = inspect.signature(GaussianMixture).parameters
     options = inspect.signature(fit_command).parameters
-    names = {"covariance": "covariance_type", "init": "init_params"}
-    names |= {name: name for name in ("n_init", "tol", "max_iter", "reg_covar")}
-    for option, parameter in names.items():
-        assert options[option].default == estimator[parameter].default
+    for name in ("n_init", "tol", "max_iter", "reg_covar"):
+        assert options[name].default == estimator[name].default
+    found = succeed_json("fit", FAITHFUL, "-k", 2)["settings"]
+    assert found["covariance_type"] == estimator["covariance_type"].default
+    assert found["init_params"] == estimator["init_params"].default
 
 
 @pytest.mark.parametrize(
@@ -301,6 +302,38 @@ def test_options_have_the_defaults_of_the_estimator():
 )
 def test_options_reach_the_estimator(option, value, parameter):
     assert succeed_json("fit", FAITHFUL, "-k", 2, option, value)["settings"][parameter] == value
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("fit", "-k", 2, "--checkpoint-interval", 5), "--checkpoint-interval: only with --checkpoint"),
+        (("fit", "-k", 2, "--batch-size", 50), "--batch-size: only with --online"),
+        (("fit", "-k", 2, "--half-life", 50, "--incremental"), "--half-life: only with --online"),
+        (("fit", "-k", 2, "--progress", "--verbose"), "--progress and --verbose are different ways"),
+        (("fit", "-k", 2, "--hmm", "--init", "k-means++"), "--init: for mixtures only"),
+        (("fit", "-k", 2, "--family", "normal", "-c", "full"), "--covariance: for Gaussian mixtures only"),
+        (("select", "--min-gain", 0.1), "--min-gain: only with --criterion heldout"),
+    ],
+)
+def test_options_that_would_not_count_are_refused(arguments, words):
+    command, *others = arguments
+    result = run(command, FAITHFUL, *others)
+    assert result.exit_code == 2
+    assert words in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_weights_of_sequences_count_in_scores_of_chains(tmp_path, write):
+    model = tmp_path / "hmm.npz"
+    means, covars = [[0.0], [3.0]], np.ones((2, 1))
+    hmm = GaussianHMM.from_parameters([0.5, 0.5], np.full((2, 2), 0.5), means, covars)
+    hmm.save(model)
+    rows = write("rows.csv", "x,id,w\n1,a,1\n2,a,1\n4,b,3\n")
+    columns = ("--columns", "x", "--sequence-column", "id", "--weight-column", "w")
+    found = succeed_json("score", model, rows, *columns)
+    assert found["weight"] == 5.0
+    expected = hmm.score([[1.0], [2.0]]) + 3.0 * hmm.score([[4.0]])
+    assert found["loglik"] == pytest.approx(expected, rel=1e-12)
 
 
 def test_options_of_online_em_reach_the_estimator():

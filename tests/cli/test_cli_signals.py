@@ -11,7 +11,7 @@ import pytest
 
 import fastem
 from fastem.cli import app
-from fastem.cli.ending import Ending, ending_softly
+from fastem.cli.commands import Ending, ending_softly
 from tests.cli.test_cli import FAITHFUL, run
 
 # The default of each signal: what starts the tests may have told it to be ignored.

@@ -17,7 +17,7 @@ from fastem import Batch, GaussianMixture, _naming
 from fastem._text import meant, shown, writing_any_text
 from fastem.persistence import ModelFileError
 from fastem.sources import SourceError
-from fastem.sources.ahead import read_ahead
+from fastem.sources.shared import read_ahead
 from tests.cli.test_cli import FAITHFUL, fail, run, succeed, succeed_json
 
 ESCAPE = "\x1b[31m"

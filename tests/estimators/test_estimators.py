@@ -19,8 +19,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fastem
-from fastem import Dirichlet, Fixed, GaussianMixture, Online, Race
-from fastem.estimators import options
+from fastem import Dirichlet, Fixed, GaussianHMM, GaussianMixture, Online, Race
+from fastem.estimators._files import OPTIONS
 from fastem.fitting.summary import summary_of
 
 COVARIANCE_TYPES = ["full", "tied", "diag", "spherical"]
@@ -111,7 +111,7 @@ def X():
 
 
 def test_the_checks_leave_out_no_estimator():
-    others = {"CsvFormat", "Selection", "load", "open_source", "select", "warmup", *options.KINDS}
+    others = {"CsvFormat", "Selection", "load", "open_source", "select", "warmup", *(kind.__name__ for kind in OPTIONS)}
     assert set(EXCEPTIONS) - set(KINDS) == set(fastem.__all__) - others
 
 
@@ -473,3 +473,26 @@ def test_same_seed_same_bits(X):
             warnings.simplefilter("ignore", ConvergenceWarning)
             fits = [GaussianMixture(3, init_params=init_params, random_state=3).fit(X) for _ in range(2)]
         np.testing.assert_array_equal(fits[0].means_, fits[1].means_)
+
+
+COUNTED = np.histogram(np.random.default_rng(0).normal(size=900), bins=20)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda X: GaussianMixture(2, max_iter=1, tol=0.0, random_state=0).fit(X),
+        lambda X: GaussianMixture(2, max_iter=1, tol=0.0, random_state=0).fit_predict(X),
+        lambda X: GaussianMixture(2, max_iter=1, tol=0.0, random_state=0).fit_histogram(*COUNTED),
+        lambda X: GaussianMixture().fit(X, np.full(len(X), 0.5)),
+        lambda X: GaussianMixture().fit(X).score(X, np.full(len(X), 0.5)),
+        lambda X: GaussianHMM(1, n_iter=1).fit([*X.reshape(-1, 2)]),
+        lambda X: fastem.select(X, n_components=[2], max_iter=1, tol=0.0, random_state=0),
+    ],
+)
+def test_a_warning_names_the_line_that_called(call):
+    X = np.random.default_rng(0).normal(size=(200, 1))
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        call(X)
+    assert {warning.filename for warning in found} == {__file__}

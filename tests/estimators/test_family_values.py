@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 
 import fastem
 from fastem import HMM, GaussianMixture, Mixture
-from fastem.families import Bernoulli, Categorical, Exponential, Multinomial, Normal, Poisson
+from fastem.estimators.mixture import FamilyParameters
+from fastem.families import Bernoulli, Categorical, Exponential, Gamma, Multinomial, Normal, Poisson, StudentT
 from fastem.families.columns.product import Product
 from fastem.families.gaussian.family import Gaussian
 from tests.cases import assert_same_bits
@@ -86,7 +86,16 @@ def test_a_fit_does_not_change_the_family():
         (Categorical(n_features=1), ValueError, "family has n_features=1, where the estimator needs 2"),
         (["poisson", Gaussian(covariance_type="diag")], ValueError, r"Gaussian\(.*\) describes none by itself"),
         (["poisson", Poisson(exposure=True)], ValueError, r"Poisson\(.*exposure=True\) describes none by itself"),
-        (["poisson", Bernoulli(prior_weight=1.0)], ValueError, r"prior_weight \[0.0, 1.0\]. Give all of them the same"),
+        (
+            ["poisson", Bernoulli(prior_weight=1.0)],
+            ValueError,
+            r"family has prior_weight=0.0 for the columns \[0\] and prior_weight=1.0 for the columns \[1\]",
+        ),
+        (
+            [Normal(floor=0.1), Normal(floor=0.2)],
+            ValueError,
+            r"family has floor=0.1 for the columns \[0\] and floor=0.2 for the columns \[1\].* the same floor",
+        ),
     ],
 )
 def test_what_is_no_family_is_refused(family, error, words):
@@ -105,6 +114,25 @@ def test_what_is_no_family_is_refused(family, error, words):
         (lambda: Multinomial(n_trials=0), "n_trials must be a positive integer"),
         (lambda: Exponential(floor=2.0), "floor must be between 0 and 1"),
         (lambda: Normal(floor=-1.0), "floor must be between 0 and 1"),
+        (lambda: Normal(floor=[0.1, 0.2]), r"floor must be between 0 and 1.*got \[0.1, 0.2\]"),
+        (lambda: Exponential(floor="small"), "floor must be between 0 and 1.*got 'small'"),
+        (lambda: Normal(floor=np.nan), "floor must be between 0 and 1"),
+        (lambda: Normal(floor=True), "floor must be between 0 and 1"),
+        (lambda: Poisson(exposure="hours"), "exposure must be True or False; got 'hours'"),
+        (lambda: Poisson(exposure=1.0), "exposure must be True or False; got 1.0"),
+        (lambda: Poisson(exposure=[True]), "exposure must be True or False"),
+        (lambda: Bernoulli(prior_weight="1"), "prior_weight must be a finite number, not negative; got '1'"),
+        (lambda: Gamma(prior_weight=[1.0]), "prior_weight must be a finite number"),
+        (lambda: Poisson(prior_weight=np.nan), "prior_weight must be a finite number"),
+        (lambda: Poisson(prior_weight=True), "prior_weight must be a finite number"),
+        (lambda: Multinomial(n_trials=True), "n_trials must be a positive integer"),
+        (lambda: Categorical("many"), "n_categories must be a positive integer"),
+        (lambda: Categorical([[2, 3], [2]]), "n_categories must be a positive integer"),
+        (lambda: Categorical({"a": 2}), "n_categories must be a positive integer"),
+        (lambda: StudentT(df="4"), "df='4' must be a finite number of at least 0.01"),
+        (lambda: StudentT(df=[4.0]), "df=\\[4.0\\] must be"),
+        (lambda: StudentT(covariance_type=["full"]), r"covariance_type=\['full'\] is not known. Choose among 'full'"),
+        (lambda: StudentT(covariance_type=None), "covariance_type=None is not known"),
     ],
 )
 def test_options_are_checked_where_they_are_written(make, words):
@@ -176,8 +204,97 @@ def test_parameters_by_name():
         Mixture.from_parameters("poisson", [1.0], rate=[2.0])
     with pytest.raises(ValueError, match="Poisson has the parameters rates; got 'means'"):
         Mixture("poisson", 2, params_init={"means": [1.0, 2.0]}).fit(COUNTS)
-    with pytest.raises(NotFittedError, match="has no rates_ yet"):
-        Mixture.from_parameters("poisson", [1.0])
+
+
+HALVES = [0.5, 0.5]
+SPREAD = {"means": [[0.0, 1.0], [1.0, 2.0]], "variances": [[1.0, 1.0], [1.0, 1.0]]}
+CODED = ["normal", "categorical"]
+ROWS_OF_TABLES = r"probabilities_ must be a list with an array of the shape \(n_components, n_categories\)"
+
+
+@pytest.mark.parametrize(
+    ("family", "weights", "given", "words"),
+    [
+        ("normal", HALVES, {"means": [0.0, 1.0]}, r"Normal has means, variances: give variances, too.*\(n_comp"),
+        ("normal", HALVES, {"variances": [1.0, 1.0]}, "give means, too"),
+        ("normal", HALVES, {}, "give means, variances, too"),
+        ("normal", HALVES, {"means": [0.0, 1.0], "variances": "one"}, r"variances_ must hold .* shape \(2, 1\)"),
+        ("normal", HALVES, {"means": [0.0, 1.0], "variances": None}, r"variances_ is missing\. Give .* \(2, 1\)"),
+        ("normal", HALVES, SPREAD | {"variances": [[1.0], [1.0, 2.0]]}, r"variances_ must have .* \(2, 2\), got lists"),
+        (StudentT(), HALVES, {"means": [0.0, 1.0]}, "StudentT has means, covariances: give covariances, too"),
+        (StudentT(), HALVES, {"covariances": [0.0, 1.0]}, "give means, too"),
+        ("gamma", HALVES, {"shapes": [1.0, 1.0]}, "Gamma has shapes, scales: give scales, too"),
+        ("poisson", HALVES, {}, "Poisson has rates: give rates, too"),
+        ("poisson", HALVES, {"rates": "many"}, r"rates_ must hold numbers in the shape \(n_components, n_features\)"),
+        ("poisson", HALVES, {"rates": [[1.0], [2.0, 3.0]]}, r"rates_ must have the shape .*, got lists of diff"),
+        ("poisson", HALVES, {"rates": 3.0}, r"rates_ must have the shape \(n_components, n_features\), got \(\)"),
+        ("poisson", None, {"rates": [1.0, 2.0]}, r"weights is missing\. Give numbers of the shape \(n_components,\)"),
+        ("poisson", 1.0, {"rates": [1.0, 2.0]}, r"weights must have the shape \(n_components,\), got \(\)"),
+        ("poisson", [], {"rates": [1.0, 2.0]}, r"weights must have the shape \(n_components,\), got \(0,\)"),
+        ("poisson", [HALVES], {"rates": [1.0, 2.0]}, r"weights must have the shape \(n_components,\), got \(1, 2\)"),
+        ("poisson", "half", {"rates": [1.0, 2.0]}, r"weights must hold numbers in the shape \(n_components,\)"),
+        ("poisson", [0.2, 0.3, 0.5], {"rates": [1.0, 2.0]}, r"weights must have .* \(2,\), as rates says; got \(3,\)"),
+        ("poisson", HALVES, {"rates": [1.0, 2.0], "n_features": "two"}, "n_features must be a positive integer"),
+        ("poisson", HALVES, {"record": 3}, "record must be a NamedTuple"),
+        ("categorical", HALVES, {}, r"has probabilities: .*list with an array \(n_components, n_categories\)"),
+        ("categorical", HALVES, {"probabilities": 0.5}, ROWS_OF_TABLES + ".*got 0.5"),
+        ("categorical", HALVES, {"probabilities": None}, ROWS_OF_TABLES),
+        ("categorical", HALVES, {"probabilities": "ab"}, ROWS_OF_TABLES),
+        ("categorical", HALVES, {"probabilities": ["ab", "cd"]}, r"probabilities_\[0\] has dtype <U2"),
+        ("categorical", HALVES, {"probabilities": [HALVES, HALVES]}, ROWS_OF_TABLES),
+        ("categorical", HALVES, {"probabilities": {"a": [HALVES, HALVES]}}, ROWS_OF_TABLES),
+        ("categorical", HALVES, {"probabilities": [[HALVES, [0.1, 0.2, 0.7]]]}, r"probabilities_\[0\] is not a table"),
+        ("categorical", HALVES, {"probabilities": [[HALVES, HALVES], [[1.0]]]}, ROWS_OF_TABLES),
+        (CODED, HALVES, SPREAD, "A list of kinds has means, variances, probabilities: give probabilities, too"),
+        (CODED, HALVES, {"probabilities": [None, [HALVES, HALVES]]}, "give means, variances, too"),
+        (CODED, HALVES, SPREAD | {"probabilities": 0.5}, ROWS_OF_TABLES),
+        (CODED, HALVES, SPREAD | {"probabilities": [[HALVES, HALVES]]}, "family has 2 kinds, but .* of 1 columns"),
+        (["normal", "poisson"], HALVES, {"means": SPREAD["means"]}, "give variances, too"),
+        (["normal", "poisson"], HALVES, SPREAD | {"means": "ab"}, "means_ must hold numbers in the shape"),
+    ],
+    ids=lambda value: None,
+)  # fmt: skip
+def test_parameters_that_are_none_are_named_with_their_shape(family, weights, given, words):
+    with pytest.raises(ValueError, match=words):
+        Mixture.from_parameters(family, weights, **given)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((None, [0.0, 1.0], [1.0, 1.0]), r"weights is missing\. Give numbers of the shape \(2,\)"),
+        (("ab", [0.0, 1.0], [1.0, 1.0]), r"weights must hold numbers in the shape \(2,\)"),
+        ((HALVES, None, [1.0, 1.0]), r"means is missing\. Give numbers of the shape \(n_components, n_features\)"),
+        ((HALVES, "ab", [1.0, 1.0]), r"means must hold numbers in the shape \(n_components, n_features\)"),
+        (
+            (HALVES, [[0.0], [1.0, 2.0]], [1.0, 1.0]),
+            r"means must have the shape \(n_components, n_features\), got lists of different lengths",
+        ),
+        ((HALVES, [0.0, 1.0], None), r"covariances is missing\. Give numbers of the shape \(2, 1, 1\)"),
+        ((HALVES, [0.0, 1.0], [[1.0], [1.0, 2.0]]), r"covariances must have the shape \(2, 1, 1\), got lists of diff"),
+    ],
+    ids=lambda value: None,
+)
+def test_gaussian_parameters_that_are_none_are_named_with_their_shape(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        GaussianMixture.from_parameters(*arguments)
+
+
+def test_a_start_of_other_categories_than_the_rows_have_says_why():
+    start = {"probabilities": [[HALVES, HALVES]]}
+    words = r"probabilities_init\[.\] has 2 categories, but this column has 1: the codes of the rows.*n_categories=2"
+    with pytest.raises(ValueError, match=words):
+        Mixture("categorical", 2, params_init=start).fit(np.zeros((9, 1)))
+    with pytest.raises(ValueError, match=words):
+        Mixture(CODED, 2, params_init=start | SPREAD | {"probabilities": [None, [HALVES, HALVES]]}).fit(
+            np.column_stack([COUNTS, 0.0 * COUNTS])
+        )
+    assert Mixture(Categorical(2), 2, params_init=start).fit([0, 0, 1]).n_categories_.tolist() == [2]
+
+
+def test_what_mixtures_and_chains_share_are_settings_of_both():
+    for estimator in (Mixture, HMM):
+        assert set(FamilyParameters._parameter_constraints) <= set(estimator._get_param_names())
 
 
 def test_another_family_leaves_nothing_of_the_last_one():

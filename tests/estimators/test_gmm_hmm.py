@@ -374,16 +374,26 @@ def test_every_parameter_of_its_own_changes_the_fit(change, X):
     [
         ({"n_mix": 0}, "'n_mix' parameter"),
         ({"covariance_type": "round"}, "covariance_type"),
-        ({"weights_prior": [0.5, 1.0, 1.0]}, "weights_prior must nowhere be below 1"),
+        ({"weights_prior": [0.5, 1.0, 1.0]}, "weights_prior must be a finite number of at least 1"),
         ({"weights_prior": np.ones((3, 3))}, "weights_prior must be a number, or have the shape"),
-        ({"means_weight": [-1.0, 1.0, 1.0]}, "means_weight must not be negative"),
+        ({"means_weight": [-1.0, 1.0, 1.0]}, "means_weight must be a finite number of at least 0"),
         ({"means_weight": 1.0, "means_prior": np.ones(3)}, "means_prior must be a number, or have the shape"),
         ({"covars_prior": np.ones(2)}, "covars_prior must be a number for"),
-        ({"covars_prior": -2.0}, "covars_prior must be at least -1.5"),
+        ({"covars_prior": -2.0}, "covars_prior must be a finite number of at least -1.5"),
         ({"covars_weight": -2.0}, "covars_weight must not be negative"),
-        ({"covariance_type": "full", "covars_weight": -5.0}, "covars_weight must be at least -4"),
+        ({"covariance_type": "full", "covars_weight": -5.0}, "covars_weight must be a finite number of at least -4"),
         ({"covariance_type": "full", "covars_prior": -1.0}, "covars_prior must not be negative"),
         ({"params": "stx"}, "letters"),
+        ({"weights_prior": [np.nan, 1.0, 1.0]}, "weights_prior must hold finite numbers"),
+        ({"means_prior": np.nan}, "means_prior must hold finite numbers"),
+        ({"means_prior": [0.0, np.inf]}, "means_prior must hold finite numbers"),
+        ({"means_weight": [np.inf, 1.0, 1.0]}, "means_weight must hold finite numbers"),
+        ({"covars_prior": np.nan}, "covars_prior must be a finite number of at least -1.5"),
+        ({"covars_prior": np.inf}, "covars_prior must be a finite number of at least -1.5"),
+        ({"covariance_type": "tied", "covars_weight": np.inf}, "covars_weight must be a finite number of at least"),
+        ({"covars_weight": np.nan}, "covars_weight must hold finite numbers"),
+        ({"startprob_prior": [np.inf, 1.0]}, "startprob_prior must be a finite number of at least 1"),
+        ({"transmat_prior": [[np.inf, 1.0], [1.0, 1.0]]}, "transmat_prior must be a finite number of at least 1"),
     ],
 )
 def test_what_cannot_be_used_is_named(settings, message, X):
@@ -405,8 +415,8 @@ def test_parameters_that_do_not_fit_are_named(X):
     hmm = truth()
     hmm.weights_ = np.full((2, 3), 1 / 3)
     assert hmm.score(X, LENGTHS) != truth().score(X, LENGTHS)
-    with pytest.raises(ValueError, match="n_components"):
-        quietly(GMMHMM(40, 2).fit, X[:30])
+    with pytest.raises(ValueError, match=r"n_components \* n_mix=40 is larger than n_samples=30"):
+        quietly(GMMHMM(20, 2).fit, X[:30])
 
 
 def test_a_fit_that_ran_out_says_so(X):

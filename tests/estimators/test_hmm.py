@@ -17,7 +17,19 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 import fastem
-from fastem import HMM, Batch, CategoricalHMM, Checkpoint, GaussianHMM, Online, PoissonHMM, Race, Restarts, open_source
+from fastem import (
+    HMM,
+    Batch,
+    CategoricalHMM,
+    Checkpoint,
+    GaussianHMM,
+    Online,
+    PoissonHMM,
+    Race,
+    Restarts,
+    Subsample,
+    open_source,
+)
 from fastem.passes.units import UNIT_ROWS
 from fastem.sources import ArraySource, SequenceSource, SourceError
 from tests.cases import memory_of
@@ -286,6 +298,14 @@ def test_a_sequence_of_weight_two_is_the_sequence_twice(X):
     taken = [0, 0, 2, 3, 4, 4, 4]
     quietly(repeated.fit, np.concatenate([parts[i] for i in taken]), [LENGTHS[i] for i in taken])
     assert_same_model(weighted, repeated, rtol=1e-10)
+    # Those of a source count in scores, too.
+    source = open_source(X, weight=np.repeat([2.0, 0.0, 1.0, 1.0, 3.0], LENGTHS), lengths=LENGTHS)
+    expected = repeated.criteria([parts[i] for i in taken])
+    for name, value in weighted.criteria(source).items():
+        assert value == pytest.approx(expected[name], rel=1e-9), name
+    assert weighted.score(source) == pytest.approx(expected["loglik"], rel=1e-9)
+    with pytest.raises(ValueError, match="The rows have weights already"):
+        weighted.score(source, sample_weight=np.ones(5))
 
 
 # Sources.
@@ -454,8 +474,14 @@ def test_algorithm_decides_how_states_are_predicted(truth, X):
     [
         ({"params": "stx"}, None, r"params has letters \['x'\]"),
         ({"transmat_prior": [[1, 0], [0, 1]]}, None, "transmat_prior must be a number, 'left-right', or of shape"),
-        ({"transmat_prior": np.full((3, 3), 0.5)}, None, "transmat_prior must be a number, or of shape"),
+        ({"transmat_prior": np.full((3, 3), 0.5)}, None, "transmat_prior must be a finite number of at least 1"),
         ({"startprob_prior": "stationary", "params": "mc"}, None, "startprob_prior='stationary' makes startprob_"),
+        ({"startprob_prior": [np.inf, 1.0, 1.0]}, None, "startprob_prior must be a finite number of at least 1"),
+        ({"transmat_prior": np.full((3, 3), np.inf)}, None, "transmat_prior must be a finite number of at least 1"),
+        ({"means_prior": np.nan}, None, "means_prior must hold finite numbers"),
+        ({"schedule": Batch(bins=64)}, None, r"bins are of mixtures.* Use schedule=Batch\(bins=None\)"),
+        ({"schedule": Batch(subsample=Subsample())}, None, r"Use schedule=Batch\(subsample=None\)"),
+        ({"search": Race(swaps=2)}, None, r"swaps are of mixtures.* Use search=Race\(swaps=0\)"),
         ({"algorithm": "best"}, None, "The 'algorithm' parameter"),
         ({}, [1400], r"lengths sum to 1400, but there are 1401 rows"),
         ({}, [1401, 0], "one positive integer for each sequence"),
@@ -494,6 +520,93 @@ def test_more_errors(truth, X, tmp_path):
         GaussianHMM(3).fit(open_source(X, weight=weight, lengths=LENGTHS))
     with pytest.warns(ConvergenceWarning, match="in n_iter=1 iterations"):
         GaussianHMM(3, n_iter=1, random_state=0).fit(X, LENGTHS)
+
+
+def test_a_hint_of_a_record_is_code_that_runs():
+    with pytest.raises(ValueError, match=r"checkpoint=Checkpoint\(path=\.\.\., every=3\)"):
+        GaussianHMM().set_params(checkpoint__every=3)
+
+
+CHAIN = ([0.5, 0.5], [[0.9, 0.1], [0.2, 0.8]])
+
+
+@pytest.mark.parametrize(
+    ("make", "good", "name", "shape"),
+    [
+        (PoissonHMM.from_parameters, [2.0, 9.0], "lambdas", r"\(n_components, n_features\)"),
+        (CategoricalHMM.from_parameters, [[0.5, 0.5], [0.1, 0.9]], "emissionprob", r"\(n_components, n_categories\)"),
+        (
+            lambda *given: GaussianHMM.from_parameters(*given, [1.0, 1.0]),
+            [0.0, 9.0],
+            "means",
+            r"\(n_components, n_feat",
+        ),
+        (lambda s, t, x: GaussianHMM.from_parameters(s, t, [0.0, 9.0], x), [1.0, 1.0], "covars_", r"\(2, 1\)"),
+        (lambda s, t, x: PoissonHMM.from_parameters(x, t, [2.0, 9.0]), [0.5, 0.5], "startprob_", r"\(2,\)"),
+        (lambda s, t, x: PoissonHMM.from_parameters(s, x, [2.0, 9.0]), CHAIN[1], "transmat_", r"\(2, 2\)"),
+        (lambda s, t, x: HMM.from_parameters("poisson", x, t, rates=[2.0, 9.0]), [0.5, 0.5], "startprob", r"\(n_comp"),
+    ],
+    ids=["lambdas", "emissionprob", "means", "covars", "startprob", "transmat", "startprob of any family"],
+)
+@pytest.mark.parametrize(
+    "bad", [None, "text", ["a", "b"], [[1.0], [2.0, 3.0]], [], 3.0, np.ones((2, 2, 2, 2))], ids=str
+)
+def test_parameters_of_another_shape_are_named(make, good, name, shape, bad):
+    make(*CHAIN, good)
+    with pytest.raises(ValueError, match=f"{name}.* the shape {shape}"):
+        make(*CHAIN, bad)
+
+
+def test_a_start_in_attributes_of_any_family(X):
+    """By their own names, as of mixtures, and not by those of the last fit."""
+    counts = np.array([1, 2, 1, 9, 8, 7, 9, 2])
+    hmm = HMM("poisson", 2, init_params="st", n_iter=0, random_state=0)
+    hmm.rates_ = np.array([[1.5], [8.5]])
+    np.testing.assert_array_equal(hmm.fit(counts).rates_, [[1.5], [8.5]])
+    hmm.rates_ = np.array([[2.5], [7.5]])
+    np.testing.assert_array_equal(hmm.fit(counts).rates_, [[2.5], [7.5]])
+    np.testing.assert_array_equal(hmm.fit(counts).rates_, [[2.5], [7.5]])
+    hmm.params_ = HMM.from_parameters("poisson", *CHAIN, rates=[3.0, 4.0]).params_
+    np.testing.assert_array_equal(hmm.fit(counts).rates_, [[3.0], [4.0]])
+    hmm.rates_ = np.array([[1.0], [2.0], [3.0]])
+    with pytest.raises(ValueError, match=r"rates_ must have the shape \(2, 1\)"):
+        hmm.fit(counts)
+    other = HMM("poisson", 2, random_state=0, n_iter=0)
+    other.rates_ = np.array([[1.5], [8.5]])
+    with pytest.warns(UserWarning, match="'rates_' attribute is set, it will be overwritten"):
+        other.fit(counts)
+
+
+def test_the_number_of_symbols_does_not_contradict_their_probabilities():
+    table = [[0.5, 0.5], [0.1, 0.9]]
+    hmm = CategoricalHMM.from_parameters(*CHAIN, table)
+    for change in ({"n_features": 3}, {"n_categories": 3}):
+        with pytest.raises(ValueError, match=r"n_categories=3 .*contradicts emissionprob_, which has 2 symbols"):
+            hmm.set_params(**change)
+    with pytest.raises(ValueError, match="contradicts emissionprob_"):
+        hmm.n_features = 4
+    with pytest.raises(ValueError, match="n_categories=2 and n_features=3 both name"):
+        hmm.set_params(n_categories=2, n_features=3)
+    assert hmm.set_params(n_features=2).n_categories == 2
+    with pytest.raises(ValueError, match="contradicts emissionprob_"):
+        CategoricalHMM.from_parameters(*CHAIN, table, n_categories=3)
+    start = CategoricalHMM(2, n_categories=3, init_params="st")
+    start.emissionprob_ = np.array(table)
+    with pytest.raises(ValueError, match="contradicts emissionprob_"):
+        start.fit([0, 1, 1, 0, 1, 1, 0])
+    hmm.emissionprob_ = np.full((2, 3), 1 / 3)
+    assert hmm.set_params(n_features=3).n_features == 3
+
+
+@pytest.mark.parametrize("schedule", ["batch", "incremental"])
+@pytest.mark.parametrize("transitions", ["left-right", [[1, 1], [0, 1]]], ids=["left-right", "zeros"])
+def test_a_stationary_start_where_no_state_is_left_again(schedule, transitions):
+    """All sequences begin, and stay, in the state that absorbs them: one Gaussian."""
+    x = np.tile(np.r_[np.linspace(-1, 1, 10), np.linspace(7, 9, 20)], 4)
+    settings = {"startprob_prior": "stationary", "transmat_prior": transitions, "schedule": schedule}
+    hmm = GaussianHMM(2, random_state=0, covars_prior=None, **settings).fit(x, [30] * 4)
+    assert hmm.startprob_.tolist() == [0.0, 1.0]
+    np.testing.assert_allclose([hmm.means_[1, 0], hmm.covars_[1, 0]], [x.mean(), x.var()], rtol=1e-9)
 
 
 # Other families.

@@ -285,7 +285,7 @@ def test_priors_that_make_no_sense_are_named(random):
         ({"covars_prior": -1.0}, "'covars_prior' parameter"),
         ({"covars_prior": [[1.0, 2.0], [2.0, 1.0]], "covariance_type": "full"}, "without negative eigenvalues"),
         ({"covars_prior": [[1.0, 0.5], [0.0, 1.0]], "covariance_type": "tied"}, "symmetric"),
-        ({"means_weight": [-1.0, 1.0]}, "means_weight must not be negative"),
+        ({"means_weight": [-1.0, 1.0]}, "means_weight must be a finite number of at least 0"),
         ({"covars_prior": np.nan * np.ones(2)}, "covars_prior must hold finite numbers"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -329,10 +329,10 @@ def test_few_rows_do_not_end_on_the_floor():
     ended = {"vanishing": 0, None: 0}
     for seed in range(20):
         X = np.random.default_rng(seed).normal(size=(12, 3))
-        for regularization in ended:
-            hmm = GaussianHMM(3, "full", random_state=seed, covars_prior=regularization)
+        for prior in ended:
+            hmm = GaussianHMM(3, "full", random_state=seed, covars_prior=prior)
             quietly(hmm.fit, X)
-            ended[regularization] += any(note.cause == "collapsed" for note in hmm.fit_report_.repairs)
+            ended[prior] += any(note.cause == "collapsed" for note in hmm.fit_report_.repairs)
     assert ended["vanishing"] == 0
     assert ended[None] > 10
 

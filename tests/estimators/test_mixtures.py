@@ -160,12 +160,11 @@ def test_files_and_pieces_give_the_bits_of_the_array(kind, tmp_path):
         assert_same_bits(mixture._params, expected._params)
 
 
-@pytest.mark.parametrize("learning_method", ["online", "incremental"])
-def test_other_ways_to_learn_end_at_the_same_optimum(kind, learning_method):
+@pytest.mark.parametrize("schedule", [Online(batch_size=50), "incremental"], ids=["online", "incremental"])
+def test_other_schedules_end_at_the_same_optimum(kind, schedule):
     exact = fitted(kind, tol=1e-9)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        schedule = Online(batch_size=50) if learning_method == "online" else learning_method
         other = fitted(kind, schedule=schedule, max_iter=30)
     assert other.score(kind.X) == pytest.approx(exact.score(kind.X), abs=2e-3)
 

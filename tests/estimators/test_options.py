@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import inspect
 import pickle
-from dataclasses import FrozenInstanceError
+import re
+import warnings
+from dataclasses import FrozenInstanceError, fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,8 +35,12 @@ from fastem import (
     Subsample,
     select,
 )
-from fastem.estimators.options import KINDS
+from fastem._naming import naming
+from fastem.estimators._files import OPTIONS
+from fastem.families import Normal
 
+HELD = {"means_init": [[1.0]], "fixed": Fixed(means=True)}
+SAMPLES = Batch(subsample=Subsample())
 RECORDS = [
     Batch(acceleration=None, bins=64),
     Batch(subsample=Subsample(min_rows=10)),
@@ -71,8 +78,8 @@ def test_a_signature_names_every_keyword_and_not_too_many(make, most):
 
 
 def test_all_records_are_tried_and_public():
-    assert {type(record).__name__ for record in RECORDS} == set(KINDS)
-    assert set(KINDS) <= set(fastem.__all__)
+    assert {type(record) for record in RECORDS} == set(OPTIONS)
+    assert {kind.__name__ for kind in OPTIONS} <= set(fastem.__all__)
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=repr)
@@ -203,10 +210,19 @@ def test_an_option_that_is_not_in_force_is_refused_and_nothing_changes(changes, 
 @pytest.mark.parametrize(
     ("estimator", "message"),
     [
-        (Mixture("normal", 2, fixed=Fixed(means=True)), "Mixture can fix weights, not means"),
-        (Mixture("normal", 2, schedule=Batch(bins=64)), "bins are of GaussianMixture, not of Mixture"),
+        (
+            Mixture("normal", 2, fixed=Fixed(means=True)),
+            "can fix weights, not means. Leave means out of fixed=Fixed",
+        ),
+        (
+            Mixture("normal", 2, schedule=Batch(bins=64)),
+            r"not of Mixture. Use schedule=Batch\(bins=None\)",
+        ),
         (Mixture("normal", 2, prior=NormalInverseWishart()), "'prior' parameter of Mixture"),
-        (GaussianMixture(2, search=Race(init="random")), "init is an option of hidden Markov models"),
+        (
+            GaussianMixture(2, search=Race(init="random")),
+            r"is an option of hidden Markov models, .*search=Race\(init=",
+        ),
         (GaussianHMM(2, schedule=Batch(bins=64)), "of mixtures, whose rows are independent"),
         (GaussianHMM(2, schedule=Batch(subsample=Subsample())), "of mixtures, whose rows are independent"),
         (GaussianHMM(2, search=Race(swaps=1)), "swaps are of mixtures"),
@@ -298,3 +314,185 @@ def test_transitions_with_a_prior_of_zero_are_impossible():
         hmm.fit(x)
     assert hmm.transmat_[1, 0] == 0.0
     np.testing.assert_array_equal(hmm._model.latent.transition_prior, [[3.0, 2.0], [1.0, 1.0]])
+
+
+@pytest.mark.parametrize(
+    ("words", "use"),
+    [
+        ("schedule=Batch(bins=None)", lambda: Mixture("normal", 2, schedule=Batch(bins=64)).fit([0.0, 1.0])),
+        ("schedule=Batch(bins=None)", lambda: GaussianMixture(2, schedule=Batch(bins=4)).fit(np.eye(9)[:, 0])),
+        ("schedule=Batch(bins=None)", lambda: GaussianMixture(1, schedule=Batch(bins=64)).fit_histogram([1], [0, 1])),
+        ("schedule=Batch(subsample=None)", lambda: GaussianMixture(1, schedule=SAMPLES).fit_histogram([1], [0, 1])),
+        ("search=Race(swaps=0)", lambda: GaussianMixture(1, **HELD, search=Race(swaps=1)).fit([0.0, 1.0])),
+        ("search=Race(init=...)", lambda: GaussianMixture(1, search=Race(init="random")).fit([0.0, 1.0])),
+        ("fixed=Fixed(...)", lambda: Mixture("normal", 1, fixed=Fixed(means=True)).fit([0.0, 1.0])),
+        ("fixed=Fixed(weights=...)", lambda: Mixture("normal", 1, fixed=Fixed(weights=True)).fit([0.0, 1.0])),
+        ("fixed=Fixed(means=...)", lambda: GaussianMixture(1, fixed=Fixed(means=[1, 0])).fit([0.0, 1.0])),
+        (
+            "prior=NormalInverseWishart(mean=...)",
+            lambda: GaussianMixture(1, prior=NormalInverseWishart(mean=[0.0, 1.0])).fit([0.0, 1.0]),
+        ),
+        ("family", lambda: Mixture(["normal", "weibull"], 1).fit(np.eye(2))),
+        ("family", lambda: Mixture([Normal(floor=0.1), Normal(floor=0.2)], 1).fit(np.eye(2))),
+        ("batch_size", lambda: Online(batch_size=0)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_messages_call_options_as_their_reader_does(words, use):
+    """As the user writes them; or by the names of a program that hands them on."""
+    for name, names in ((words, {}), ("--as-here", {words: "--as-here"})):
+        with naming(names), pytest.raises(ValueError, match=re.escape(name)):
+            use()
+
+
+# The law: every option of a record changes the course of a fit; none is taken and ignored.
+
+RANDOM = np.random.default_rng(0)
+# Two clusters that overlap, so that EM is slow; and nine that lie apart, of which a start may miss some.
+ROWS = np.concatenate([RANDOM.normal(0.0, 1.0, 2000), RANDOM.normal(2.5, 1.0, 4000)])[RANDOM.permutation(6000), None]
+RANDOM_COUNTS = RANDOM.poisson(3.0, (400, 1)).astype(float)
+FEW = ROWS[:300]
+APART = (10.0 * np.arange(9)[:, None] + RANDOM.normal(size=(9, 30))).reshape(-1, 1)[RANDOM.permutation(270)]
+
+
+def course(model):
+    """All that a fit went through and came to."""
+    report = model.fit_report_
+    online = None if report.online is None else (report.online.n_updates, report.online.prequential_loglik)
+    params = [model._params.latent, model._params.family]
+    return (
+        model.n_iter_ if hasattr(model, "n_iter_") else None,
+        getattr(model, "lower_bounds_", None),
+        (report.n_rows_subsample, report.n_iter_reduced, online),
+        [np.asarray(field).tobytes() for record in params for field in record],
+    )
+
+
+def mixture(X=FEW, n_components=2, **settings):
+    def fitted(**option):
+        asked = {"init_params": "kmeans", "random_state": 0, "max_iter": 8, "tol": 1e-3, **settings, **option}
+        return course(GaussianMixture(n_components, **asked).fit(X))
+
+    return fitted
+
+
+def chain(search):
+    return course(GaussianHMM(3, random_state=0, n_iter=2, search=search).fit(APART))
+
+
+def streamed(schedule):
+    return course(GaussianMixture(2, random_state=0, schedule=schedule).partial_fit(ROWS))
+
+
+def alarms(schedule):
+    """How often a callable was called while the rows changed, if that is the option that was given."""
+    calls = []
+    schedule = replace(schedule, on_drift=schedule.on_drift and calls.append)
+    GaussianMixture(2, random_state=0, schedule=schedule).partial_fit(np.concatenate([ROWS, ROWS + 1e3]))
+    return len(calls)
+
+
+def kept(checkpoint):
+    """Whether the file was there at each pass."""
+    path, seen = Path(checkpoint.path), []
+
+    def read():
+        seen.append(path.exists())
+        return iter([FEW])
+
+    mixture(read, schedule="plain")(checkpoint=checkpoint)
+    path.unlink()
+    return seen
+
+
+def places(checkpoint):
+    """Where a file was left."""
+    mixture()(checkpoint=checkpoint)
+    left = sorted(path.name for path in Path(checkpoint.path).parent.iterdir())
+    Path(checkpoint.path).unlink()
+    return left
+
+
+def scheduled(X=FEW, **settings):
+    return lambda schedule: mixture(X, **settings)(schedule=schedule)
+
+
+def sampled(subsample):
+    return mixture(ROWS)(schedule=Batch(subsample=subsample))
+
+
+def with_prior(prior):
+    return mixture()(prior=prior)
+
+
+def counted(prior):
+    rows = np.concatenate([RANDOM_COUNTS[:100], RANDOM_COUNTS[100:] + 9.0])
+    return course(Mixture("poisson", 2, prior=prior, random_state=0, max_iter=8).fit(rows))
+
+
+def with_fixed(fixed):
+    start = {"weights_init": [0.3, 0.7], "means_init": [[0.0], [3.0]], "precisions_init": [[[1.0]], [[2.0]]]}
+    return mixture(**start)(fixed=fixed)
+
+
+def searching(search):
+    # Two starts in the same cluster, so that there is something to swap.
+    return mixture(APART, 9, init_params=np.minimum(np.arange(270) // 9, 8))(search=search)
+
+
+PLAIN = Batch(acceleration=None, subsample=None)
+SAMPLED = Subsample(min_rows=1, sample_rows=2400, rows_per_parameter=0, part=2, min_rows_per_parameter=0, growth=4)
+STREAM = Online(batch_size=100)
+PRIOR = NormalInverseWishart()
+
+# Of each option a record, another value of it, and what is fitted.
+LAW = {
+    (Batch, "acceleration"): (PLAIN, "squarem", scheduled(tol=1e-9, max_iter=40)),
+    (Batch, "subsample"): (Batch(subsample=None), SAMPLED, scheduled(ROWS)),
+    (Batch, "bins"): (PLAIN, 64, scheduled(ROWS)),
+    (Subsample, "min_rows"): (SAMPLED, 6001, sampled),
+    (Subsample, "sample_rows"): (SAMPLED, 2000, sampled),
+    (Subsample, "rows_per_parameter"): (SAMPLED, 500, sampled),
+    (Subsample, "part"): (SAMPLED, 4, sampled),
+    (Subsample, "min_rows_per_parameter"): (SAMPLED, 600, sampled),
+    (Subsample, "growth"): (SAMPLED, 2, sampled),
+    (Online, "batch_size"): (STREAM, 50, streamed),
+    (Online, "decay"): (STREAM, 0.9, streamed),
+    (Online, "offset"): (STREAM, 20.0, streamed),
+    (Online, "averaging_start"): (STREAM, 3, streamed),
+    (Online, "forgetting_factor"): (STREAM, 0.999, streamed),
+    (Online, "half_life"): (STREAM, 500.0, streamed),
+    (Online, "on_drift"): (STREAM, print, alarms),
+    (NormalInverseWishart, "weight_concentration"): (PRIOR, 50.0, with_prior),
+    (NormalInverseWishart, "mean"): (NormalInverseWishart(mean_precision=50.0), [9.0], with_prior),
+    (NormalInverseWishart, "mean_precision"): (NormalInverseWishart(mean=[9.0]), 50.0, with_prior),
+    (NormalInverseWishart, "degrees_of_freedom"): (NormalInverseWishart(covariance=[[9.0]]), 50.0, with_prior),
+    (NormalInverseWishart, "covariance"): (PRIOR, None, with_prior),
+    (Dirichlet, "weight_concentration"): (Dirichlet(), 50.0, counted),
+    (Fixed, "weights"): (Fixed(), [True, True], with_fixed),
+    (Fixed, "means"): (Fixed(), [True, False], with_fixed),
+    (Fixed, "covariances"): (Fixed(), [False, True], with_fixed),
+    (Race, "swaps"): (Race(swaps=0), 4, searching),
+    (Race, "init"): (Race(), "random", chain),
+    (Restarts, "swaps"): (Restarts(), 4, searching),
+    (Restarts, "init"): (Restarts(), "random", chain),
+    (Checkpoint, "path"): (Checkpoint("one.npz"), "other.npz", places),
+    (Checkpoint, "every"): (Checkpoint("fit.npz", every=1e9), 0.0, kept),
+}
+
+
+def test_the_law_speaks_of_every_option():
+    assert set(LAW) == {(kind, field.name) for kind in OPTIONS for field in fields(kind)}
+
+
+@pytest.mark.parametrize(("kind", "name"), LAW, ids=lambda value: getattr(value, "__name__", value))
+def test_an_option_changes_the_course_of_a_fit(kind, name, tmp_path):
+    record, value, run = LAW[kind, name]
+    other = replace(record, **{name: value})
+    if kind is Checkpoint:
+        record, other = (replace(each, path=tmp_path / each.path) for each in (record, other))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        before, again, after = run(record), run(record), run(other)
+    assert before == again
+    assert before != after

@@ -82,7 +82,7 @@ def test_an_exposure_multiplies_the_rates():
     model = Model(MixtureLatent(1), family)
     at = Params(model.latent.params([1.0]), family.params(rates))
     params, _ = model.m_step(e_step(model, at, X), at)
-    np.testing.assert_allclose(family.values_of(params.family)[0], X[:, :2].sum(axis=0) / exposure.sum(), rtol=1e-13)
+    np.testing.assert_allclose(params.family.values[0], X[:, :2].sum(axis=0) / exposure.sum(), rtol=1e-13)
     assert family.n_parameters() == 2
 
 
@@ -246,7 +246,7 @@ def test_samples_have_the_moments_of_the_family(observed):
 def test_the_m_step_with_a_prior_is_the_maximum_of_the_penalised_likelihood(observed):
     family = observed.family(2, 3)
     params = observed.params(family, np.random.default_rng(0))
-    mean = family.values_of(observed.params(family, np.random.default_rng(5)))[0]
+    mean = observed.params(family, np.random.default_rng(5)).values[0]
     family = replace(family, prior_weight=7.5, prior_mean=mean)
     model = Model(MixtureLatent(2), family)
     X = model.sample(Params(model.latent.params(np.ones(2)), params), 60, np.random.default_rng(1))[0]

@@ -234,7 +234,7 @@ def test_its_parameters_have_names():
     given = {"means": means, "covariances": covariances}
     mixture = Mixture(StudentT(3.0), 2, params_init=given, random_state=0).fit(X)
     np.testing.assert_allclose(mixture.means_, means, atol=0.3)
-    with pytest.raises(ValueError, match="covariances_init is missing: StudentT has means and covariances"):
+    with pytest.raises(ValueError, match="StudentT has means, covariances: give covariances, too"):
         Mixture(StudentT(3.0), 2, params_init={"means": means}).fit(X)
     with pytest.raises(ValueError, match="covariances_init must be positive definite"):
         Mixture(StudentT(3.0), 2, params_init={"means": means, "covariances": -covariances}).fit(X)

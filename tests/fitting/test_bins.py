@@ -13,6 +13,7 @@ from fastem import Batch, GaussianMixture
 from fastem.fitting import bins
 from fastem.fitting.compress import Grid, compress
 from fastem.schedules.batch import fit_batch
+from fastem.schedules.result import FitResult, FitState, Reason
 from fastem.sources import ArraySource
 
 N_ROWS = 30_000
@@ -146,7 +147,7 @@ def test_bits_do_not_depend_on_the_number_of_threads():
 
 
 def test_several_features_and_too_few_bins_are_told():
-    with pytest.raises(ValueError, match=r"bins=512 is for one feature, but X has 2\. Use bins=None"):
+    with pytest.raises(ValueError, match=r"bins=512 is for one feature, but X has 2\. Use schedule=Batch\(bins=None\)"):
         GaussianMixture(schedule=Batch(bins=512)).fit(np.ones((9, 2)))
     with pytest.raises(ValueError, match=r"bins=64 is too few for n_components=3\. Use at least 96"):
         GaussianMixture(3, schedule=Batch(bins=64)).fit(overlapping())
@@ -189,3 +190,12 @@ def test_max_iter_bounds_both_stages():
         warnings.simplefilter("ignore")
         quick = GaussianMixture(3, random_state=0, schedule=Batch(bins=512), max_iter=2).fit(overlapping())
     assert (quick.n_iter_, quick.fit_report_.n_iter_reduced) == (2, 2)
+
+
+def test_a_fit_of_bins_that_fails_ends_the_fit(monkeypatch):
+    def broken(problem, params, **_):
+        return FitResult(FitState(params), Reason.FAILED, 1, OSError("gone"))
+
+    monkeypatch.setattr(bins, "fit_batch", broken)
+    with pytest.raises(OSError, match="gone"):
+        GaussianMixture(3, random_state=0, schedule=Batch(bins=512)).fit(overlapping())

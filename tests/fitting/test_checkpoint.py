@@ -15,8 +15,10 @@ from sklearn.exceptions import ConvergenceWarning
 import fastem
 from fastem import Checkpoint, GaussianHMM, GaussianMixture
 from fastem.fitting import problem
+from fastem.passes.backend import RowAccumulator
 from fastem.persistence import ModelFileError, pack, unpack
 from fastem.schedules.result import FitState, Trace
+from fastem.sources.segments import SEGMENT_ROWS
 from fastem.stats import Repair
 from tests.cases import memory_of
 
@@ -76,13 +78,13 @@ def test_an_interrupted_search_goes_on_with_the_start_it_was_at(X, tmp_path, n_i
     )
 
 
+@pytest.mark.parametrize("segment_rows", [SEGMENT_ROWS, 3 * 528])
 @pytest.mark.parametrize("n_chunks", [1, 5, 11, 12, 13, 40, 77])
-def test_an_e_step_that_was_cut_goes_on_where_it_was(X, tmp_path, n_chunks):
-    """Killed after so many chunks; twelve of them make an epoch."""
-    from fastem.model import Accumulator
-
+def test_an_e_step_that_was_cut_goes_on_where_it_was(X, tmp_path, monkeypatch, n_chunks, segment_rows):
+    """Killed after so many chunks; twelve of them make an epoch, of one segment or of four."""
+    monkeypatch.setattr("fastem.sources.segments.SEGMENT_ROWS", segment_rows)
     path = tmp_path / "fit.npz"
-    original = Accumulator.add
+    original = RowAccumulator.add
     calls = []
 
     def dying(self, chunk):
@@ -93,7 +95,7 @@ def test_an_e_step_that_was_cut_goes_on_where_it_was(X, tmp_path, n_chunks):
 
     options = {"memory_limit": memory_of(528, X), "checkpoint": Checkpoint(path, every=0.0)}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Accumulator, "add", dying)
+        patch.setattr(RowAccumulator, "add", dying)
         with pytest.raises(SystemExit):
             fitted(X, **options)
         known = fastem.load(path)

@@ -356,21 +356,21 @@ def test_verbose_prints_the_course(capsys):
     assert "estimated remaining improvement" in lines[1]
 
 
-@pytest.mark.parametrize("learning_method", ["batch", "online", "incremental"])
+@pytest.mark.parametrize("schedule", ["batch", "online", "incremental"])
 @pytest.mark.parametrize("is_stream", [False, True])
-def test_progress_shows_a_bar(capsys, learning_method, is_stream):
+def test_progress_shows_a_bar(capsys, schedule, is_stream):
     X = np.random.default_rng(0).normal(size=(4000, 2)) + 4.0 * (np.arange(4000) % 2)[:, None]
-    settings = {"schedule": learning_method, "max_iter": 5, "tol": 1e-9}
+    settings = {"schedule": schedule, "max_iter": 5, "tol": 1e-9}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         mixture = GaussianMixture(3, random_state=0, verbose=2, **settings).fit((lambda: iter([X])) if is_stream else X)
     shown = capsys.readouterr().err.split("\r")
     full = [line for line in shown if "100%" in line and "nats per row" in line]
     # Batch EM takes a pass before its first iteration.
-    n_passes = mixture.n_iter_ + (learning_method == "batch")
+    n_passes = mixture.n_iter_ + (schedule == "batch")
     for n in range(1, n_passes + 1):
         assert any(line.startswith(f"epoch {n}: 100%") for line in full)
-    n_rows = "3.80k/3.80k" if learning_method == "online" else "4.00k/4.00k"
+    n_rows = "3.80k/3.80k" if schedule == "online" else "4.00k/4.00k"
     pattern = rf"{n_rows} \[\d\d:\d\d<00:00, [\d.]+[kM]? rows/s, -\d\.\d+ nats per row"
     assert all(re.search(pattern, line) for line in full), full
     assert any(re.search(r"estimated remaining improvement \d\S+, \d\d:\d\d left", line) for line in full)

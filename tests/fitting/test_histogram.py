@@ -13,7 +13,7 @@ from scipy.special import ndtr
 from sklearn.exceptions import ConvergenceWarning
 
 import fastem
-from fastem import GaussianMixture
+from fastem import Batch, GaussianMixture, Race, Subsample
 from fastem.families.gaussian.family import Gaussian
 from fastem.families.gaussian.location_scatter import STRUCTURES
 from fastem.fitting.binned import BinnedProblem, Bins, bin_moments
@@ -264,3 +264,26 @@ def test_labels_are_of_bins():
 def test_a_histogram_is_learnt_in_batch(method):
     with pytest.raises(ValueError, match=f"batch EM only, not by schedule='{method}'"):
         GaussianMixture(2, schedule=method).fit_histogram([3, 5, 4], [0, 1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (
+            {"schedule": Batch(bins=64)},
+            r"schedule=Batch\(bins=64\) says.*Use schedule=Batch\(bins=None\)",
+        ),
+        ({"schedule": Batch(subsample=Subsample())}, r"samples rows, .*Use schedule=Batch\(subsample=None\)"),
+        ({"search": Race(init="random")}, "init is an option of hidden Markov models"),
+        ({"memory_limit": "much"}, "'much' is not a valid memory size"),
+        ({"tol": -1.0}, "'tol' parameter of GaussianMixture"),
+    ],
+)
+def test_settings_are_checked_as_those_of_fit_are(settings, words):
+    with pytest.raises(ValueError, match=words):
+        GaussianMixture(2, **settings).fit_histogram([3, 5, 4], [0, 1, 2, 3])
+
+
+def test_a_place_where_no_checkpoint_can_be_is_refused(tmp_path):
+    with pytest.raises(OSError, match="cannot be written"):
+        GaussianMixture(2, checkpoint=tmp_path / "none" / "fit.npz").fit_histogram([3, 5, 4], [0, 1, 2, 3])

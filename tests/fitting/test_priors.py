@@ -9,6 +9,7 @@ from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
 from fastem import GaussianMixture, NormalInverseWishart
+from fastem.families.gaussian.family import Gaussian
 from fastem.fitting.problem import Problem
 from fastem.fitting.summary import summary_of
 from fastem.model import Params
@@ -130,6 +131,16 @@ def test_an_empty_component_takes_the_covariance_of_its_prior(X):
         mixture = GaussianMixture(2, init_params=labels, max_iter=1).fit(X)
     assert np.all(np.isfinite(mixture.covariances_))
     np.testing.assert_allclose(mixture.covariances_[1], np.cov(X.T, bias=True), rtol=1e-6)
+
+
+def test_a_prior_about_zero_comes_back_from_a_file():
+    family = Gaussian(
+        n_components=1, n_features=1, prior_mean=np.zeros(1), prior_mean_rows=9.0, prior_covariance=np.ones((1, 1)),
+        prior_rows=3.0,
+    )  # fmt: skip
+    again = Gaussian(n_components=1, n_features=1).with_constraints(family.constraints())
+    params = family.params(np.ones((1, 1)), np.ones((1, 1, 1)))
+    assert again.log_prior(params, 10.0) == family.log_prior(params, 10.0)
 
 
 def test_online_em_counts_a_prior_once_however_often_rows_are_read(X):

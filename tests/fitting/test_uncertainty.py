@@ -150,12 +150,12 @@ def test_pieces_do_not_show(case, monkeypatch):
     params, X = case.params(model), case.rows(model, 500, seed=0)
     whole = empirical_information(model, params, [Chunk(X, None, 0)])
     monkeypatch.setattr("fastem.fitting.information._PIECE_NUMBERS", 1000)
-    pieces = empirical_information(model, params, [Chunk(X, None, 0), Chunk(X[:50], np.zeros(50), 500)])
+    pieces = empirical_information(model, params, [Chunk(X, np.ones(500), 0), Chunk(X[:50], np.zeros(50), 500)])
     np.testing.assert_allclose(pieces.matrix, whole.matrix, rtol=1e-11, atol=1e-10)
 
 
 def test_curvature_is_that_of_the_log_likelihood(case):
-    """Second differences of the log-likelihood itself, along lines of moves, at the maximum."""
+    """Second differences of the log-likelihood itself, along tangents, at the maximum."""
     model = case.model(2, 2)
     params, X = case.params(model), case.rows(model, 800, seed=0)
     for _ in range(600):
@@ -678,7 +678,7 @@ def test_a_family_of_ones_own_must_say_which_numbers_are_free():
 
 
 class OwnFamily(Gaussian):
-    """Everything but moves, from another family."""
+    """Everything but tangents, from another family."""
 
     gradients = None
 
@@ -730,6 +730,8 @@ def test_the_distance_is_that_of_the_optimum():
         (lambda m, x: m.standard_errors(x, information="fisher"), "information='fisher' is not known"),
         (lambda m, x: m.standard_errors(x, max_rows=0), "max_rows must be a positive integer or None, got 0"),
         (lambda m, x: m.confidence_intervals(x, level=95), "level must be between 0 and 1, such as 0.95; it is 95"),
+        (lambda m, x: m.standard_errors(x, max_rows=True), "max_rows must be a positive integer or None, got True"),
+        (lambda m, x: m.sample(True), "n_samples must be a positive integer, got True"),
         (lambda m, x: m.bootstrap(x, n_replicates=1), "n_replicates must be an integer of at least 2, got 1"),
         (lambda m, x: m.bootstrap(x, max_rows=None), "max_rows must be a number for a bootstrap"),
         (lambda m, x: m.bootstrap(x, n_replicates=2).confidence_intervals(1.0), "level must be between 0 and 1"),

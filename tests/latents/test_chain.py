@@ -10,7 +10,7 @@ import pytest
 import scipy.stats
 
 from fastem.families.gaussian.family import Gaussian
-from fastem.latents.hmm import HmmLatent, stationary_distribution
+from fastem.latents.hmm import HmmLatent, HmmStats, stationary_distribution
 from fastem.model import Model, Params
 from fastem.passes import sequence_pass, units
 from fastem.passes.rows import rows_of, weights_of
@@ -262,7 +262,38 @@ def test_stationary_distributions():
     np.testing.assert_allclose(p @ matrix, p, atol=1e-15)
     np.testing.assert_allclose(stationary_distribution(MATRICES["cyclic"]), 1 / 3)
     absorbed = stationary_distribution(np.array([[0.5, 0.5], [0.0, 1.0]]))
-    np.testing.assert_allclose(absorbed, [0.0, 1.0], atol=1e-15)
+    assert absorbed.tolist() == [0.0, 1.0]
+    leaves_two = np.array([[0.9, 0.1, 0.0], [0.0, 0.25, 0.75], [0.0, 0.75, 0.25]])
+    np.testing.assert_allclose(stationary_distribution(leaves_two), [0.0, 0.5, 0.5], rtol=1e-14)
+    assert stationary_distribution(leaves_two)[0] == 0.0
+
+
+ABSORBING = np.array([[True, True], [False, True]])
+
+
+def test_a_stationary_start_of_an_absorbing_chain_is_the_absorbing_state():
+    """First rows tell nothing of a state that is left for ever, whatever an earlier start made of them."""
+    latent = HmmLatent(2, allowed=ABSORBING, stationary=True)
+    before = latent.params(np.ones(2), np.array([[0.9, 0.1], [0.0, 1.0]]))
+    stats = HmmStats(np.array([40.0, 1e-15]), np.array([[360.0, 40.0], [0.0, 760.0]]), np.empty(0))
+    after = latent.m_step(stats, before)
+    assert after.startprob.tolist() == [0.0, 1.0]
+    np.testing.assert_allclose(after.transmat, [[0.9, 0.1], [0.0, 1.0]], atol=1e-7)
+
+
+def test_a_stationary_start_that_no_transition_leads_back_to():
+    """Shares of the counts would make the state that all sequences begin in impossible there."""
+    latent = HmmLatent(2, stationary=True)
+    before = latent.params(np.ones(2), np.array([[0.9, 0.1], [0.1, 0.9]]))
+    stats = HmmStats(np.array([40.0, 0.0]), np.array([[360.0, 40.0], [1e-300, 760.0]]), np.empty(0))
+    after = latent.m_step(stats, before)
+    assert latent.expected_log_prob(after, stats) > latent.expected_log_prob(before, stats)
+
+
+def test_statistics_give_back_a_chain_that_leaves_states_for_ever():
+    latent = HmmLatent(2, allowed=ABSORBING)
+    params = latent.params(np.array([0.5, 0.5]), np.array([[0.8, 0.2], [0.0, 1.0]]))
+    assert_close(latent.m_step(latent.stats_of(params), params), params, rtol=1e-12)
 
 
 def test_a_stationary_start_never_lowers_the_objective_and_beats_shares_of_counts():

@@ -227,12 +227,12 @@ MAPS = {
     [
         pytest.param(own, *numbers, id=f"{own.name} {numbers}")
         for own in CASES
-        for numbers in MAPS.get(own.observed.moves, [])
+        for numbers in MAPS.get(own.observed.equivariance, [])
     ],
 )
 def test_shift_and_scale_equivariance(own, scale, offset):
     """EM on a x + b follows EM on x, to the resolution that float64 leaves the data at the offset."""
-    moves = own.observed.moves
+    equivariance = own.observed.equivariance
     model = own.model(3, 2)
     X = np.round(own.rows(model, 2000) * 2**10) / 2**10
     gradient_rounding = 8 * np.finfo(float).eps * (abs(offset) / abs(scale) + 10)
@@ -254,7 +254,7 @@ def test_shift_and_scale_equivariance(own, scale, offset):
     tolerance = max(1e-9, 100 * gradient_rounding)
     assert_close(moved.latent, base.latent, rtol=tolerance)
     np.testing.assert_allclose((moved.family.means - offset) / scale, base.family.means, atol=tolerance)
-    if moves == "affine":
+    if equivariance == "affine":
         np.testing.assert_allclose(
             moved.family.covariances / scale / scale, base.family.covariances, rtol=tolerance, atol=tolerance
         )
@@ -266,7 +266,7 @@ def test_the_objective_never_falls(case):
     for seed in range(5):
         model = case.model(4, 3)
         X = case.rows(model, 500, seed)
-        if case.observed.moves == "affine":
+        if case.observed.equivariance == "affine":
             # A floor that moves with the parameters, as without this one, is no constraint of the maximum.
             model = replace(model, family=replace(model.family, variance_floor=1e-6 * X.var(axis=0)))
         params = case.params(model, seed + 100)

@@ -56,10 +56,10 @@ WAYS = {
     "random responsibilities": {"init_params": "random"},
     "squarem, no penalty": {"schedule": Batch(acceleration="squarem"), "prior": None},
     "anderson": {"schedule": Batch(acceleration="anderson"), "tol": 1e-8},
-    "growing": {"schedule": Batch(subsample=FEW)},
+    "subsample": {"schedule": Batch(subsample=FEW)},
     "online": {"schedule": Online(batch_size=16)},
     "incremental": {"schedule": "incremental"},
-    "a race and moves": {"n_init": 2, "search": Race(swaps=1)},
+    "a race and swaps": {"n_init": 2, "search": Race(swaps=1)},
     "priors": {"prior": NormalInverseWishart(weight_concentration=2.0, mean_precision=0.1, degrees_of_freedom=25.0)},
 }
 

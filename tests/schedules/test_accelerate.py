@@ -14,9 +14,9 @@ from fastem.fitting.problem import Problem
 from fastem.fitting.summary import summary_of
 from fastem.schedules.accelerate.anderson import Anderson
 from fastem.schedules.accelerate.automatic import Automatic
+from fastem.schedules.accelerate.protocol import kept_inside, lifted_off
 from fastem.schedules.accelerate.squarem import Squarem
 from fastem.schedules.batch import fit_batch
-from fastem.schedules.edges import kept_inside, lifted_off
 from fastem.schedules.result import FitState, Reason, Trace
 from fastem.sources import ArraySource, Chunk
 from fastem.stats import ExpectedStats
@@ -50,6 +50,9 @@ class Hasselblad:
 
     def from_unconstrained(self, point):
         return TwoRates(1.0 / (1.0 + np.exp(-point[0])), np.exp(point[1:]))
+
+    def roots(self, point):
+        return np.zeros(point.size, dtype=bool)
 
 
 def counted(problem):

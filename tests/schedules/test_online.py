@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 
 from fastem.model import Params
-from fastem.schedules.drift import PageHinkley
 from fastem.schedules.epochs import fit_online, paired_gain
 from fastem.schedules.online import OnlineSettings, OnlineState, batch_rows, estimate, online_update
-from fastem.schedules.prequential import MAX_POINTS, Prequential
+from fastem.schedules.prequential import MAX_POINTS, PageHinkley, Prequential
 from fastem.schedules.result import Reason
 from fastem.schedules.steps import Forgetting, StepSize
 from fastem.sources import Chunk

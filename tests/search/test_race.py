@@ -1,4 +1,4 @@
-"""Races of starts, and moves from one optimum to another."""
+"""Races of starts, and swaps that lead from one optimum to another."""
 
 from __future__ import annotations
 
@@ -210,8 +210,12 @@ def test_what_is_fixed_is_not_moved():
     mixture = GaussianMixture(9, n_init=2, **fixed, **SETTINGS).fit(X)
     np.testing.assert_allclose(mixture.weights_, 1 / 9)
     assert mixture.fit_report_.races[0].swaps == ()
-    with pytest.raises(ValueError, match=r"swaps=2 would move components whose parameters are fixed.*swaps=0"):
+    with pytest.raises(ValueError, match=r"swaps=2 would move components .* fixed. Use search=Race\(swaps=0\)"):
         GaussianMixture(9, search=Race(swaps=2), **fixed, **SETTINGS).fit(X)
+    # Means of zero are fixed, too.
+    at_zero = {"means_init": np.zeros((2, X.shape[1])), "fixed": Fixed(means=True)}
+    with pytest.raises(ValueError, match="swaps=2 would move components"):
+        GaussianMixture(2, search=Race(swaps=2), **at_zero, **SETTINGS).fit(X)
 
 
 def test_a_sample_of_one_piece_or_many_says_the_same(case, monkeypatch):

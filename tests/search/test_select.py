@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 import fastem
 from fastem import Batch, GaussianMixture, Mixture, Subsample, select
 from fastem.cli import app
-from fastem.executors.serial import sums_over
+from fastem.executors.reduction import sums_over
 from fastem.schedules.accelerate.squarem import Squarem
 from fastem.schedules.batch import fit_batch
 from fastem.schedules.result import FitState
@@ -27,6 +27,7 @@ from fastem.search.comparison import compare_held_out
 from fastem.search.heldout import HeldOut, hold_out
 from fastem.sources import ArraySource, as_source
 from fastem.sources.holdout import WithoutRows
+from fastem.sources.segments import segments_of
 from fastem.starts.start import start_from_sample
 from tests.cases import GAUSSIAN_CASES
 from tests.conftest import ROOT
@@ -132,8 +133,10 @@ def test_fits_in_step_are_fits_one_after_the_other(case):
         problems[size] = (model, start)
 
     def e_steps(asked):
-        accumulators = [problems[size][0].accumulator(params) for size, params in asked.items()]
-        return dict(zip(asked, sums_over(source.chunks(), accumulators), strict=True))
+        def begin():
+            return [problems[size][0].accumulator(params) for size, params in asked.items()]
+
+        return dict(zip(asked, sums_over(segments_of(source.chunks()), begin), strict=True))
 
     class Alone:
         def __init__(self, model):
@@ -171,7 +174,7 @@ def test_all_candidates_share_each_read():
     pieces, reads = counting(X)
     selection = select(pieces, n_components=range(1, 6), schedule=Batch(subsample=None), tol=1e-4, **QUICK)
     alone = sum(row["n_iter"] + 1 for row in selection.table)
-    # The survey with a look at the first row, the sample, and fits that start anew from a smaller one.
+    # The scan with a look at the first row, the sample, and fits that start anew from a smaller one.
     assert len(reads) <= max(row["n_iter"] for row in selection.table) * 1.5 + 12
     assert len(reads) < alone / 2
 

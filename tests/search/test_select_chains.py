@@ -131,7 +131,7 @@ def test_all_candidates_share_each_read():
 
     selection = chain_select("poisson", pieces)
     iterations = selection.to_dict()["n_iter"]
-    # Lengths, the survey with a look at the first row, the excerpt, and fits that start again from a smaller one.
+    # Lengths, the scan with a look at the first row, the excerpt, and fits that start again from a smaller one.
     assert len(reads) <= 2 * max(iterations) + 14
     assert len(reads) < sum(iterations) + 4
 

@@ -36,8 +36,7 @@ from fastem.sources.frame import FrameReader
 from fastem.sources.hdf5 import Hdf5Reader
 from fastem.sources.ipc import IpcReader
 from fastem.sources.iterable import IterableReader
-from fastem.sources.lease import Lease
-from fastem.sources.npy import NpyReader
+from fastem.sources.npy import Lease, NpyReader
 from fastem.sources.parquet import ParquetReader
 from fastem.sources.reader import PIECE_BYTES, SourceError
 from fastem.sources.shared import Recycler, even_spans
@@ -337,7 +336,7 @@ def test_half_a_file_behind_an_open_reader(make, tmp_path, kind):
 
 @pytest.mark.parametrize("kind", ["rows.npy", "by_column.npy"])
 def test_npy_cut_short_within_a_pass(make, tmp_path, kind, monkeypatch):
-    monkeypatch.setattr("fastem.sources.lease.fcntl", None)
+    monkeypatch.setattr("fastem.sources.npy.fcntl", None)
     reader = make(kind, rows_of())
     pieces = reader.pieces([0, 1, 2], 100)
     next(pieces)
@@ -352,7 +351,7 @@ def test_rows_of_npy_are_the_same_mapped_and_read(make, tmp_path, monkeypatch):
     assert reader.piece_bytes > PIECE_BYTES, "this file system has leases"
     mapped = list(reader.pieces([0, 1, 2], 100))
     assert not mapped[0].flags.writeable
-    monkeypatch.setattr("fastem.sources.lease.fcntl", None)
+    monkeypatch.setattr("fastem.sources.npy.fcntl", None)
     reader = NpyReader(tmp_path / "rows.npy")
     assert reader.piece_bytes == PIECE_BYTES
     read_in = list(reader.pieces([0, 1, 2], 100))

@@ -15,10 +15,10 @@ from sklearn.exceptions import ConvergenceWarning
 
 import fastem
 from fastem import GaussianMixture, open_source
-from fastem.estimators._validation import parse_bytes
+from fastem.fitting.memory import parse_bytes
 from fastem.passes.units import ROWS_PER_RUN
 from fastem.sources import ArraySource, SequenceSource, SourceError, as_source
-from fastem.sources.ahead import read_ahead
+from fastem.sources.shared import read_ahead
 from fastem.sources.shuffle import shuffled
 from tests.cases import CASES, assert_close, e_step, memory_of, unit_lengths, unit_weights
 
@@ -88,7 +88,7 @@ def test_memory_decides_the_size_of_chunks_and_nothing_else(n_rows):
 
     def spy(self, max_rows=None):
         for chunk in original(self, max_rows):
-            # The start samples the rows, and reads the sample in chunks of its own; the survey looks at one row.
+            # The start samples the rows, and reads the sample in chunks of its own; the scan looks at one row.
             if len(self.X) == len(X) and max_rows is None:
                 seen.append(len(chunk))
             yield chunk
@@ -292,7 +292,7 @@ def broken():
 
 def test_a_stream_that_breaks_leaves_the_model_of_the_last_whole_iteration(tmp_path):
     X = rows(4000)
-    # Before the E-steps: two looks at the columns, one at a row, the survey, and the sample.
+    # Before the E-steps: two looks at the columns, one at a row, the scan, and the sample.
     source = Tampering(X, 5 + 4, broken)
     mixture = GaussianMixture(**{**SETTINGS, "max_iter": 10}, checkpoint=tmp_path / "fit.npz")
     with pytest.raises(OSError, match="the disk is gone"):

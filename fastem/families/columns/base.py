@@ -8,18 +8,12 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from fastem._options import Value
 from fastem.families._marginal import Marginal
-from fastem.families._value import Value
+from fastem.families._value import require_not_negative
 from fastem.families.columns.blocks import NO_EXPOSURE, PLAIN, transformed
 from fastem.families.columns.gradients import ColumnTangents
-from fastem.families.columns.records import (
-    ColumnParams,
-    ColumnStats,
-    column_log_prob,
-    column_params,
-    filled,
-    zero_column_stats,
-)
+from fastem.families.columns.records import ColumnParams, ColumnStats, column_params, filled
 from fastem.families.gaussian.location_scatter import STRAYED
 from fastem.stats import Repair
 
@@ -78,8 +72,7 @@ class Columns(ColumnTangents, Value):
     spread: ClassVar[Any] = staticmethod(np.asarray)
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.prior_weight < np.inf:
-            raise ValueError(f"prior_weight must be a finite number, not negative; got {self.prior_weight!r}.")
+        require_not_negative("prior_weight", self.prior_weight)
 
     # What a family says of itself. Its methods take values by their names, and averages of T: one array (K, C) each
     # for the C columns that are observed; and they give one array, or a tuple of these.
@@ -146,7 +139,6 @@ class Columns(ColumnTangents, Value):
         return self.joined(self.of_moments(centre, np.square(centre)))
 
     def means(self, *values: np.ndarray) -> np.ndarray:
-        """Means of the columns."""
         found = self.averages(*values)
         return found[0] if isinstance(found, tuple) else found
 
@@ -158,9 +150,9 @@ class Columns(ColumnTangents, Value):
         return self.n_features - self.n_covariates
 
     def values_shape(self) -> tuple[int, int]:
-        """Shape of the family's own parameters."""
         return self.n_components, self.n_observed * len(self.shown)
 
+    @cached_property
     def lists(self) -> dict[str, Any]:
         """Which columns the terms are made of, as fields of the record."""
         columns = np.arange(self.n_observed)
@@ -172,50 +164,34 @@ class Columns(ColumnTangents, Value):
             "transform": np.repeat(np.array(derived, dtype=np.int64), columns.size),
         }
 
-    @cached_property
-    def _lists(self) -> dict[str, Any]:
-        return self.lists()
-
     def record(self, values: np.ndarray) -> ColumnParams:
         """The record of proper values; the mean of a covariate is one."""
         own = self.by_name(values)
         means = np.ones((values.shape[0], self.n_features))
         means[:, : self.n_observed] = self.means(*own)
         slope, base = self.joined(self.slopes(*own)), self.base(*own).sum(axis=1)
-        return column_params(means, values, slope=slope, base=base, **self._lists, **self.fields(values))
+        return column_params(means, values, slope=slope, base=base, **self.lists, **self.fields(values))
 
     def params(self, values: np.ndarray) -> ColumnParams:
         """Parameters from the family's own, as they are given: probabilities in any scale."""
         return self.record(self.proper(values))
 
     def estimated(self, values: np.ndarray) -> ColumnParams:
-        """Parameters from estimates."""
         return self.record(self.floored(self.proper(values)))
 
-    def values_of(self, params: ColumnParams) -> np.ndarray:
-        """The family's own parameters."""
-        return params.values
-
     def rebuilt(self, params: ColumnParams) -> ColumnParams:
-        """Parameters made anew from the values of a record, as they are, alone; ValueError for improper ones."""
         if not self.are_proper(params.values):
             raise ValueError(f"{' and '.join(self.shown)} {self.wanted}.")
         return self.record(params.values)
 
     def neutral_params(self, centre: np.ndarray) -> ColumnParams:
-        """Parameters to gather first statistics with: every component at `centre` (D,)."""
         return self.estimated(np.tile(self.values_at(centre[: self.n_observed]), (self.n_components, 1)))
 
     # Statistics, and what an M-step makes of them.
 
-    def zero_stats_like(self, params: ColumnParams) -> ColumnStats:
-        """An empty record for the statistics of an E-step at these parameters."""
-        return zero_column_stats(params)
-
     def stats_of(self, params: ColumnParams, n: np.ndarray) -> ColumnStats:
-        """Statistics of `n` (K,) rows of the components, of which an M-step makes these parameters."""
         sums = self.averages_of(params) * n[:, None]
-        return zero_column_stats(params)._replace(n=n, exposure=n, sums=sums)
+        return self.zero_stats_like(params)._replace(n=n, exposure=n, sums=sums)
 
     def units(self, stats: ColumnStats) -> np.ndarray:
         """Sums (K,) of what multiplies the averages of T: rows, or their exposures."""
@@ -241,37 +217,23 @@ class Columns(ColumnTangents, Value):
         return self.estimated(self._best(filled(stats)[0])[1])
 
     def mean_of(self, stats: ColumnStats) -> np.ndarray:
-        """Mean (D,) of the rows of one-component statistics; zero where it means nothing."""
         return self.of_one(stats).means[0]
-
-    def expected_log_prob(self, params: ColumnParams, stats: ColumnStats) -> float:
-        """Sum of the log-densities, in nats, that rows of these statistics have under the components they belong to.
-
-        Without what does not depend on the parameters (factorials of counts).
-        """
-        return column_log_prob(params, stats)
 
     # The scale of the data, and priors.
 
     def may_stray(self) -> np.ndarray:
-        """In which columns (D,) single values may lie far from all others."""
         # A count says nothing without its exposure.
         return np.full(self.n_features, self.strays and not self.n_covariates)
 
     def with_bulk(self, stats: ColumnStats, bulk: ColumnStats) -> ColumnStats:
-        """One-component statistics of the scale of the data: of all rows, or of their bulk.
-
-        The bulk counts where far values make the mean of a column another one.
-        """
+        """The bulk counts where far values make the mean of a column another one."""
         own, near = self.mean_of(stats), self.mean_of(bulk)
         return bulk if np.any((near > 0.0) & ~(own <= STRAYED * near)) else stats
 
     def with_data_scale(self, stats: ColumnStats) -> Self:
-        """This family with what it takes from data of the given one-component statistics: the mean of its prior."""
         return self if self.prior_mean is not None else replace(self, prior_mean=self.of_one(stats).values[0])
 
     def constraints(self) -> dict[str, np.ndarray]:
-        """What `with_data_scale` learnt from the data, by name."""
         return {} if self.prior_mean is None else {"prior_mean": self.prior_mean}
 
     def regularised(self) -> Self:
@@ -282,7 +244,6 @@ class Columns(ColumnTangents, Value):
     at_start = regularised
 
     def prior_stats(self, weight: float) -> ColumnStats | None:
-        """The prior's pseudo-rows, to be added to the statistics of rows of so much weight; None without a prior."""
         if self.prior_weight == 0.0 or self.prior_mean is None:
             return None
         params = self.estimated(np.tile(self.prior_mean, (self.n_components, 1)))
@@ -292,15 +253,12 @@ class Columns(ColumnTangents, Value):
     # Coordinates, for acceleration.
 
     def to_unconstrained(self, params: ColumnParams) -> np.ndarray:
-        """Unconstrained coordinates (P,) of the parameters: any such vector gives parameters."""
         return _TO_COORDINATES[self.coordinate](params.values).ravel()
 
     def from_unconstrained(self, point: np.ndarray) -> ColumnParams:
-        """Parameters from coordinates (P,)."""
         return self.estimated(_FROM_COORDINATES[self.coordinate](point.reshape(self.values_shape())))
 
     def roots(self) -> np.ndarray:
-        """Which coordinates (P,) are square roots of values that must not be negative."""
         return np.full(int(np.prod(self.values_shape())), self.coordinate == "root")
 
     # Rows.
@@ -314,16 +272,13 @@ class Columns(ColumnTangents, Value):
         return X[:, -1] if self.n_covariates else np.ones(len(X))
 
     def outside(self, X: np.ndarray) -> np.ndarray:
-        """Which values of X (N, D) no row can have, (N, D) bool; all are finite."""
         observed, covariates = np.split(X, [self.n_observed], axis=1)
         return np.concatenate([self.is_outside(observed), covariates <= 0], axis=1)
 
     def support(self, column: int) -> str:
-        """What a value of the column must be, in words."""
         return self.kind if column < self.n_observed else "a positive exposure"
 
     def features(self, X: np.ndarray) -> np.ndarray:
-        """Rows X (N, D) as points between which distances mean something, for starts."""
         x = X[:, : self.n_observed]
         return self.spread(x / X[:, -1:] if self.n_covariates else x)
 
@@ -334,13 +289,11 @@ class Columns(ColumnTangents, Value):
         return params.means, variances
 
     def marginal(self, params: ColumnParams, column: int) -> Marginal:
-        """One column under each component; ValueError where it is distributed in another way in each row."""
         if self.n_covariates:
             raise ValueError("Counts with an exposure are distributed in another way in each row: there is no curve.")
         return self.curve(params.values, column)
 
     def curve(self, values: np.ndarray, column: int) -> Marginal:
-        """One column under each component."""
         own = [value[:, column, None] for value in self.by_name(values)]
         slopes, base = self.slopes(*own), self.base(*own)
 
@@ -354,7 +307,6 @@ class Columns(ColumnTangents, Value):
         return Marginal(density, self.means(*own)[:, 0], np.sqrt(self.variances(*own)[:, 0]))
 
     def sample(self, params: ColumnParams, component: int, n_rows: int, random: np.random.Generator) -> np.ndarray:
-        """Draw rows (n_rows, D) of one component; covariates are one."""
         drawn = self.draw(self.by_name(params.values[component]), n_rows, random)
         return np.concatenate([drawn, np.ones((n_rows, self.n_covariates))], axis=1)
 

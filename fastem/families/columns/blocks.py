@@ -78,12 +78,8 @@ def add_linear(x, columns, slope, log_prob):
     """Add ``sum_b slope[b] * x[columns[b]]``."""
     for a in range(0, columns.shape[0], 4):
         j0, j1, j2, j3, n = _four(columns, a)
-        s0, s1, s2, s3 = (
-            slope[a],
-            _coefficient(slope, a, 1, n),
-            _coefficient(slope, a, 2, n),
-            _coefficient(slope, a, 3, n),
-        )
+        s0, s1 = slope[a], _coefficient(slope, a, 1, n)
+        s2, s3 = _coefficient(slope, a, 2, n), _coefficient(slope, a, 3, n)
         for i in range(log_prob.shape[0]):
             log_prob[i] += (s0 * x[j0, i] + s1 * x[j1, i]) + (s2 * x[j2, i] + s3 * x[j3, i])
 

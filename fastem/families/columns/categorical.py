@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,12 @@ class Categorical(ShareTangents, Columns):
         super().__post_init__()
         if self.n_categories is None:
             return
-        sizes, each = plain_array(self.n_categories, "n_categories"), self.n_features
+        each = self.n_features
+        try:
+            sizes = plain_array(self.n_categories, "n_categories")
+        except (TypeError, ValueError):
+            # Ragged lists and the like are no integers, either.
+            sizes = np.empty(0)
         fits = sizes.ndim == 0 or (sizes.ndim == 1 and each in (0, sizes.size))
         if not fits or sizes.dtype.kind not in "iu" or np.any(sizes < 1):
             raise ValueError(
@@ -84,6 +90,7 @@ class Categorical(ShareTangents, Columns):
     def values_at(self, centre: np.ndarray) -> np.ndarray:
         return np.ones(self.first_code[-1])
 
+    @cached_property
     def lists(self) -> dict[str, Any]:
         return {"coded": np.arange(self.n_features), "first_code": self.first_code}
 

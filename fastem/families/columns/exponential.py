@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -65,10 +65,6 @@ class Exponential(Columns):
         super().__post_init__()
         require_fraction("floor", self.floor)
 
-    def _floor(self) -> Any:
-        # The inverse of a mean is finite, too.
-        return _LEAST if self.mean_floor is None else self.mean_floor
-
     def slopes(self, values: np.ndarray) -> np.ndarray:
         return -1.0 / values
 
@@ -76,7 +72,8 @@ class Exponential(Columns):
         return -np.log(values)
 
     def bounded(self, values: np.ndarray) -> np.ndarray:
-        return np.maximum(values, self._floor())
+        # The inverse of a mean is finite, too.
+        return np.maximum(values, _LEAST if self.mean_floor is None else self.mean_floor)
 
     def with_data_scale(self, stats: ColumnStats) -> Self:
         """This family with a floor, at a fraction of the mean of each column, and the mean of its prior."""

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import expit, logit
 
-from fastem.families.base import FamilyBase
+from fastem.families.columns.records import OfColumns
 
 # Probabilities so small are zero: EM comes there step by step, and stops on the way.
 _ZERO = 1e-8
@@ -24,7 +24,7 @@ _STEP = 1e-100
 IN_WHOLE = {"rates": "means", "probabilities": "means", "covariances": "variances"}
 
 
-class ColumnTangents(FamilyBase):
+class ColumnTangents(OfColumns):
     """What the families of independent columns say of tangents; a mix-in for `Columns`.
 
     The order of tangents: component by component, those of its values from the first to the last.
@@ -98,15 +98,12 @@ class ColumnTangents(FamilyBase):
         return self.joined(own.averages(*self.by_name(params.values)))
 
     def estimates(self, params: Any) -> dict[str, Any]:
-        """What is shown of the parameters, by name."""
         return self.named(params.values)
 
     def n_parameters(self) -> int:
-        """Number of free parameters."""
         return self.n_components * int(self.free_values().sum())
 
     def gradients(self, params: Any, X: np.ndarray, resp: np.ndarray) -> np.ndarray:
-        """Derivatives (N, P) of the rows' expected log-density, in nats, by tangents; rows X (N, D), resp (N, K)."""
         own: Any = self
         free = self.free_values()
         expected = own.exposures(X)[:, None, None] * self.averages_of(params)[:, free]
@@ -114,7 +111,6 @@ class ColumnTangents(FamilyBase):
         return (resp[:, :, None] * self._by_tangents(params, above)).reshape(len(X), -1)
 
     def gradient(self, params: Any, stats: Any) -> np.ndarray:
-        """Sum (P,) of the `gradients` of rows, from their expected statistics."""
         own: Any = self
         above = stats.sums - own.units(stats)[:, None] * self.averages_of(params)
         return self._by_tangents(params, above[:, self.free_values()]).ravel()
@@ -132,31 +128,24 @@ class ColumnTangents(FamilyBase):
         return every
 
     def jvp(self, params: Any, tangents: np.ndarray) -> dict[str, Any]:
-        """What tangents (M, P) change in what is shown."""
         return self.named(self.value_jvp(params.values, self._of_values(tangents)))
 
     def at_tangent(self, params: Any, tangent: np.ndarray) -> Any:
-        """Parameters after a tangent (P,)."""
         return self.params(self.values_at_tangent(params.values, self._of_values(tangent)))  # type: ignore[attr-defined]
 
     def free_tangents(self) -> np.ndarray:
-        """Which tangents (P,) are of parameters that are not fixed: all."""
         return np.ones(self.n_parameters(), dtype=bool)
 
     def gradient_rounding(self, params: Any) -> float:
-        """What rounding of the parameters adds to a tangent."""
         return float(np.finfo(np.float64).eps)
 
     def tangent_components(self) -> np.ndarray:
-        """The component (P,) of which each tangent moves a parameter."""
         return np.repeat(np.arange(self.n_components), int(self.free_values().sum()))
 
     def scales(self) -> dict[str, Any]:
-        """On which scale the estimate of each entry is nearly normal."""
         return self.named(np.full(self.values_shape(), self.scale))  # type: ignore[attr-defined]
 
     def at_boundary(self, params: Any) -> list[tuple[int, str]]:
-        """The components that have values at their limits, and a message about it."""
         wrong = self.at_limit(params.values).any(axis=1)
         words = f"has {' or '.join(self.shown)} at the limit of what they may be"
         remedy = "Fit with fewer components, or with prior_weight=1 where the family has it"
@@ -218,7 +207,7 @@ class ShareTangents(ProbabilityTangents):
         return super().at_limit(values) & np.repeat(sizes > 1, sizes)
 
 
-class ProductTangents(FamilyBase):
+class ProductTangents(OfColumns):
     """What a product of families says of tangents: what its parts say, side by side; a mix-in for `Product`."""
 
     parts: tuple[Any, ...]
@@ -229,7 +218,6 @@ class ProductTangents(FamilyBase):
     params: Any
 
     def _split(self, tangents: np.ndarray) -> list[np.ndarray]:
-        """Tangents (..., P) of each part."""
         return np.split(tangents, np.cumsum([free.size for free in self._ask("free_tangents")])[:-1], axis=-1)
 
     def _joined(self, shown: list[dict[str, Any]], missing: Any) -> dict[str, Any]:

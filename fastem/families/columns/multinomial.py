@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from fastem.families._marginal import Marginal
 from fastem.families.columns.base import Counts
 from fastem.families.columns.blocks import TOTAL_EXPOSURE
 from fastem.families.columns.gradients import ShareTangents
+from fastem.given import require_count
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -53,8 +53,7 @@ class Multinomial(ShareTangents, Counts):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.n_trials, Integral) or self.n_trials < 1:
-            raise ValueError(f"n_trials must be a positive integer, got {self.n_trials!r}.")
+        require_count("n_trials", self.n_trials)
 
     def group_sizes(self) -> np.ndarray:
         return np.array([self.n_features])

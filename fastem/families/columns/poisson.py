@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import gammaln, xlogy
 
 from fastem.families._marginal import Marginal
+from fastem.families._value import require_flag
 from fastem.families.columns.base import Counts
 from fastem.families.columns.blocks import NO_EXPOSURE
 
@@ -62,6 +63,7 @@ class Poisson(Counts):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require_flag("exposure", self.exposure)
         if self.exposure and self.n_features == 1:
             raise ValueError("exposure=True takes the last column for exposures, but X has only one. Add the counts.")
 

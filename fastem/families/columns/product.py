@@ -12,13 +12,7 @@ import numpy as np
 from fastem.families._marginal import Marginal
 from fastem.families.columns.blocks import NO_EXPOSURE
 from fastem.families.columns.gradients import ProductTangents
-from fastem.families.columns.records import (
-    ColumnParams,
-    ColumnStats,
-    column_log_prob,
-    column_params,
-    zero_column_stats,
-)
+from fastem.families.columns.records import ColumnParams, ColumnStats, column_params
 from fastem.families.gaussian.family import Gaussian, GaussianDiagStats
 from fastem.stats import Repair
 
@@ -78,7 +72,6 @@ class Product(ProductTangents):
 
     @property
     def kind(self) -> str:
-        """The parts and their columns."""
         return " and ".join(f"{part.family.kind} of the columns {part.columns.tolist()}" for part in self.parts)
 
     # Records of the whole, and those of the parts.
@@ -109,14 +102,12 @@ class Product(ProductTangents):
         ]
 
     def params_of(self, params: ColumnParams) -> list[Any]:
-        """Parameters of each of `parts`."""
         return [
             _of_values(part.family, np.ascontiguousarray(params.values[:, share.values]))
             for part, share in zip(self.parts, self._shares, strict=True)
         ]
 
     def _stats_of(self, stats: ColumnStats) -> list[Any]:
-        """Statistics of each part."""
         parts: list[Any] = []
         for (family, _), share in zip(self.parts, self._shares, strict=True):
             squared = share.squared
@@ -171,7 +162,7 @@ class Product(ProductTangents):
         source = columns_in("source")
         linear = np.append(np.concatenate(read)[self._order[: sum(n_read)]], np.arange(source.size))
         sizes = np.concatenate([np.diff(p.first_code) for p in every])
-        place = next((_in_whole(columns, p.exposure[0]) for columns, p in pairs if p.exposure[0] != NO_EXPOSURE), None)
+        exposures = [columns[p.exposure] if p.exposure[0] >= 0 else p.exposure for columns, p in pairs]
         return column_params(
             self._placed(p.means for p in every),
             beside("values"),
@@ -183,7 +174,7 @@ class Product(ProductTangents):
             transform=beside("transform"),
             counted=columns_in("counted"),
             total=sum(p.total for p in every),
-            exposure=np.array([NO_EXPOSURE if place is None else place]),
+            exposure=next((place for place in exposures if place[0] != NO_EXPOSURE), np.array([NO_EXPOSURE])),
             squared=columns_in("squared"),
             inverse_sd=beside("inverse_sd"),
             coded=columns_in("coded"),
@@ -225,12 +216,9 @@ class Product(ProductTangents):
                 return part.family.marginal(part_params, int(own[0]))
         raise IndexError(column)
 
-    def zero_stats_like(self, params: ColumnParams) -> ColumnStats:
-        return zero_column_stats(params)
-
     def stats_of(self, params: ColumnParams, n: np.ndarray) -> ColumnStats:
         own = self._ask("stats_of", self.params_of(params), [n] * len(self.parts))
-        return self._with_stats(zero_column_stats(params)._replace(n=n, exposure=n), own)
+        return self._with_stats(self.zero_stats_like(params)._replace(n=n, exposure=n), own)
 
     def m_step(self, stats: ColumnStats, params: ColumnParams) -> tuple[ColumnParams, list[Repair]]:
         """Each part's M-step on its own columns; a component that is empty is told once."""
@@ -270,7 +258,7 @@ class Product(ProductTangents):
         return self._placed(self._ask("may_stray"))
 
     def with_bulk(self, stats: ColumnStats, bulk: ColumnStats) -> ColumnStats:
-        """One-component statistics of the scale of the data; each part decides on its own columns."""
+        """Each part decides on its own columns."""
         own = zip(self.parts, self._stats_of(stats), self._stats_of(bulk), strict=True)
         found = [p.family.with_bulk(all_, near) if p.family.may_stray().any() else None for p, all_, near in own]
         return self._with_stats(stats, found)
@@ -284,7 +272,6 @@ class Product(ProductTangents):
         return {f"{index}.{name}": value for index, found in own for name, value in found.items()}
 
     def with_constraints(self, constraints: dict[str, Any]) -> Self:
-        """This family with what another one of the same parts learnt."""
         own: list[dict[str, Any]] = [{} for _ in self.parts]
         for name, value in constraints.items():
             index, _, plain_name = name.partition(".")
@@ -292,7 +279,6 @@ class Product(ProductTangents):
         return self._with_families(self._ask("with_constraints", own))
 
     def _with_families(self, families: Iterable[Any]) -> Self:
-        """The same columns, described by other families."""
         return replace(self, parts=tuple(map(Part, families, (part.columns for part in self.parts))))
 
     def with_components(self, n_components: int) -> Self:
@@ -318,9 +304,6 @@ class Product(ProductTangents):
                 n, scatter_rows = prior.n, prior.scatter_rows
         # Rows of a prior of normal columns count for the others, too: these have as many less of their own.
         return joined._replace(n=n, scatter_rows=scatter_rows, pseudo=rows - n, exposure=rows)
-
-    def expected_log_prob(self, params: ColumnParams, stats: ColumnStats) -> float:
-        return column_log_prob(params, stats)
 
     def log_prior(self, params: ColumnParams, weight: float) -> float:
         return sum(self._ask("log_prior", self.params_of(params), [weight] * len(self.parts)))
@@ -356,8 +339,3 @@ def _of_values(family: Any, values: np.ndarray) -> Any:
     if isinstance(family, Gaussian):
         return family.params(*map(np.ascontiguousarray, np.split(values, 2, axis=1)))
     return family.record(values)
-
-
-def _in_whole(columns: np.ndarray, place: int) -> int:
-    """Where the exposure of counts in these columns is."""
-    return int(columns[place]) if place >= 0 else place

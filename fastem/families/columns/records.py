@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastem.families.base import FamilyBase
 from fastem.families.columns.blocks import (
     NO_EXPOSURE,
     add_count_terms,
@@ -22,8 +23,9 @@ from fastem.families.columns.blocks import (
     sum_linear,
     sum_squares,
 )
-from fastem.families.gaussian.moments import MIN_OCCUPANCY, Pivoted
+from fastem.families.gaussian.moments import MIN_OCCUPANCY
 from fastem.families.gaussian.tiles import sum_block
+from fastem.families.gaussian.variances import DiagMoments
 from fastem.passes.blocks import register_family
 from fastem.passes.rows import plain
 from fastem.stats import Repair
@@ -113,7 +115,7 @@ class _ColumnFields(NamedTuple):
     pivot: np.ndarray
 
 
-class ColumnStats(Pivoted, _ColumnFields):
+class ColumnStats(DiagMoments, _ColumnFields):
     """Statistics of K components for the terms and squares of `ColumnParams`.
 
     Shapes::
@@ -130,7 +132,6 @@ class ColumnStats(Pivoted, _ColumnFields):
     __slots__ = ()
 
     def shapes(self, params: ColumnParams, k: int, n_lanes: int) -> tuple[tuple[int, ...], ...]:
-        """Shapes of the fields with so many lanes, for rows of k components with these parameters."""
         each, squared, sums = (n_lanes, k), (n_lanes, *params.inverse_sd.shape), (n_lanes, *params.slope.shape)
         return each, each, each, sums, squared, squared, each, params.inverse_sd.shape
 
@@ -139,29 +140,26 @@ class ColumnStats(Pivoted, _ColumnFields):
         """Rows (K,) that sums are divided by."""
         return self.n + self.pseudo
 
-    @staticmethod
-    def spread(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return a * b
 
+class OfColumns(FamilyBase):
+    """What families of independent columns, and their products, read from the records alone."""
 
-def zero_column_stats(params: ColumnParams) -> ColumnStats:
-    """An empty record for the statistics of an E-step at these parameters."""
-    n, pseudo, exposure, scatter_rows = np.zeros((4, params.means.shape[0]))
-    sums, sx, sxx = map(np.zeros_like, (params.slope, params.inverse_sd, params.inverse_sd))
-    pivot = np.ascontiguousarray(params.means[:, params.squared])
-    return ColumnStats(n, pseudo, exposure, sums, sx, sxx, scatter_rows, pivot)
+    def zero_stats_like(self, params: ColumnParams) -> ColumnStats:
+        n, pseudo, exposure, scatter_rows = np.zeros((4, params.means.shape[0]))
+        sums, sx, sxx = map(np.zeros_like, (params.slope, params.inverse_sd, params.inverse_sd))
+        pivot = np.ascontiguousarray(params.means[:, params.squared])
+        return ColumnStats(n, pseudo, exposure, sums, sx, sxx, scatter_rows, pivot)
 
-
-def column_log_prob(params: ColumnParams, stats: ColumnStats) -> float:
-    """Sum of the log-densities of rows of these statistics, without what does not depend on the parameters."""
-    squares = stats.about(params.means[:, params.squared]).sxx * np.square(params.inverse_sd)
-    by_component = stats.rows * params.base - stats.exposure * params.total
-    # Of what is impossible, and was not seen, there is nothing to say.
-    terms = stats.sums * np.where(stats.sums != 0, params.slope, 0.0)
-    # Sums are of the same rows, in another order.
-    expected = params.required * stats.rows[:, None]
-    excluded = (params.required >= 0) & (np.abs(stats.sums - expected) > 1e-9 * np.abs(stats.rows[:, None]))
-    return float(by_component.sum() + np.where(excluded, -np.inf, terms).sum() - 0.5 * squares.sum())
+    def expected_log_prob(self, params: ColumnParams, stats: ColumnStats) -> float:
+        """Without what does not depend on the parameters (factorials of counts)."""
+        squares = stats.about(params.means[:, params.squared]).sxx * np.square(params.inverse_sd)
+        by_component = stats.rows * params.base - stats.exposure * params.total
+        # Of what is impossible, and was not seen, there is nothing to say.
+        terms = stats.sums * np.where(stats.sums != 0, params.slope, 0.0)
+        # Sums are of the same rows, in another order.
+        expected = params.required * stats.rows[:, None]
+        excluded = (params.required >= 0) & (np.abs(stats.sums - expected) > 1e-9 * np.abs(stats.rows[:, None]))
+        return float(by_component.sum() + np.where(excluded, -np.inf, terms).sum() - 0.5 * squares.sum())
 
 
 def filled(stats: ColumnStats) -> tuple[ColumnStats, list[Repair]]:

@@ -1,13 +1,17 @@
-"""Gaussian components of any covariance structure."""
+"""Normal rows: Gaussian components of any covariance structure, and normal columns as one of several kinds."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from fastem.families._marginal import Marginal, normal_marginal
+from fastem.families._value import require_fraction
+from fastem.families.gaussian.full import Grouped
 from fastem.families.gaussian.location_scatter import Covariance, LocationScatter, Records, records
+from fastem.families.gaussian.moments import Pivoted
 from fastem.passes.pruning import NoPruning, Pruning, discriminant_axes, pruning_of
 
 
@@ -59,13 +63,86 @@ class Gaussian(LocationScatter):
         return normal_marginal(means, sds)
 
     def expected_log_prob(self, params: Any, stats: Any) -> float:
-        """Sum of the log-densities, in nats, that rows of these statistics have under the components they belong to."""
         about_means = stats.about(params.means)
         traces = self.structure.traces(params, about_means.sxx)
         return float((stats.n * params.log_norm).sum() - 0.5 * traces.sum())
 
     def pruning(self, params: Any, log_share: np.ndarray) -> Pruning | NoPruning:
-        """What lets a pass leave out components that none of its rows can reach (see `fastem.passes.pruning`)."""
         axes = discriminant_axes(params.means, self.structure.mean_matrix(params))
         peak = np.broadcast_to(params.log_norm, log_share.shape)
         return pruning_of(params.means, axes, self.projected(params, axes), peak, log_share)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class GaussianGrouped(Gaussian):
+    """Multivariate normal rows; `group_size` components that follow each other have one covariance matrix."""
+
+    group_size: int = 1
+
+    @property
+    def structure(self) -> Grouped:
+        return Grouped(self.group_size)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Normal(Gaussian):
+    """Numbers with normal distributions, independent across columns. It shows `means_` and `variances_`.
+
+    `GaussianMixture` has more to offer where all columns are normal: covariances, priors, fixed parameters.
+
+    Parameters
+    ----------
+    floor : float, default 1e-10
+        Least variance of a component, as a fraction of the variance of the data.
+
+    Raises
+    ------
+    ValueError
+        For a floor that is no fraction.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastem import Mixture
+    >>> from fastem.families import Categorical, Normal
+    >>> random = np.random.default_rng(0)
+    >>> group = np.repeat([0, 1], 500)
+    >>> X = np.column_stack([random.normal(9.0 * group), random.integers(0, 3, 1000) + group])
+    >>> mixture = Mixture([Normal(floor=1e-6), Categorical(4)], 2, random_state=0).fit(X)
+    >>> np.sort(mixture.means_[:, 0]).round().astype(int).tolist()
+    [0, 9]
+    """
+
+    covariance_type: str = field(default="diag", init=False)
+    floor: float = 1e-10
+
+    options: ClassVar[tuple[str, ...]] = ("floor",)
+
+    def __post_init__(self) -> None:
+        require_fraction("floor", self.floor)
+
+    def with_data_scale(self, stats: Pivoted, floor_ratio: float | None = None) -> Self:
+        return super().with_data_scale(stats, self.floor if floor_ratio is None else floor_ratio)
+
+    def moments(self, params: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Means and variances (K, D) of each column under each component."""
+        return params.means, params.covariances
+
+    def of_moments(self, means: np.ndarray, variances: np.ndarray) -> Any:
+        """Parameters from what `moments` shows of them."""
+        return self.params(means, variances)
+
+    # What is shown has the names of columns: variances, in the place of covariances.
+
+    def estimates(self, params: Any) -> dict[str, np.ndarray]:
+        return _as_columns(super().estimates(params))
+
+    def jvp(self, params: Any, tangents: np.ndarray) -> dict[str, np.ndarray]:
+        return _as_columns(super().jvp(params, tangents))
+
+    def scales(self) -> dict[str, np.ndarray]:
+        return _as_columns(super().scales())
+
+
+def _as_columns(shown: dict[str, Any]) -> dict[str, Any]:
+    return {"means": shown["means"], "variances": shown["covariances"]}

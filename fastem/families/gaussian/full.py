@@ -1,11 +1,13 @@
-"""A covariance matrix for each component."""
+"""A covariance matrix for each component, or for each group of components."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from fastem.families.gaussian.matrices import log_norm
-from fastem.families.gaussian.moments import MatrixMoments
+from fastem.families.gaussian.matrices import log_norm, log_triangles, triangles_at
+from fastem.families.gaussian.moments import CentralMoments, MatrixMoments
 from fastem.families.gaussian.small import MAX_SMALL, accumulate_line, accumulate_small, log_prob_line, log_prob_small
 from fastem.families.gaussian.structure import Matrices
 from fastem.families.gaussian.tangents import scatter_gradients
@@ -77,3 +79,36 @@ class Full(Matrices):
     def gradients(self, white: np.ndarray, resp: np.ndarray) -> np.ndarray:
         """Derivatives (N, ...) by tangents of the covariances, of whitened rows (N, K, D) that belong by `resp`."""
         return scatter_gradients(white, resp)
+
+
+class Grouped(Full):
+    """Matrices (K, D, D), of which `size` components that follow each other have the same."""
+
+    def __init__(self, size: int):
+        self.size = size
+
+    def _size(self, n_components: int) -> int:
+        """Components of a group, where there are so many in all: one takes all rows before a fit."""
+        return min(self.size, n_components)
+
+    def _of_groups(self, of_all: np.ndarray) -> np.ndarray:
+        return of_all.reshape(-1, self._size(len(of_all)), *of_all.shape[1:]).sum(axis=1)
+
+    def n_parameters(self, k: int, d: int) -> int:
+        return super().n_parameters(k, d) // self._size(k)
+
+    def estimate(self, moments: CentralMoments, d: int) -> np.ndarray:
+        """The pooled scatter of each group; a group without rows takes that of all."""
+        share = self._of_groups(np.where(moments.bare, 0.0, moments.share))
+        covariances = self._of_groups(moments.scatter) / np.where(share > 0.0, share, 1.0)[:, None, None]
+        covariances[share <= 0.0] = moments.scatter.sum(axis=0) / moments.total
+        return np.repeat(covariances, self._size(moments.share.size), axis=0)
+
+    def to_unconstrained(self, params: Any, scale: np.ndarray) -> np.ndarray:
+        first = params.whitening[:: self._size(len(params.whitening))]
+        return log_triangles(np.linalg.inv(first) / scale[:, None])
+
+    def from_unconstrained(self, point: np.ndarray, scale: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        size = self._size(shape[0])
+        factors = triangles_at(point, (shape[0] // size, *shape[1:])) * scale[:, None]
+        return np.repeat(factors @ np.swapaxes(factors, -1, -2), size, axis=0)

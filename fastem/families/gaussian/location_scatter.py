@@ -12,14 +12,14 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
+from fastem._naming import named
 from fastem._text import unknown_choice
 from fastem.families._marginal import Marginal
-from fastem.families.gaussian.diag import Diag
 from fastem.families.gaussian.full import Full
 from fastem.families.gaussian.moments import Pivoted, central_moments
-from fastem.families.gaussian.spherical import Spherical
 from fastem.families.gaussian.tangents import Tangents
 from fastem.families.gaussian.tied import Tied
+from fastem.families.gaussian.variances import Diag, Spherical
 from fastem.passes.blocks import register_family
 from fastem.passes.rows import plain
 from fastem.stats import Repair
@@ -48,7 +48,6 @@ def records(density: str, module: str, covariance_type: str, blocks: Any, more: 
     structure, name = STRUCTURES[covariance_type], f"{density}{covariance_type.capitalize()}"
 
     def shapes(self: Any, k: int, d: int) -> tuple[tuple[int, ...], ...]:
-        """Shapes of the fields for k components and d features."""
         return (*structure.shapes(k, d), *[(1,)] * len(more))
 
     def kind(name: str, fields: tuple[str, ...], *bases: type, **members: Any) -> Any:
@@ -69,8 +68,8 @@ class LocationScatter(Tangents):
     records: ClassVar[dict[str, Records]]
 
     def __post_init__(self) -> None:
-        if self.covariance_type not in STRUCTURES:
-            raise ValueError(unknown_choice("covariance_type", self.covariance_type, STRUCTURES))
+        if not isinstance(self.covariance_type, str) or self.covariance_type not in STRUCTURES:
+            raise ValueError(unknown_choice(named("covariance_type"), self.covariance_type, STRUCTURES))
 
     # What a density says of itself.
 
@@ -94,12 +93,10 @@ class LocationScatter(Tangents):
 
     @property
     def kind(self) -> str:
-        """The density and its covariances."""
         return f"{super().kind} ({self.covariance_type})"
 
     @property
     def structure(self) -> Covariance:
-        """The covariance structure."""
         return STRUCTURES[self.covariance_type]
 
     def _params(self, means: np.ndarray, covariances: np.ndarray, factors: np.ndarray) -> Any:
@@ -108,11 +105,9 @@ class LocationScatter(Tangents):
         return self.records[self.covariance_type].params(**{name: plain(field) for name, field in fields.items()})
 
     def covariance_shape(self) -> tuple[int, ...]:
-        """Shape of the covariances of all components."""
         return self.structure.shape(self.n_components, self.n_features)
 
     def n_parameters(self) -> int:
-        """Number of free parameters of all means and covariances."""
         n_covariance = self.structure.n_parameters(self.n_components, self.n_features)
         n_means = self.n_components * self.n_features
         if self.fixed_means is not None:
@@ -128,17 +123,14 @@ class LocationScatter(Tangents):
         return self.log_density(params, np.square(white).sum(axis=2))
 
     def sample(self, params: Any, component: int, n_rows: int, random: np.random.Generator) -> np.ndarray:
-        """Draw rows (n_rows, D) of one component."""
         noise = self.noise(n_rows, random)
         return params.means[component] + self.structure.coloured(params, component, noise)
 
     def marginal(self, params: Any, column: int) -> Marginal:
-        """One column under each component."""
         axis = np.eye(self.n_features)[column : column + 1]
         return self.marginal_of(params.means[:, column], np.sqrt(self.projected(params, axis)[:, 0, 0]))
 
     def projected(self, params: Any, axes: np.ndarray) -> np.ndarray:
-        """Scatter (K, P, P) of ``axes @ row`` under each component, for axes (P, D)."""
         return self.structure.projected(params, axes)
 
     def zero_stats(self, pivot: np.ndarray) -> Any:
@@ -148,7 +140,6 @@ class LocationScatter(Tangents):
         return stats_class(*(every[name] if name in every else np.zeros(len(pivot)) for name in stats_class._fields))
 
     def zero_stats_like(self, params: Any) -> Any:
-        """An empty record for the statistics of an E-step at these parameters."""
         return self.zero_stats(params.means)
 
     def scatter_of(self, covariances: np.ndarray, n: np.ndarray) -> np.ndarray:
@@ -156,7 +147,6 @@ class LocationScatter(Tangents):
         return self.structure.scatter_of(covariances, n, self.n_features)
 
     def stats_of(self, params: Any, n: np.ndarray) -> Any:
-        """Statistics of `n` (K,) rows of the components, of which an M-step makes these parameters."""
         return self.zero_stats_like(params).with_rows(n, sxx=self.scatter_of(params.covariances, n))
 
     def params(self, means: np.ndarray, covariances: np.ndarray) -> Any:
@@ -181,11 +171,9 @@ class LocationScatter(Tangents):
         return self._params(means, covariances, factors)
 
     def rebuilt(self, params: Any) -> Any:
-        """Parameters made anew from the means and covariances of a record alone; raises as `params` does."""
         return self.proper_params(params.means, params.covariances)
 
     def neutral_params(self, centre: np.ndarray) -> Any:
-        """Parameters to gather first statistics with: every mean at `centre` (D,), unit variances."""
         means = np.repeat(centre[None, :], self.n_components, axis=0)
         return self.params(means, np.broadcast_to(self.structure.unit(self.n_features), self.covariance_shape()).copy())
 
@@ -200,11 +188,9 @@ class LocationScatter(Tangents):
         return self._params(moments.means, covariances, factors), _repairs(moments.empty, lifted)
 
     def mean_of(self, stats: Pivoted) -> np.ndarray:
-        """Mean (D,) of the rows of one-component statistics."""
         return stats.pivot[0] + stats.sx[0] / stats.mass[0]
 
     def _with_fixed(self, covariances: np.ndarray) -> np.ndarray:
-        """The covariances, with those that are fixed."""
         if self.fixed_covariances is None:
             return covariances
         return np.where(np.isnan(self.fixed_covariances), covariances, self.fixed_covariances)
@@ -217,15 +203,11 @@ class LocationScatter(Tangents):
         return np.sqrt(self.structure.column_variances(single, self.n_features))
 
     def to_unconstrained(self, params: Any) -> np.ndarray:
-        """Means and factors of the covariances, their diagonals by logarithm, in units of the data's spread.
-
-        Any point (P,) is valid.
-        """
+        """Means and factors of the covariances, their diagonals by logarithm, in units of the data's spread."""
         scale = self.data_scale()
         return np.concatenate([(params.means / scale).ravel(), self.structure.to_unconstrained(params, scale)])
 
     def from_unconstrained(self, point: np.ndarray) -> Any:
-        """The parameters at any point (P,)."""
         scale, n_means = self.data_scale(), self.n_components * self.n_features
         means = point[:n_means].reshape(self.n_components, self.n_features) * scale
         if self.fixed_means is not None:
@@ -235,19 +217,14 @@ class LocationScatter(Tangents):
         return self._params(means, covariances, factors)
 
     def may_stray(self) -> np.ndarray:
-        """In which columns (D,) single values may lie far from all others: in all."""
         return np.ones(self.n_features, dtype=bool)
 
     def _sample_variances(self, stats: Pivoted) -> np.ndarray:
-        """Variances (D,) of the rows of one-component statistics."""
         covariances = self.structure.estimate(central_moments(stats), self.n_features)
         return self.structure.column_variances(covariances, self.n_features)
 
     def with_bulk(self, stats: Pivoted, bulk: Pivoted) -> Pivoted:
-        """One-component statistics of the scale of the data: of all rows, or of their bulk.
-
-        The bulk counts where far values make the variance of a feature another one.
-        """
+        """The bulk counts where far values make the variance of a feature another one."""
         own, near = self._sample_variances(stats), self._sample_variances(bulk)
         return bulk if np.any((near > 0.0) & ~(own <= STRAYED * near)) else stats
 

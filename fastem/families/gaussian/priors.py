@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
-from fastem.families._value import Value
+from fastem._options import Value
 from fastem.families.base import FamilyBase
 
 # What no data and no user changes once a family is made.
@@ -94,9 +94,13 @@ class Known(Value, FamilyBase):
 
     def constraints(self) -> dict[str, np.ndarray]:
         """What was learnt from the data, priors and what is fixed, by the name of the field."""
-        names = [each.name for each in fields(Known) if each.name not in _CONSTANTS]
-        chosen = {name: getattr(self, name) for name in names}
-        return {name: np.asarray(value) for name, value in chosen.items() if value is not None and np.any(value != 0.0)}
+        chosen = {each: getattr(self, each.name) for each in fields(Known) if each.name not in _CONSTANTS}
+        return {
+            each.name: np.asarray(value)
+            for each, value in chosen.items()
+            # A number that is zero means nothing, but an array of zeros does: a mean of zero is a mean.
+            if value is not None and (each.default is None or np.any(value != 0.0))
+        }
 
     def prior_stats(self, weight: float) -> Any:
         """The rows that priors and penalty stand for, besides data of this total weight; None for none."""

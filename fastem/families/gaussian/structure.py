@@ -2,7 +2,7 @@
 
 A density (`Gaussian`, `StudentT`) has one of the four structures, and says what becomes of squared distances; what
 follows from the structure alone is here. Structures hold nothing: they work on the arrays of a record of parameters.
-Each is a value of `Matrices` or of `Variances`, which have the same methods; the former has their documentation.
+Each is one of `Matrices` or of `variances.Variances`, with the same methods; `Matrices` and `Full` document them.
 
 A *factor* P of a covariance has P' P = inverse covariance: a lower triangular matrix, or an inverse standard deviation.
 """
@@ -16,17 +16,13 @@ import numpy as np
 
 from fastem.families.gaussian import tangents
 from fastem.families.gaussian.matrices import (
-    MOST_LOG,
-    floored_inverse_sd,
     floored_whitening,
     log_triangles,
-    proper_inverse_sd,
     proper_whitening,
     symmetric,
     triangles_at,
 )
 from fastem.families.gaussian.moments import CentralMoments, Pivoted
-from fastem.families.gaussian.tiles import log_prob_of_scaled, moments_of_four, sum_block
 from fastem.passes.flags import block_function
 
 
@@ -35,27 +31,7 @@ def _nothing(family_params, x, scratch):
     """A structure needs nothing of a block before its components."""
 
 
-@block_function
-def _half_squares_of_scaled(family_params, k, top, x, out, scratch):
-    log_prob_of_scaled(x, family_params.means[k], family_params.inverse_sd[k], top, out)
-
-
-@block_function
-def _add_moments_of_scaled(means, components, x, resp, scratch, n, sx, sxx):
-    n_components, n_features = means.shape
-    squares_of = sxx.reshape(n_components, sxx.size // n_components)
-    for a in range(components.shape[0]):
-        k = components[a]
-        n[k] += sum_block(resp[a])
-        for j in range(0, n_features, 4):
-            sums, squares = moments_of_four(x, means[k], resp[a], j)
-            for p in range(min(4, n_features - j)):
-                sx[k, j + p] += sums[p]
-                # One sum for each feature, or one for all.
-                squares_of[k, min(j + p, squares_of.shape[1] - 1)] += squares[p]
-
-
-class _Structure:
+class Structure:
     """What the four structures have in common.
 
     Attributes
@@ -85,7 +61,6 @@ class _Structure:
     add_moments: ClassVar[Callable[..., Any]]
 
     def n_parameters(self, k: int, d: int) -> int:
-        """Number of free parameters of all covariances."""
         return (1 if self.is_shared else k) * (d * (d + 1) // 2 if self.is_matrix else d)
 
     def unit(self, d: int) -> np.ndarray:
@@ -93,7 +68,6 @@ class _Structure:
         return np.eye(d) if self.is_matrix else np.ones(1)
 
     def one(self, covariances: np.ndarray, k: int = 0) -> np.ndarray:
-        """The covariance of component k."""
         return covariances if self.is_shared else covariances[k]
 
     def as_single(self, covariance: np.ndarray) -> np.ndarray:
@@ -132,7 +106,7 @@ class _Structure:
         return covariances
 
 
-class Matrices(_Structure):
+class Matrices(Structure):
     """Covariance matrices: of each component (K, D, D), or a shared one (D, D).
 
     The factors are lower triangular `whitening` matrices, with whitening @ covariance @ whitening.T = identity.
@@ -154,7 +128,6 @@ class Matrices(_Structure):
         return found.reshape(covariances.shape), whitening.reshape(covariances.shape), lifted
 
     def is_negative(self, covariances: np.ndarray) -> np.ndarray:
-        """Which covariances are negative in some direction, by more than rounding."""
         sd = np.sqrt(np.abs(np.diagonal(self._each(covariances), axis1=1, axis2=2)))
         scale = np.where(sd > 0.0, sd, 1.0)
         return np.linalg.eigvalsh(covariances / (scale[:, :, None] * scale[:, None, :]))[:, 0] < -1e-9
@@ -207,7 +180,6 @@ class Matrices(_Structure):
         return tangents.scatter_gradient(scatter, stats.n.sum() if self.is_shared else stats.n).ravel()
 
     def _roots(self, params: Any) -> np.ndarray:
-        """Cholesky factors of the covariances."""
         return params.covariances @ np.swapaxes(params.whitening, -1, -2)
 
     def unwhitened(self, params: Any, white: np.ndarray) -> np.ndarray:
@@ -223,73 +195,3 @@ class Matrices(_Structure):
     def factors_at(self, params: Any, scatter_tangent: np.ndarray) -> np.ndarray:
         """Factors after a step along a tangent."""
         return tangents.factors_at(params.whitening, scatter_tangent.reshape(*params.covariances.shape[:-2], -1))
-
-
-class Variances(_Structure):
-    """Variances of independent features: of each component and feature (K, D), or one a component (K,).
-
-    The factors are inverse standard deviations, which parameters hold for all features: `inverse_sd` (K, D).
-    """
-
-    fields = ("means", "covariances", "inverse_sd", "log_norm")
-    half_squares = staticmethod(_half_squares_of_scaled)
-    add_moments = staticmethod(_add_moments_of_scaled)
-
-    def shape(self, k: int, d: int) -> tuple[int, ...]:
-        raise NotImplementedError
-
-    def shapes(self, k: int, d: int) -> tuple[tuple[int, ...], ...]:
-        return (k, d), self.shape(k, d), (k, d), (k,)
-
-    def _each(self, variances: np.ndarray) -> np.ndarray:
-        """The variances (K, D or 1)."""
-        return variances.reshape(len(variances), -1)
-
-    def _factors(self, params: Any) -> np.ndarray:
-        """The factors in the shape of the covariances."""
-        width = self._each(params.covariances).shape[1]
-        return params.inverse_sd[:, :width].reshape(params.covariances.shape)
-
-    def proper_factors(self, covariances: np.ndarray) -> np.ndarray:
-        return proper_inverse_sd(self._each(covariances)).reshape(covariances.shape)
-
-    def floored(self, covariances: np.ndarray, floor: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        variances, inverse_sd, lifted = floored_inverse_sd(self._each(covariances), floor)
-        return variances.reshape(covariances.shape), inverse_sd.reshape(covariances.shape), lifted
-
-    def is_negative(self, covariances: np.ndarray) -> np.ndarray:
-        return np.any(self._each(covariances) < 0.0, axis=1)
-
-    def projected(self, params: Any, axes: np.ndarray) -> np.ndarray:
-        return (axes * self._each(params.covariances)[:, None, :]) @ axes.T
-
-    def whitened(self, params: Any, centred: np.ndarray) -> np.ndarray:
-        return centred * params.inverse_sd[:, None, :]
-
-    def coloured(self, params: Any, component: int, white: np.ndarray) -> np.ndarray:
-        return white * np.sqrt(params.covariances[component])
-
-    def precisions_cholesky(self, params: Any) -> np.ndarray:
-        return self._factors(params)
-
-    def of_precisions_cholesky(self, factors: np.ndarray) -> np.ndarray:
-        with np.errstate(divide="ignore"):
-            return 1.0 / np.square(factors)
-
-    def to_unconstrained(self, params: Any, scale: np.ndarray) -> np.ndarray:
-        variances = self._each(params.covariances)
-        return np.log(np.sqrt(variances) / scale[: variances.shape[1]]).ravel()
-
-    def from_unconstrained(self, point: np.ndarray, scale: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        logarithms = self._each(np.clip(point, -MOST_LOG, MOST_LOG).reshape(shape))
-        return np.square(np.exp(logarithms) * scale[: logarithms.shape[1]]).reshape(shape)
-
-    def unwhitened(self, params: Any, white: np.ndarray) -> np.ndarray:
-        return white / params.inverse_sd
-
-    def jvp(self, params: Any, scatter_tangent: np.ndarray) -> np.ndarray:
-        return scatter_tangent.reshape(len(scatter_tangent), *params.covariances.shape) * params.covariances
-
-    def factors_at(self, params: Any, scatter_tangent: np.ndarray) -> np.ndarray:
-        factors = self._factors(params)
-        return factors / np.sqrt(1.0 + scatter_tangent.reshape(factors.shape))

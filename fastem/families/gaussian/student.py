@@ -8,13 +8,14 @@ out weigh little, so that they do not move the parameters. The hidden scale belo
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import betaln, gammaln
 
+from fastem._naming import named
 from fastem.families._marginal import Marginal, student_marginal
+from fastem.families._value import is_number
 from fastem.families.gaussian.location_scatter import Covariance, LocationScatter, Records, records
 from fastem.families.gaussian.tiles import sum_block
 from fastem.passes.flags import block_function
@@ -136,8 +137,10 @@ class StudentT(LocationScatter):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.df, Real) or isinstance(self.df, bool) or not _LEAST_DF <= float(self.df) < np.inf:
-            raise ValueError(f"df={self.df!r} must be a finite number of at least {_LEAST_DF:g} degrees of freedom.")
+        if not is_number(self.df) or self.df < _LEAST_DF:
+            raise ValueError(
+                f"{named('df')}={self.df!r} must be a finite number of at least {_LEAST_DF:g} degrees of freedom."
+            )
 
     def log_density(self, params: Any, squares: np.ndarray) -> np.ndarray:
         power = -0.5 * (self.df + self.n_features)
@@ -159,7 +162,7 @@ class StudentT(LocationScatter):
         return {"log_norm": log_norm + more, "df": np.array([float(self.df)])}
 
     def neutral_params(self, centre: np.ndarray) -> Any:
-        """Parameters to gather first statistics with: of equal weight, whatever the scale of the data."""
+        """Rows of equal weight, whatever the scale of the data."""
         return super(StudentT, replace(self, df=_NORMAL)).neutral_params(centre)
 
     def m_step(self, stats: Any, params: Any) -> tuple[Any, list[Repair]]:

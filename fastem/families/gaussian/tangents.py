@@ -32,7 +32,6 @@ class Tangents(Known):
         return 1.0
 
     def gradients(self, params: Any, X: np.ndarray, resp: np.ndarray) -> np.ndarray:
-        """Derivatives (N, P) of the rows' expected log-density, in nats, by tangents; rows X (N, D), resp (N, K)."""
         white = np.moveaxis(self.structure.whitened(params, X - params.means[:, None, :]), 0, 1)
         # A row may lie so far from a component of which it is no part that squares overflow.
         white = np.where(resp[:, :, None] > 0, white, 0.0)
@@ -42,17 +41,14 @@ class Tangents(Known):
         return np.concatenate([of_means, of_covariances.reshape(len(X), -1)], axis=1)
 
     def estimates(self, params: Any) -> dict[str, np.ndarray]:
-        """What is shown of the parameters, by name."""
         return {"means": params.means, "covariances": params.covariances}
 
     def gradient(self, params: Any, stats: Any) -> np.ndarray:
-        """Sum (P,) of the `gradients` of rows, from their expected statistics."""
         stats = stats.about(params.means)
         of_means = self.structure.whitened(params, stats.sx[:, None, :])
         return np.concatenate([of_means.ravel(), self.structure.gradient(params, stats)])
 
     def jvp(self, params: Any, tangents: np.ndarray) -> dict[str, np.ndarray]:
-        """What tangents (M, P) change in the means (M, K, D), and in the covariances (M, ...) in their own shape."""
         n_means = params.means.size
         of_means, scatter_tangent = tangents[:, :n_means].reshape(-1, *params.means.shape), tangents[:, n_means:]
         return {
@@ -61,7 +57,6 @@ class Tangents(Known):
         }
 
     def at_tangent(self, params: Any, tangent: np.ndarray) -> Any:
-        """Parameters after a tangent (P,)."""
         # A family of columns has another name for the second.
         of_means, of_covariances = self.jvp(params, tangent[None]).values()
         means, covariances = params.means + of_means[0], params.covariances + of_covariances[0]
@@ -75,14 +70,12 @@ class Tangents(Known):
         return float(np.finfo(np.float64).eps * np.abs(each).sum(axis=1).max())
 
     def tangent_components(self) -> np.ndarray:
-        """The component (P,) of which each tangent moves a parameter; -1 where all components share it."""
         of_covariances = self.structure.tangent_components(self.n_components)
         n_each = self.structure.n_parameters(self.n_components, self.n_features) // of_covariances.size
         of_means = np.repeat(np.arange(self.n_components), self.n_features)
         return np.concatenate([of_means, np.repeat(of_covariances, n_each)])
 
     def free_tangents(self) -> np.ndarray:
-        """Which tangents (P,) are of parameters that are not fixed."""
         free = np.ones(self.tangent_components().size, dtype=bool)
         n_means = self.n_components * self.n_features
         if self.fixed_means is not None:
@@ -94,17 +87,11 @@ class Tangents(Known):
         return free
 
     def scales(self) -> dict[str, np.ndarray]:
-        """On which scale the estimate of each entry is nearly normal: "identity", "log", or "none".
-
-        An entry of no scale repeats another one.
-        """
         k, d = self.n_components, self.n_features
         covariances = np.broadcast_to(self.structure.scales(d), self.structure.shape(k, d))
         return {"means": np.full((k, d), "identity"), "covariances": covariances}
 
     def at_boundary(self, params: Any) -> list[tuple[int, str]]:
-        """The components whose covariances lie on the variance floor, -1 for the one they share, and a message about
-        it."""
         lifted = self.structure.floored((1.0 - _FLOOR_MARGIN) * params.covariances, self.variance_floor)[2]
         return [(int(k), _COLLAPSED) for k in self.structure.tangent_components(self.n_components)[lifted]]
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from fastem.families.gaussian.matrices import log_norm
 from fastem.families.gaussian.moments import CentralMoments, MatrixMoments
+from fastem.families.gaussian.pooled import accumulate_pooled
 from fastem.families.gaussian.small import MAX_SMALL, accumulate_small
 from fastem.families.gaussian.structure import Matrices
 from fastem.families.gaussian.tangents import scatter_gradients
@@ -68,6 +69,10 @@ def _half_squares(family_params, k, top, x, out, scratch):
 @block_function
 def _add_moments(means, components, x, resp, scratch, n, sx, sxx):
     n_features = means.shape[1]
+    # Few features or components are faster one component after the other.
+    if n_features > MAX_SMALL and components.shape[0] > 2:
+        accumulate_pooled(means, components, x, resp, scratch, n, sx, sxx)
+        return
     for a in range(components.shape[0]):
         k = components[a]
         n[k] += sum_block(resp[a])
@@ -92,15 +97,12 @@ class Tied(Matrices):
     half_squares, add_moments = staticmethod(_half_squares), staticmethod(_add_moments)
 
     def shape(self, k: int, d: int) -> tuple[int, ...]:
-        """Shape of the covariances of k components with d features."""
         return d, d
 
     def shapes(self, k: int, d: int) -> tuple[tuple[int, ...], ...]:
-        """Shapes of the fields of parameters."""
         return (k, d), (d, d), (d, d), (n_tiles(d), TILE * TILE), (1,), (d,), (k, d)
 
     def record(self, means: np.ndarray, covariances: np.ndarray, factors: np.ndarray) -> dict[str, np.ndarray]:
-        """The fields of parameters; `log_norm` is that of Gaussians."""
         norm, centre = log_norm(np.diagonal(factors)[None]), means.mean(axis=0)
         white_means = (means - centre) @ factors.T
         arrays = (means, covariances, factors, tiles_of(factors), norm, centre, white_means)
@@ -113,7 +115,6 @@ class Tied(Matrices):
         return moments.scatter / moments.total
 
     def gradients(self, white: np.ndarray, resp: np.ndarray) -> np.ndarray:
-        """Derivatives (N, ...) by tangents of the covariances, of whitened rows (N, K, D) that belong by `resp`."""
         # One component after the other: together they would fill K times the memory of the sum.
         each = [slice(k, k + 1) for k in range(resp.shape[1])]
         return sum(scatter_gradients(white[:, k], resp[:, k]) for k in each)  # type: ignore[return-value]

@@ -168,7 +168,7 @@ def _whiten_diagonal(tile, centred, a, product):
 
 
 @block_function
-def _whiten_more(tile, centred, b, product):
+def whiten_more(tile, centred, b, product):
     """Add a tile times lines b to b + 3 of `centred` to the four lines of `product`."""
     f00, f01, f02, f03, f10, f11, f12, f13 = tile[0], tile[1], tile[2], tile[3], tile[4], tile[5], tile[6], tile[7]
     f20, f21, f22, f23, f30, f31 = tile[8], tile[9], tile[10], tile[11], tile[12], tile[13]
@@ -183,7 +183,7 @@ def _whiten_more(tile, centred, b, product):
 
 @block_function
 def _whiten_last(tile, centred, b, product, log_prob):
-    """As `_whiten_more`, but subtract half the squares of the complete lines from `log_prob`, and keep no product."""
+    """As `whiten_more`, but subtract half the squares of the complete lines from `log_prob`, and keep no product."""
     f00, f01, f02, f03, f10, f11, f12, f13 = tile[0], tile[1], tile[2], tile[3], tile[4], tile[5], tile[6], tile[7]
     f20, f21, f22, f23, f30, f31 = tile[8], tile[9], tile[10], tile[11], tile[12], tile[13]
     f32, f33 = tile[14], tile[15]
@@ -216,7 +216,7 @@ def log_prob_tiled(x, mean, tiles, log_norm, log_prob, scratch):
         _whiten_diagonal(tiles[t], centred, a, product)
         for b in range(0, a - TILE, TILE):
             t += 1
-            _whiten_more(tiles[t], centred, b, product)
+            whiten_more(tiles[t], centred, b, product)
         if a == 0:
             _subtract_half_squares(product, log_prob)
         else:
@@ -234,7 +234,7 @@ def whiten(tiles, centred, white):
         _whiten_diagonal(tiles[t], centred, a, product)
         for b in range(0, a, TILE):
             t += 1
-            _whiten_more(tiles[t], centred, b, product)
+            whiten_more(tiles[t], centred, b, product)
         t += 1
 
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastem.schedules.accelerate.protocol import Progress, Space, slowest_rate
-from fastem.schedules.edges import kept_inside
+from fastem.schedules.accelerate.protocol import Progress, Space, kept_inside, slowest_rate
 from fastem.schedules.stopping import rounding_slack
 from fastem.stats import ExpectedStats
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,3 +56,11 @@ class Automatic:
     def remaining(self, state: AutomaticState, objective: Sequence[float]) -> float | None:
         method, its_state = self._chosen(state)
         return method.remaining(its_state, objective)
+
+
+# Makes an accelerator of a model and `tol`.
+ACCELERATORS: dict[str, Callable[[Any, float], Accelerator]] = {
+    "auto": lambda model, tol: Automatic(model, model.n_parameters(), tol),
+    "squarem": lambda model, tol: Squarem(model),
+    "anderson": Anderson,
+}

@@ -48,14 +48,15 @@ class Accelerator(Protocol):
 
 
 class Space(Protocol):
-    """Parameters as points, all of which are valid: a `Model` is one.
-
-    Optional: `roots(point)` tells which coordinates are square roots, for proposals to stay off the edge.
-    """
+    """Parameters as points, all of which are valid: a `Model` is one."""
 
     def to_unconstrained(self, params: Any) -> np.ndarray: ...
 
     def from_unconstrained(self, point: np.ndarray) -> Any: ...
+
+    def roots(self, point: np.ndarray) -> np.ndarray:
+        """Which coordinates are square roots of what must not be negative: proposals stay off the edge."""
+        ...
 
 
 @dataclass
@@ -105,3 +106,28 @@ def slowest_rate(points: Sequence[np.ndarray], changes: Sequence[np.ndarray]) ->
     moved, changed = np.diff(points, axis=0).T, np.diff(changes, axis=0).T
     projected = np.linalg.lstsq(moved, changed, rcond=1e-8)[0]
     return float(1.0 + np.linalg.eigvals(projected).real.max())
+
+
+# A proposal takes no more than this part of a square root away that the M-step would leave: EM multiplies what is small
+# by a factor, and would need long to bring back what was nearly zero.
+_LEAST_LEFT = 0.1
+# Values below this that an iteration raises by so much are on their way back from an edge.
+_SMALL, _RISE = 1e-3, 1.01
+
+
+def kept_inside(space: Space, point: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """A proposed point, moved off the edges that the plain iteration, which leads to `image`, does not go to."""
+    # Roots of either sign stand for the same value.
+    return np.where(space.roots(point), np.maximum(point, _LEAST_LEFT * image), point)
+
+
+def lifted_off(space: Space | None, params: Any, image: Any) -> Any | None:
+    """Parameters off the edges that an iteration, from `params` to `image`, moves away from; None when at none.
+
+    Near an edge an iteration gains next to nothing, whatever is to be gained away from it.
+    """
+    if space is None:
+        return None
+    here, there = space.to_unconstrained(params), space.to_unconstrained(image)
+    rising = space.roots(here) & (here**2 < _SMALL) & (there**2 > _RISE * here**2)
+    return space.from_unconstrained(np.where(rising, np.sqrt(_SMALL), there)) if rising.any() else None

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastem.schedules.accelerate.protocol import GROWTH, WORTHWHILE, Progress, Space
-from fastem.schedules.edges import kept_inside
+from fastem.schedules.accelerate.protocol import GROWTH, WORTHWHILE, Progress, Space, kept_inside
 from fastem.stats import ExpectedStats
 
 

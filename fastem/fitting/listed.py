@@ -1,15 +1,14 @@
-"""Sequences that users hand in as a list, and lengths that they hand in where scikit-learn has its y."""
+"""Sequences that users hand in as a list."""
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
 
-from fastem.estimators._validation import are_fractions, heed_y, read_rows
-from fastem.given import plain_array
+from fastem._naming import warn
+from fastem.given import SourceError, plain_array
 from fastem.sources import ArraySource, Source
 from fastem.sources.frame import is_frame
 
@@ -50,7 +49,11 @@ def sizes_of(X: Any) -> np.ndarray:
     return np.array([item.num_rows if hasattr(item, "num_rows") else len(item) for item in X], dtype=np.int64)
 
 
-def join_sequences(estimator: BaseEstimator, X: Any, *, reset: bool) -> tuple[Source, np.ndarray]:
+# Reads rows; of the first ones it may learn which columns there are.
+Read = Callable[[Any, bool], Source]
+
+
+def join_sequences(read: Read, X: Any, *, reset: bool) -> tuple[Source, np.ndarray]:
     """Rows of all sequences of a list, in one array, and the lengths (S,), zeros among them.
 
     An error names the sequence that cannot be read, or has other columns, by its place in the list.
@@ -72,12 +75,12 @@ def join_sequences(estimator: BaseEstimator, X: Any, *, reset: bool) -> tuple[So
                 )
     else:
         for place in places:
-            source = _read(estimator, X[place], place, reset and not joined)
+            source = _read_one(read, X[place], place, reset and not joined)
             joined.append(np.concatenate([chunk.X for chunk in source.chunks()]))
             names = source.names
     table = np.concatenate(joined)
     if names is None:
-        return read_rows(estimator, table, None, reset=reset), sizes
+        return read(table, reset), sizes
     return ArraySource(table, None, names), sizes
 
 
@@ -85,12 +88,13 @@ def _as_column(array: np.ndarray) -> np.ndarray:
     return array.reshape(-1, 1) if array.ndim == 1 else array
 
 
-def _read(estimator: BaseEstimator, item: Any, place: int, reset: bool) -> Any:
+def _read_one(read: Read, item: Any, place: int, reset: bool) -> Any:
     try:
         is_plain = not (is_frame(item) or hasattr(item, "num_columns"))
-        return read_rows(estimator, _as_column(plain_array(item)) if is_plain else item, None, reset=reset)
+        return read(_as_column(plain_array(item)) if is_plain else item, reset)
     except (ValueError, TypeError) as error:
-        raise type(error)(f"Sequence {place} of the list X: {error}") from error
+        kind = next(kind for kind in (SourceError, TypeError, ValueError) if isinstance(error, kind))
+        raise kind(f"Sequence {place} of the list X: {error}") from error
 
 
 def _warn_of_rows(X: Any) -> None:
@@ -99,19 +103,4 @@ def _warn_of_rows(X: Any) -> None:
     if len(shapes) == 1:
         ((size,),) = shapes
         if len(X) > size:
-            warnings.warn(_AMBIGUOUS.format(n=len(X), size=size), UserWarning, stacklevel=5)
-
-
-def lengths_in_place_of(y: Any, n_rows: int) -> Any:
-    """The lengths that stand in the place of y, as hmmlearn takes them; None for a y of one value for each row."""
-    values = plain_array(y, "y")
-    if values.shape[:1] != (n_rows,) or n_rows == 1:
-        return y
-    if values.ndim == 1 and values.dtype.kind in "iu" and np.all(values == 1):
-        raise ValueError(
-            f"The second argument holds {n_rows} ones for {n_rows} rows: they may be labels, or the lengths of "
-            "sequences of one row. Pass lengths=... for the latter, and leave out the former."
-        )
-    if are_fractions(values):
-        heed_y(y, n_rows)
-    return None
+            warn(_AMBIGUOUS.format(n=len(X), size=size), UserWarning)

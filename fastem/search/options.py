@@ -1,20 +1,15 @@
-"""Where a fit starts, and what it keeps."""
+"""Where a fit starts, and what becomes of its starts."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from sklearn.utils._param_validation import Interval, StrOptions
-
-from fastem.estimators.options.base import Choice, Options
+from fastem._options import Allowed, Choice, Options, integers, texts
 from fastem.starts.start import STARTS
 
-_AT_LEAST_0 = Interval(Integral, 0, None, closed="left")
 INIT = "k-means++"
-_INITS = [StrOptions(set(STARTS) - {"quantile"})]
+_INITS = (texts(*sorted(set(STARTS) - {"quantile"})),)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -34,11 +29,6 @@ class Race(Options):
         give the first transitions. In left-right chains sequences are cut into stretches instead, even ones when
         `n_init` is 1. Mixtures have `init_params` for it.
 
-    Raises
-    ------
-    ValueError
-        For a value that is out of range.
-
     Examples
     --------
     >>> from fastem import GaussianMixture, Race
@@ -49,7 +39,7 @@ class Race(Options):
     swaps: int | str = "auto"
     init: str = INIT
 
-    _constraints: ClassVar[dict[str, list[Any]]] = {"swaps": [_AT_LEAST_0, StrOptions({"auto"})], "init": _INITS}
+    _allowed: ClassVar[dict[str, tuple[Allowed, ...]]] = {"swaps": (integers(0), texts("auto")), "init": _INITS}
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -63,11 +53,6 @@ class Restarts(Options):
     init : str, default "k-means++"
         As of `Race`.
 
-    Raises
-    ------
-    ValueError
-        For a value that is out of range.
-
     Examples
     --------
     >>> from fastem import GaussianMixture, Restarts
@@ -78,41 +63,7 @@ class Restarts(Options):
     swaps: int = 0
     init: str = INIT
 
-    _constraints: ClassVar[dict[str, list[Any]]] = {"swaps": [_AT_LEAST_0], "init": _INITS}
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Checkpoint(Options):
-    """A file that keeps the state of a fit, for `fit(..., resume=True)`, and the model so far, for `fastem.load`.
-
-    It is replaced as a whole, so that it is there at any moment.
-
-    Parameters
-    ----------
-    path : str or Path
-    every : float, default 60
-        Least seconds between two checkpoints: what is lost at worst, with the iteration under way.
-
-    Raises
-    ------
-    ValueError
-        For a negative number of seconds.
-
-    Examples
-    --------
-    >>> from fastem import Checkpoint, GaussianMixture
-    >>> GaussianMixture(2, checkpoint=Checkpoint("fit.npz", every=600.0)).checkpoint
-    Checkpoint(path='fit.npz', every=600.0)
-    """
-
-    path: str | os.PathLike[str]
-    every: float = 60.0
-
-    _constraints: ClassVar[dict[str, list[Any]]] = {
-        "path": [str, os.PathLike],
-        "every": [Interval(Real, 0.0, None, closed="left")],
-    }
+    _allowed: ClassVar[dict[str, tuple[Allowed, ...]]] = {"swaps": (integers(0),), "init": _INITS}
 
 
 SEARCHES = Choice((Race, Restarts), {"race": Race(), "restarts": Restarts()})
-CHECKPOINTS = Choice((Checkpoint,), {None: None}, (str, os.PathLike))

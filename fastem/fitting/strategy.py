@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastem.estimators.options import Batch, Incremental, Online
+from fastem._options import Choice
 from fastem.fitting.batch import BatchStrategy, Strategy
 from fastem.fitting.bins import BinnedStrategy
 from fastem.fitting.incremental import IncrementalStrategy
 from fastem.fitting.online import OnlineStrategy
 from fastem.fitting.scan import DataSummary
 from fastem.fitting.subsample import SubsampleStrategy
-from fastem.model import Model
-from fastem.schedules.online import OnlineSettings
-from fastem.schedules.steps import Forgetting, StepSize
+from fastem.schedules.batch import Batch
+from fastem.schedules.incremental import Incremental
+from fastem.schedules.online import Online
+
+_PLAIN = Batch(acceleration=None, subsample=None)
+CHAIN_SCHEDULES = Choice((Batch, Incremental), {"batch": Batch(), "plain": _PLAIN, "incremental": Incremental()})
+SCHEDULES = Choice((*CHAIN_SCHEDULES.kinds, Online), {**CHAIN_SCHEDULES.words, "online": Online()})
 
 
 def strategy_of(
@@ -23,7 +27,7 @@ def strategy_of(
     if isinstance(schedule, Incremental):
         return IncrementalStrategy(tol=tol, max_iter=max_iter)
     if isinstance(schedule, Online):
-        settings = online_settings(schedule, summary.model)
+        settings = schedule.settings(summary.model.family.n_features)
         return OnlineStrategy(
             tol=tol, max_iter=max_iter, settings=settings, weight=summary.weight, batch_size=schedule.batch_size
         )
@@ -34,13 +38,3 @@ def strategy_of(
     if sizes is not None and sample_bytes:
         return SubsampleStrategy(**shared, sizes=sizes, sample_bytes=sample_bytes)
     return BatchStrategy(**shared)
-
-
-def online_settings(online: Online, model: Model) -> OnlineSettings:
-    """What does not change while a model learns online."""
-    step: StepSize | Forgetting = StepSize(online.decay, online.offset)
-    if online.forgetting_factor is not None:
-        step = Forgetting(online.forgetting_factor)
-    elif online.half_life is not None:
-        step = Forgetting.from_half_life(online.half_life)
-    return OnlineSettings(step, min_rows=model.family.n_features + 1.0, average_after=online.averaging_start)
