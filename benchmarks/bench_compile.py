@@ -15,10 +15,10 @@ warnings.simplefilter("ignore")
 X = np.abs(np.random.default_rng(0).normal(size=(200, 4)))
 models = {{
     "poisson": lambda: fastem.Mixture("poisson", 3, max_iter=5, random_state=0),
-    "hmm": lambda: fastem.GaussianHMM(3, max_iter=5, random_state=0),
+    "hmm": lambda: fastem.GaussianHMM(3, n_iter=5, random_state=0),
 }}
 name = {name!r}
-fastem.GaussianMixture, fastem.Mixture
+fastem.GaussianHMM, fastem.GaussianMixture, fastem.Mixture
 start = time.process_time()
 model = models.get(name, lambda: fastem.GaussianMixture(3, covariance_type=name, max_iter=5, random_state=0))()
 model.fit(np.floor(4.0 * X) if name == "poisson" else X)

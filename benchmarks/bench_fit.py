@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 
 from benchmarks import common
@@ -54,6 +56,26 @@ class Fit:
 
     track_log_likelihood_error.unit = "relative"
     track_log_likelihood_error.bound = 1e-10
+
+
+class SleepingThreads:
+    """Processor time of a fit of few rows with all threads, over that with one: threads that wait are to sleep."""
+
+    def setup(self) -> None:
+        self.X = np.random.default_rng(0).normal(size=(10_000, 3))
+        self.fit(None)
+
+    def fit(self, n_threads: int | None) -> float:
+        began = time.process_time()
+        with common.quiet():
+            GaussianMixture(6, max_iter=20, tol=0.0, random_state=0, n_threads=n_threads).fit(self.X)
+        return time.process_time() - began
+
+    def track_processor_time(self) -> float:
+        pairs = [(self.fit(None), self.fit(1)) for _ in range(5)]
+        return float(np.median([every / one for every, one in pairs]))
+
+    track_processor_time.unit = "of the time of one thread"
 
 
 class HeldOut:

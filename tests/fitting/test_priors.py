@@ -133,14 +133,15 @@ def test_an_empty_component_takes_the_covariance_of_its_prior(X):
     np.testing.assert_allclose(mixture.covariances_[1], np.cov(X.T, bias=True), rtol=1e-6)
 
 
-def test_a_prior_about_zero_comes_back_from_a_file():
+def test_priors_about_zero_come_back_from_a_file():
     family = Gaussian(
-        n_components=1, n_features=1, prior_mean=np.zeros(1), prior_mean_rows=9.0, prior_covariance=np.ones((1, 1)),
-        prior_rows=3.0,
+        n_components=1, n_features=1, own_prior_means=np.zeros((1, 1)), own_prior_mean_rows=np.full(1, 9.0),
+        fixed_means=np.zeros((1, 1)),
     )  # fmt: skip
     again = Gaussian(n_components=1, n_features=1).with_constraints(family.constraints())
     params = family.params(np.ones((1, 1)), np.ones((1, 1, 1)))
-    assert again.log_prior(params, 10.0) == family.log_prior(params, 10.0)
+    assert again.log_prior(params, 10.0) == family.log_prior(params, 10.0) < 0.0
+    assert again.n_parameters() == family.n_parameters() == 1
 
 
 def test_online_em_counts_a_prior_once_however_often_rows_are_read(X):

