@@ -39,15 +39,16 @@ def sized(problem: Sequences) -> Sequences:
     """A problem in the size of the profile: fewer sequences, or shorter ones where there is one only."""
     if PROFILE != "toy":
         return problem
-    return replace(problem, n_sequences=min(problem.n_sequences, 20), n_rows=min(problem.n_rows, 20_000) // 20)
+    return replace(problem, n_sequences=min(problem.n_sequences, 20), n_rows=max(1, min(problem.n_rows, 20_000) // 20))
 
 
-# The stated problem; a single long sequence; many short ones; many states.
+# The stated problem; a single long sequence; many short ones; ones of ten rows; many states.
 STATED = sized(Sequences(200, 2_000))
 LONG = sized(Sequences(1, 400_000))
 MIXED = sized(Sequences(50, 2_000))
 RACED = sized(Sequences(100, 1_000))
-PROBLEMS = [STATED, LONG, sized(Sequences(20_000, 20)), sized(Sequences(50, 2_000, n_states=32))]
+SHORT = sized(Sequences(40_000, 10))
+PROBLEMS = [STATED, LONG, sized(Sequences(20_000, 20)), SHORT, sized(Sequences(50, 2_000, n_states=32))]
 
 
 def hmm_of(problem: Sequences) -> GaussianHMM:
@@ -121,6 +122,23 @@ class Linear:
         return common.ratio_of_times(long, short)
 
     track_four_times_the_rows.unit = "times"
+
+
+class Short:
+    """The time for a row of sequences of ten rows, divided by that for a row of long ones."""
+
+    def setup(self) -> None:
+        self.passes = []
+        for problem in (STATED, SHORT):
+            X, lengths = rows_of(problem)
+            hmm = hmm_of(problem)
+            self.passes.append((len(X), partial(hmm._model.e_step, hmm._params, Chunk(X, None, 0, lengths))))
+
+    def track_short_against_long(self) -> float:
+        (n_long, long), (n_short, short) = self.passes
+        return common.ratio_of_times(short, long) * n_long / n_short
+
+    track_short_against_long.unit = "times"
 
 
 class Race:

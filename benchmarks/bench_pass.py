@@ -1,4 +1,4 @@
-"""Single passes over the rows at fixed parameters: the E-step, the layouts of rows, components out of reach.
+"""Single passes over the rows at fixed parameters: the E-step, layouts of rows, float32, components out of reach.
 
 Ratios are taken in one run, a pass of each kind in turn, and so hold on a noisy machine too.
 """
@@ -32,6 +32,15 @@ MANY_COMPONENTS = [
     common.sized(Workload(500_000, 16, 64, covariance_type, separation=separation))
     for covariance_type in (["diag"] if PROFILE == "toy" else ["diag", "full"])
     for separation in (OVERLAPPING, SEPARATED)
+]
+FLOAT32 = [
+    common.sized(Workload(n_rows, n_features, n_components, covariance_type, dtype="float32"))
+    for n_rows, n_features, n_components, covariance_type in (
+        (1_000_000, 16, 16, "full"),
+        (200_000, 32, 32, "full"),
+        (500_000, 16, 64, "diag"),
+        (500_000, 16, 16, "spherical"),
+    )
 ]
 LAID_OUT = [WORKLOADS[0], _MIDDLE, common.sized(Workload(1_000_000, 16, 16))]
 
@@ -168,6 +177,42 @@ class Layouts:
 
     track_difference.unit = "relative difference of the fitted means and covariances"
     track_difference.bound = 0.0
+
+
+class Float32:
+    """A pass in float32, where its error is bounded, against one in float64, over the same float32 rows."""
+
+    params = (FLOAT32,)
+    param_names = ("workload",)
+
+    def setup(self, workload: Workload) -> None:
+        self.X = common.rows_of(workload)
+        self.model, self.start = common.model_of(workload)
+
+    def e_step(self, float32: bool) -> ExpectedStats:
+        accumulator = self.model.accumulator(self.start, NO_PRUNING, float32=float32)
+        accumulator.add(Chunk(self.X, None, 0))
+        return accumulator.total()
+
+    def track_gain(self, workload: Workload) -> float:
+        return common.ratio_of_times(lambda: self.e_step(False), lambda: self.e_step(True))
+
+    track_gain.unit = "time in float64 / time in float32"
+
+    def track_log_likelihood_difference(self, workload: Workload) -> float:
+        return abs(self.e_step(True).objective - self.e_step(False).objective)
+
+    track_log_likelihood_difference.unit = "nats a row"
+    track_log_likelihood_difference.bound = 1e-6
+
+    def track_difference(self, workload: Workload) -> float:
+        ours, exact = (self.model.m_step(self.e_step(each), self.start)[0].family for each in (True, False))
+        return max(
+            common.relative_error(ours.means, exact.means), common.relative_error(ours.covariances, exact.covariances)
+        )
+
+    track_difference.unit = "relative difference of the fitted means and covariances"
+    track_difference.bound = 1e-6
 
 
 class LeftOut:

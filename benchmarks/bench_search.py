@@ -79,7 +79,7 @@ PROBLEMS: dict[str, Callable[[np.random.Generator], Problem]] = {
 }
 PEER = "scikit-learn, 10 restarts"
 SEARCHES: dict[str, dict[str, Any]] = {
-    "one start": {},
+    "one start": {"n_init": 1},
     "race of 8": {"n_init": 8, "search": Race(swaps=0)},
     "race of 8, moves": {"n_init": 8, "search": Race(swaps=20)},
     "8 restarts": {"n_init": 8, "search": Restarts(swaps=0)},

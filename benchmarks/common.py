@@ -91,6 +91,7 @@ _STATED = [
     Workload(50_000, 64, 64),
     Workload(500_000, 16, 64, "diag"),
     Workload(1_000_000, 16, 16, dtype="float32"),
+    Workload(500_000, 16, 64, "diag", dtype="float32"),
     Workload(500_000, 16, 16, "tied"),
     Workload(500_000, 16, 16, "spherical"),
 ]

@@ -74,6 +74,10 @@ class Family(_Dataclass):
         """Draw rows (n_rows, D) of one component."""
         raise NotImplementedError
 
+    def in_float32(self, params: Any) -> Any | None:
+        """A record for a pass over float32 rows that computes in float32; None where its error has no bound."""
+        return None
+
     def pruning(self, params: Any, log_share: np.ndarray) -> Any:
         """Which components a pass may leave out, block by block; `NO_PRUNING` where none can be."""
         raise NotImplementedError
@@ -375,8 +379,11 @@ class Backend(Protocol):
     out; a backend may compute them all the same.
     """
 
-    def accumulator(self, latent: Any, params: Any, zero: ExpectedStats, pruning: Any, begun: Any) -> Accumulator:
-        """Begin a sum, or go on with what `Accumulator.partial` said; None: nothing."""
+    def accumulator(
+        self, latent: Any, params: Any, zero: ExpectedStats, pruning: Any, begun: Any,
+        in_float32: Callable[[Any], Any | None] | None = None,
+    ) -> Accumulator:  # fmt: skip
+        """Begin a sum, or go on with a partial one; `in_float32` is the family's, where it is allowed."""
         ...
 
     def score(

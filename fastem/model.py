@@ -10,7 +10,8 @@ import numpy as np
 
 from fastem.contracts import Accumulator, Backend
 from fastem.passes.backend import COMPILED
-from fastem.passes.pruning import MIN_COMPONENTS, NO_PRUNING, NoPruning, Pruning, is_worthwhile
+from fastem.passes.patterns import PATTERNS
+from fastem.passes.pruning import MIN_COMPONENTS, NO_PRUNING, Plan, is_worthwhile
 from fastem.passes.shapes import require_shapes, shapes_of
 from fastem.passes.units import BLOCK, ROWS_PER_RUN
 from fastem.stats import ExpectedStats, Repair
@@ -84,22 +85,28 @@ class Model:
         accumulator.add(chunk)
         return accumulator.total()
 
-    def accumulator(self, params: Params, pruning: Pruning | NoPruning | None = None, begun: Any = None) -> Accumulator:
+    def accumulator(
+        self, params: Params, pruning: Plan | None = None, begun: Any = None, *, float32: bool = False
+    ) -> Accumulator:
         """Begin a sum of expected statistics at `params`, over several chunks.
 
         `pruning` says which components may be left out, by default `self.pruning(params)`. A sum that was `begun`
-        earlier at the same parameters is gone on with, to the same bits.
+        earlier at the same parameters is gone on with, to the same bits. With `float32`, float32 rows are computed in
+        float32 where the error of that is bounded.
 
         The sum has the same bits for any number of threads, and however the rows are cut into chunks
         of whole blocks (of whole runs, `ROWS_PER_RUN`, where components can be left out).
         """
         self._require_fitting(params)
         pruning = self.pruning(params) if pruning is None else pruning
-        return self.backend.accumulator(self.latent, params, zero_stats(self, params), pruning, begun)
+        in_float32 = self.family.in_float32 if float32 else None
+        return self.backend.accumulator(self.latent, params, zero_stats(self, params), pruning, begun, in_float32)
 
-    def pruning(self, params: Params) -> Pruning | NoPruning:
+    def pruning(self, params: Params) -> Plan:
         """Which components a pass at `params` may leave out; an empty record when looking is not worth its time."""
         k, d = self.family.n_components, self.family.n_features
+        if self.family.has_gaps:
+            return PATTERNS if self.family.groups_patterns and not self.latent.is_chain else NO_PRUNING
         if k < MIN_COMPONENTS or self.latent.is_chain:
             return NO_PRUNING
         log_share = self.latent.log_share(params.latent)

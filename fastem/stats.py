@@ -6,6 +6,9 @@ conjugate priors, are all ways to sum such records.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import partial
+from operator import add
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
@@ -37,10 +40,13 @@ class Additive(_Fields):
     def _map(self, change: Any, *others: Any) -> Self:
         """Replace each summed field by `change(field, *fields of the others)`."""
         record: Any = self
-        summed = [name for name in record._fields if name not in self.shared]
-        return record._replace(
-            **{name: change(getattr(self, name), *(getattr(other, name) for other in others)) for name in summed}
-        )
+        changed: Iterable[Any] = map(change, self, *others)
+        if self.shared:
+            # What is shared is not to be changed at all: it may be no number.
+            names, shared = record._fields, self.shared
+            parts = zip(names, self, *others, strict=True)
+            changed = (mine if name in shared else change(mine, *rest) for name, mine, *rest in parts)
+        return record._make(changed)
 
     def __add__(self, other: Self) -> Self:  # type: ignore[override]
         for name in self.shared:
@@ -50,7 +56,7 @@ class Additive(_Fields):
                     f"Two records of {type(self).__name__} differ in {name}, which describes them: their sums cannot "
                     "be added. Align one with the other first."
                 )
-        return self._map(lambda a, b: a + b, other)
+        return self._map(add, other)
 
     def __sub__(self, other: Self) -> Self:
         return self + (-1.0) * other
@@ -59,6 +65,10 @@ class Additive(_Fields):
         return self._map(lambda a: a * factor)
 
     __rmul__ = __mul__  # type: ignore[assignment]
+
+    def divided(self, divisor: float) -> Self:
+        """The sums divided by a number whose inverse may be none."""
+        return self._map(lambda a: a / divisor)
 
     def by_component(self, factors: np.ndarray) -> Self:
         """Scale the statistics of each component by its own factor (K,); fields have one entry for each component."""
@@ -80,15 +90,30 @@ class Additive(_Fields):
         """Zeros of the same shape, with `n_lanes` private accumulators."""
         return self._map(lambda a: np.zeros((n_lanes, *np.shape(a))))
 
+    def more_lanes(self, n_lanes: int) -> Self:
+        """The same lanes, and so many in all: the others are empty."""
+        return self._map(partial(_followed_by_empty, n_lanes=n_lanes))
+
     def collapse(self, n_filled: int | None = None) -> Self:
-        """Sum the lanes, or the first `n_filled` of them, in an order that depends on their number alone."""
-        return self._map(lambda lanes: _sum_of_lanes(lanes, n_filled))
+        """Sum the lanes, or the first `n_filled` of them, in an order that depends on their number alone.
+
+        The sum may be in the memory of the lanes: nothing is to be added to these any more.
+        """
+        return self._map(partial(_sum_of_lanes, n_filled=n_filled))
+
+
+def _followed_by_empty(lanes: np.ndarray | Additive, n_lanes: int) -> Any:
+    if isinstance(lanes, Additive):
+        return lanes.more_lanes(n_lanes)
+    more = np.zeros((n_lanes, *lanes.shape[1:]))
+    more[: len(lanes)] = lanes
+    return more
 
 
 def _sum_of_lanes(lanes: np.ndarray | Additive, n_filled: int | None) -> Any:
     if isinstance(lanes, Additive):
         return lanes.collapse(n_filled)
-    return np.add.reduce(lanes[:n_filled], axis=0)
+    return lanes[0] if n_filled == 1 else np.add.reduce(lanes[:n_filled], axis=0)
 
 
 class _ExpectedFields(NamedTuple):
@@ -128,9 +153,10 @@ class ExpectedStats(Additive, _ExpectedFields):
         """
         if self.zero_density > 0:
             return -np.inf
-        # A sample without any of the rows that have nearly all the weight may weigh next to nothing.
-        with np.errstate(over="ignore"):
-            return float((self.loglik + self.log_prior) / self.weight)
+        # A sample without any of the rows that have nearly all the weight may weigh next to nothing: the quotient of
+        # Python's numbers may be infinite.
+        weight = float(self.weight)
+        return (float(self.loglik) + float(self.log_prior)) / weight if weight else np.nan
 
     @property
     def occupancy(self) -> np.ndarray:

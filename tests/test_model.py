@@ -22,8 +22,8 @@ ROWS, CHAIN = (
 class Mirrored:
     """Computes with the rows in reverse order, which a mixture does not mind."""
 
-    def accumulator(self, latent, params, zero, pruning, begun):
-        return Reversing(COMPILED.accumulator(latent, params, zero, pruning, begun))
+    def accumulator(self, latent, params, zero, pruning, begun, in_float32=None):
+        return Reversing(COMPILED.accumulator(latent, params, zero, pruning, begun, in_float32))
 
     def score(self, latent, params, zero, X, lengths, pruning, **outputs):
         mirrored = {name: out.copy() for name, out in outputs.items()}

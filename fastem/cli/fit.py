@@ -19,6 +19,7 @@ from fastem.cli.options import (
     Rows,
     WeightColumn,
     choice,
+    count_or,
     flag,
     option,
     place,
@@ -97,7 +98,9 @@ def fit_command(
     init: Annotated[
         str | None, choice(STARTS, "The start", "START", end=" (of one column); by default k-means++.")
     ] = None,
-    n_init: Annotated[int, option("Number of starts. They race on a sample; the best is kept.", "N", min=1)] = 1,
+    n_init: Annotated[
+        Any, count_or("auto", "Number of starts, of which the best is kept; auto: as many as cost little.", "N")
+    ] = "auto",
     progress: Annotated[bool, flag("--progress", "Show a progress bar. Needs tqdm.")] = False,
     strict: Annotated[bool, flag("--strict", "Exit with code 3 when the fit has not converged.")] = False,
     as_json: AsJson = False,

@@ -21,6 +21,7 @@ def warmup_command(
     covariances: Covariances = None,
     columns: Annotated[bool, flag("--columns", "Those of counts, categories and mixed columns.")] = False,
     hmm: Annotated[bool, flag("--hmm", "Also those of hidden Markov models.")] = False,
+    float32: Annotated[bool, flag("--float32", "Also those that compute in float32, for many such rows.")] = False,
 ) -> None:
     """Compile the kernels ahead, so that the first fit and the first prediction need not wait for it.
 
@@ -38,7 +39,7 @@ def warmup_command(
     families = [*(covariances or ()), *(["columns"] if columns else [])]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        warmup(*([families] if families else []), hmm=hmm, verbose=True)
+        warmup(*([families] if families else []), hmm=hmm, float32=float32, verbose=True)
     for warning in caught:
         notify("warning", str(warning.message))
 

@@ -45,6 +45,19 @@ def choice(names: tuple[str, ...], help: str, metavar: str, *flags: str, end: st
     return option(told, metavar, *flags, parser=parse, **settings)
 
 
+def count_or(word: str, help: str, metavar: str, *flags: str, **settings: Any) -> Any:
+    """An option whose value is a positive integer, or a word."""
+
+    def parse(value: str) -> int | str:
+        if value == word:
+            return value
+        if not value.isdecimal() or int(value) < 1:
+            raise typer.BadParameter(f"{value!r} is neither a positive integer nor '{word}'.")
+        return int(value)
+
+    return option(help, metavar, *flags, parser=parse, **settings)
+
+
 def seed_option(help: str) -> Any:
     """An option that makes what is random repeatable."""
     return option(help, "N", "--seed", min=0, max=2**32 - 1, show_default=False)

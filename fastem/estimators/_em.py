@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from fastem._naming import named, warn
 from fastem._options import Choice
@@ -24,7 +24,7 @@ from fastem.fitting.report import FitReport, report_on
 from fastem.fitting.run import Fit, Owner
 from fastem.fitting.runs import Search
 from fastem.fitting.scan import DataSummary
-from fastem.fitting.spec import MakeStart, ModelSpec, Starts
+from fastem.fitting.spec import AUTO, MakeStart, ModelSpec, Starts
 from fastem.fitting.strategy import SCHEDULES, strategy_of
 from fastem.fitting.summary import summary_of
 from fastem.fitting.thread_limits import blas_single_threaded, thread_limit
@@ -48,6 +48,10 @@ _SORTED = (
 )
 
 
+# How online EM goes where no schedule says it.
+_ONLINE = Online()
+
+
 class BaseEM(Fitted):
     """A model of `n_components` distributions of one family, fitted by EM.
 
@@ -59,7 +63,7 @@ class BaseEM(Fitted):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0.0, None, closed="left")],
-        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "n_init": [Interval(Integral, 1, None, closed="left"), StrOptions({AUTO})],
         "random_state": ["random_state"],
         "memory_limit": [Interval(Integral, 1, None, closed="left"), str, None],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
@@ -70,7 +74,7 @@ class BaseEM(Fitted):
     n_components: int
     tol: float
     max_iter: int
-    n_init: int
+    n_init: int | str
     schedule: Any
     search: Any
     checkpoint: Any
@@ -151,13 +155,19 @@ class BaseEM(Fitted):
             scale_family=given._scaled_family,
             make_start=given._make_start(),
             make_learning=partial(
-                strategy_of, schedule, tol=self.tol, max_iter=self.max_iter, sample_bytes=sample_bytes
+                strategy_of,
+                schedule,
+                tol=self.tol,
+                max_iter=self.max_iter,
+                sample_bytes=sample_bytes,
+                precision=self._precision(),
             ),
             online=lambda model: online.settings(model.family.n_features),
             generator=self._generator,
             tol=self.tol,
             max_iter=self.max_iter,
-            n_init=self.n_init,
+            # Iterations of a race would leave nothing to learn from rows as they come.
+            n_init=1 if self.n_init == AUTO and isinstance(schedule, Online) else self.n_init,
             races=isinstance(search, Race),
             swaps=search.swaps,
             acceleration=schedule.acceleration if is_batch else None,
@@ -173,9 +183,13 @@ class BaseEM(Fitted):
         """Most memory of samples that fits of many rows begin on; zero where there are none."""
         return 0
 
+    def _precision(self) -> str:
+        """The arithmetic of a fit: "float64", or "auto", for families that know better of float32 rows."""
+        return "float64"
+
     def _online(self) -> Online:
         schedule = self._option("schedule")
-        return schedule if isinstance(schedule, Online) else Online()
+        return schedule if isinstance(schedule, Online) else _ONLINE
 
     def _binding(self) -> dict[str, Any]:
         """All that the result of a fit depends on: settings, and attributes that it starts from."""

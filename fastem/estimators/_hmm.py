@@ -17,7 +17,7 @@ from fastem.estimators._fitted_chain import FittedChain
 from fastem.estimators._hmmlearn import Monitor, monitor_of, tell_overwritten
 from fastem.estimators._known import Known
 from fastem.fitting.chains import chain_of, probabilities
-from fastem.fitting.spec import ModelSpec
+from fastem.fitting.spec import AUTO, ModelSpec
 from fastem.fitting.starting import ChainStart
 from fastem.fitting.strategy import CHAIN_SCHEDULES
 from fastem.latents.hmm import HmmLatent
@@ -250,7 +250,7 @@ class BaseHMM(FittedChain, BaseEM):
         letters = "".join(letter for letter in given if letter in of_family)
         return self._start_kind(
             way=self._option("search").init,
-            is_only=self.n_init == 1,
+            is_only=self.n_init in (1, AUTO),
             completed=(lambda family, params: self._with_given(family, params, letters)) if letters else None,
             gives_family=set(letters) == of_family,
             latent=self._latent_given(given),

@@ -96,6 +96,9 @@ class BaseMixture(FittedMixture, BaseEM):
     def _show_latent(self, params: Any) -> None:
         self.weights_ = params.weights
 
+    # Settings that give parts of a start.
+    _given_parts: ClassVar[tuple[str, ...]] = ("weights_init",)
+
     # First parameters: those that the user gave, completed by those that a function returns.
     _given_start: Callable[[Model, Callable[[], Params]], Params]
 
@@ -262,7 +265,8 @@ class BaseMixture(FittedMixture, BaseEM):
         way = self.init_params
         if not isinstance(way, str):
             way = partial(given_responsibilities, self.init_params, self.n_components)
-        return MixtureStart(way, self._given_start)
+        is_free = all(getattr(self, name) is None for name in self._given_parts)
+        return MixtureStart(way, self._given_start, is_free)
 
     def _last_params(self, model: Model) -> Params:
         kind, last = _kind(model), _kind(self._model)

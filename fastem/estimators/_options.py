@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import is_
 from typing import Any, ClassVar, Self
 
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import InvalidParameterError, StrOptions, validate_parameter_constraints
 
-from fastem._options import Choice, HasChoices, meaning
+from fastem._options import Choice, HasChoices, Options, meaning
+
+# Settings of these kinds are what they are: one that was checked need not be looked at again.
+_UNCHANGING = (bool, int, float, str, type(None), Options)
 
 
 class OptionHolder(HasChoices, BaseEstimator):
     """An estimator some of whose settings are records of options."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
+
+    # The settings of each class that were checked last.
+    _checked: ClassVar[dict[type, tuple[Any, ...]]] = {}
+
+    # Of each class: scikit-learn reads the signature of the constructor each time.
+    _setting_names: ClassVar[dict[type, list[str]]] = {}
+
+    @classmethod
+    def _get_param_names(cls) -> list[str]:
+        if cls not in cls._setting_names:
+            cls._setting_names[cls] = super()._get_param_names()
+        return cls._setting_names[cls]
 
     def _keep(self, settings: Mapping[str, Any]) -> None:
         """Set the parameters of the constructor, whose local variables these are."""
@@ -47,12 +63,21 @@ class OptionHolder(HasChoices, BaseEstimator):
         return self
 
     def _validate_params(self) -> None:
-        """Check each setting by itself; a record was checked when it was made.
+        """Check each setting by itself; a record was checked when it was made, and the same settings are but once.
 
         A word that is none of those to choose from is an error that names the one that may be meant. Its other words
         are scikit-learn's, which its checks of estimators look for.
         """
-        name, values = type(self).__name__, self.get_params(deep=False)
+        values = self.get_params(deep=False)
+        settings, checked = tuple(values.values()), self._checked.get(type(self), ())
+        if len(settings) == len(checked) and all(map(is_, settings, checked)):
+            return
+        self._validate(values)
+        if all(isinstance(value, _UNCHANGING) for value in settings):
+            self._checked[type(self)] = settings
+
+    def _validate(self, values: dict[str, Any]) -> None:
+        name = type(self).__name__
         choices = {setting: _constraints(choice) for setting, choice in self._choices.items()}
         constraints = {**self._parameter_constraints, **choices}
         for setting, value in values.items():

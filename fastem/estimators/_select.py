@@ -82,7 +82,8 @@ def select(
         Whether a candidate may be chosen of which a component has collapsed onto rows that agree.
     **settings
         Of the estimator, in place of those that it has: `random_state`, `tol`, `max_iter` (of chains `n_iter`),
-        `n_init` (starts of each size besides those from the smaller one), `prior`, `schedule` (`Batch` without bins),
+        `n_init` (for each, three starts of a size besides those from the smaller one; "auto": as 1), `prior`,
+        `schedule` (`Batch` without bins),
         `verbose` and others, and their options as `schedule__acceleration`.
 
     Returns

@@ -36,7 +36,9 @@ def read_rows(estimator: BaseEstimator, X: Any, sample_weight: Any = None, *, re
     _require_rows(*X.shape)
     if not reset:
         require_features(estimator, X.shape[1])
-    validate_data(estimator, X, reset=reset, skip_check_array=True)
+    # A plain array has no names to learn or to compare.
+    if reset or type(X) is not np.ndarray or hasattr(estimator, "feature_names_in_"):
+        validate_data(estimator, X, reset=reset, skip_check_array=True)
     return as_source(X, read_weight(sample_weight, X.shape[0]))
 
 

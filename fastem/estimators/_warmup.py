@@ -16,10 +16,11 @@ from fastem.estimators.gaussian_hmm import GaussianHMM
 from fastem.estimators.gaussian_mixture import GaussianMixture
 from fastem.estimators.mixture import Mixture
 from fastem.families.gaussian.location_scatter import STRUCTURES
+from fastem.fitting.batch import MUCH_WORK
 from fastem.fitting.thread_limits import REMEDY
 from fastem.passes.cache import on_compile
 from fastem.passes.pruning import MIN_COMPONENTS
-from fastem.passes.units import UNIT_ROWS
+from fastem.passes.units import TRACK_ROWS
 
 _ROWS, _BITS = np.array([[0.0], [1.0], [3.0]]), np.array([[0.0], [1.0], [1.0]])
 # Components that are many and far apart have kernels of their own, which leave some of them out.
@@ -27,19 +28,22 @@ _MANY_LABELS = np.repeat(np.arange(MIN_COMPONENTS), 2)
 _MANY_ROWS = 1e3 * _MANY_LABELS[:, None] + np.tile([0.0, 1.0], MIN_COMPONENTS)[:, None]
 
 # A sequence of several units has messages to find.
-_LONG = np.tile(_ROWS, (UNIT_ROWS, 1))
+_LONG = np.tile(_ROWS, (TRACK_ROWS, 1))
 # Counts, binary values, categories, waiting times and mixed columns share their kernels.
 _COLUMNS = "columns"
 _NAMES = (*STRUCTURES, _COLUMNS)
 
 
-def warmup(families: Sequence[str] = _NAMES, *, hmm: bool = False, verbose: bool = False) -> None:
+def warmup(
+    families: Sequence[str] = _NAMES, *, hmm: bool = False, float32: bool = False, verbose: bool = False
+) -> None:
     """Compile the kernels that fit and score, and keep them on disk.
 
     Otherwise the first fit and the first prediction of each kind of mixture on a machine wait some seconds for it. Rows
-    of any dtype, memory order, number and dimension share the same kernels. fastem keeps them, in one folder for each
-    version, in the directory that the environment variable NUMBA_CACHE_DIR names, or else in the user's cache directory
-    (``~/.cache/fastem`` on Linux). Folders of other versions that were not used for a day are removed, but a few.
+    of any dtype, memory order, number and dimension share the same kernels; only fits of many float32 rows have others,
+    too. fastem keeps kernels, in one folder for each version, in the directory that the environment variable
+    NUMBA_CACHE_DIR names, or else in the user's cache directory (``~/.cache/fastem`` on Linux). Folders of other
+    versions that were not used for a day are removed, but a few.
 
     Parameters
     ----------
@@ -47,6 +51,8 @@ def warmup(families: Sequence[str] = _NAMES, *, hmm: bool = False, verbose: bool
         Covariance types of Gaussian mixtures; "columns" stands for all others, which share their kernels.
     hmm : bool, default False
         Also those of hidden Markov models.
+    float32 : bool, default False
+        Also those that compute in float32 (see the `precision` of a `GaussianMixture`).
     verbose : bool, default False
         Print how long each one took.
 
@@ -68,12 +74,12 @@ def warmup(families: Sequence[str] = _NAMES, *, hmm: bool = False, verbose: bool
     names = [families] if isinstance(families, str) else list(families)
     for name in names:
         require_one_of("families", name, _NAMES)
-    directories = [directory for name in names for directory in _warm(name, hmm, verbose)]
+    directories = [directory for name in names for directory in _warm(name, hmm, float32, verbose)]
     if None in directories:
         warn(f"The kernels serve this process only, since no directory can keep them; {REMEDY}.", RuntimeWarning)
 
 
-def _warm(name: str, hmm: bool, verbose: bool) -> list[str | None]:
+def _warm(name: str, hmm: bool, float32: bool, verbose: bool) -> list[str | None]:
     """Compile what is not on disk; the directory of each kernel that was compiled."""
     compiled: list[str | None] = []
     if verbose:
@@ -84,7 +90,7 @@ def _warm(name: str, hmm: bool, verbose: bool) -> list[str | None]:
         if name == _COLUMNS:
             _run_columns(hmm)
         else:
-            _run_gaussian(name, hmm)
+            _run_gaussian(name, hmm, float32)
     if verbose:
         found = "" if compiled else ", found on disk"
         print(f"{time.perf_counter() - start:.1f} s{found}", flush=True)
@@ -94,11 +100,11 @@ def _warm(name: str, hmm: bool, verbose: bool) -> list[str | None]:
 def _run_columns(hmm: bool) -> None:
     Mixture("bernoulli", max_iter=1).fit(_BITS).predict(_BITS)
     if hmm:
-        long = np.tile(_BITS, (UNIT_ROWS, 1))
+        long = np.tile(_BITS, (TRACK_ROWS, 1))
         PoissonHMM(2, n_iter=1, random_state=0).fit(long).predict(long)
 
 
-def _run_gaussian(covariance_type: str, hmm: bool) -> None:
+def _run_gaussian(covariance_type: str, hmm: bool, float32: bool) -> None:
     few = GaussianMixture(covariance_type=covariance_type, init_params="random_from_data", max_iter=1)
     few.fit(_ROWS).predict(_ROWS)
     # A penalty, which weighs on few rows, would bring the components together.
@@ -106,6 +112,11 @@ def _run_gaussian(covariance_type: str, hmm: bool) -> None:
         MIN_COMPONENTS, covariance_type=covariance_type, prior=None, init_params=_MANY_LABELS, max_iter=1
     )
     many.fit(_MANY_ROWS).predict(_MANY_ROWS)
+    if float32:
+        much = np.random.default_rng(0).standard_normal((MUCH_WORK // 2**8, 2**4), dtype=np.float32)
+        GaussianMixture(
+            2**4, covariance_type=covariance_type, init_params="random_from_data", random_state=0, max_iter=1
+        ).fit(much)
     if hmm:
         chain = GaussianHMM(2, covariance_type, n_iter=1, random_state=0)
         chain.fit(_LONG).predict(_LONG)

@@ -100,8 +100,8 @@ class GaussianHMM(GaussianStates):
         What is learnt, by default "stmc": startprob ("s"), transmat ("t"), means ("m"), covars ("c").
     init_params : str or None, default None
         What gets a start of its own, by default everything. The others start from the attributes, where they are set.
-    n_init : int, default 1
-        Number of starts; the best is kept.
+    n_init : int or "auto", default "auto"
+        Number of starts; the best is kept. "auto": four with few rows, otherwise one, as in left-right chains.
     random_state : int, RandomState instance or None, default None
         Source of all randomness.
     verbose : int, default 0
@@ -172,7 +172,7 @@ class GaussianHMM(GaussianStates):
         tol: float = 1e-5,
         params: str | None = None,
         init_params: str | None = None,
-        n_init: int = 1,
+        n_init: int | str = "auto",
         random_state: Any = None,
         verbose: int = 0,
         schedule: str | Batch | Incremental = "batch",

@@ -54,8 +54,9 @@ class GaussianMixture(UncertainMixture, HistogramMixture):
         components proper without it.
     max_iter : int, default 1000
         Largest number of iterations; 0 for the start alone.
-    n_init : int, default 1
-        Number of starts (see `search`).
+    n_init : int or "auto", default "auto"
+        Number of starts (see `search`). "auto": with few rows, as many as cost little; they race, side by side.
+        One where passes over the rows are long, parts of the start are given, or `schedule` is "online".
     init_params : str or array-like, default "k-means++"
         The start: "k-means++", "kmeans", "random_from_data" (random rows), "random" (random responsibilities) or
         "quantile" (equal shares of one feature), on a sample of rows; or integer labels (N,); or responsibilities
@@ -87,6 +88,10 @@ class GaussianMixture(UncertainMixture, HistogramMixture):
         that a fit begins on (64 MiB otherwise).
     n_threads : int or None, default None
         Most threads; None stands for all that numba, joblib or Dask allow. Results have the same bits for any number.
+    precision : {"auto", "float64"}, default "auto"
+        "auto": batch EM of many float32 rows, of eight features or more, computes components in float32 whose error
+        is bounded, and sums in float64. Its last iterations, which gain less than a millionth of a nat per row, are in
+        float64, and so is all else (docs/performance.md).
     checkpoint : path, Checkpoint or None, default None
         File that keeps the state of a fit, for `fit(..., resume=True)`, and the model so far, for `fastem.load`.
 
@@ -144,12 +149,14 @@ class GaussianMixture(UncertainMixture, HistogramMixture):
         **HistogramMixture._parameter_constraints,
         "covariance_type": [StrOptions(set(STRUCTURES))],
         "reg_covar": [Interval(Real, 0.0, None, closed="left")],
+        "precision": [StrOptions({"auto", "float64"})],
         "covariance_floor": [Interval(Real, 0.0, 1.0, closed="both")],
         "means_init": ["array-like", None],
         "precisions_init": ["array-like", None],
     }
     _choices: ClassVar[dict[str, Choice]] = {**HistogramMixture._choices, "prior": GAUSSIAN_PRIORS}
     _fixable = ("weights", "means", "covariances")
+    _given_parts = ("weights_init", "means_init", "precisions_init")
     _has_bins = True
 
     _needed = (*HistogramMixture._needed, ("means_",), ("covariances_", "precisions_cholesky_", "precisions_"))
@@ -158,6 +165,7 @@ class GaussianMixture(UncertainMixture, HistogramMixture):
     covariance_type: str
     reg_covar: float
     covariance_floor: float
+    precision: str
     means_init: Any
     precisions_init: Any
     means_: np.ndarray
@@ -171,7 +179,7 @@ class GaussianMixture(UncertainMixture, HistogramMixture):
         tol: float = 1e-5,
         reg_covar: float = 0.0,
         max_iter: int = 1000,
-        n_init: int = 1,
+        n_init: int | str = "auto",
         init_params: Any = "k-means++",
         weights_init: Any = None,
         means_init: Any = None,
@@ -187,6 +195,7 @@ class GaussianMixture(UncertainMixture, HistogramMixture):
         covariance_floor: float = 1e-10,
         memory_limit: int | str | None = None,
         n_threads: int | None = None,
+        precision: str = "auto",
         checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
     ):
         self._keep(locals())
@@ -201,6 +210,9 @@ class GaussianMixture(UncertainMixture, HistogramMixture):
             covariance_type=self.covariance_type,
             reg_covar=self.reg_covar,
         )
+
+    def _precision(self) -> str:
+        return self.precision
 
     def _scaled_family(self, family: Gaussian, stats: Any, n_rows: int) -> Gaussian:
         scaled = family.with_data_scale(stats, self.covariance_floor)
@@ -319,6 +331,8 @@ class GaussianMixture(UncertainMixture, HistogramMixture):
         self._require_fitted()
         family = self._model.family
         settings = {name: getattr(self, name) for name in _SHARED}
+        if self.n_init == "auto":
+            settings["n_init"] = 1
         other = SklearnGaussianMixture(family.n_components, covariance_type=family.covariance_type, **settings)
         names = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_", "n_features_in_")
         fit_attributes = ("feature_names_in_", "converged_", "n_iter_", "lower_bound_", "lower_bounds_")

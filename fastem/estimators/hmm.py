@@ -68,7 +68,7 @@ class HMM(FamilyParameters, BaseHMM):
         tol: float = 1e-5,
         params: str | None = None,
         init_params: str | None = None,
-        n_init: int = 1,
+        n_init: int | str = "auto",
         random_state: Any = None,
         verbose: int = 0,
         schedule: str | Batch | Incremental = "batch",

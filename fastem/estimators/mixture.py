@@ -284,6 +284,7 @@ class Mixture(FamilyParameters, UncertainMixture, BaseMixture):
     params_init: Any
 
     _structural = (*BaseMixture._structural, "family")
+    _given_parts = ("weights_init", "params_init")
 
     def __init__(
         self,
@@ -293,7 +294,7 @@ class Mixture(FamilyParameters, UncertainMixture, BaseMixture):
         params_init: Any = None,
         tol: float = 1e-5,
         max_iter: int = 1000,
-        n_init: int = 1,
+        n_init: int | str = "auto",
         init_params: Any = "k-means++",
         weights_init: Any = None,
         random_state: Any = None,

@@ -204,26 +204,27 @@ def require_state(value: Any, kind: type, model: Model) -> None:
         raise ValueError(f"it holds {type(value).__name__} where {kind.__name__} belongs")
     params = Params(model.latent.uniform(), model.family.neutral_params(np.zeros(model.family.n_features)))
     stats = model.latent.zero_stats(), model.family.zero_stats_like(params.family)
-    n = n_lanes(zero_stats(model, params))
     patterns = {type(record): record for record in (*params, *stats)}
-    _require_records(value, patterns, n, False)
+    _require_records(value, patterns, n_lanes(zero_stats(model, params)))
 
 
-def _require_records(value: Any, patterns: dict[type, Any], n_lanes: int, in_lanes: bool) -> None:
+def _require_records(value: Any, patterns: dict[type, Any], most_lanes: int, lanes: tuple[int, ...] = ()) -> None:
+    """`lanes` is the shape that a record of statistics has before its own: empty, or its number of lanes."""
     pattern = patterns.get(type(value))
     if pattern is not None:
         for name, expected in pattern._asdict().items():
             shape = np.shape(expected)
-            if in_lanes and name not in getattr(pattern, "shared", ()):
-                shape = (n_lanes, *shape)
+            if hasattr(pattern, "shared") and name not in pattern.shared:
+                shape = (*lanes, *shape)
             like = expected if shape == np.shape(expected) else np.zeros(shape)
             require_field(name, getattr(value, name), like)
         return
     if isinstance(value, Partial):
         sums = (value.lanes.loglik, value.lanes.weight, value.lanes.zero_density)
-        if type(value.n_blocks) is not int or value.n_blocks < 0 or any(np.shape(s) != (n_lanes,) for s in sums):
+        lanes = np.shape(value.lanes.loglik)
+        are_some = len(lanes) == 1 and 1 <= lanes[0] <= most_lanes and lanes[0].bit_count() == 1
+        if type(value.n_blocks) is not int or value.n_blocks < 0 or not are_some or any(s.shape != lanes for s in sums):
             raise ValueError("an unfinished sum does not have the lanes of this model")
-        in_lanes = True
     if isinstance(value, EpochState):
         counts = (value.n_rows, value.n_parts, value.part)
         if not all(type(n) is int and n >= 0 for n in counts) or len(value.nodes) != value.n_parts.bit_count():
@@ -241,7 +242,7 @@ def _require_records(value: Any, patterns: dict[type, Any], n_lanes: int, in_lan
     else:
         return
     for item in items:
-        _require_records(item, patterns, n_lanes, in_lanes)
+        _require_records(item, patterns, most_lanes, lanes)
 
 
 def checked_story(name: str, value: Any) -> Any:

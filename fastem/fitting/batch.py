@@ -12,10 +12,14 @@ from fastem.model import Model, Params
 from fastem.schedules.accelerate.automatic import ACCELERATORS
 from fastem.schedules.accelerate.protocol import Accelerator
 from fastem.schedules.accelerate.squarem import Squarem
-from fastem.schedules.batch import fit_batch
+from fastem.schedules.batch import Slack, fit_batch
 from fastem.schedules.result import FitResult, FitState, Trace
+from fastem.schedules.stopping import rounding_slack
 from fastem.schedules.subsample import ControlVariate
 from fastem.sources import ArraySource, Source
+
+# Rows x features x components of a pass of some twenty milliseconds.
+MUCH_WORK = 2**24
 
 
 class Reporter(Protocol):
@@ -75,11 +79,14 @@ class BatchStrategy:
     ----------
     acceleration : str or None
         A name of `ACCELERATORS`; None for plain EM.
+    precision : {"auto", "float64"}
+        Whether the first iterations over many float32 rows may be in float32 (see `Problem`).
     """
 
     tol: float
     max_iter: int
     acceleration: str | None = None
+    precision: str = "float64"
 
     def begin(self, params: Params) -> FitState:
         return FitState(params)
@@ -91,22 +98,37 @@ class BatchStrategy:
             reporter.step()
 
         accelerator = self._accelerator(model, source, state, seed)
-        problem = Problem(model, source, notify, state.e_step)
-        return self._improve(problem, state, reporter, accelerator)
+        problem = Problem(model, source, notify, state.e_step, state if self._is_float32(model, source) else None)
+        return self._improve(problem, state, reporter, accelerator, problem.slack)
 
     def _accelerator(self, model: Model, source: Source, state: FitState, seed: int) -> Accelerator | None:
         return accelerator_of(self.acceleration, model, self.tol)
+
+    def _is_float32(self, model: Model, source: Source) -> bool:
+        """Whether E-steps may be in float32: where passes take so long that kernels of their own pay."""
+        much = source.n_rows is None or source.n_rows * source.n_features * model.latent.n_components >= MUCH_WORK
+        return self.precision == "auto" and much
 
     def _is_at_start(self, state: FitState) -> bool:
         """Whether iterations on a stand-in for the rows are to come first: not where an earlier fit is gone on with."""
         return self.max_iter > 0 and state.before is None and not state.trace.objective and state.n_iter_reduced == 0
 
-    def _improve(self, problem: Any, state: FitState, reporter: Reporter, accelerator: Accelerator | None) -> FitResult:
+    def _improve(
+        self,
+        problem: Any,
+        state: FitState,
+        reporter: Reporter,
+        accelerator: Accelerator | None,
+        slack: Slack = rounding_slack,
+    ) -> FitResult:
         def watch(state: FitState) -> None:
             reporter.epoch(state.n_iter, state.trace)
             reporter.step()
 
-        return fit_batch(problem, state, tol=self.tol, max_iter=self.max_iter, accelerator=accelerator, watch=watch)
+        return fit_batch(
+            problem, state, tol=self.tol, max_iter=self.max_iter, accelerator=accelerator, watch=watch,
+            slack=slack,
+        )  # fmt: skip
 
     def finalised(self, model: Model, result: FitResult, source: Source | None) -> FitResult:
         if result.trace.objective:

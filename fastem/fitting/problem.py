@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,15 @@ from fastem.contracts import Accumulator
 from fastem.executors.reduction import EpochState, sum_over, sums_over
 from fastem.fitting.checks import Checked
 from fastem.model import Model, Params
-from fastem.sources import ArraySource, Source
+from fastem.schedules.result import FitState
+from fastem.schedules.stopping import rounding_slack
+from fastem.sources import ArraySource, Chunk, Source
 from fastem.sources.segments import segments_of
 from fastem.stats import ExpectedStats, Repair
+
+# While the last two iterations gained more than this, in nats per unit of weight, the next one may be in float32: the
+# noise of that in an objective is a hundredth of it, or less.
+_FLOAT32_GAIN = 1e-6
 
 
 @dataclass
@@ -27,27 +33,70 @@ class Problem:
         Is told the number of rows of each chunk that was read.
     state : EpochState or None
         Of the E-step under way. One that is given is gone on with.
+    fit : FitState or None
+        The fit whose E-steps these are, when they may be in float32 where rows are: the first ones, as long as the fit
+        gains more than float32 blurs. The last ones, which decide when it stops and what it tells, are in float64.
     """
 
     model: Model
     source: Source
     notify: Callable[[int], None] = lambda n_rows: None
     state: EpochState | None = None
+    fit: FitState | None = None
+    # Whether there are float32 rows, and whether some E-step left the range of float32.
+    _has_float32: bool = field(default=False, init=False)
+    _is_wide: bool = field(default=False, init=False)
 
     def e_step(self, params: Params) -> ExpectedStats:
+        float32 = not self._is_wide and self._gains_enough(0)
+        stats = self._sum(params, float32)
+        if float32 and self._has_float32 and (stats.zero_density > 0.0 or not stats.is_finite()):
+            self._is_wide = True
+            stats = self._sum(params, False)
+        if np.isnan(stats.loglik):
+            # Every value was usable when the fit began.
+            Checked(self.source, self.model.family).look_over()
+        return self.model.with_prior(stats, params)
+
+    def slack(self, objective: float) -> float:
+        """The largest fall of the objective that rounding explains, in the arithmetic of the last two E-steps."""
+        if self.fit is None or not self._has_float32:
+            return rounding_slack(objective)
+        # What is known of an earlier fit may be of float32.
+        is_first = self.fit.before is not None and len(self.fit.trace.objective) < 2
+        is_blurred = is_first or self._gains_enough(0) or self._gains_enough(1)
+        return _FLOAT32_GAIN if is_blurred else rounding_slack(objective)
+
+    def _gains_enough(self, n_back: int) -> bool:
+        """Whether the fit, as it was so many iterations ago, gained enough for an E-step in float32."""
+        if self.fit is None:
+            return False
+        known, before = self.fit.course(), self.fit.before
+        if before is not None and not self.fit.trace.objective:
+            known = before.objective
+        return bool(np.all(np.diff(known[: len(known) - n_back][-3:]) > _FLOAT32_GAIN))
+
+    def _sum(self, params: Params, float32: bool) -> ExpectedStats:
         state, pruning = self.state, self.model.pruning(params)
 
         def watch(n_rows: int, state: EpochState) -> None:
             self.state = state
             self.notify(n_rows)
 
-        segments = segments_of(self.source.chunks(), None if state is None else (state.n_rows, state.part))
-        stats = sum_over(segments, lambda begun: self.model.accumulator(params, pruning, begun), state, watch)
+        def begin(begun: Any) -> Accumulator:
+            return self.model.accumulator(params, pruning, begun, float32=float32)
+
+        after = None if state is None else (state.n_rows, state.part)
+        segments = segments_of(self._noted(self.source.chunks()), after)
+        stats = sum_over(segments, begin, state, watch)
         self.state = None
-        if np.isnan(stats.loglik):
-            # Every value was usable when the fit began.
-            Checked(self.source, self.model.family).look_over()
-        return self.model.with_prior(stats, params)
+        return stats
+
+    def _noted(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        for chunk in chunks:
+            self._has_float32 |= chunk.X.dtype == np.float32
+            yield chunk
+            del chunk
 
     def m_step(self, stats: ExpectedStats, params: Params) -> tuple[Params, list[Repair]]:
         return self.model.m_step(stats, params)

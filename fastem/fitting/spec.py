@@ -20,6 +20,9 @@ from fastem.schedules.result import Ending
 from fastem.sources import Source
 from fastem.stats import Repair
 
+# As many starts as cost little.
+AUTO = "auto"
+
 
 class Start(NamedTuple):
     """First parameters, what had to be repaired there, the end of the fit they come from, and how they were chosen."""
@@ -68,7 +71,9 @@ class ModelSpec:
         The source of all randomness.
     tol : float
         In nats per unit of weight.
-    max_iter, n_init : int
+    max_iter : int
+    n_init : int or "auto"
+        Starts; "auto": as many as cost little.
     races : bool
         Whether the starts race on a sample, so that one of them is fitted to all rows.
     swaps : int or "auto"
@@ -97,7 +102,7 @@ class ModelSpec:
     generator: Callable[[], np.random.Generator]
     tol: float
     max_iter: int
-    n_init: int = 1
+    n_init: int | str = 1
     races: bool = False
     swaps: int | str = 0
     acceleration: str | None = None

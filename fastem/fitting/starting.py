@@ -21,7 +21,7 @@ from fastem.schedules.result import Ending
 from fastem.starts.chain import is_left_right, segments, start_of_chain
 from fastem.starts.given import one_hot, start_from
 from fastem.starts.mixed_chain import start_from_segments, start_from_successors
-from fastem.starts.start import STARTS, sample_size, start_from_sample
+from fastem.starts.start import DRAWN, STARTS, sample_size, several_from_sample, start_from_sample
 from fastem.stats import Repair
 
 # The mixture that a start grows from need not have converged.
@@ -67,11 +67,22 @@ class MixtureStart:
     """The start of a mixture by a named way, or from given responsibilities.
 
     `way` is a name of `fastem.starts.start.STARTS`, or makes responsibilities for so many rows; `completed` puts
-    parameters that are given in the place of those of the start, which it is handed as a function.
+    parameters that are given in the place of those of the start, which it is handed as a function; `is_free` says that
+    none are.
     """
 
     way: str | Callable[[int], Responsibilities]
     completed: Callable[[Model, Callable[[], Params]], Params]
+    is_free: bool = False
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether nothing of the start is given, and another one is found each time."""
+        return self.is_free and self.way in DRAWN
+
+    def several(self, model: Model, sample: Any, n_starts: int, random: np.random.Generator) -> Params:
+        """So many starts that are drawn, side by side, from all rows of a sample."""
+        return several_from_sample(str(self.way), model, sample, n_starts, random)[0]
 
     def __call__(self, summary: DataSummary, source: Any, sample: Any, random: np.random.Generator) -> Start:
         repairs: list[Repair] = []
@@ -104,6 +115,11 @@ class ChainStart:
     gives_family: bool
     latent: dict[str, np.ndarray]
     before: Ending | None
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether nothing of the start is given, and another one is found each time."""
+        return not self.gives_family and self.completed is None and not self.latent
 
     # What the latent structure makes its parameters of.
     _shares: ClassVar[tuple[str, ...]] = ("startprob", "transmat")

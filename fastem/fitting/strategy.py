@@ -21,9 +21,18 @@ SCHEDULES = Choice((*CHAIN_SCHEDULES.kinds, Online), {**CHAIN_SCHEDULES.words, "
 
 
 def strategy_of(
-    schedule: Batch | Online | Incremental, summary: DataSummary, *, tol: float, max_iter: int, sample_bytes: int
+    schedule: Batch | Online | Incremental,
+    summary: DataSummary,
+    *,
+    tol: float,
+    max_iter: int,
+    sample_bytes: int,
+    precision: str,
 ) -> Strategy:
-    """The engine of a schedule; samples of a batch schedule take so much memory at most, of none there are none."""
+    """The engine of a schedule.
+
+    Samples of a batch schedule take so much memory at most, of none there are none; its arithmetic is of a `precision`.
+    """
     if isinstance(schedule, Incremental):
         return IncrementalStrategy(tol=tol, max_iter=max_iter)
     if isinstance(schedule, Online):
@@ -31,7 +40,9 @@ def strategy_of(
         return OnlineStrategy(
             tol=tol, max_iter=max_iter, settings=settings, weight=summary.weight, batch_size=schedule.batch_size
         )
-    shared: dict[str, Any] = {"tol": tol, "max_iter": max_iter, "acceleration": schedule.acceleration}
+    shared: dict[str, Any] = {
+        "tol": tol, "max_iter": max_iter, "acceleration": schedule.acceleration, "precision": precision,
+    }  # fmt: skip
     if schedule.bins is not None:
         return BinnedStrategy(**shared, n_bins=schedule.bins)
     sizes = schedule.sampling()

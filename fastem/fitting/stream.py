@@ -100,13 +100,17 @@ class Learner:
         return stream
 
     def learn(self, source: Source, stream: Stream) -> None:
-        """Learn from each row; however it ends, what was learnt from is published."""
-        rows = Checked(source, None if stream.state is None else self._model.family)
+        """Learn from each row of the source that `begin` was given; however it ends, what was learnt is published."""
+        # An array was checked when the stream began.
+        rows: Any = source
+        if not isinstance(source, ArraySource):
+            rows = Checked(source, None if stream.state is None else self._model.family)
         try:
             for batch in rows.chunks(self._batch_rows):
                 if stream.state is None:
                     self._hold(stream, batch, source.names)
-                    rows.family = None if stream.state is None else self._model.family
+                    if isinstance(rows, Checked) and stream.state is not None:
+                        rows.family = self._model.family
                 else:
                     self._update(stream, batch)
         finally:

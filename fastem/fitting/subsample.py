@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -43,7 +44,7 @@ class SubsampleStrategy(BatchStrategy):
         # Drawn by the seed: a fit that is gone on with finds the same rows.
         rows = shuffled_sample(source, n_rows, np.random.default_rng([seed, 0]))
         if self._is_at_start(state):
-            problems = growing(model, rows, self.sizes.growth)
+            problems = growing(model, rows, self.sizes.growth, self._is_float32(model, source))
             state.candidate, state.n_iter_reduced = fit_samples(
                 problems,
                 state.candidate,
@@ -63,10 +64,19 @@ def sample_rows(source: Source, models: Sequence[Model], sizes: Subsample, most_
     return rows if n_rows >= sizes.min_rows and rows >= sizes.min_rows_per_parameter * n_parameters else 0
 
 
-def growing(model: Model, rows: ArraySource, factor: int) -> list[tuple[Problem, float]]:
-    """Parts of a shuffled sample, each `factor` times larger than the one before, with their numbers of rows."""
+def growing(
+    model: Model, rows: ArraySource, factor: int, float32: bool = False
+) -> list[tuple[Callable[[FitState], Problem], float]]:
+    """Parts of a shuffled sample, each `factor` times larger than the one before, with their numbers of rows.
+
+    What makes the problem of a part is told the state of its fit.
+    """
     sizes = [len(rows.X)]
     while sizes[0] // factor >= sample_size(model.latent.n_components, rows.n_features):
         sizes.insert(0, sizes[0] // factor)
     regularised = model.regularised()
-    return [(Problem(regularised, first_rows(rows, size)), size) for size in sizes]
+
+    def problem(size: int, fit: FitState) -> Problem:
+        return Problem(regularised, first_rows(rows, size), fit=fit if float32 else None)
+
+    return [(partial(problem, size), size) for size in sizes]

@@ -1,4 +1,4 @@
-"""The block operations of a Markov chain: scaled forward-backward and Viterbi, and the same in logarithms.
+"""The block operations of a Markov chain: scaled forward-backward, the same in logarithms, and Viterbi.
 
 Probabilities are scaled at every row (Rabiner 1989). They leave the range of float64 only where a transition is
 impossible, or nearly so, and a state that nothing leads back to becomes improbable beyond 1e-200; then logarithms
@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastem.latents._chain_tracks import LEAST, LEAST_OF_ROW, fill_up, filter_tracks, smooth_tracks
 from fastem.passes.flags import block_function
+from fastem.passes.units import TRACKS
 from fastem.passes.vector_math import exp_nonpositive, log_positive
 
 # The logarithm of zero (see `fastem.passes.blocks`); sums with it stay below the second one.
 LOG_ZERO = -1e300
 _LOG_LEAST = -1e299
-# A chain with no transition rarer than the first number keeps every state above the second one, and every row above
-# the third. In one with rarer transitions, or none, logarithms are taken as soon as a state or a row falls below.
-# The least density of a row that is possible (`fastem.passes.sweep`), divided by the third, is below the second:
-# what that floor adds to a state is never taken for the state.
+# A chain with no transition rarer than this keeps every state above `LEAST`, and every row above `LEAST_OF_ROW`. In one
+# with rarer transitions, or none, logarithms are taken as soon as a state or a row falls below. The least density of a
+# row that is possible (`fastem.passes.sweep`), divided by the latter, is below the former: what that floor adds to a
+# state is never taken for the state.
 RARE = 1e-100
-_LEAST = 1e-180
-_LEAST_OF_ROW = 1e-110
 
 
 @block_function
@@ -94,7 +94,7 @@ def _pass_on(matrix, guarded, emission, i, message, work):
         joint = message[k] * emission[k, i]
         work[k] = joint
         total += joint
-    if total <= _LEAST_OF_ROW:
+    if total <= LEAST_OF_ROW:
         return 0.0
     if guarded:
         for k in range(n):
@@ -106,34 +106,32 @@ def _pass_on(matrix, guarded, emission, i, message, work):
         message[k] *= scale
     if guarded:
         for k in range(n):
-            if message[k] < _LEAST and _leads_to(work, matrix, k):
+            if message[k] < LEAST and _leads_to(work, matrix, k):
                 return 0.0
     return total
 
 
-def forward_block(latent_params, emission, begin, end, is_first, log_space, message, work, filtered, shift, norm):
-    """Filter rows: see `fastem.passes.blocks`."""
+def forward_block(latent_params, emission, begins, message, filtered, norm, lost, matrix, start):
+    """Filter tracks: see `fastem.passes.blocks`."""
     p = latent_params
-    if is_first:
-        for k in range(message.shape[0]):
-            message[k] = p.log_startprob[k] if log_space else p.startprob[k]
-    if log_space:
-        return _filter_log_space(p.log_transmat, emission, begin, end, message, work, filtered, shift, norm)
-    return _filter(p.transmat, p.rarest[0] < RARE, emission, begin, end, message, work, filtered, norm)
+    fill_up(p.transmat, matrix)
+    for k in range(start.shape[0]):
+        start[k] = p.startprob[k] if k < p.startprob.shape[0] else 0.0
+    filter_tracks(matrix, start, p.rarest[0] < RARE, emission, begins, message, filtered, norm, lost)
 
 
-@block_function
-def _filter(transitions, guarded, emission, begin, end, message, work, filtered, norm):
-    """Filter rows by scaled probabilities; False when they leave the range of float64."""
-    n = message.shape[0]
-    for i in range(begin, end):
-        total = _pass_on(transitions, guarded, emission, i, message, work)
-        if total == 0.0:
-            return False
-        norm[i] = total
-        for k in range(n):
-            filtered[k, i] = work[k]
-    return True
+def backward_block(
+    latent_params, emission, begins, ends, weight, begin, end, message, vectors, filtered, left, right, resp, first,
+    matrix, latent_stats, lane,
+):  # fmt: skip
+    """Smooth tracks, and count transitions and first states: see `fastem.passes.blocks`."""
+    p = latent_params
+    fill_up(p.transposed, matrix)
+    smooth_tracks(
+        matrix, emission, begins, ends, weight, begin, end, message, vectors, filtered, left, right, resp, first,
+        latent_stats.start[lane],
+    )  # fmt: skip
+    _add_transitions(p.transmat, left, right, 0, (end - begin) * TRACKS, latent_stats.transitions[lane])
 
 
 def propagate_block(latent_params, emission, begin, end, backwards, is_edge, state, message, work):
@@ -160,6 +158,33 @@ def propagate_block(latent_params, emission, begin, end, backwards, is_edge, sta
     return True
 
 
+def forward_alone_block(
+    latent_params, emission, begin, end, is_first, log_space, message, work, filtered, shift, norm
+):  # fmt: skip
+    """Filter rows of one track: see `fastem.passes.blocks`."""
+    p = latent_params
+    if is_first:
+        for k in range(message.shape[0]):
+            message[k] = p.log_startprob[k] if log_space else p.startprob[k]
+    if log_space:
+        return _filter_log_space(p.log_transmat, emission, begin, end, message, work, filtered, shift, norm)
+    return _filter(p.transmat, p.rarest[0] < RARE, emission, begin, end, message, work, filtered, norm)
+
+
+@block_function
+def _filter(transitions, guarded, emission, begin, end, message, work, filtered, norm):
+    """Filter rows by scaled probabilities; False when they leave the range of float64."""
+    n = message.shape[0]
+    for i in range(begin, end):
+        total = _pass_on(transitions, guarded, emission, i, message, work)
+        if total == 0.0:
+            return False
+        norm[i] = total
+        for k in range(n):
+            filtered[k, i] = work[k]
+    return True
+
+
 @block_function
 def _filter_log_space(log_transitions, emission, begin, end, message, work, filtered, shift, norm):
     """The same in logarithms, of any range. A row of zero density is taken for one that tells nothing."""
@@ -183,11 +208,11 @@ def _filter_log_space(log_transitions, emission, begin, end, message, work, filt
     return True
 
 
-def backward_block(
+def backward_alone_block(
     latent_params, emission, begin, end, is_first, is_last, log_space, weight, message, work, filtered, left, right,
     latent_stats, lane,
 ):  # fmt: skip
-    """Smooth rows, and count transitions and first states: see `fastem.passes.blocks`."""
+    """Smooth rows of one track, and count transitions and first states: see `fastem.passes.blocks`."""
     p, counts = latent_params, latent_stats.transitions[lane]
     if log_space:
         _smooth_log_space(
@@ -203,11 +228,7 @@ def backward_block(
 
 @block_function
 def _smooth(transposed, emission, begin, end, is_last, weight, message, work, filtered, left, right):
-    """Smooth rows by scaled probabilities.
-
-    The expected number of transitions from j to k is ``transitions[j, k] * sum_i left[j, i] * right[k, i]``.
-    A state that cannot be, given the rows before, hands nothing on: later rows may favour it without bound.
-    """
+    """Smooth rows by scaled probabilities; see `smooth_tracks`."""
     n = message.shape[0]
     for i in range(end - 1, begin - 1, -1):
         if is_last and i == end - 1:
@@ -262,9 +283,9 @@ def _smooth_log_space(
 
 
 @block_function
-def _products_of_four(left, right, j, k, begin, end):
-    """Sums over rows of right[k] times the lines j to j + 3 of left; any beyond are the last one."""
-    last = left.shape[0] - 1
+def _products_of_four(left, right, n, j, k, begin, end):
+    """Sums over rows of right[k] times the lines j to j + 3 of left; any beyond the n lines are the last one."""
+    last = n - 1
     a, b, c, d = left[j], left[min(j + 1, last)], left[min(j + 2, last)], left[min(j + 3, last)]
     a, b, c, d, r = a[begin:end], b[begin:end], c[begin:end], d[begin:end], right[k][begin:end]
     of_a, of_b, of_c, of_d = 0.0, 0.0, 0.0, 0.0
@@ -278,11 +299,11 @@ def _products_of_four(left, right, j, k, begin, end):
 
 @block_function
 def _add_transitions(transitions, left, right, begin, end, counts):
-    """Add what `_smooth` has left of the expected transitions to `counts` (K, K)."""
+    """Add what `smooth_tracks` has left of the expected transitions to `counts` (K, K)."""
     n = transitions.shape[0]
     for j in range(0, n, 4):
         for k in range(n):
-            sums = _products_of_four(left, right, j, k, begin, end)
+            sums = _products_of_four(left, right, n, j, k, begin, end)
             for q in range(min(4, n - j)):
                 counts[j + q, k] += transitions[j + q, k] * sums[q]
 

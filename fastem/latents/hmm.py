@@ -9,7 +9,16 @@ import numpy as np
 from scipy.optimize import minimize
 
 from fastem.contracts import Latent
-from fastem.latents._chain_blocks import LOG_ZERO, RARE, backward_block, forward_block, path_block, propagate_block
+from fastem.latents._chain_blocks import (
+    LOG_ZERO,
+    RARE,
+    backward_alone_block,
+    backward_block,
+    forward_alone_block,
+    forward_block,
+    path_block,
+    propagate_block,
+)
 from fastem.latents.emissions import Emissions
 from fastem.passes.blocks import register_chain
 from fastem.passes.rows import plain
@@ -348,6 +357,8 @@ register_chain(
     HmmParams,
     forward_block=forward_block,
     backward_block=backward_block,
+    forward_alone_block=forward_alone_block,
+    backward_alone_block=backward_alone_block,
     propagate_block=propagate_block,
     path_block=path_block,
 )

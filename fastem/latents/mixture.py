@@ -9,7 +9,9 @@ import numpy as np
 
 from fastem.contracts import Latent
 from fastem.passes.blocks import register_latent
-from fastem.passes.vector_math import exp_nonpositive
+from fastem.passes.flags import exact_function
+from fastem.passes.precision import by_dtype, in_parts
+from fastem.passes.vector_math import exp_nonpositive, exp_nonpositive_float32
 from fastem.stats import Additive
 
 
@@ -92,6 +94,9 @@ class MixtureLatent(Latent):
         return self._params_of_shares(stats.n)
 
     def _params_of_shares(self, shares: np.ndarray) -> MixtureParams:
+        total = shares.sum()
+        if self.fixed_weights is None and total > 0.0:
+            return _record(_floored(shares / total))
         # What is fixed is no share of a sum, which rounding may leave a little beside one.
         # Without any rows, as where all of them are impossible, the free ones are equal.
         fixed = self._fixed()
@@ -200,17 +205,15 @@ def _floored(weights: np.ndarray) -> np.ndarray:
 
 
 def _record(weights: np.ndarray) -> MixtureParams:
-    logarithms = np.full_like(weights, -np.inf)
-    np.log(weights, out=logarithms, where=weights > 0)
-    return MixtureParams(weights, logarithms)
+    with np.errstate(divide="ignore"):
+        return MixtureParams(weights, np.log(weights))
 
 
 # Less than the log-density of any row that is possible at all.
-_LEAST = -1.7e308
+_LEAST, _LEAST_FLOAT32 = -1.7e308, np.float32(-3e38)
 
 
-def _posterior_block(latent_params, components, log_prob, weight, shift, norm, scratch, latent_stats, lane):
-    """Softmax down the components, after subtracting each row's maximum."""
+def _softmax(log_prob, latent_params, components, weight, shift, norm, scratch, latent_stats, lane):
     n_rows = log_prob.shape[1]
     n_components = components.shape[0]
     inverse = scratch[0]
@@ -246,6 +249,56 @@ def _posterior_block(latent_params, components, log_prob, weight, shift, norm, s
             log_prob[a, i] = resp
             n += resp
         latent_stats.n[lane, components[a]] += n
+
+
+@exact_function
+def _above(log_prob, coarse, fine, top):
+    """How far a row's log-density, and the parts of a logarithm, are above the row's highest."""
+    return ((log_prob + coarse) - top) + fine
+
+
+def _softmax_float32(log_prob, latent_params, components, weight, shift, norm, scratch, latent_stats, lane):
+    n_rows = log_prob.shape[1]
+    n_components = components.shape[0]
+    top, total, inverse = scratch[0], scratch[1], scratch[2]
+    for i in range(n_rows):
+        top[i] = _LEAST_FLOAT32
+        total[i] = np.float32(0.0)
+    for a in range(n_components):
+        coarse, _ = in_parts(latent_params.log_weights[components[a]])
+        for i in range(n_rows):
+            joint = log_prob[a, i] + coarse
+            top[i] = joint if joint > top[i] else top[i]
+    for a in range(n_components):
+        coarse, fine = in_parts(latent_params.log_weights[components[a]])
+        for i in range(n_rows):
+            term = exp_nonpositive_float32(_above(log_prob[a, i], coarse, fine, top[i]))
+            log_prob[a, i] = term
+            total[i] += term
+    n_zero_density = 0.0
+    for i in range(n_rows):
+        n_zero_density += 1.0 if total[i] == 0.0 else 0.0
+        shift[i], norm[i] = top[i], total[i]
+        inverse[i] = np.float32(weight[i] / norm[i])
+    if n_zero_density > 0.0:
+        for i in range(n_rows):
+            if norm[i] == 0.0:
+                shift[i], norm[i], inverse[i] = -np.inf, 1.0, np.float32(0.0)
+    for a in range(n_components):
+        n = np.float32(0.0)
+        for i in range(n_rows):
+            resp = log_prob[a, i] * inverse[i]
+            log_prob[a, i] = resp
+            n += resp
+        latent_stats.n[lane, components[a]] += n
+
+
+_soften = by_dtype(_softmax, _softmax_float32)
+
+
+def _posterior_block(latent_params, components, log_prob, weight, shift, norm, scratch, latent_stats, lane):
+    """Softmax down the components, after subtracting each row's maximum."""
+    _soften(log_prob, latent_params, components, weight, shift, norm, scratch, latent_stats, lane)
 
 
 register_latent(MixtureParams, posterior_block=_posterior_block)

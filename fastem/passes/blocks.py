@@ -4,17 +4,19 @@ A block is a few hundred rows, laid out features x rows in float64, so that the 
 operation runs over rows and vectorises. The parallel passes call the functions of this module;
 numba resolves each call, at compile time, on the class of the parameter record.
 
-==================  =======  ==================================================================
-operation           owner    meaning
-==================  =======  ==================================================================
-`log_prob_block`    family   log-density of each row under each component
-`posterior_block`   latent   log-densities become responsibilities; adds the latent's counts
-`accumulate_block`  family   adds the family's expected statistics
-`forward_block`     chain    filters: probabilities of the states, given the rows so far
-`backward_block`    chain    smooths: given all rows; adds the chain's counts
-`propagate_block`        chain    what some rows tell of a message, from one state
-`path_block`        chain    the most probable path into each state
-==================  =======  ==================================================================
+===================  =======  ==================================================================
+operation            owner    meaning
+===================  =======  ==================================================================
+`log_prob_block`     family   log-density of each row under each component
+`posterior_block`    latent   log-densities become responsibilities; adds the latent's counts
+`accumulate_block`   family   adds the family's expected statistics
+`forward_block`      chain    filters: probabilities of the states, given the rows so far
+`backward_block`     chain    smooths: given all rows; adds the chain's counts
+`forward_alone_block`  chain  filters one track by itself
+`backward_alone_block` chain  smooths it
+`propagate_block`    chain    what some rows tell of a message, from one state
+`path_block`         chain    the most probable path into each state
+===================  =======  ==================================================================
 
 Arguments that several of them have::
 
@@ -27,16 +29,19 @@ Arguments that several of them have::
     lane                           int, the one to add to
     begin, end                     int: rows `begin` to `end - 1`, which belong to one sequence
     is_first, is_last              bool, whether these begin, or end, their sequence
-    careful                        bool: work with logarithms throughout, which no range of densities exceeds
     emission                       (K, rows) float64, density of each row in each state, in any scale of the row's
-                                   own; logarithms of it when careful
+                                   own; logarithms of it when `log_space`
     work                           (K,) float64, free to use
 
 Every block has the same number of rows, a multiple of eight: the last one of a chunk is filled up with rows of weight
 zero. A pass that knows some components to be out of reach of every row of a block leaves them out of `components`
 (see `fastem.passes.pruning`).
 
-A *chain* is a latent whose rows hang together in sequences: it has the last four operations in place of
+Parameters may be of a class that computes in float32. Then `x`, `scratch` (of twice as many lines), log-densities and
+responsibilities are float32 in the pass over rows. Log-densities lack `offset` (1,), a field of the parameters: small
+numbers have small rounding errors.
+
+A *chain* is a latent whose rows hang together in sequences: it has the last six operations in place of
 `posterior_block`. Two neighbouring stretches of a sequence know of each other by a *message*, one
 number for each state. The logarithm of zero is -1e300 there, so that it can be added and subtracted.
 
@@ -61,6 +66,7 @@ from fastem.passes.flags import BLOCK_OPTIONS
 # Each operation, and whether it is one of a family, a latent or a chain.
 _operations: dict[str, tuple[Callable[..., Any], str]] = {}
 _implementations: dict[tuple[str, type], Callable[..., Any]] = {}
+_in_float32: set[type] = set()
 # Digests of their files; None where there is none to read.
 _digests: dict[tuple[str, type], str | None] = {}
 
@@ -132,11 +138,67 @@ def accumulate_block(family_params, components, x, resp, scratch, family_stats, 
 
 
 @_operation("chain")
-def forward_block(latent_params, emission, begin, end, is_first, log_space, message, work, filtered, shift, norm):
+def forward_block(latent_params, emission, begins, message, filtered, norm, lost, matrix, start):
+    """Filter the rows of eight tracks side by side.
+
+    A vector of states has ``8 * F`` numbers, for F states, a multiple of eight: the one of state k in track s stands
+    at ``8 * k + s``. Those beyond the K states have a density of zero.
+
+    Parameters
+    ----------
+    emission : (F, 8 * steps) float64 array
+        The row of track s at step t stands in column ``8 * t + s``.
+    begins : (steps * 8,) float64 array
+        One where a sequence begins with the row of a track, or else zero.
+    message : (8 * F,) float64 array, changed in place
+        Divided by the first entries of `norm`, the probability of each state at the first step, given the rows before
+        it; on return, divided by the last ones, at the step behind the last one.
+    filtered : (steps * 8 * F,) float64 array, overwritten
+        A vector of states for each step: divided by `norm`, the probability of each state given the rows so far.
+    norm : ((1 + steps) * 8,) float64 array, overwritten but for the first eight entries
+        From the ninth entry on: the log-likelihood of a row, given those before it, is the logarithm, in the scale of
+        `emission`.
+    lost : (8,) bool array
+        Becomes true for a track whose probabilities left the range of float64; all of it must be done again by
+        `forward_alone_block`, and what is written of it means nothing.
+    matrix, start : (F, F) and (F,) float64 arrays, free to use
+    """
+
+
+@_operation("chain")
+def backward_block(
+    latent_params, emission, begins, ends, weight, begin, end, message, vectors, filtered, left, right, resp, first,
+    matrix, latent_stats, lane,
+):  # fmt: skip
+    """Smooth the steps `end - 1` down to `begin` after `forward_block`, and add the counts of the chain.
+
+    Parameters
+    ----------
+    ends, weight : (steps * 8,) float64 arrays
+        One where a sequence ends with the row of a track, or else zero; and the weight of the sequence.
+    begin, end : int
+        There are at most as many steps as a block has for eight tracks.
+    message : (8 * F,) float64 array, changed in place
+        Density of the rows from step `end` on, given the state there, in any scale; of those from `begin` on on
+        return.
+    vectors : (3, 8 * F) float64 array, free to use
+    filtered : (steps * 8 * F,) float64 array
+        A vector of states for each step.
+    resp : (F, rows) float64 array
+        The columns of these steps become ``weight * p(state k | all rows of the sequence)``; step `first` has the first
+        eight of them.
+    left, right : (F, rows) float64 arrays, free to use
+    """
+
+
+@_operation("chain")
+def forward_alone_block(
+    latent_params, emission, begin, end, is_first, log_space, message, work, filtered, shift, norm
+):  # fmt: skip
     """Filter rows; False when probabilities left the range of float64, and all must be done again with `log_space`.
 
-    Where a row has zero density after those before it, it is taken for one that tells nothing: its line of `emission`
-    becomes one (zero, when `log_space`), and its `shift` minus infinity.
+    Where a row has zero density after those before it, it is taken for one that tells nothing: its column of
+    `emission` becomes zero, and its `shift` minus infinity. That is found out in logarithms.
 
     Parameters
     ----------
@@ -153,11 +215,11 @@ def forward_block(latent_params, emission, begin, end, is_first, log_space, mess
 
 
 @_operation("chain")
-def backward_block(
+def backward_alone_block(
     latent_params, emission, begin, end, is_first, is_last, log_space, weight, message, work, filtered, left, right,
     latent_stats, lane,
 ):  # fmt: skip
-    """Smooth rows `end - 1` down to `begin` after `forward_block`, and add the counts of the chain.
+    """Smooth rows `end - 1` down to `begin` after `forward_alone_block`, and add the counts of the chain.
 
     Parameters
     ----------
@@ -167,8 +229,8 @@ def backward_block(
         Density of the rows from `end` on, given the state at row `end`, in any scale, unless `is_last`; of those
         from `begin` on on return. Logarithms when `log_space`.
     filtered : (K, rows) float64 array
-        Of `forward_block` on entry, in any scale; ``weight * p(state k | all rows of the sequence)`` on return.
-    left, right : (K, rows) float64 arrays, free to use
+        Of `forward_alone_block` on entry, in any scale; ``weight * p(state k | all rows of the sequence)`` on return.
+    left, right : (K or more, rows) float64 arrays, free to use
     """
 
 
@@ -209,7 +271,11 @@ def path_block(latent_params, log_prob, begin, end, is_first, message, work, bac
 
 
 def register_family(
-    params_class: type, *, log_prob_block: Callable[..., None], accumulate_block: Callable[..., None]
+    params_class: type,
+    *,
+    log_prob_block: Callable[..., None],
+    accumulate_block: Callable[..., None],
+    float32: bool = False,
 ) -> None:
     """Let a pass run a family whose parameters are records of `params_class`.
 
@@ -219,6 +285,8 @@ def register_family(
         A NamedTuple class.
     log_prob_block, accumulate_block : callable
         Plain functions that numba can compile, with the arguments of the operations of this module.
+    float32 : bool
+        Whether they compute in float32. Such records have a field `offset`.
 
     Raises
     ------
@@ -227,6 +295,8 @@ def register_family(
     """
     _register("log_prob_block", params_class, log_prob_block)
     _register("accumulate_block", params_class, accumulate_block)
+    if float32:
+        _in_float32.add(params_class)
 
 
 def register_latent(params_class: type, *, posterior_block: Callable[..., None]) -> None:
@@ -237,8 +307,10 @@ def register_latent(params_class: type, *, posterior_block: Callable[..., None])
 def register_chain(
     params_class: type,
     *,
-    forward_block: Callable[..., bool],
+    forward_block: Callable[..., None],
     backward_block: Callable[..., None],
+    forward_alone_block: Callable[..., bool],
+    backward_alone_block: Callable[..., None],
     propagate_block: Callable[..., bool],
     path_block: Callable[..., bool],
 ) -> None:
@@ -248,6 +320,8 @@ def register_chain(
     """
     _register("forward_block", params_class, forward_block)
     _register("backward_block", params_class, backward_block)
+    _register("forward_alone_block", params_class, forward_alone_block)
+    _register("backward_alone_block", params_class, backward_alone_block)
     _register("propagate_block", params_class, propagate_block)
     _register("path_block", params_class, path_block)
 
@@ -291,6 +365,20 @@ def require_registered(family_params: Any, latent_params: Any, latent_owner: str
         for operation, owner in _operations.values():
             if owner == of_params:
                 implementation(operation, type(params))
+
+
+def by_arithmetic(in_float64: Callable[..., Any], in_float32: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of parameters of a family, first, and more: one of two; only that one is compiled."""
+
+    def either(family_params: Any, *arguments: Any) -> Any:
+        chosen = in_float32 if type(family_params) in _in_float32 else in_float64
+        return chosen(family_params, *arguments)
+
+    @overload(either, jit_options=BLOCK_OPTIONS, strict=False)
+    def _compiled(family_params: Any, *arguments: Any) -> Callable[..., Any]:
+        return in_float32 if family_params.instance_class in _in_float32 else in_float64
+
+    return either
 
 
 def fingerprint(*params_classes: type) -> str:

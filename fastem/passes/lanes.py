@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,16 +11,16 @@ from fastem.passes import blocks
 from fastem.passes.flags import block_function
 from fastem.passes.reading import RUN
 from fastem.passes.rows import Rows
-from fastem.passes.threads import at_most
 from fastem.passes.units import BLOCK
 from fastem.passes.vector_math import log_positive
 from fastem.stats import ExpectedStats
 
 MAX_LANES = 64
 
-MIN_LANES = 16
+# More threads than lanes are idle.
+MIN_LANES = 8
 
-_LANES_BUDGET = 32 * 2**20
+_LANES_BUDGET = 4 * 2**20
 
 # What a thread must have to do, rows x components x (features + 2): about a tenth of a millisecond.
 WORK_OF_THREAD = 2**17
@@ -84,10 +83,10 @@ def fingerprint(sig: tuple[Any, ...]) -> str:
     return blocks.fingerprint(*(t.instance_class for t in sig if isinstance(t, types.NamedTuple)))  # type: ignore[attr-defined]
 
 
-def few_threads(rows: Rows, n_components: int) -> AbstractContextManager[Any]:
-    """As many threads as have enough to do, and no more than there are runs of rows, which one lane takes.
+def useful_threads(rows: Rows, n_components: int) -> int:
+    """How many threads have enough to do: no more than there are runs of rows, which one lane takes; perhaps none.
 
     To wake a thread takes some ten microseconds, and milliseconds when other processes are busy.
     """
     work = rows.n_rows * n_components * (rows.n_columns + 2)
-    return at_most(min(work // WORK_OF_THREAD, -(-rows.n_rows // (RUN * BLOCK))))
+    return min(work // WORK_OF_THREAD, -(-rows.n_rows // (RUN * BLOCK)))

@@ -1,4 +1,4 @@
-"""Messages between the units of long sequences."""
+"""Messages between the tracks of long sequences."""
 
 from __future__ import annotations
 
@@ -11,20 +11,18 @@ from fastem.passes.flags import block_function
 from fastem.passes.lanes import Totals, fingerprint
 from fastem.passes.loop import over_lanes
 from fastem.passes.memory import new_memory
-from fastem.passes.reading import VECTOR
+from fastem.passes.outputs import NO_OUTPUTS
+from fastem.passes.reading import VECTOR, copy_block
 from fastem.passes.rows import Rows, weights_of
 from fastem.passes.sweep import (
-    NO_OUTPUTS,
     Messages,
-    backward_rows,
-    blocks_of_largest,
     emit,
-    filter_rows,
     keep_message,
     last_sequence,
-    start_of,
+    sweep_tracks,
 )
 from fastem.passes.threads import Pass
+from fastem.passes.tracks import blocks_and_steps, start_of
 from fastem.passes.units import Units
 from fastem.stats import ExpectedStats
 
@@ -60,11 +58,12 @@ def _agrees(state, message, reference):
 
 
 @block_function
-def _warm_start_forward(family_params, latent_params, rows, units, unit, memory):
-    """Find the message for the first row of a unit from some rows before it; False when it takes more of them."""
-    n_before = units.first[unit] - start_of(units, units.sequence[unit])
+def _warm_start_forward(family_params, latent_params, rows, units, track, memory):
+    """Find the message for the first row of a track from some rows before it; False when it takes more of them."""
+    n_before = units.first[track] - start_of(units, units.sequence[track])
     n_read = min(memory.x.shape[1], n_before)
-    emit(family_params, latent_params, rows, units.first[unit] - n_read, False, 0, memory)
+    copy_block(rows, units.first[track] - n_read, memory.x)
+    emit(family_params, latent_params, False, 0, memory, memory.lines)
     for warm_up in _WARM_UPS:
         begin = max(0, n_read - warm_up)
         if _agree(latent_params, begin, n_read, False, n_read - begin == n_before, memory):
@@ -73,10 +72,11 @@ def _warm_start_forward(family_params, latent_params, rows, units, unit, memory)
 
 
 @block_function
-def _warm_start_backward(family_params, latent_params, rows, units, unit, memory):
-    """Find the message for the row after a unit from some rows from there on; False when it takes more of them."""
-    n_after = units.ends[last_sequence(units, unit)] - units.stop[unit]
-    emit(family_params, latent_params, rows, units.stop[unit], False, 0, memory)
+def _warm_start_backward(family_params, latent_params, rows, units, track, memory):
+    """Find the message for the row after a track from some rows from there on; False when it takes more of them."""
+    n_after = units.ends[last_sequence(units, track)] - units.stop[track]
+    copy_block(rows, units.stop[track], memory.x)
+    emit(family_params, latent_params, False, 0, memory, memory.lines)
     for warm_up in _WARM_UPS:
         n = min(warm_up, n_after)
         if _agree(latent_params, 0, n, True, n == n_after, memory):
@@ -89,7 +89,7 @@ def _agree(latent_params, begin, end, backwards, is_edge, memory):
     """Whether rows hand on the same message, the reference, from all states of the row beyond them."""
     for state in range(1 if is_edge else memory.message.shape[0]):
         if not propagate_block(
-            latent_params, memory.emission[0], begin, end, backwards, is_edge, state, memory.message, memory.work
+            latent_params, memory.lines, begin, end, backwards, is_edge, state, memory.message, memory.work
         ):
             return False
         if not _agrees(state, memory.message, memory.reference):
@@ -98,25 +98,25 @@ def _agree(latent_params, begin, end, backwards, is_edge, memory):
 
 
 @block_function
-def _warm_start(family_params, latent_params, rows, units, messages, unit, memory):
-    """Find the messages of a unit that are not known, where some rows tell them."""
-    if not messages.forward_known[unit] and _warm_start_forward(
-        family_params, latent_params, rows, units, unit, memory
+def _warm_start(family_params, latent_params, rows, units, messages, track, memory):
+    """Find the messages of a track that are not known, where some rows tell them."""
+    if not messages.forward_known[track] and _warm_start_forward(
+        family_params, latent_params, rows, units, track, memory
     ):
-        keep_message(memory.reference, False, messages.forward[unit])
-        messages.forward_known[unit] = True
-    if not messages.backward_known[unit] and _warm_start_backward(
-        family_params, latent_params, rows, units, unit, memory
+        keep_message(memory.reference, False, messages.forward[track])
+        messages.forward_known[track] = True
+    if not messages.backward_known[track] and _warm_start_backward(
+        family_params, latent_params, rows, units, track, memory
     ):
-        keep_message(memory.reference, False, messages.backward[unit])
-        messages.backward_known[unit] = True
+        keep_message(memory.reference, False, messages.backward[track])
+        messages.backward_known[track] = True
 
 
 @block_function
 def _warm_start_lane(family_params, latent_params, rows, units, messages, n_lanes, scratch_lines, vectors, lane):
-    memory = new_memory(1, rows.n_columns, latent_params, scratch_lines, vectors * VECTOR)
-    for unit in range(lane, units.first.shape[0], n_lanes):
-        _warm_start(family_params, latent_params, rows, units, messages, unit, memory)
+    memory = new_memory(1, 0, rows.n_columns, latent_params, scratch_lines, vectors * VECTOR)
+    for track in range(lane, units.first.shape[0], n_lanes):
+        _warm_start(family_params, latent_params, rows, units, messages, track, memory)
 
 
 _warm_start_lanes = over_lanes(_warm_start_lane)
@@ -132,21 +132,23 @@ def _propagate(
     family_params, latent_params, rows, weight, units, messages, first, last, outputs, memory, totals, latent_stats,
     family_stats, lane,
 ):  # fmt: skip
-    """Find the messages of the units `first` to `last` of a sequence that are not known, each from its neighbour."""
-    for unit in range(first + 1, last + 1):
-        if not messages.forward_known[unit]:
-            log_space = filter_rows(family_params, latent_params, rows, units, messages, unit - 1, memory)
-            keep_message(memory.message, log_space, messages.forward[unit])
-            messages.forward_known[unit] = True
-    for unit in range(last - 1, first - 1, -1):
-        if not messages.backward_known[unit]:
-            log_space = filter_rows(family_params, latent_params, rows, units, messages, unit + 1, memory)
-            backward_rows(
-                family_params, latent_params, rows, weight, units, messages, unit + 1, log_space, False, outputs,
+    """Find the messages of the tracks `first` to `last` of a sequence that are not known, each from its neighbour."""
+    # Once up and once down; one call for both: each would be compiled, inlined, anew.
+    for step in range(2 * (last - first)):
+        is_up = step < last - first
+        track = first + step if is_up else last - (step - (last - first))
+        is_known = messages.forward_known[track + 1] if is_up else messages.backward_known[track - 1]
+        if not is_known:
+            log_space = sweep_tracks(
+                family_params, latent_params, rows, weight, units, messages, track, 1, not is_up, False, outputs,
                 memory, totals, latent_stats, family_stats, lane,
             )  # fmt: skip
-            keep_message(memory.message, log_space, messages.backward[unit])
-            messages.backward_known[unit] = True
+            if is_up:
+                keep_message(memory.message, log_space, messages.forward[track + 1])
+                messages.forward_known[track + 1] = True
+            else:
+                keep_message(memory.message, log_space, messages.backward[track - 1])
+                messages.backward_known[track - 1] = True
 
 
 @block_function
@@ -156,8 +158,8 @@ def _propagate_lane(
 ):  # fmt: skip
     n_lanes = latent_stats[0].shape[0]
     if lane < first.shape[0]:
-        n_blocks = blocks_of_largest(units, vectors * VECTOR)
-        memory = new_memory(n_blocks, rows.n_columns, latent_params, scratch_lines, vectors * VECTOR)
+        n_blocks, n_steps = blocks_and_steps(units, vectors * VECTOR)
+        memory = new_memory(n_blocks, n_steps, rows.n_columns, latent_params, scratch_lines, vectors * VECTOR)
         for s in range(lane, first.shape[0], n_lanes):
             _propagate(
                 family_params, latent_params, rows, weight, units, messages, first[s], last[s], outputs, memory,
@@ -187,7 +189,7 @@ _compiled_propagate_pass = Pass(_propagate_pass, fingerprint)
 def unit_messages(
     family_params: Any, latent_params: Any, rows: Rows, units: Units, lanes: ExpectedStats, sizes: Any, mixing: bool
 ) -> Messages:
-    """What the units know of the rest of their sequences; empty arrays where all sequences are whole."""
+    """What the tracks know of the rest of their sequences; empty arrays where all sequences are whole."""
     begins_inside = units.begins_inside
     if not begins_inside.any():
         return Messages(np.empty((0, 0)), np.empty((0, 0)), np.empty(0, dtype=bool), np.empty(0, dtype=bool))

@@ -21,6 +21,7 @@ import numpy as np
 from numba.extending import overload
 
 from fastem.passes.flags import BLOCK_OPTIONS, block_function
+from fastem.passes.patterns import Patterns, PatternSorter, new_grouped
 from fastem.passes.rows import plain
 
 # With fewer components, sorting costs more than it saves.
@@ -72,17 +73,24 @@ class NoPruning(NamedTuple):
 NO_PRUNING = NoPruning(0)
 
 
-def by_pruning(with_pruning: Callable[..., Any], without: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of a record of pruning, first, and more: one of two; only that one is compiled."""
+# What a pass is told about the order of rows and about components: one class, one compiled pass.
+Plan = Pruning | NoPruning | Patterns
 
-    def either(pruning: Pruning | NoPruning, *arguments: Any) -> Any:
-        return (without if isinstance(pruning, NoPruning) else with_pruning)(pruning, *arguments)
 
-    @overload(either, jit_options=BLOCK_OPTIONS, strict=False)
-    def _compiled(pruning: Any, *arguments: Any) -> Callable[..., Any]:
-        return without if pruning.instance_class is NoPruning else with_pruning
+def by_plan(
+    pruned: Callable[..., Any], plain: Callable[..., Any], by_pattern: Callable[..., Any]
+) -> Callable[..., Any]:
+    """A function of a plan, first, and more: one of three; only that one is compiled."""
+    functions = {Pruning: pruned, NoPruning: plain, Patterns: by_pattern}
 
-    return either
+    def any_of(plan: Plan, *arguments: Any) -> Any:
+        return functions[type(plan)](plan, *arguments)
+
+    @overload(any_of, jit_options=BLOCK_OPTIONS, strict=False)
+    def _compiled(plan: Any, *arguments: Any) -> Callable[..., Any]:
+        return functions[plan.instance_class]
+
+    return any_of
 
 
 def discriminant_axes(means: np.ndarray, within: np.ndarray) -> np.ndarray:
@@ -181,8 +189,12 @@ def _new_sorter(pruning, rows_per_block, rows_per_run):
     )
 
 
-# A `Sorter` for runs of rows; a `NoSorter` without pruning.
-new_sorter = by_pruning(_new_sorter, _new_no_sorter)
+def _new_pattern_sorter(pruning, rows_per_block, rows_per_run):
+    return PatternSorter(np.empty(rows_per_run, dtype=np.int64), new_grouped(rows_per_run))
+
+
+# A `Sorter` for runs of rows, by components or by patterns; a `NoSorter` for those in their order.
+new_sorter = by_plan(_new_sorter, _new_no_sorter, _new_pattern_sorter)
 
 
 @block_function

@@ -1,4 +1,4 @@
-"""Reading rows into blocks: runs of rows, in their order or sorted, become features x rows float64 scratch.
+"""Reading rows into blocks: runs of rows, in their order or sorted, become features x rows scratch, float64 or float32.
 
 Whatever the dtype and memory order of the rows, one compiled pass serves.
 """
@@ -10,8 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from fastem.passes import blocks
+from fastem.passes.blocks import by_arithmetic
 from fastem.passes.flags import block_function
-from fastem.passes.pruning import NoPruning, Pruning, by_pruning, guess_nearest, sort_by_nearest
+from fastem.passes.patterns import set_keys, sort_by_pattern
+from fastem.passes.pruning import NoPruning, Plan, by_plan, guess_nearest, sort_by_nearest
 from fastem.passes.units import BLOCK, SORTED_RUN
 
 VECTOR = 8  # float64 numbers in a line of the cache, and in the widest vectors
@@ -27,10 +29,12 @@ class Layout(NamedTuple):
     scratch_lines: int
 
 
-def layout_of(n_features: int, pruning: Pruning | NoPruning) -> Layout:
-    """The sizes of a pass over rows of so many features."""
+def layout_of(n_features: int, pruning: Plan, n_rows: int = BLOCK) -> Layout:
+    """The sizes of a pass over rows of so many features; blocks of fewer rows, where there are no more in all."""
     blocks_per_run = RUN if isinstance(pruning, NoPruning) else SORTED_RUN
-    return Layout(BLOCK // VECTOR, blocks_per_run, blocks.scratch_lines(n_features))
+    # Whole vectors, of float32, too.
+    vectors_per_block = 2 * max(1, -(-min(n_rows, BLOCK) // (2 * VECTOR)))
+    return Layout(vectors_per_block, blocks_per_run, blocks.scratch_lines(n_features))
 
 
 @block_function
@@ -112,6 +116,38 @@ def new_buffers(n_features, n_components, layout):
     )
 
 
+def _float64_buffers(family_params, n_features, n_components, layout):
+    return new_buffers(n_features, n_components, layout)
+
+
+def _float32_buffers(family_params, n_features, n_components, layout):
+    # Said so that the compiler sees that no loop over rows, in vectors of twice as many numbers, leaves a rest.
+    n_rows = layout.vectors_per_block // 2 * (2 * VECTOR)
+    rest = n_features + n_components
+    # In lines of float64: three of them stay so, and each of the others holds two of float32.
+    lines = 3 + (rest + 1) // 2 + layout.scratch_lines
+    memory = np.empty(lines * n_rows + VECTOR)
+    first = (-memory.ctypes.data // memory.itemsize) % VECTOR
+    wide = memory[first : first + 3 * n_rows].reshape(3, n_rows)
+    flat = memory[first + 3 * n_rows : first + lines * n_rows].view(np.float32)
+    table = flat.reshape(2 * (lines - 3), n_rows)
+    for i in range(n_rows):
+        wide[0, i] = 1.0
+    return Buffers(
+        table[:n_features],
+        table[n_features:rest],
+        wide[0],
+        wide[1],
+        wide[2],
+        table[2 * ((rest + 1) // 2) :],
+        np.arange(n_components),
+    )
+
+
+# Buffers in the arithmetic of the parameters of the family: rows, log-densities and scratch of float32, or all float64.
+buffers_of = by_arithmetic(_float64_buffers, _float32_buffers)
+
+
 @block_function
 def read_weight(weight, start, order, n, buffers):
     """Copy the weights of a block of n rows; rows past the end weigh nothing. True when every weight is one."""
@@ -139,8 +175,16 @@ def _sort_by_nearest(pruning, rows, start, n, buffers, sorter):
     sort_by_nearest(sorter, n)
 
 
-# Bring the n rows from `start` on into the order of their nearest components; without pruning, leave them as they are.
-sort_run = by_pruning(_sort_by_nearest, _keep_order)
+def _sort_by_pattern(pruning, rows, start, n, buffers, sorter):
+    block_rows = buffers.x.shape[1]
+    for begin in range(0, n, block_rows):
+        copy_block(rows, start + begin, buffers.x)
+        set_keys(buffers.x, sorter.grouped.keys[begin : min(begin + block_rows, n)])
+    sort_by_pattern(sorter, n)
+
+
+# Bring the n rows from `start` on into the order of their nearest components, or of what they miss, or leave them.
+sort_run = by_plan(_sort_by_nearest, _keep_order, _sort_by_pattern)
 
 
 @block_function

@@ -6,15 +6,22 @@ from typing import Any
 
 import numpy as np
 
-from fastem.passes.blocks import accumulate_block, log_prob_block, posterior_block, require_registered
+from fastem.passes.blocks import (
+    accumulate_block,
+    by_arithmetic,
+    log_prob_block,
+    posterior_block,
+    require_registered,
+)
 from fastem.passes.flags import block_function
-from fastem.passes.lanes import Totals, add_totals, bits_reversed, few_threads, fingerprint
+from fastem.passes.lanes import Totals, add_totals, bits_reversed, fingerprint, useful_threads
 from fastem.passes.loop import over_lanes
-from fastem.passes.pruning import NO_PRUNING, NoPruning, Pruning, add_not_excluded, by_pruning, list_nearest, new_sorter
-from fastem.passes.reading import copy_block, layout_of, new_buffers, read_block, read_weight, sort_run
+from fastem.passes.pruning import NO_PRUNING, Plan, Pruning, add_not_excluded, by_plan, list_nearest, new_sorter
+from fastem.passes.reading import VECTOR, buffers_of, copy_block, layout_of, read_block, read_weight, sort_run
 from fastem.passes.rows import NO_ROWS, Rows
 from fastem.passes.shapes import require_given, require_lanes, require_params, require_weight, shapes_of
 from fastem.passes.threads import Pass
+from fastem.passes.units import BLOCK
 from fastem.passes.vector_math import log_positive
 from fastem.stats import ExpectedStats
 
@@ -38,7 +45,7 @@ def _log_prob_pruned(pruning, family_params, begin, end, buffers, sorter):
 
 
 # Sets the log-densities of the rows in the buffers, and returns how many components are evaluated.
-block_log_prob = by_pruning(_log_prob_pruned, _log_prob_of_all)
+block_log_prob = by_plan(_log_prob_pruned, _log_prob_of_all, _log_prob_of_all)
 
 
 @block_function
@@ -48,6 +55,20 @@ def block_posterior(latent_params, n_components, buffers, latent_stats, lane):
         latent_params, buffers.components[:n_components], buffers.resp[:n_components], buffers.weight, buffers.shift,
         buffers.norm, buffers.scratch, latent_stats, lane,
     )  # fmt: skip
+
+
+def _no_offset(family_params, shift):
+    pass
+
+
+def _add_offset(family_params, shift):
+    offset = family_params.offset[0]
+    for i in range(shift.shape[0]):
+        shift[i] += offset
+
+
+# Adds to the log-likelihoods of rows what their log-densities lack: nothing in float64.
+add_offset = by_arithmetic(_no_offset, _add_offset)
 
 
 @block_function
@@ -97,23 +118,32 @@ def _add_totals(buffers, all_ones, totals, lane):
 
 
 @block_function
+def _n_runs(rows, first_block, layout):
+    """How many runs have rows of this chunk, from the one that `first_block` lies in."""
+    n_blocks = -(-rows.n_rows // (layout.vectors_per_block * VECTOR))
+    return (first_block + n_blocks - 1) // layout.blocks_per_run - first_block // layout.blocks_per_run + 1
+
+
+@block_function
 def _fill_lane(
     family_params, latent_params, pruning, rows, weight, given, first_block, layout, totals, latent_stats, family_stats,
     index,
 ):  # fmt: skip
     """Add every block that belongs to a lane: runs of blocks go to the lanes in turn."""
-    # Each thread takes a stretch of indices: with their bits reversed, lanes next to each other go to
-    # different threads, and few rows, which fill the first lanes only, to all of them.
-    lane = bits_reversed(index, totals.loglik.shape[0])
-    buffers = new_buffers(rows.n_columns, latent_params[0].shape[0], layout)
-    block_rows = buffers.x.shape[1]
+    n_lanes, first_run = totals.loglik.shape[0], first_block // layout.blocks_per_run
+    if _n_runs(rows, first_block, layout) < n_lanes:
+        lane = (first_run + index) % n_lanes
+    else:
+        # Each thread takes a stretch of indices: with their bits reversed, lanes next to each other go to different
+        # threads, and so do those that take one run more than others.
+        lane = bits_reversed(index, n_lanes)
+    block_rows = layout.vectors_per_block * VECTOR
     rows_per_run = layout.blocks_per_run * block_rows
-    sorter = new_sorter(pruning, block_rows, rows_per_run)
-    n_lanes = totals.loglik.shape[0]
-    first_run = first_block // layout.blocks_per_run
     run = first_run + (lane - first_run) % n_lanes
     # Rows of this chunk before the first run: it may have begun in an earlier chunk.
     offset = first_block * block_rows
+    buffers = buffers_of(family_params, rows.n_columns, latent_params[0].shape[0], layout)
+    sorter = new_sorter(pruning, block_rows, rows_per_run)
     while run * rows_per_run - offset < rows.n_rows:
         start = max(run * rows_per_run - offset, 0)
         n = min((run + 1) * rows_per_run - offset, rows.n_rows) - start
@@ -130,6 +160,7 @@ def _fill_lane(
             else:
                 n_components = block_log_prob(pruning, family_params, begin, end, buffers, sorter)
                 block_posterior(latent_params, n_components, buffers, latent_stats, lane)
+                add_offset(family_params, buffers.shift)
             _add_totals(buffers, all_ones, totals, lane)
             accumulate_block(
                 family_params, buffers.components[:n_components], buffers.x, buffers.resp[:n_components],
@@ -149,7 +180,7 @@ def _fused_pass(
         family_params, latent_params, pruning, rows, weight, given, first_block, layout, totals, latent_stats,
         family_stats,
     )  # fmt: skip
-    return _fill_lanes(serial, totals.loglik.shape[0], arguments)
+    return _fill_lanes(serial, min(totals.loglik.shape[0], _n_runs(rows, first_block, layout)), arguments)
 
 
 compiled_fused_pass = Pass(_fused_pass, fingerprint)
@@ -163,7 +194,7 @@ def fused_pass(
     lanes: ExpectedStats,
     first_block: int = 0,
     given: Rows = NO_ROWS,
-    pruning: Pruning | NoPruning = NO_PRUNING,
+    pruning: Plan = NO_PRUNING,
 ) -> None:
     """Add the expected statistics of a chunk of rows (N, D) to `lanes`, in one read of the chunk.
 
@@ -178,7 +209,7 @@ def fused_pass(
         whole runs, with pruning), the sums then have the same bits however the rows are cut into chunks.
     given : Rows
         Known responsibilities (N, K), to be used in place of the posterior; none by default.
-    pruning : Pruning or NoPruning
+    pruning : Plan
         Of these parameters, to leave components out; none by default.
     """
     require_registered(family_params, latent_params)
@@ -188,14 +219,14 @@ def fused_pass(
     require_lanes(lanes, family_params, latent_params, n_components, n_components)
     require_reach(pruning, n_components, rows.n_columns)
     totals = Totals(lanes.loglik, lanes.weight, lanes.zero_density)
-    with few_threads(rows, n_components):
-        compiled_fused_pass(
-            family_params, latent_params, pruning, rows, weight, given, first_block, layout_of(rows.n_columns, pruning),
-            totals, lanes.latent, lanes.family,
-        )  # fmt: skip
+    layout = layout_of(rows.n_columns, pruning, rows.n_rows if first_block == 0 else BLOCK)
+    compiled_fused_pass.on(
+        useful_threads(rows, n_components), family_params, latent_params, pruning, rows, weight, given, first_block,
+        layout, totals, lanes.latent, lanes.family,
+    )  # fmt: skip
 
 
-def require_reach(pruning: Pruning | NoPruning, n_components: int, n_features: int) -> None:
+def require_reach(pruning: Plan, n_components: int, n_features: int) -> None:
     """Raise unless a pruning record is that of so many components and features."""
     if isinstance(pruning, Pruning):
         of_axes, of_projected_means = (

@@ -30,6 +30,8 @@ NO_ROWS = Rows(_NOTHING["d"], _NOTHING["f"], 0, 0, 0, 0, 0)
 
 def rows_of(array: np.ndarray) -> Rows:
     """Wrap a float32 or float64 array (N, D) for a pass, without a copy."""
+    if array.flags.c_contiguous and array.flags.aligned:
+        return _rows_in_order(array)
     flips = tuple(slice(None, None, -1) if stride < 0 else slice(None) for stride in array.strides)
     lowest = array[flips]
     item = array.itemsize
@@ -44,8 +46,21 @@ def rows_of(array: np.ndarray) -> Rows:
     return Rows(both["d"], both["f"], offset, row_stride, column_stride, *array.shape)
 
 
+def _rows_in_order(array: np.ndarray) -> Rows:
+    """Rows that follow each other: those of most passes, which are short where data are few."""
+    flat = np.asarray(array).reshape(-1)
+    flat.flags.writeable = False
+    n_rows, n_columns = array.shape
+    is_double = array.dtype.char == "d"
+    float64, float32 = (flat, _NOTHING["f"]) if is_double else (_NOTHING["d"], flat)
+    return Rows(float64, float32, 0, n_columns, 1, n_rows, n_columns)
+
+
 def plain(array: np.ndarray) -> np.ndarray:
     """The array in the one form of parameters that passes are compiled for: C order, writable, no subclass."""
+    flags = array.flags
+    if type(array) is np.ndarray and flags.c_contiguous and flags.writeable:
+        return array
     return np.require(array, requirements=["C", "W", "E"])
 
 

@@ -8,10 +8,10 @@ import numpy as np
 
 from fastem.passes.blocks import require_registered
 from fastem.passes.flags import block_function
-from fastem.passes.lanes import few_threads, fingerprint
+from fastem.passes.lanes import fingerprint, useful_threads
 from fastem.passes.loop import over_lanes
-from fastem.passes.pruning import NO_PRUNING, NoPruning, Pruning, new_sorter
-from fastem.passes.reading import layout_of, new_buffers, read_block, sort_run
+from fastem.passes.pruning import NO_PRUNING, Plan, new_sorter
+from fastem.passes.reading import VECTOR, layout_of, new_buffers, read_block, sort_run
 from fastem.passes.row_pass import block_log_prob, block_posterior, require_reach
 from fastem.passes.rows import Rows
 from fastem.passes.shapes import require_output, require_params, require_stats
@@ -58,14 +58,25 @@ def _write_scores(n_components, buffers, place, loglik, resp_out, label):
 
 
 @block_function
+def _n_runs(rows, layout):
+    return -(-rows.n_rows // (layout.blocks_per_run * layout.vectors_per_block * VECTOR))
+
+
+@block_function
+def _n_parts(rows, layout, latent_stats):
+    """How many lanes have a run."""
+    return min(_n_runs(rows, layout), latent_stats[0].shape[0])
+
+
+@block_function
 def _score_lane(family_params, latent_params, pruning, rows, layout, latent_stats, loglik, resp_out, label, lane):
     """Score the runs of a lane, which lie next to each other."""
-    buffers = new_buffers(rows.n_columns, latent_params[0].shape[0], layout)
-    block_rows = buffers.x.shape[1]
+    block_rows = layout.vectors_per_block * VECTOR
     rows_per_run = layout.blocks_per_run * block_rows
+    n_runs, n_lanes = _n_runs(rows, layout), _n_parts(rows, layout, latent_stats)
+    buffers = new_buffers(rows.n_columns, latent_params[0].shape[0], layout)
     sorter = new_sorter(pruning, block_rows, rows_per_run)
     place = np.empty(block_rows, dtype=np.int64)
-    n_runs, n_lanes = (rows.n_rows + rows_per_run - 1) // rows_per_run, latent_stats[0].shape[0]
     for run in range(lane * n_runs // n_lanes, (lane + 1) * n_runs // n_lanes):
         start = run * rows_per_run
         n = min(start + rows_per_run, rows.n_rows) - start
@@ -85,7 +96,7 @@ _score_lanes = over_lanes(_score_lane)
 
 def _score_pass(serial, family_params, latent_params, pruning, rows, layout, latent_stats, loglik, resp_out, label):
     arguments = family_params, latent_params, pruning, rows, layout, latent_stats, loglik, resp_out, label
-    return _score_lanes(serial, latent_stats[0].shape[0], arguments)
+    return _score_lanes(serial, _n_parts(rows, layout, latent_stats), arguments)
 
 
 compiled_score_pass = Pass(_score_pass, fingerprint)
@@ -100,7 +111,7 @@ def score_pass(
     loglik: np.ndarray | None = None,
     resp: np.ndarray | None = None,
     label: np.ndarray | None = None,
-    pruning: Pruning | NoPruning = NO_PRUNING,
+    pruning: Plan = NO_PRUNING,
 ) -> None:
     """Fill the given outputs for a chunk of rows (N, D), in one read of the chunk.
 
@@ -114,7 +125,7 @@ def score_pass(
         Responsibilities.
     label : (N,) int64 ndarray, optional
         The component of highest responsibility.
-    pruning : Pruning or NoPruning
+    pruning : Plan
         Of these parameters, to leave components out; none by default.
     """
     require_registered(family_params, latent_params)
@@ -127,7 +138,7 @@ def score_pass(
         if out is not None:
             require_output(name, out, (rows.n_rows, *width), dtype)
         outputs.append(np.empty((0, *width), dtype=dtype) if out is None else out)
-    with few_threads(rows, n_components):
-        compiled_score_pass(
-            family_params, latent_params, pruning, rows, layout_of(rows.n_columns, pruning), latent_stats, *outputs
-        )
+    layout = layout_of(rows.n_columns, pruning, rows.n_rows)
+    compiled_score_pass.on(
+        useful_threads(rows, n_components), family_params, latent_params, pruning, rows, layout, latent_stats, *outputs
+    )

@@ -9,11 +9,11 @@ import numpy as np
 from fastem.passes import blocks
 from fastem.passes.lanes import Totals
 from fastem.passes.messages import unit_messages
+from fastem.passes.outputs import NO_OUTPUTS, Outputs, require_outputs
 from fastem.passes.reading import VECTOR
 from fastem.passes.rows import Rows
 from fastem.passes.shapes import require_lanes, require_params, require_units, require_weight
-from fastem.passes.sweep import NO_OUTPUTS, Outputs, compiled_sweep_pass, require_outputs
-from fastem.passes.threads import at_most
+from fastem.passes.sweep import compiled_sweep_pass
 from fastem.passes.units import BLOCK, Units
 from fastem.stats import ExpectedStats
 
@@ -45,7 +45,7 @@ def sequence_pass(
     learns : bool
         Without, nothing is added to the statistics of the family.
     mixing : bool
-        Without, units learn of the rest of their sequences from their neighbours only: slow, and a check.
+        Without, tracks learn of the rest of their sequences from their neighbours only: slow, and a check.
     """
     blocks.require_registered(family_params, latent_params, "chain")
     n_states, n_components = require_params(family_params, latent_params, rows, is_chain=True)
@@ -57,8 +57,7 @@ def sequence_pass(
     sizes = blocks.scratch_lines(rows.n_columns), BLOCK // VECTOR
     messages = unit_messages(family_params, latent_params, rows, units, lanes, sizes, mixing)
     # As in `fused_pass`: to wake a thread that has nothing to do takes time. One unit is enough to do.
-    with at_most(units.first.size):
-        compiled_sweep_pass(
-            family_params, latent_params, rows, weight, units, messages, first_unit, *sizes, learns, outputs, totals,
-            lanes.latent, lanes.family,
-        )  # fmt: skip
+    compiled_sweep_pass.on(
+        units.n_units, family_params, latent_params, rows, weight, units, messages, first_unit, *sizes, learns, outputs,
+        totals, lanes.latent, lanes.family,
+    )  # fmt: skip

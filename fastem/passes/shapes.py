@@ -77,9 +77,10 @@ def require_weight(weight: np.ndarray, n_rows: int) -> None:
 
 def require_units(units: Units, n_rows: int) -> None:
     """Raise ValueError unless units are as many as their parts say, and end with the last row."""
-    n_units = units.first.shape
+    n_tracks = units.first.shape
     told = units.ends[-1] if units.ends.size else 0
-    if units.stop.shape != n_units or units.sequence.shape != n_units or told != n_rows:
+    is_whole = units.stop.shape == n_tracks == units.sequence.shape and units.first_track[-1] == n_tracks[0]
+    if not is_whole or told != n_rows:
         raise ValueError(f"The lengths of the sequences sum to {told}, but there are {n_rows} rows.")
 
 

@@ -72,14 +72,16 @@ def _masked(n_threads: int) -> Iterator[None]:
         numba.set_num_threads(before)
 
 
-def at_most(n_threads: int) -> AbstractContextManager[Any]:
-    """Let the passes that this thread runs use no more than so many threads (one, for less), if they may at all."""
-    if n_threads > 1:
-        _load_openmp()
-        # numba starts its threads to tell how many there are.
-        allowed = _n_threads.get() or numba.get_num_threads()
-        return nullcontext() if n_threads >= allowed else threads(n_threads)
-    return threads(1)
+def threads_for(n_useful: int) -> int | None:
+    """How many threads a pass takes that has work for so many (one, for less); None for all that numba has."""
+    if n_useful <= 1:
+        return 1
+    chosen = _n_threads.get()
+    if chosen is not None:
+        return min(n_useful, chosen)
+    _load_openmp()
+    # numba starts its threads to tell how many there are.
+    return n_useful if n_useful < numba.get_num_threads() else None
 
 
 @cache
@@ -120,12 +122,21 @@ class Pass:
         self.dispatcher = compiled(function, fingerprint)
 
     def __call__(self, *arguments: Any) -> None:
-        n_threads = _n_threads.get()
+        """Run the pass on all threads that may be used."""
+        self._run(_n_threads.get(), arguments)
+
+    def on(self, n_useful: int, *arguments: Any) -> None:
+        """Run the pass on no more than so many threads (one, for less)."""
+        self._run(threads_for(n_useful), arguments)
+
+    def _run(self, n_threads: int | None, arguments: tuple[Any, ...]) -> None:
         with _state.lock:
             # No thread of numba's waits, and spins, where this one does it all.
-            serial = n_threads == 1 or _must_be_serial()
-            with nullcontext() if serial or n_threads is None else _masked(n_threads):
-                if self.dispatcher(serial, *arguments) is False:
+            if n_threads == 1 or _must_be_serial():
+                self.dispatcher(True, *arguments)
+                return
+            with nullcontext() if n_threads is None else _masked(n_threads):
+                if self.dispatcher(False, *arguments) is False:
                     raise RuntimeError(
                         f"A block function raised an exception in a parallel loop; {named('n_threads')}=1 tells which."
                     )

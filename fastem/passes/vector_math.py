@@ -10,6 +10,8 @@ import numpy as np
 
 from fastem.passes.flags import exact_function
 
+_F = np.float32
+
 _LOG2_E = 1.4426950408889634
 # ln 2 in two parts: the first has 21 trailing zero bits, so that n * _LN2_HIGH is exact.
 _LN2_HIGH = 6.93147180369123816490e-01
@@ -23,6 +25,15 @@ _MANTISSA_MASK = 0x000FFFFFFFFFFFFF
 _HALF_BITS = 0x3FE0000000000000
 _SQRT_HALF = 0.7071067811865476
 _MIN_NORMAL = 2.2250738585072014e-308
+# The same in float32: 1.5 * 2^23 rounds; the first part of ln 2 has 15 trailing zero bits.
+_LOG2_E_FLOAT32 = _F(_LOG2_E)
+_LN2_HIGH_FLOAT32 = _F(0.693359375)
+_LN2_LOW_FLOAT32 = _F(-2.12194440e-4)
+_ROUNDER_FLOAT32 = _F(12582912.0 + 127.0)
+_EXP_UNDERFLOW_FLOAT32 = _F(-87.0)
+_ZERO, _ONE = _F(0.0), _F(1.0)
+_P0, _P1, _P2 = _F(1.9875691500e-4), _F(1.3981999507e-3), _F(8.3334519073e-3)
+_P3, _P4, _P5 = _F(4.1665795894e-2), _F(1.6666665459e-1), _F(5.0000001201e-1)
 
 
 @exact_function
@@ -48,6 +59,25 @@ def exp_nonpositive(x):
     p = p * reduced + 1.0
     power = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
     return 0.0 if x < _EXP_UNDERFLOW else p * power
+
+
+@exact_function
+def exp_nonpositive_float32(x):
+    """exp(x) for float32 x <= 1e-6, to 1.2e-7 relative; exp(0) is 1; exactly 0 below -87.
+
+    The polynomial is that of Cephes' `expf` (Moshier, 1992).
+    """
+    shifted = x * _LOG2_E_FLOAT32 + _ROUNDER_FLOAT32
+    n = shifted - _ROUNDER_FLOAT32
+    reduced = (x - n * _LN2_HIGH_FLOAT32) - n * _LN2_LOW_FLOAT32
+    p = _P0 * reduced + _P1
+    p = p * reduced + _P2
+    p = p * reduced + _P3
+    p = p * reduced + _P4
+    p = p * reduced + _P5
+    p = p * (reduced * reduced) + (reduced + _ONE)
+    power = np.int32(np.float32(shifted).view(np.int32) << 23).view(np.float32)
+    return _ZERO if x < _EXP_UNDERFLOW_FLOAT32 else p * power
 
 
 @exact_function

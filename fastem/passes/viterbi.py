@@ -16,8 +16,8 @@ from fastem.passes.memory import new_memory
 from fastem.passes.reading import VECTOR, copy_block
 from fastem.passes.rows import Rows
 from fastem.passes.shapes import require_output, require_params, require_units
-from fastem.passes.sweep import start_of
 from fastem.passes.threads import Pass
+from fastem.passes.tracks import start_of
 from fastem.passes.units import BLOCK, Units
 
 
@@ -31,12 +31,12 @@ def _best_path(family_params, latent_params, rows, units, sequence, memory, path
         n = min(block_rows, stop - start)
         copy_block(rows, start, memory.x)
         # Not in a function of its own, as in `emit`: it would cost short sequences a tenth.
-        density = memory.density if mixes(latent_params) else memory.emission[0]
+        density = memory.density if mixes(latent_params) else memory.lines
         log_prob_block(family_params, memory.components, memory.x, density, memory.scratch)
         if mixes(latent_params):
-            mix_densities(latent_params, density, memory.left, memory.emission[0], memory.share[0])
+            mix_densities(latent_params, density, memory.left, memory.lines, memory.share[0])
         possible &= path_block(
-            latent_params, memory.emission[0], 0, n, start == first, memory.message, memory.work,
+            latent_params, memory.lines, 0, n, start == first, memory.message, memory.work,
             back[start - first : start - first + n],
         )  # fmt: skip
     state = 0
@@ -52,7 +52,7 @@ def _best_path(family_params, latent_params, rows, units, sequence, memory, path
 @block_function
 def _path_lane(family_params, latent_params, rows, units, n_lanes, scratch_lines, vectors, path, loglik, lane):
     if lane < units.ends.shape[0]:
-        memory = new_memory(1, rows.n_columns, latent_params, scratch_lines, vectors * VECTOR)
+        memory = new_memory(1, 0, rows.n_columns, latent_params, scratch_lines, vectors * VECTOR)
         for sequence in range(lane, units.ends.shape[0], n_lanes):
             _best_path(family_params, latent_params, rows, units, sequence, memory, path, loglik)
 

@@ -21,6 +21,8 @@ TOLERATED = 1e-5
 MStep = Callable[[ExpectedStats, Any], tuple[Any, list[Repair]]]
 # Takes the statistics of each parameters that it yields, and returns why it stopped.
 Iterations = Generator[Any, ExpectedStats, Reason]
+# The largest fall of an objective that rounding explains.
+Slack = Callable[[float], float]
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -116,9 +118,9 @@ class Batch(Options):
 
     def sampling(self) -> Subsample | None:
         """How samples grow; None without samples."""
-        if self.subsample == "auto":
-            return None if self.acceleration is None else Subsample()
-        return self.subsample  # type: ignore[return-value]
+        if self.subsample == "auto" and self.acceleration is None:
+            return None
+        return self._record("subsample", self.subsample)
 
 
 def fit_batch(
@@ -129,6 +131,7 @@ def fit_batch(
     max_iter: int,
     accelerator: Accelerator | None = None,
     watch: Watch | None = None,
+    slack: Slack = rounding_slack,
 ) -> FitResult:
     """Iterate E- and M-steps from `start`.
 
@@ -147,6 +150,8 @@ def fit_batch(
         that lowers the objective is dropped: it has cost one iteration.
     watch : callable, optional
         Called with the state at the start and after each iteration.
+    slack : callable
+        The largest fall of an objective that rounding explains; it may depend on the arithmetic of the last E-step.
 
     Returns
     -------
@@ -158,7 +163,7 @@ def fit_batch(
     """
     state = start if isinstance(start, FitState) else FitState(start)
     try:
-        steps = iterations(problem.m_step, state, tol, max_iter, accelerator, watch)
+        steps = iterations(problem.m_step, state, tol, max_iter, accelerator, watch, slack)
         candidate = next(steps)
         while True:
             candidate = steps.send(problem.e_step(candidate))
@@ -175,6 +180,7 @@ def iterations(
     max_iter: int,
     accelerator: Accelerator | None = None,
     watch: Watch | None = None,
+    slack: Slack = rounding_slack,
 ) -> Iterations:
     """The course of `fit_batch`, for a caller who makes the E-steps: of several fits in one read of the data, say."""
     notify = watch or (lambda state: None)
@@ -197,7 +203,7 @@ def iterations(
                 _reject(state, accelerator)
             notify(state)
             continue
-        if 0.0 < decrease <= rounding_slack(stats.objective):
+        if 0.0 < decrease <= slack(stats.objective):
             # The iteration has led to where it began, to rounding.
             trace.objective.append(trace.objective[-1])
             trace.remaining = 0.0
@@ -207,7 +213,7 @@ def iterations(
             trace.n_rejected += 1
             return Reason.OBJECTIVE_DECREASED
         _keep(state, stats, m_step(stats, state.candidate), accelerator)
-        goes_on = len(trace.objective) == 1 and _goes_on(state, tol)
+        goes_on = len(trace.objective) == 1 and _goes_on(state, tol, slack)
         left = None if goes_on else _remaining(state, accelerator)
         if left is not None:
             trace.remaining = left
@@ -245,13 +251,13 @@ def _leaves_edge(state: FitState, accelerator: Accelerator | None, max_iter: int
     return True
 
 
-def _goes_on(state: FitState, tol: float) -> bool:
+def _goes_on(state: FitState, tol: float, slack: Slack) -> bool:
     """Whether the fit before was of the same data; then its last iterations count, and this E-step tells nothing new.
 
     A loop of fits of one iteration each would not see convergence without them.
     """
     before, objective = state.before, state.trace.objective[0]
-    if before is None or not abs(objective - before.objective[-1]) <= rounding_slack(objective):
+    if before is None or not abs(objective - before.objective[-1]) <= slack(objective):
         state.before = None
         return False
     if tol >= before.tol:

@@ -304,6 +304,6 @@ def _watched(state: OnlineState, loglik: float, weight: float) -> dict[str, Any]
 def estimate(model: PartialProblem, state: OnlineState) -> Any:
     """The parameters to hand out: of the late average if there is one, even when they are still frozen."""
     stats = state.stats if state.average is None else state.average
-    if stats is None:
+    if stats is None or (state.average is None and not state.frozen):
         return state.params
     return model.m_step(min(state.weight, state.most_rows) * stats, state.params)[0]

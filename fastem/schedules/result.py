@@ -126,13 +126,13 @@ class FitState:
         return max(0, len(self.trace.objective) + self.trace.n_rejected - 1)
 
     def course(self) -> tuple[float, ...]:
-        """Objectives of this fit, after those of the one that it goes on from."""
+        """The last objectives of this fit, after those of the one that it goes on from."""
         before = () if self.before is None else self.before.objective[:-1]
-        return (*before, *self.trace.objective)
+        return (*before, *self.trace.objective[-_REMEMBERED:])[-_REMEMBERED:]
 
     def ending(self, tol: float) -> Ending:
         """What a fit that goes on from here has to know."""
-        return Ending(self.course()[-_REMEMBERED:], self.near, self.trace.remaining, tol)
+        return Ending(self.course(), self.near, self.trace.remaining, tol)
 
 
 @dataclass(frozen=True)

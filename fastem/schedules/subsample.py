@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from fastem.schedules.accelerate.protocol import Accelerator, Space
 from fastem.schedules.accelerate.squarem import Squarem
 from fastem.schedules.batch import fit_batch
-from fastem.schedules.result import FitResult, Problem, Reason
+from fastem.schedules.result import FitResult, FitState, Problem, Reason
 from fastem.stats import ExpectedStats, Repair
 
 # The estimated remaining improvement on a sample of n rows need not be less than this part of p / 2n, by which the
@@ -35,8 +35,16 @@ class Sampled(Space, Protocol):
     def expected_log_prob(self, params: Any, stats: ExpectedStats) -> float: ...
 
 
+class BlurredProblem(Problem, Protocol):
+    """A problem whose E-steps may be less exact than float64."""
+
+    def slack(self, objective: float) -> float:
+        """The largest fall of the objective that rounding explains, in the arithmetic of the last two E-steps."""
+        ...
+
+
 def fit_samples(
-    problems: Sequence[tuple[Problem, float]],
+    problems: Sequence[tuple[Callable[[FitState], BlurredProblem], float]],
     start: Any,
     n_parameters: int,
     accelerator: Accelerator | None,
@@ -45,12 +53,17 @@ def fit_samples(
 ) -> tuple[Any, int]:
     """Fit samples of growing size in turn, each as closely as its number of rows, which stands beside it, makes sense.
 
+    `problems` are made of the states of their fits.
     None is fitted more closely than to `tol`, in nats per unit of weight. The parameters, and how many iterations.
     """
     params, n_iter = start, 0
-    for problem, n_rows in problems:
+    for make, n_rows in problems:
+        state = FitState(params)
+        problem = make(state)
         least = max(tol, _RESOLUTION * n_parameters / (2.0 * n_rows))
-        result = fit_batch(problem, params, tol=least, max_iter=_MOST_ITERATIONS, accelerator=accelerator).unbroken()
+        result = fit_batch(
+            problem, state, tol=least, max_iter=_MOST_ITERATIONS, accelerator=accelerator, slack=problem.slack
+        ).unbroken()
         params, n_iter = result.params, n_iter + result.n_iter
     return params, n_iter
 

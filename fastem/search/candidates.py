@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -12,7 +12,8 @@ import numpy as np
 from fastem.fitting.batch import accelerator_of, control_variate
 from fastem.fitting.problem import Problem, SharedProblem, first_rows, shuffled_sample
 from fastem.fitting.scan import DataSummary, scan_rows, single_of
-from fastem.fitting.spec import ModelSpec
+from fastem.fitting.spec import AUTO, ModelSpec
+from fastem.fitting.starting import MixtureStart
 from fastem.fitting.subsample import growing, sample_rows
 from fastem.fitting.summary import rows_of, summarised
 from fastem.model import Model, Params
@@ -23,16 +24,24 @@ from fastem.schedules.stopping import rounding_slack
 from fastem.schedules.subsample import fit_samples
 from fastem.schedules.together import Course, fit_together
 from fastem.search.sample_race import race_sample
-from fastem.search.split import copied_start, rows_and_posterior, split_starts, whole_start
+from fastem.search.side_by_side import Lane, run_side_by_side
+from fastem.search.split import copied_start, rows_and_posterior, split_side_by_side, split_starts, whole_start
 from fastem.sources import ArraySource, SequenceSource, Source
+from fastem.starts.several import apart, is_separable, stacked
 from fastem.starts.start import sample_size
 
 # A larger mixture is begun by splitting each of so many components of a smaller one, the heaviest, and so many times
 # anew for each of `n_init`; a start has so many iterations, and so many of the best go on.
 _MOST_SPLIT, _N_ANEW, _SHORT, _N_BEST = 6, 3, 8, 4
+# Side by side more of them cost little, as long as there are no more responsibilities than these, of all together.
+_ANEW_BESIDE, _BEST_BESIDE, _MOST_RESP = 6, 6, 2**22
+# In how many ways each component is cut, at most.
+_MOST_CUTS = 3
+# These go on for so many more, and the better half of them for twice as many.
+_LONG = 20
 # On the sample that starts are found on: at least so many rows; the fit of all rows goes on from there.
 _LEAST_SAMPLE = 5000
-_START_TOL, _START_ITERATIONS = 1e-4, 300
+_START_TOL = 1e-4
 
 
 class Key(NamedTuple):
@@ -89,9 +98,11 @@ class Candidates:
         """Log-likelihood of all rows at the parameters of a result, in nats."""
         return result.objective * self.summary(key).weight - result.state.log_prior
 
-    def fit(self, watch: Callable[[int], None]) -> dict[Key, FitResult]:
-        """Fit all candidates; `watch` is told after each read of the rows how many of them go on."""
-        starts = {key: params for kind in self._kinds for key, params in self._climb(kind).items()}
+    def fit(self, watch: Callable[[int], None], found: Callable[[Key], None]) -> dict[Key, FitResult]:
+        """Fit all candidates; `found` is told whenever one has its start, and `watch` after each read of the rows how
+        many go on.
+        """
+        starts = {key: params for kind in self._kinds for key, params in self._climb(kind, found).items()}
         results = self._fitted(starts, watch, ahead=True)
         refitted: set[Key] = set()
         while dominated := self._dominated(results, refitted):
@@ -152,7 +163,7 @@ class Candidates:
 
     # Starts, on a sample.
 
-    def _climb(self, kind: str) -> dict[Key, Params]:
+    def _climb(self, kind: str, found: Callable[[Key], None]) -> dict[Key, Params]:
         """A start for each size, from the one before it."""
         below = Key(kind, 1)
         if self._is_mixed(below):
@@ -160,9 +171,11 @@ class Candidates:
         else:
             params = whole_start(self.model(below).regularised(), self._sample, self.summary(below).centre)
         starts = {below: params}
+        found(below)
         for key in self._steps(below, self._sizes):
             starts[key] = params = self._start_from_below(key, below, params)
             below = key
+            found(key)
         return {key: params for key, params in starts.items() if key.n_components in self._sizes}
 
     def _ascend(self, key: Key, below: Key, params: Params) -> Params:
@@ -181,37 +194,61 @@ class Candidates:
     def _start_from_below(self, key: Key, below: Key, params: Any) -> Params:
         """The best start of a candidate: components of a smaller one are split, or it begins anew."""
         model, smaller, starts = self.model(key).regularised(), self.model(below), []
+        make_start = self._spec_of(key).make_start
+        if isinstance(make_start, MixtureStart) and make_start.is_drawn and is_separable(model):
+            n_beside = _MOST_CUTS * _MOST_SPLIT + _ANEW_BESIDE * self._n_asked()
+            if len(self._sample.X) * n_beside * model.latent.n_components <= _MOST_RESP:
+                return self._start_side_by_side(key, below, params, make_start)
         if not self._is_mixed(key):
             starts = list(split_starts(model, smaller, params, self._sample, _MOST_SPLIT))
-        random = self._random(2, self._kinds.index(key.covariance_type), *key[1:])
-        summary = self.summary(key)._replace(model=model)
-        for _ in range(_N_ANEW * self._common.n_init):
-            starts.append(self._spec_of(key).make_start(summary, self._sample, self._sample, random).params)
+        summary, random = self.summary(key)._replace(model=model), self._random_of(key)
+        for _ in range(_N_ANEW * self._n_asked()):
+            starts.append(make_start(summary, self._sample, self._sample, random).params)
         regularised = Problem(model, self._sample)
         short = [fit_batch(regularised, start, tol=_START_TOL, max_iter=_SHORT).unbroken() for start in starts]
         short.sort(key=lambda result: -result.objective)
         return self._best_of(Problem(self.model(key), self._sample), [result.params for result in short[:_N_BEST]])
 
+    def _n_asked(self) -> int:
+        return 1 if self._common.n_init == AUTO else int(self._common.n_init)
+
+    def _random_of(self, key: Key) -> np.random.Generator:
+        return self._random(2, self._kinds.index(key.covariance_type), *key[1:])
+
+    def _start_side_by_side(self, key: Key, below: Key, params: Params, make_start: MixtureStart) -> Params:
+        """The same of mixtures that share no parameter: all starts run together, and so do the best of them."""
+        model, smaller, sample = self.model(key), self.model(below), self._sample
+        cautious, n = model.regularised(), _ANEW_BESIDE * self._n_asked()
+        split, n_split = split_side_by_side(cautious, smaller, params, sample, _MOST_SPLIT)
+        anew = make_start.several(cautious, sample, n, self._random_of(key))
+        starts = [*apart(cautious, split, n_split), *apart(cautious, anew, n)]
+        short = run_side_by_side(cautious, sample, stacked(model, starts), len(starts), _SHORT)
+        best = [lane.params for lane in sorted(short, key=lambda lane: -lane.objective)[:_BEST_BESIDE]]
+        ends = run_side_by_side(model, sample, stacked(model, best), len(best), _LONG)
+        ends.sort(key=Lane.rank)
+        return self._best_of(Problem(model, sample), [end.params for end in ends[: _BEST_BESIDE // 2]])
+
     def _best_of(self, problem: Problem, starts: Sequence[Params]) -> Params:
-        """Where the best of cautious starts leads without caution; the first start when none has a proper end.
+        """Where the best of cautious starts leads without caution, of which the better half goes on for longer; the
+        first start when none has a proper end.
 
         The likelihood of a component of few rows knows no bound: what it gains is no reason to choose it.
         """
-        model, best, least = problem.model, starts[0], -np.inf
+        model = problem.model
         accelerator = accelerator_of("squarem", model, _START_TOL)
-        for start in starts:
-            end = fit_batch(
-                problem,
-                start,
-                tol=_START_TOL,
-                max_iter=_START_ITERATIONS,
-                accelerator=accelerator,
-            ).unbroken()
-            _, weight, resp = rows_and_posterior(model, end.params, self._sample)
-            is_proper = (weight @ resp).min() > model.family.n_features + 1 and not end.trace.repairs
-            if is_proper and end.objective > least:
-                best, least = end.params, end.objective
-        return best
+        running, n_iter = [FitState(start) for start in starts], _LONG
+        while True:
+            for state in running:
+                most = state.n_iter + n_iter
+                fit_batch(problem, state, tol=_START_TOL, max_iter=most, accelerator=accelerator).unbroken()
+            running = sorted(filter(partial(self._is_proper, model), running), key=lambda state: -state.objective)
+            if len(running) < 2:
+                return running[0].params if running else starts[0]
+            running, n_iter = running[: (len(running) + 1) // 2], 2 * n_iter
+
+    def _is_proper(self, model: Model, state: FitState) -> bool:
+        _, weight, resp = rows_and_posterior(model, state.params, self._sample)
+        return bool((weight @ resp).min() > model.family.n_features + 1 and not state.trace.repairs)
 
     # No candidate describes the rows worse than a smaller one, of which it is a generalisation.
 

@@ -16,18 +16,20 @@ _INITS = (texts(*sorted(set(STARTS) - {"quantile"})),)
 class Race(Options):
     """The `n_init` starts run on a sample for a few iterations, the better half for twice as many, and so on.
 
-    The one that is left is fitted to all rows. A race of eight costs about as much as one fit.
+    The one that is left is fitted to all rows. A race of eight costs about as much as one fit. With ``n_init="auto"``,
+    starts of mixtures whose components share no parameter run side by side, in the same passes: the best third of them
+    goes on for twice as many iterations, and so on.
 
     Parameters
     ----------
     swaps : int or "auto", default "auto"
         Most split-and-merge rounds on the sample, before all rows are fitted. Each moves the component that contributes
         least to where one component covers two clusters; rounds end when the objective no longer rises. "auto": as
-        many as there are components when several starts race whose parameters are free, otherwise none. Of mixtures.
+        many as there are components when `n_init` starts race whose parameters are free, otherwise none. Of mixtures.
     init : {"k-means++", "kmeans", "random_from_data", "random"}, default "k-means++"
         How a hidden Markov model starts: with a mixture of a sample of the rows, from seeds of this kind, whose labels
         give the first transitions. In left-right chains sequences are cut into stretches instead, even ones when
-        `n_init` is 1. Mixtures have `init_params` for it.
+        there is one start. Mixtures have `init_params` for it.
 
     Examples
     --------
@@ -45,6 +47,8 @@ class Race(Options):
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Restarts(Options):
     """Every one of the `n_init` starts is fitted to all rows to its end; the highest objective wins.
+
+    With ``n_init="auto"`` there is one.
 
     Parameters
     ----------

@@ -13,13 +13,15 @@ from fastem.fitting.batch import accelerator_of
 from fastem.fitting.notes import RaceNote, SwapNote
 from fastem.fitting.problem import Problem
 from fastem.fitting.scan import DataSummary
-from fastem.fitting.spec import ModelSpec, Start, Starts
-from fastem.fitting.starting import is_bound
+from fastem.fitting.spec import AUTO, ModelSpec, Start, Starts
+from fastem.fitting.starting import MixtureStart, is_bound
 from fastem.model import Model, Params
 from fastem.schedules.accelerate.protocol import Accelerator
 from fastem.schedules.batch import fit_batch
 from fastem.schedules.result import FitState
+from fastem.search.automatic import n_in_turn, n_side_by_side
 from fastem.search.halving import race
+from fastem.search.side_by_side import race_side_by_side
 from fastem.search.swaps import AcceptedSwaps, with_swaps
 from fastem.sources import Source
 from fastem.sources.sequences import SequenceSource
@@ -48,8 +50,18 @@ def starts_of(spec: ModelSpec, summary: DataSummary, source: Any) -> Starts:
         For swaps of components whose parameters are fixed.
     """
     model, strays = summary.model, summary.strays
-    n_raced = spec.n_init if spec.races else 1
-    n_swaps = _most_swaps(spec.swaps, model, n_raced)
+    is_auto = spec.n_init == AUTO
+    n_starts = (n_in_turn(spec, model, summary.n_rows) if spec.races else 1) if is_auto else int(spec.n_init)
+    n_raced = n_starts if spec.races else 1
+    # Swaps take longer than all that is done for few rows.
+    n_swaps = 0 if is_auto and spec.swaps == "auto" else _most_swaps(spec.swaps, model, n_raced)
+    n_together = n_side_by_side(spec, model, summary.n_rows) if is_auto and spec.races else 0
+
+    def make_of_many(random: np.random.Generator) -> Start:
+        sample: Any = source.sample(summary.n_rows, random)
+        starts = cast(MixtureStart, spec.make_start).several(model, sample, n_together, random)
+        track = RaceTrack(model, sample, True)
+        return track.run_side_by_side(starts, n_together, n_swaps, has_far_rows=strays is not None)
 
     def make(random: np.random.Generator) -> Start:
         if n_raced == 1 and n_swaps == 0:
@@ -58,11 +70,12 @@ def starts_of(spec: ModelSpec, summary: DataSummary, source: Any) -> Starts:
         if strays is not None and not model.latent.is_chain:
             sample = strays.put_into(sample)
         starts = [spec.make_start(summary, source, sample, random) for _ in range(n_raced)]
-        track = RaceTrack(model, sample, sample.n_rows == source.n_rows)
+        # Two fits to the end would take longer than the race of a few starts that nobody asked for.
+        track = RaceTrack(model, sample, not is_auto and sample.n_rows == source.n_rows)
         params, chosen = track.run([start.params for start in starts], n_swaps)
         return Start(params, starts[chosen.winner].repairs, chosen=chosen)
 
-    return Starts(1 if n_raced > 1 else spec.n_init, make)
+    return Starts(1 if n_raced > 1 else n_starts, make_of_many if n_together else make)
 
 
 def _most_swaps(swaps: int | str, model: Model, n_raced: int) -> int:
@@ -112,18 +125,27 @@ class RaceTrack:
         start has, is taken nevertheless if it leads to more without caution.
         """
         winner = race([FitState(params) for params in starts], self.advance)
-        state = winner.contestant
-        kept: list[AcceptedSwaps] = []
-        if n_swaps > 0:
-            # Only components of independent rows are swapped.
-            rows = cast(Sample, self.sample)
-            state, kept = with_swaps(self.model.regularised(), rows, state, FitState, self.advance, n_swaps)
+        state, kept = self._swapped(winner.contestant, n_swaps)
         heats = tuple(tuple(heat) for heat in winner.heats)
         # Caution may have led the first start elsewhere, even where it won.
         if self.is_whole and state.params is not starts[0] and self._end(starts[0]) > self._end(state.params):
             return starts[0], RaceNote(self.sample.n_rows or 0, heats, 0, ())
-        swaps = tuple(note for step in kept for note in _notes(step))
-        return state.params, RaceNote(self.sample.n_rows or 0, heats, winner.index, swaps)
+        return state.params, RaceNote(self.sample.n_rows or 0, heats, winner.index, _notes(kept))
+
+    def run_side_by_side(self, starts: Params, n_starts: int, n_swaps: int, has_far_rows: bool) -> Start:
+        """Race so many starts in the same passes over all rows, without caution; those that collapse come last."""
+        rows = cast(Sample, self.sample)
+        winner = race_side_by_side(self.model, rows, starts, n_starts, has_far_rows)
+        state, kept = self._swapped(FitState(winner.lane.params), n_swaps)
+        note = RaceNote(rows.n_rows or 0, winner.heats, winner.index, _notes(kept))
+        return Start(state.params, winner.lane.repairs, chosen=note)
+
+    def _swapped(self, state: FitState, n_swaps: int) -> tuple[FitState, list[AcceptedSwaps]]:
+        if n_swaps == 0:
+            return state, []
+        # Only components of independent rows are swapped.
+        rows = cast(Sample, self.sample)
+        return with_swaps(self.model.regularised(), rows, state, FitState, self.advance, n_swaps)
 
     @property
     def _accelerator(self) -> Accelerator | None:
@@ -142,9 +164,9 @@ class RaceTrack:
         return state
 
 
-def _notes(step: AcceptedSwaps) -> list[SwapNote]:
-    gain = step.gain / len(step.swaps)
-    return [
-        SwapNote(swap.removed, swap.split, gain, was_empty)
+def _notes(kept: Sequence[AcceptedSwaps]) -> tuple[SwapNote, ...]:
+    return tuple(
+        SwapNote(swap.removed, swap.split, step.gain / len(step.swaps), was_empty)
+        for step in kept
         for swap, was_empty in zip(step.swaps, step.empty, strict=True)
-    ]
+    )

@@ -158,12 +158,20 @@ def choose(spec_of: Callable[[Key], ModelSpec], source: Source, kinds: Sequence[
         compared, heldout = hold_out(compared, terms.validation_fraction, np.random.default_rng([seed, 4]))
     candidates = Candidates(spec_of, compared, terms.sizes, kinds, seed)
     n = len(candidates.keys())
-    results = candidates.fit(_printer(n, largest.verbose_interval) if largest.verbose else lambda n_left: None)
+    if largest.verbose:
+        results = candidates.fit(_printer(n, largest.verbose_interval), _print_start)
+    else:
+        results = candidates.fit(lambda n_left: None, lambda key: None)
     choice = compare(candidates, results, terms.criterion, compared, heldout, terms.min_gain, terms.allow_collapsed)
     key = choice.keys[choice.best]
     summary = candidates.summary(key) if compared is source else None
     table = _shown(choice.table, terms.criterion, is_gaussian=bool(kinds[0]))
     return Found(key, results[key], summary, table, choice.best, choice.all_collapsed)
+
+
+def _print_start(key: Key) -> None:
+    """Print a line for each start: all are found before the first pass over all rows."""
+    print(f"start found: {' '.join(str(part) for part in (key.covariance_type, key.n_components) if part)}", flush=True)
 
 
 def _printer(n: int, interval: int) -> Callable[[int], None]:

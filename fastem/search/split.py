@@ -11,6 +11,7 @@ import numpy as np
 from fastem.model import Model, Params
 from fastem.starts.chain import chain_from_chunks, is_left_right
 from fastem.starts.given import RowSource, start_from_chunks
+from fastem.starts.several import side_by_side
 
 
 def whole_start(model: Model, sample: RowSource, centre: np.ndarray) -> Params:
@@ -19,24 +20,41 @@ def whole_start(model: Model, sample: RowSource, centre: np.ndarray) -> Params:
 
 
 def split_starts(larger: Model, smaller: Model, params: Params, sample: Any, most: int) -> Iterator[Params]:
-    """First parameters of a larger model, several for each way to split components of a smaller one.
+    """First parameters of a larger model, several for each way to split components of a smaller one; see `divided`."""
+    X, weight, _ = rows = rows_and_posterior(smaller, params, sample)
+    centre = np.average(X, axis=0, weights=weight)
+    for resp in divided(larger, rows, sample, most):
+        yield _start(larger, sample, partial(_of_chunk, resp), centre)
+
+
+def split_side_by_side(larger: Model, smaller: Model, params: Params, sample: Any, most: int) -> tuple[Params, int]:
+    """The same starts, side by side, and how many they are."""
+    X, weight, _ = rows = rows_and_posterior(smaller, params, sample)
+    found = list(divided(larger, rows, sample, most))
+    resp, centre = np.concatenate(found, axis=1), np.average(X, axis=0, weights=weight)
+    return _start(side_by_side(larger, len(found)), sample, partial(_of_chunk, resp), centre), len(found)
+
+
+def divided(
+    larger: Model, rows: tuple[np.ndarray, np.ndarray, np.ndarray], sample: Any, most: int
+) -> Iterator[np.ndarray]:
+    """Responsibilities (N, K) of the components of a larger model, for each way to split those of a smaller one.
 
     The rows of a component are cut across either of their longest axes, or into an inner and an outer part: what lies
     side by side, and what lies within something wider. Those of a state of a left-right chain are cut in time.
 
     Parameters
     ----------
-    larger, smaller : Model
-    params : Params
-        Of the smaller one.
+    larger : Model
+    rows : tuple of ndarray
+        What `rows_and_posterior` says of the smaller one.
     sample : ArraySource, or SequenceSource for chains
         In memory.
     most : int
         Where one component is to be split, so many are tried in turn, the heaviest ones first; where several are, the
         heaviest.
     """
-    X, weight, resp = rows_and_posterior(smaller, params, sample)
-    centre = np.average(X, axis=0, weights=weight)
+    X, weight, resp = rows
     k, more = resp.shape[1], larger.latent.n_components - resp.shape[1]
     heaviest = np.argsort(-(weight @ resp), kind="stable").tolist()
     groups = [[component] for component in heaviest[:most]] if more == 1 else [heaviest[:more]]
@@ -49,9 +67,9 @@ def split_starts(larger: Model, smaller: Model, params: Params, sample: Any, mos
         order = _order([*range(k), *group], larger)
         for cut in zip(*(cuts[j] for j in group), strict=True):
             beyond = np.stack([resp[:, j] * beyond for j, beyond in zip(group, cut, strict=True)], axis=1)
-            divided = np.concatenate([resp, beyond], axis=1)
-            divided[:, list(group)] -= beyond
-            yield _start(larger, sample, partial(_of_chunk, divided[:, order]), centre)
+            whole = np.concatenate([resp, beyond], axis=1)
+            whole[:, list(group)] -= beyond
+            yield whole[:, order]
 
 
 def rows_and_posterior(model: Model, params: Params, sample: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

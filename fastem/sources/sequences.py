@@ -70,10 +70,11 @@ class SequenceSource:
     def has_weight(self) -> np.ndarray:
         if not self.is_weighted:
             return np.ones(self.lengths.size, dtype=bool)
-        begins = np.cumsum(self.lengths) - self.lengths
+        # Of whole sequences, so that weights which differ within one are found here, at their rows.
         found = []
-        for chunk in self.rows.chunks():
-            found.append(np.asarray(chunk.weight)[chunk.places_of(begins)] > 0)
+        for chunk in self.chunks():
+            lengths = np.asarray(chunk.lengths)
+            found.append(np.asarray(chunk.weight)[np.cumsum(lengths) - lengths] > 0)
             del chunk
         return np.concatenate(found)
 

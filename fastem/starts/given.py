@@ -10,6 +10,7 @@ import numpy as np
 
 from fastem.executors.reduction import reduced
 from fastem.model import Model, Params
+from fastem.passes.pruning import NO_PRUNING
 from fastem.sources.segments import Segment, segments_of
 from fastem.sources.source import Chunk
 from fastem.stats import ExpectedStats, Repair
@@ -66,7 +67,8 @@ def start_from_chunks(
     params = params_about(model, centre)
 
     def total_of(segment: Segment) -> ExpectedStats:
-        accumulator = model.accumulator(params)
+        # Responsibilities that are known leave no component out.
+        accumulator = model.accumulator(params, NO_PRUNING)
         for chunk in segment.chunks:
             accumulator.add_given(chunk, responsibilities(chunk))
             del chunk

@@ -41,6 +41,12 @@ def seeded_labels(
 
     Each feature is centred, and scaled to unit variance of `bulk` (N, D): the rows, or what stands for far ones.
     """
+    scaled = unit_scaled(X, bulk, weight)
+    return nearest_seed(scaled, seeder(scaled, weight, n_components, random))
+
+
+def unit_scaled(X: np.ndarray, bulk: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """The rows X (N, D), each feature centred and scaled to unit variance of `bulk` (N, D)."""
     centre = np.average(bulk, axis=0, weights=weight)
     centred = bulk - centre
     # Divided by the largest value first: the square of 1e200 is not a number.
@@ -49,16 +55,12 @@ def seeded_labels(
     sd = np.sqrt(np.average(np.square(centred / scale), axis=0, weights=weight))
     scaled = (X - centre) / scale
     scaled /= np.where(sd > 0, sd, 1.0)
-    return nearest_seed(scaled, seeder(scaled, weight, n_components, random))
+    return scaled
 
 
 def nearest_seed(X: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-    """Index (N,) of the seed nearest to each row, and to each seed at least as many rows as give a covariance.
-
-    A seed that few rows are nearest to (an outlier) also takes its nearest neighbours, so that no
-    component starts out collapsed.
-    """
-    n_rows, n_features = X.shape
+    """Index (N,) of the seed nearest to each row, and to each seed at least as many rows as give a covariance."""
+    n_rows = len(X)
     labels = np.empty(n_rows, dtype=np.intp)
     step = max(1, 2**20 // seeds.shape[0])
     for start in range(0, n_rows, step):
@@ -66,12 +68,22 @@ def nearest_seed(X: np.ndarray, seeds: np.ndarray) -> np.ndarray:
         # Centred differences, component by component: no expansion of the square, no N x K x D array.
         distances = np.stack([np.square(part - seed).sum(axis=1) for seed in seeds])
         labels[start : start + step] = distances.argmin(axis=0)
+    give_enough_rows(labels, X, seeds)
+    return labels
+
+
+def give_enough_rows(labels: np.ndarray, X: np.ndarray, seeds: np.ndarray) -> None:
+    """Change labels (N,) of the nearest seeds: none has fewer rows of X (N, D) than give a covariance.
+
+    A seed that few rows are nearest to (an outlier) also takes its nearest neighbours, so that no
+    component starts out collapsed.
+    """
+    n_rows, n_features = X.shape
     enough = min(2 * (n_features + 1), n_rows // seeds.shape[0])
     counts = np.bincount(labels, minlength=seeds.shape[0])
     for k in np.flatnonzero(counts < enough):
         neighbours = np.argpartition(np.square(X - seeds[k]).sum(axis=1), enough - 1)[:enough]
         labels[neighbours] = k
-    return labels
 
 
 def quantile_labels(x: np.ndarray, weight: np.ndarray, n_components: int) -> np.ndarray:

@@ -13,6 +13,7 @@ from fastem.model import Model, Params
 from fastem.starts.bulk import Bulk, bulk_of
 from fastem.starts.given import Rows, RowSource, one_hot, start_from
 from fastem.starts.seeds import Seeder, kmeans, kmeans_plus_plus, quantile_labels, random_rows, seeded_labels
+from fastem.starts.several import several_labels, side_by_side
 from fastem.stats import Repair
 
 _SEEDERS: dict[str, Seeder] = {
@@ -21,6 +22,8 @@ _SEEDERS: dict[str, Seeder] = {
     "random_from_data": random_rows,
 }
 STARTS = (*_SEEDERS, "random", "quantile")
+# Those that give another start each time.
+DRAWN = (*_SEEDERS, "random")
 
 # Seeds are found on a sample: this many rows for each component (or enough for its covariance), but no
 # more numbers than stay in a few megabytes.
@@ -92,6 +95,53 @@ def start_from_sample(
     return _with_strays(model, at_start, sample, weight, features, strays, seeder, random)
 
 
+def several_from_sample(
+    method: str, model: Model, sample: Sample, n_starts: int, random: np.random.Generator
+) -> tuple[Params, list[Repair]]:
+    """As many starts at once, from a sample of the rows: parameters of `side_by_side(model, n_starts)`.
+
+    `method` is one of `DRAWN`; "k-means++" stands for several kinds of starts from such seeds (see `several_labels`).
+    Where some rows are far from all others, the starts take turns in the ways to give these a component or none.
+    """
+    k = model.latent.n_components
+    together = side_by_side(model, n_starts)
+    together = replace(together, family=together.family.at_start())
+    weight = np.ones(sample.X.shape[0]) if sample.weight is None else sample.weight
+    centre = np.average(sample.X, axis=0, weights=weight)
+    if method == "random":
+        drawn = [_random_responsibilities(len(weight), k, random) for _ in range(n_starts)]
+        return start_from(together, sample, _stacked(np.concatenate(drawn, axis=1)), centre)
+    features = model.family.features(sample.X)
+    strays, seeder = _strays(model, sample, features), _SEEDERS[method]
+    if strays is not None:
+        labels = _labels_by_turns(features, strays, weight, k, n_starts, seeder, random)
+        centre = bulk_of(sample.X, weight).centre
+    elif method == "k-means++":
+        labels = list(several_labels(features, weight, k, n_starts, random))
+    else:
+        labels = [seeded_labels(features, features, weight, k, seeder, random) for _ in range(n_starts)]
+    return start_from(together, sample, _stacked(np.concatenate([one_hot(each, k) for each in labels], axis=1)), centre)
+
+
+def _labels_by_turns(
+    features: np.ndarray,
+    bulk: Bulk,
+    weight: np.ndarray,
+    k: int,
+    n_starts: int,
+    seeder: Seeder,
+    random: np.random.Generator,
+) -> list[np.ndarray]:
+    labels: list[np.ndarray] = []
+    while len(labels) < n_starts:
+        labels += _ways(features, bulk, weight, k, seeder, random)
+    return labels[:n_starts]
+
+
+def _stacked(resp: np.ndarray) -> Callable[[int, int], np.ndarray]:
+    return lambda start, stop: resp[start:stop]
+
+
 def _strays(model: Model, sample: Sample, features: np.ndarray) -> Bulk | None:
     """The bulk of the features, where some values lie far from it; None otherwise."""
     may = model.family.may_stray()
@@ -113,12 +163,25 @@ def _with_strays(
     seeder: Seeder,
     random: np.random.Generator,
 ) -> tuple[Params, list[Repair]]:
-    """The best of several starts of rows of which some are far, after some iterations on the sample.
+    """The best of several starts of rows of which some are far, after some iterations on the sample."""
+    k = model.latent.n_components
+    rows = Rows(sample.X, sample.weight)
+    found = []
+    for labels in _ways(features, bulk, weight, k, seeder, random):
+        start, repairs = start_from(at_start, rows, _of_labels(labels, k), bulk_of(sample.X, weight).centre)
+        found.append((*_improved(model, start, rows), repairs))
+    best = max(range(len(found)), key=lambda index: found[index][1])
+    return found[best][0], found[best][2]
+
+
+def _ways(
+    features: np.ndarray, bulk: Bulk, weight: np.ndarray, k: int, seeder: Seeder, random: np.random.Generator
+) -> list[np.ndarray]:
+    """Labels (N,) of rows of which some are far, in several ways.
 
     Far rows may have seeds as others have; or all seeds are among the near rows, and far values count as the centre; or
     one component has all far rows, and the others none.
     """
-    k = model.latent.n_components
     near = bulk.called_in(features)
     is_far = bulk.far(features).any(axis=1)
     ways = [
@@ -130,13 +193,7 @@ def _with_strays(
         bulk_rows = near[~is_far]
         apart[~is_far] = seeded_labels(bulk_rows, bulk_rows, weight[~is_far], k - 1, seeder, random)
         ways.append(apart)
-    rows = Rows(sample.X, sample.weight)
-    found = []
-    for labels in ways:
-        start, repairs = start_from(at_start, rows, _of_labels(labels, k), bulk_of(sample.X, weight).centre)
-        found.append((*_improved(model, start, rows), repairs))
-    best = max(range(len(found)), key=lambda index: found[index][1])
-    return found[best][0], found[best][2]
+    return ways
 
 
 def _improved(model: Model, params: Params, rows: Rows) -> tuple[Params, float]:

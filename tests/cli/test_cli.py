@@ -494,7 +494,7 @@ def test_what_a_fit_tells_while_it_runs_goes_to_stderr():
     result = succeed("fit", FAITHFUL, "-k", 2, "--verbose", "--json")
     assert "nats per row" in result.stderr
     json.loads(result.stdout)
-    result = succeed("fit", FAITHFUL, "-k", 2, "--progress", "--json")
+    result = succeed("fit", FAITHFUL, "-k", 2, "--n-init", 1, "--progress", "--json")
     assert "epoch" in result.stderr
     assert "estimated remaining improvement" in result.stderr
     json.loads(result.stdout)
@@ -546,15 +546,21 @@ def test_warmup_tells_each_covariance_and_its_time():
 def test_warmup_takes_whatever_python_takes_and_passes_warnings_on(monkeypatch):
     asked = []
 
-    def warn(families=None, *, hmm, verbose):
-        asked.append((families, hmm, verbose))
+    def warn(families=None, *, hmm, float32, verbose):
+        asked.append((families, hmm, float32, verbose))
         warnings.warn("nothing is kept", RuntimeWarning, stacklevel=2)
 
     monkeypatch.setattr(fastem.estimators, "warmup", warn)
     assert succeed("warmup").stderr == "warning: nothing is kept\n"
     succeed("warmup", "--columns", "--hmm")
     succeed("warmup", "-c", "tied", "--columns")
-    assert asked == [(None, False, True), (["columns"], True, True), (["tied", "columns"], False, True)]
+    succeed("warmup", "-c", "full", "--float32")
+    assert asked == [
+        (None, False, False, True),
+        (["columns"], True, False, True),
+        (["tied", "columns"], False, False, True),
+        (["full"], False, True, True),
+    ]
 
 
 # Files.

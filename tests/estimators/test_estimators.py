@@ -156,7 +156,7 @@ def state(mixture):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("name", CHANGES)
 def test_every_parameter_changes_the_fit(name, X):
-    base = {"n_components": 2, "random_state": 0, "tol": 1e-3, "init_params": "random_from_data"}
+    base = {"n_components": 2, "random_state": 0, "tol": 1e-3, "init_params": "random_from_data", "n_init": 1}
     if name in ("schedule", "schedule__acceleration"):
         base["tol"] = 1e-6
     if name in ("init_params", "weights_init"):
@@ -174,8 +174,9 @@ def test_every_parameter_changes_the_fit(name, X):
 
 
 def test_no_parameter_is_left_without_a_test():
-    elsewhere = {"warm_start", "verbose", "verbose_interval", "n_threads", "memory_limit", "checkpoint"}
-    # See test_em.py, test_priors.py, test_subsample.py, test_threads.py, test_bins.py, test_learning.py and others.
+    elsewhere = {"warm_start", "verbose", "verbose_interval", "n_threads", "memory_limit", "precision", "checkpoint"}
+    # See test_em.py, test_float32.py, test_priors.py, test_subsample.py, test_threads.py, test_bins.py,
+    # test_learning.py and others.
     changed = {name for name in CHANGES if "__" not in name}
     assert set(inspect.signature(GaussianMixture).parameters) == changed | elsewhere
 
@@ -183,10 +184,10 @@ def test_no_parameter_is_left_without_a_test():
 @pytest.mark.parametrize(
     ("name", "value"),
     [("n_components", 0), ("n_components", 1.5), ("covariance_type", "round"), ("tol", -1.0), ("reg_covar", -1.0),
-     ("covariance_floor", 2.0), ("max_iter", -1), ("n_init", 0), ("search", "best"), ("search", Online()),
-     ("prior", "l2"), ("prior", Dirichlet()), ("fixed", True), ("schedule", "fast"), ("schedule", Race()),
-     ("init_params", "nearest"), ("random_state", "a"), ("warm_start", "yes"), ("n_threads", 0), ("memory_limit", 0),
-     ("checkpoint", 5), ("verbose", -1), ("verbose_interval", 0)],
+     ("covariance_floor", 2.0), ("max_iter", -1), ("n_init", 0), ("n_init", "best"), ("search", "best"),
+     ("search", Online()), ("prior", "l2"), ("prior", Dirichlet()), ("fixed", True), ("schedule", "fast"),
+     ("schedule", Race()), ("init_params", "nearest"), ("random_state", "a"), ("warm_start", "yes"), ("n_threads", 0),
+     ("memory_limit", 0), ("checkpoint", 5), ("precision", "float32"), ("verbose", -1), ("verbose_interval", 0)],
 )  # fmt: skip
 def test_invalid_parameters_are_named(name, value, X):
     with pytest.raises(ValueError, match=f"'{name}' parameter"):

@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 import fastem
 from fastem import GMMHMM, Batch, GaussianHMM, Race
 from fastem.model import Params
-from fastem.passes.units import UNIT_ROWS
+from fastem.passes.units import TRACK_ROWS
 from fastem.sources import Chunk
 from tests import naive
 
@@ -244,7 +244,7 @@ def test_chunks_give_the_same_bits(X):
     long = np.concatenate([X] * 20)
     lengths = [len(X)] * 20
     whole = quietly(GMMHMM(2, 3, random_state=0, n_iter=3).fit, long, lengths)
-    pieces = quietly(GMMHMM(2, 3, random_state=0, n_iter=3, memory_limit=UNIT_ROWS * 64).fit, long, lengths)
+    pieces = quietly(GMMHMM(2, 3, random_state=0, n_iter=3, memory_limit=TRACK_ROWS * 64).fit, long, lengths)
     for name in NAMES:
         np.testing.assert_array_equal(getattr(whole, name), getattr(pieces, name))
 

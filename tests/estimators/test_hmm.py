@@ -30,7 +30,7 @@ from fastem import (
     Subsample,
     open_source,
 )
-from fastem.passes.units import UNIT_ROWS
+from fastem.passes.units import TRACK_ROWS, TRACKS
 from fastem.sources import ArraySource, SequenceSource, SourceError
 from tests.cases import memory_of
 from tests.conftest import ROOT
@@ -338,7 +338,7 @@ def test_files_columns_and_iterables_give_the_bits_of_an_array(X, tmp_path):
 
 
 def test_small_chunks_of_many_sequences_give_the_same_bits(truth):
-    lengths = np.random.default_rng(0).integers(1, 900, size=60)
+    lengths = np.random.default_rng(0).integers(1, 900, size=240)
     X = truth.sample(int(lengths.sum()), random_state=0)[0]
     whole = quietly(fitted, X, lengths, n_iter=3)
     small = quietly(fitted, X, lengths, n_iter=3, memory_limit=memory_of(1000, X))
@@ -346,7 +346,7 @@ def test_small_chunks_of_many_sequences_give_the_same_bits(truth):
     source = SequenceSource(small._sequences(X, lengths, reset=False).rows, lengths)
     sizes = [len(chunk) for chunk in source.chunks(1000)]
     assert len(sizes) > 3
-    assert max(sizes) < 2 * UNIT_ROWS
+    assert max(sizes) < TRACKS * TRACK_ROWS
     assert sum(sizes) == len(X)
 
 

@@ -211,7 +211,7 @@ def test_an_interrupted_fit_goes_on_to_the_same_bits(kind, tmp_path):
 def test_parameters_of_the_constructor_are_those_of_its_base_too(kind):
     mixture = kind.make(n_components=2, tol=1e-3, n_threads=1)
     shared = set(GaussianMixture().get_params()) - {
-        "covariance_type", "reg_covar", "covariance_floor", "means_init", "precisions_init", "prior",
+        "covariance_type", "reg_covar", "covariance_floor", "means_init", "precisions_init", "prior", "precision",
         *(name for name in GaussianMixture().get_params() if name.startswith("prior__")),
     }  # fmt: skip
     assert shared <= set(mixture.get_params())

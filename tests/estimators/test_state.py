@@ -120,7 +120,7 @@ def test_a_pass_refuses_arrays_that_do_not_fit(what):
     if what == "params":
         family = family._replace(tiles=family.tiles[:1])
     if what == "lanes":
-        lanes = lanes._replace(weight=lanes.weight[:1])
+        lanes = lanes._replace(weight=lanes.weight[:0])
     out = np.empty(3, dtype=np.int64)
     with pytest.raises(ValueError, match=r"shape|lanes|weights"):
         score_pass.score_pass(family, params.latent, rows, lanes.latent, label=out) if what == "outputs" else (

@@ -22,8 +22,9 @@ from fastem.fitting.information import empirical_information
 from fastem.fitting.problem import Problem
 from fastem.fitting.scan import scan_rows, single_of
 from fastem.fitting.scores import total_weight, weighted_sums
+from fastem.passes import units
 from fastem.passes.threads import threads
-from fastem.passes.units import ROWS_PER_RUN, UNIT_ROWS
+from fastem.passes.units import PERIOD, ROWS_PER_RUN, TRACK_ROWS
 from fastem.persistence import pack, unpack
 from fastem.sources import ArraySource, Chunk, SequenceSource, as_source
 from fastem.sources.segments import SEGMENT_ROWS, Segment, in_pieces, segments_of
@@ -128,7 +129,7 @@ def test_segments_are_the_same_however_rows_are_cut(data):
 
 
 def test_a_segment_has_whole_runs_and_whole_units():
-    assert SEGMENT_ROWS % ROWS_PER_RUN == SEGMENT_ROWS % UNIT_ROWS == 0
+    assert SEGMENT_ROWS % ROWS_PER_RUN == SEGMENT_ROWS % PERIOD == 0
     assert len([*segments_of([])]) == 1
 
 
@@ -190,15 +191,16 @@ class Broken(Exception):
 
 @pytest.mark.parametrize("own", [ROWS, CHAIN], ids=["rows", "sequences"])
 def test_a_sum_that_was_broken_off_goes_on_to_the_same_bits(own, monkeypatch):
-    monkeypatch.setattr(SHORT, 4 * UNIT_ROWS)
-    model, params, X = rows_of(own, 17 * UNIT_ROWS + 100)
+    monkeypatch.setattr(SHORT, 4 * TRACK_ROWS)
+    monkeypatch.setattr(units, "PERIOD", 4 * TRACK_ROWS)
+    model, params, X = rows_of(own, 17 * TRACK_ROWS + 100)
     source = ArraySource(X)
     if model.latent.is_chain:
         # One sequence is longer than a segment.
-        n_left = len(X) - 5000 - 5 * UNIT_ROWS
-        lengths = [unit_lengths(model, 5000), [5 * UNIT_ROWS], unit_lengths(model, n_left)]
+        n_left = len(X) - 5000 - 5 * TRACK_ROWS
+        lengths = [unit_lengths(model, 5000), [5 * TRACK_ROWS], unit_lengths(model, n_left)]
         source = SequenceSource(source, np.concatenate(lengths))
-    source.rows_per_chunk = UNIT_ROWS
+    source.rows_per_chunk = TRACK_ROWS
     expected = Problem(model, source).e_step(params)
     states = []
     for n_chunks in range(1, 60):

@@ -182,7 +182,7 @@ def test_more_starts_find_no_worse_an_optimum():
     centres = random.uniform(0, 10, size=(12, 2))
     X = (centres[:, None, :] + 0.4 * random.normal(size=(12, 80, 2))).reshape(-1, 2)
     single = [
-        GaussianMixture(12, init_params="random_from_data", random_state=seed, tol=1e-4).fit(X).lower_bound_
+        GaussianMixture(12, init_params="random_from_data", n_init=1, random_state=seed, tol=1e-4).fit(X).lower_bound_
         for seed in range(3)
     ]
     settings = {"init_params": "random_from_data", "n_init": 6, "search": "restarts", "random_state": 0, "tol": 1e-4}
@@ -323,8 +323,8 @@ def test_interrupting_a_fit_leaves_a_usable_model(monkeypatch):
 
 def test_warm_start_continues():
     X = np.random.default_rng(0).normal(size=(400, 2))
-    whole = GaussianMixture(3, random_state=0, max_iter=20, tol=0.0)
-    piecewise = GaussianMixture(3, random_state=0, max_iter=10, tol=0.0, warm_start=True)
+    whole = GaussianMixture(3, n_init=1, random_state=0, max_iter=20, tol=0.0)
+    piecewise = GaussianMixture(3, n_init=1, random_state=0, max_iter=10, tol=0.0, warm_start=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         whole.fit(X)

@@ -14,7 +14,7 @@ from fastem.latents.hmm import HmmLatent, HmmStats, stationary_distribution
 from fastem.model import Model, Params
 from fastem.passes import sequence_pass, units
 from fastem.passes.rows import rows_of, weights_of
-from fastem.passes.units import UNIT_ROWS, units_of
+from fastem.passes.units import TRACK_ROWS, units_of
 from fastem.sources import Chunk
 from tests import naive
 from tests.cases import CASES, assert_close, e_step, sequences, unit_weights
@@ -119,11 +119,11 @@ def statistics(model, params, X, lengths, **settings):
 def serial(model, params, X, lengths, monkeypatch):
     """Statistics and outputs, when no sequence is cut into units."""
     with monkeypatch.context() as patch:
-        patch.setattr(units, "UNIT_ROWS", 10**9)
+        patch.setattr(units, "TRACK_ROWS", 10**9)
         return statistics(model, params, X, lengths), outputs_of(model, params, X, np.asarray(lengths))
 
 
-LONG = [300, 5 * UNIT_ROWS + 17, 2, 3 * UNIT_ROWS, 40]
+LONG = [300, 5 * TRACK_ROWS + 17, 2, 3 * TRACK_ROWS, 40]
 MATRICES = {
     "lively": np.full((3, 3), 0.2) + 0.4 * np.eye(3),
     "sticky": np.full((3, 3), 0.0005) + 0.9985 * np.eye(3),
@@ -157,7 +157,7 @@ def test_densities_that_float64_cannot_hold():
         np.testing.assert_allclose(smoothed, expected.smoothed, rtol=1e-9, atol=1e-300)
 
 
-@pytest.mark.parametrize("n_rows", [60, 2 * UNIT_ROWS + 100])
+@pytest.mark.parametrize("n_rows", [60, 2 * TRACK_ROWS + 100])
 def test_a_state_beyond_the_range_of_float64_is_not_lost(n_rows):
     """Rows favour the second state by e^50 each, and then the first one, from which alone one may come."""
     model, params = chain_of([0.5, 0.5], [[1.0 - 1e-3, 1e-3], [0.0, 1.0]], [0.0, 10.0])

@@ -8,13 +8,13 @@ import pytest
 from fastem.families.columns.categorical import Categorical
 from fastem.latents.hmm import HmmLatent
 from fastem.model import Model, Params
-from fastem.passes.units import UNIT_ROWS
+from fastem.passes.units import TRACK_ROWS
 from fastem.sources import Chunk
 from tests import naive
 from tests.cases import of_size
 from tests.latents.test_chain import chain_of, emission_of, outputs_of, statistics
 
-LONG = [2 * UNIT_ROWS + 1700, 40, UNIT_ROWS + 3, 1, 700]
+LONG = [2 * TRACK_ROWS + 1700, 40, TRACK_ROWS + 3, 1, 700]
 
 
 def _left_right(random, k):
@@ -136,7 +136,7 @@ def test_symbols_that_a_state_never_shows(structure):
     assert whole.zero_density == parts.zero_density > 0.0
 
 
-@pytest.mark.parametrize("n_rows", [60, 3 * UNIT_ROWS])
+@pytest.mark.parametrize("n_rows", [60, 3 * TRACK_ROWS])
 @pytest.mark.parametrize("far", [1.0, 8.0, 500.0])
 def test_a_state_that_cannot_be_reached_explains_nothing(n_rows, far):
     model, params = chain_of([0.0, 1.0], [[0.5, 0.5], [0.0, 1.0]], [0.0, far])

@@ -13,7 +13,7 @@ from fastem.latents.emissions import Emissions
 from fastem.latents.hmm import HmmLatent
 from fastem.model import Model, Params
 from fastem.passes import units
-from fastem.passes.units import UNIT_ROWS
+from fastem.passes.units import TRACK_ROWS
 from fastem.sources import Chunk
 from tests import naive
 from tests.cases import assert_close, assert_same_bits
@@ -27,7 +27,7 @@ MAPS = {
     "uneven": Emissions([0, 1, 1, 2, 0], [0, 0, 1, 1, 2]),
 }
 LENGTHS = np.array([250, 1, 330, 19])
-LONG = np.array([2 * UNIT_ROWS + 1700, 40, UNIT_ROWS + 3])
+LONG = np.array([2 * TRACK_ROWS + 1700, 40, TRACK_ROWS + 3])
 
 
 def model_of(emissions, spread=2.0, seed=0, transmat=None, **structure):
@@ -182,7 +182,7 @@ def test_whole_sequences_and_their_parts_agree(monkeypatch):
     model, params = model_of(MAPS["uneven"])
     X = rows_of(model, params, LONG)
     parts = model.e_step(params, Chunk(X, None, 0, LONG))
-    monkeypatch.setattr(units, "UNIT_ROWS", 10**9)
+    monkeypatch.setattr(units, "TRACK_ROWS", 10**9)
     assert_close(parts, model.e_step(params, Chunk(X, None, 0, LONG)), rtol=1e-10)
 
 

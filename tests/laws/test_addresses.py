@@ -77,7 +77,7 @@ def results(model, params, X):
 @pytest.mark.parametrize("name", SIZES)
 def test_memory_that_lies_elsewhere_gives_the_same_bits(name, monkeypatch):
     # Many units, so that many messages go between them.
-    monkeypatch.setattr(units, "UNIT_ROWS", 600)
+    monkeypatch.setattr(units, "TRACK_ROWS", 600)
     case = case_of(name)
     model = case.model(*SIZES[name])
     params, X = case.params(model), case.rows(model, 6000)
@@ -104,7 +104,7 @@ def test_short_arrays_lie_apart(n_states):
 
     @numba.njit
     def made(latent_params):
-        memory = new_memory(2, 3, latent_params, 14, 528)
+        memory = new_memory(2, 100, 3, latent_params, 14, 528)
         return memory.message, memory.work, memory.reference
 
     case = case_of("chain of diag Gaussians")

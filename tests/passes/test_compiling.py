@@ -13,7 +13,7 @@ import pytest
 
 from fastem.passes import linking, threads
 from fastem.passes.flags import block_function
-from fastem.passes.lanes import WORK_OF_THREAD, few_threads
+from fastem.passes.lanes import WORK_OF_THREAD, useful_threads
 from fastem.passes.loop import over_lanes
 from fastem.passes.rows import rows_of
 
@@ -154,8 +154,8 @@ def test_threads_are_no_more_than_have_enough_to_do(monkeypatch):
     in_numba = 8
 
     def n_threads(n_rows, n_components, user=None):
-        with threads.threads(user), few_threads(rows_of(np.empty((n_rows, 2))), n_components):
-            return threads._n_threads.get()
+        with threads.threads(user):
+            return threads.threads_for(useful_threads(rows_of(np.empty((n_rows, 2))), n_components))
 
     rows_of_one = WORK_OF_THREAD // 4
     assert n_threads(100, 1) == n_threads(rows_of_one, 1) == n_threads(2000, 1000) == 1

@@ -8,7 +8,7 @@ import pytest
 from fastem.passes import sweep
 from fastem.passes.messages import compiled_warm_start_pass
 from fastem.passes.rows import rows_of
-from fastem.passes.units import UNIT_ROWS, unit_cuts, units_of
+from fastem.passes.units import PERIOD, TRACK_ROWS, TRACKS, unit_cuts, units_of
 from tests.cases import assert_close
 from tests.latents.test_chain import LONG, MATRICES, chain_of, outputs_of, serial, statistics
 
@@ -46,13 +46,16 @@ def test_messages_are_found_by_forgetting_where_the_chain_forgets():
 def test_units_hold_every_row_once_in_order():
     random = np.random.default_rng(0)
     for _ in range(50):
-        lengths = random.choice([1, 3, 70, 900, UNIT_ROWS, UNIT_ROWS + 1, 4 * UNIT_ROWS + 9], size=30)
+        lengths = random.choice([1, 3, 70, 900, TRACK_ROWS, TRACK_ROWS + 1, 4 * TRACK_ROWS + 9], size=30)
         first_row = int(random.choice([0, 123456]))
         cut = units_of(lengths, first_row)
         assert cut.first[0] == 0
         assert cut.stop[-1] == lengths.sum()
         np.testing.assert_array_equal(cut.first[1:], cut.stop[:-1])
-        assert (cut.stop - cut.first).max() <= 2 * UNIT_ROWS
+        assert (cut.stop - cut.first).max() <= TRACK_ROWS
+        assert cut.first_track[0] == 0
+        assert cut.first_track[-1] == cut.first.size
+        assert set(np.diff(cut.first_track)) <= set(range(1, TRACKS + 1))
         starts = cut.ends - lengths
         assert np.all((starts[cut.sequence] <= cut.first) & (cut.first < cut.ends[cut.sequence]))
         cuts = unit_cuts(lengths)
@@ -64,3 +67,34 @@ def test_units_hold_every_row_once_in_order():
         if first_row == 0 and n < lengths.size:
             right = units_of(lengths[n:], place)
             np.testing.assert_array_equal(np.concatenate([left.first, right.first + place]), cut.first)
+            of_right = right.first_track[1:] + left.first.size
+            np.testing.assert_array_equal(np.append(left.first_track, of_right), cut.first_track)
+
+
+def test_units_begin_anew_where_a_segment_may():
+    lengths = np.full(1500, 1999)
+    cuts = unit_cuts(lengths)
+    begins = np.append(0, np.cumsum(lengths)[:-1])
+    firsts = [int(begins[begins >= place].min()) for place in range(PERIOD, int(lengths.sum()), PERIOD)]
+    assert set(firsts) <= set(cuts.tolist())
+
+
+@pytest.mark.parametrize(
+    ("lengths", "n_tracks", "n_rows"),
+    [
+        ([2000] * 200, [8] * 25, 2000),
+        ([10] * 40_000, [8] * 24, 2110),
+        ([200] * 8, [8], 200),
+        ([TRACK_ROWS], [1], TRACK_ROWS),
+        ([TRACK_ROWS + 8], [8], (TRACK_ROWS + 8) // 8),
+        ([0, 5, 0, 0], [1], 5),
+        ([], [], None),
+    ],
+)
+def test_tracks_of_a_unit_are_equally_long_where_sequences_are(lengths, n_tracks, n_rows):
+    """A track that has ended waits for the longest one."""
+    cut = units_of(np.array(lengths, dtype=np.int64))
+    assert np.diff(cut.first_track).tolist() == n_tracks
+    if n_rows is not None:
+        assert (cut.stop - cut.first).max() == n_rows
+        assert np.median(cut.stop - cut.first) > 0.99 * n_rows

@@ -20,7 +20,7 @@ import fastem
 from fastem import GaussianHMM, GaussianMixture
 from fastem.fitting.thread_limits import blas_single_threaded
 from fastem.passes import messages, row_pass, sequence_pass, threads
-from fastem.passes.units import UNIT_ROWS
+from fastem.passes.units import TRACK_ROWS
 from tests.conftest import ROOT
 
 SETUP = """
@@ -29,7 +29,7 @@ from fastem import GaussianMixture
 warnings.simplefilter("ignore")
 X = np.random.default_rng(0).normal(size=(20_000, 2))
 def fit():
-    return GaussianMixture(2, random_state=0, max_iter=20).fit(X).means_
+    return GaussianMixture(2, n_init=1, random_state=0, max_iter=20).fit(X).means_
 """
 
 
@@ -145,7 +145,7 @@ def test_one_thread_alone_gives_the_same_bits(monkeypatch, mixing):
         original = messages.unit_messages
         monkeypatch.setattr(sequence_pass, "unit_messages", lambda *arguments: original(*arguments[:-1], False))
     random = np.random.default_rng(0)
-    X = random.normal(size=(3 * UNIT_ROWS, 2)) + 4.0 * (random.random((3 * UNIT_ROWS, 1)) > 0.5)
+    X = random.normal(size=(3 * TRACK_ROWS, 2)) + 4.0 * (random.random((3 * TRACK_ROWS, 1)) > 0.5)
     together = everything(X)
     monkeypatch.setattr(threads._state, "threads_lost", True)
     monkeypatch.setattr(numba, "set_num_threads", None)
@@ -157,7 +157,7 @@ def test_joblib_workers_give_the_same_bits():
         """
 import joblib
 def fit_seed(seed):
-    return GaussianMixture(3, random_state=seed, max_iter=20).fit(X).means_
+    return GaussianMixture(3, n_init=1, random_state=seed, max_iter=20).fit(X).means_
 here = [fit_seed(seed) for seed in range(4)]
 for backend in ("loky", "threading"):
     there = joblib.Parallel(n_jobs=2, backend=backend)(joblib.delayed(fit_seed)(seed) for seed in range(4))
@@ -202,7 +202,7 @@ def test_n_threads_reaches_every_pass_and_changes_no_bit():
         + """
 used, bits = {}, {}
 for n in (None, 1, 2, 3):
-    mixture = GaussianMixture(2, random_state=0, max_iter=20, n_threads=n)
+    mixture = GaussianMixture(2, n_init=1, random_state=0, max_iter=20, n_threads=n)
     used[n] = {"fit": threads_of(lambda: mixture.fit(X))}
     names = ("predict", "predict_proba", "score_samples", "score", "aic", "bic", "icl")
     used[n] |= {name: threads_of(lambda: getattr(mixture, name)(X)) for name in names}
@@ -236,7 +236,7 @@ def test_none_leaves_the_users_own_setting():
         RECORDING.replace("== 3", "== 2")
         + """
 numba.set_num_threads(2)
-print(threads_of(fit), threads_of(lambda: GaussianMixture(2, n_threads=3).fit(X)))
+print(threads_of(fit), threads_of(lambda: GaussianMixture(2, n_init=1, n_threads=3).fit(X)))
 """,
         NUMBA_NUM_THREADS="3",
     )
@@ -428,9 +428,9 @@ def test_a_second_process_compiles_nothing(fitted_cache):
     compiled = run(
         """
 fit()
-GaussianMixture(3, random_state=0, max_iter=3).fit(X.astype(np.float32), sample_weight=np.ones(len(X)))
-GaussianMixture(3, random_state=0, max_iter=3).fit(np.asfortranarray(X)[::2])
-GaussianMixture(3, random_state=0, max_iter=3).fit(X[:, 0].astype(int))
+GaussianMixture(3, n_init=1, random_state=0, max_iter=3).fit(X.astype(np.float32), sample_weight=np.ones(len(X)))
+GaussianMixture(3, n_init=1, random_state=0, max_iter=3).fit(np.asfortranarray(X)[::2])
+GaussianMixture(3, n_init=1, random_state=0, max_iter=3).fit(X[:, 0].astype(int))
 from fastem.passes.row_pass import compiled_fused_pass
 stats = compiled_fused_pass.dispatcher.stats
 print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))

@@ -322,7 +322,8 @@ FIT = """
 import numpy as np, fastem
 X = np.concatenate([np.zeros(30), np.ones(30)]) + np.linspace(0, 0.1, 60)
 mixture = fastem.GaussianMixture(
-    2, covariance_type="spherical", init_params="random_from_data", random_state=0, verbose=1, verbose_interval=10**6
+    2, n_init=1, covariance_type="spherical", init_params="random_from_data", random_state=0, verbose=1,
+    verbose_interval=10**6,
 )
 print(fastem.__file__)
 print(np.sort(mixture.fit(X).means_[:, 0]).round(3).tolist())
@@ -434,7 +435,7 @@ def test_warmup_refuses_what_it_does_not_know():
 
 
 def test_warmup_warns_when_nothing_is_kept(monkeypatch):
-    monkeypatch.setattr(_warmup, "_warm", lambda name, hmm, verbose: [None])
+    monkeypatch.setattr(_warmup, "_warm", lambda name, hmm, float32, verbose: [None])
     with pytest.warns(RuntimeWarning, match="serve this process only.*NUMBA_CACHE_DIR"):
         fastem.warmup("full")
 

@@ -92,7 +92,7 @@ def test_objective_line_holds_the_objectives_of_the_fit(faithful, ax):
 
 def test_legend_tells_why_fitting_stopped(faithful):
     with pytest.warns(match="max_iter=2"):
-        mixture = GaussianMixture(2, random_state=0, max_iter=2).fit(faithful)
+        mixture = GaussianMixture(2, n_init=1, random_state=0, max_iter=2).fit(faithful)
     assert "max iter after 2 iterations" in legend_texts(mixture.plot_objective())[-1]
 
 

@@ -196,8 +196,8 @@ def test_a_candidate_that_falls_behind_a_smaller_one_starts_again(monkeypatch):
     """A start with two components at the same place: EM never parts them."""
     climb = candidates.Candidates._climb
 
-    def poor(self, kind):
-        starts = climb(self, kind)
+    def poor(self, kind, found):
+        starts = climb(self, kind, found)
         for below, key in ((1, 2), (2, 3)):
             small, large = candidates.Key(kind, below), candidates.Key(kind, key)
             rows, centre = self._sample, self.summary(large).centre
@@ -422,7 +422,12 @@ def test_the_command_line(tmp_path):
 
 def test_what_is_going_on_is_told(capsys):
     select(clusters(500), n_components=[1, 2], verbose=1, verbose_interval=1, **QUICK)
-    assert "pass 1: 4 of 4 candidates still running" in capsys.readouterr().out
+    told = capsys.readouterr().out.splitlines()
+    assert "pass 1: 4 of 4 candidates still running" in told
+    starts = [line for line in told if line.startswith("start found: ")]
+    assert starts[0] == f"start found: {QUICK['covariance_types'][0]} 1"
+    assert len(starts) == 4
+    assert told.index(starts[-1]) < told.index("pass 1: 4 of 4 candidates still running")
 
 
 # Errors.

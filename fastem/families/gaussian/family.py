@@ -9,10 +9,16 @@ import numpy as np
 
 from fastem.families._marginal import Marginal, normal_marginal
 from fastem.families._value import require_fraction
+from fastem.families.gaussian.float32 import float32_record
 from fastem.families.gaussian.full import Grouped
+from fastem.families.gaussian.gaps import count_missing
 from fastem.families.gaussian.location_scatter import Covariance, LocationScatter, Records, records
+from fastem.families.gaussian.matrices import LOG_2PI
 from fastem.families.gaussian.moments import Pivoted
+from fastem.passes.flags import block_function
 from fastem.passes.pruning import NoPruning, Pruning, discriminant_axes, pruning_of
+
+_HALF_LOG_2PI = 0.5 * LOG_2PI
 
 
 def _blocks(structure: Covariance) -> tuple[Any, Any]:
@@ -33,10 +39,55 @@ def _blocks(structure: Covariance) -> tuple[Any, Any]:
     return log_prob_block, accumulate_block
 
 
-_FULL = GaussianFullParams, GaussianFullStats = records("Gaussian", __name__, "full", _blocks)
-_TIED = GaussianTiedParams, GaussianTiedStats = records("Gaussian", __name__, "tied", _blocks)
-_DIAG = GaussianDiagParams, GaussianDiagStats = records("Gaussian", __name__, "diag", _blocks)
-_SPHERICAL = GaussianSphericalParams, GaussianSphericalStats = records("Gaussian", __name__, "spherical", _blocks)
+def _blocks_with_gaps(structure: Covariance) -> tuple[Any, Any]:
+    read_gaps, half_squares = structure.read_gaps, structure.half_squares_with_gaps
+    add_moments = structure.add_moments_with_gaps
+    log_prob_of_complete, accumulate_complete = map(block_function, _blocks(structure))
+
+    def log_prob_block(family_params, components, x, log_prob, scratch):
+        log_norm = family_params.log_norm
+        # No structure needs the last lines for distances.
+        log_root, n_missing = scratch[scratch.shape[0] - 1], scratch[scratch.shape[0] - 2]
+        if not count_missing(x, n_missing):
+            log_prob_of_complete(family_params, components, x, log_prob, scratch)
+            return
+        gaps = read_gaps(x)
+        for a in range(components.shape[0]):
+            k, line = components[a], log_prob[a]
+            half_squares(family_params, k, gaps, line, log_root, scratch)
+            top = log_norm[min(k, log_norm.shape[0] - 1)]
+            for i in range(line.shape[0]):
+                line[i] += top + (log_root[i] + _HALF_LOG_2PI * n_missing[i])
+
+    def accumulate_block(family_params, components, x, resp, scratch, family_stats, lane):
+        if not count_missing(x, scratch[0]):
+            accumulate_complete(family_params, components, x, resp, scratch, family_stats, lane)
+            return
+        n, sx, sxx = family_stats.n[lane], family_stats.sx[lane], family_stats.sxx[lane]
+        gaps = read_gaps(x)
+        for a in range(components.shape[0]):
+            one = components[a : a + 1]
+            add_moments(family_params, one, gaps, resp[a], resp[a], scratch, n, n, sx, sxx)
+
+    return log_prob_block, accumulate_block
+
+
+def _records(covariance_type: str) -> Records:
+    return records("Gaussian", __name__, covariance_type, _blocks, _blocks_with_gaps)
+
+
+_FULL = GaussianFullParams, GaussianFullStats, GaussianFullGapsParams = _records("full")
+_TIED = GaussianTiedParams, GaussianTiedStats, GaussianTiedGapsParams = _records("tied")
+_DIAG = GaussianDiagParams, GaussianDiagStats, GaussianDiagGapsParams = _records("diag")
+_SPHERICAL = GaussianSphericalParams, GaussianSphericalStats, GaussianSphericalGapsParams = _records("spherical")
+
+GaussianFullFloat32Params, _full_in_float32 = float32_record("GaussianFullFloat32Params", __name__, "full")
+GaussianDiagFloat32Params, _diag_in_float32 = float32_record("GaussianDiagFloat32Params", __name__, "diag")
+GaussianSphericalFloat32Params, _spherical_in_float32 = float32_record(
+    "GaussianSphericalFloat32Params", __name__, "spherical"
+)
+# With tied covariances, which are whitened once a block, there is little to gain.
+_IN_FLOAT32 = {"full": _full_in_float32, "diag": _diag_in_float32, "spherical": _spherical_in_float32}
 
 
 class Gaussian(LocationScatter):
@@ -66,6 +117,10 @@ class Gaussian(LocationScatter):
         about_means = stats.about(params.means)
         traces = self.structure.traces(params, about_means.sxx)
         return float((stats.n * params.log_norm).sum() - 0.5 * traces.sum())
+
+    def in_float32(self, params: Any) -> Any | None:
+        convert = None if self.has_gaps else _IN_FLOAT32.get(self.covariance_type)
+        return None if convert is None else convert(params)
 
     def pruning(self, params: Any, log_share: np.ndarray) -> Pruning | NoPruning:
         axes = discriminant_axes(params.means, self.structure.mean_matrix(params))

@@ -6,12 +6,20 @@ from typing import Any
 
 import numpy as np
 
+from fastem.families.gaussian.gaps import (
+    NEGLIGIBLE,
+    by_pattern,
+    complete_rows,
+    complete_scatter,
+    into_block,
+    log_prob_of_any,
+)
 from fastem.families.gaussian.matrices import log_norm, log_triangles, triangles_at
 from fastem.families.gaussian.moments import CentralMoments, MatrixMoments
-from fastem.families.gaussian.small import MAX_SMALL, accumulate_line, accumulate_small, log_prob_line, log_prob_small
+from fastem.families.gaussian.small import MAX_SMALL, accumulate_line, accumulate_small
 from fastem.families.gaussian.structure import Matrices
 from fastem.families.gaussian.tangents import scatter_gradients
-from fastem.families.gaussian.tiles import TILE, accumulate_tiled, log_prob_tiled, n_tiles, sum_block, tiles_of
+from fastem.families.gaussian.tiles import TILE, accumulate_tiled, n_tiles, sum_block, tiles_of
 from fastem.passes.flags import block_function
 
 
@@ -27,13 +35,23 @@ class FullMoments(MatrixMoments):
 
 @block_function
 def _half_squares(family_params, k, top, x, out, scratch):
-    mean, tiles = family_params.means[k], family_params.tiles[k]
-    if mean.shape[0] == 1:
-        log_prob_line(x, mean, tiles, top, out)
-    elif mean.shape[0] <= MAX_SMALL:
-        log_prob_small(x, mean, tiles, top, out)
-    else:
-        log_prob_tiled(x, mean, tiles, top, out, scratch)
+    log_prob_of_any(x, family_params.means[k], family_params.tiles[k], top, out, scratch)
+
+
+@block_function
+def _half_squares_with_gaps(family_params, k, gaps, out, log_root, scratch):
+    complete_rows(gaps, family_params.means[k], family_params.precision[k], family_params.flat[k], log_root)
+    log_prob_of_any(gaps.x, family_params.means[k], family_params.tiles[k], 0.0, gaps.line[0], scratch)
+    into_block(gaps, out)
+
+
+@block_function
+def _add_moments_with_gaps(family_params, components, gaps, resp, weighted, scratch, n, mass, sx, sxx):
+    k = components[0]
+    precision, flat = family_params.precision[k], family_params.flat[k]
+    complete_scatter(gaps, family_params.means[k], precision, flat, resp, NEGLIGIBLE * n[k], sxx[k])
+    by_pattern(gaps, weighted)
+    _add_moments(family_params.means, components, gaps.x, gaps.line, scratch, mass, sx, sxx)
 
 
 @block_function
@@ -62,6 +80,8 @@ class Full(Matrices):
     fields = ("means", "covariances", "whitening", "tiles", "log_norm")
     moments = FullMoments
     half_squares, add_moments = staticmethod(_half_squares), staticmethod(_add_moments)
+    half_squares_with_gaps = staticmethod(_half_squares_with_gaps)
+    add_moments_with_gaps = staticmethod(_add_moments_with_gaps)
 
     def shape(self, k: int, d: int) -> tuple[int, ...]:
         """Shape of the covariances of k components with d features."""

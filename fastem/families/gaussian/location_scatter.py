@@ -27,38 +27,61 @@ from fastem.stats import Repair
 Covariance = Full | Tied | Diag | Spherical
 STRUCTURES: dict[str, Covariance] = {each.name: each for each in (Full(), Tied(), Diag(), Spherical())}
 
+# The statistics of rows of any density.
+OF_ROWS = "n", "sx", "sxx", "scatter_rows", "pivot"
+
 # Values that make a variance more than so many times larger are no part of the scale of the data.
 STRAYED = 1.5
 
 
 class Records(NamedTuple):
-    """The records of a density with one structure: their classes are what a pass is compiled for."""
+    """The records of a density with one structure: their classes are what a pass is compiled for.
+
+    `gaps_params` are parameters for rows with missing values.
+    """
 
     params: Any
     stats: Any
+    gaps_params: Any
 
 
-def records(density: str, module: str, covariance_type: str, blocks: Any, more: tuple[str, ...] = ()) -> Records:
+def records(
+    density: str,
+    module: str,
+    covariance_type: str,
+    blocks: Any,
+    blocks_with_gaps: Any,
+    more: tuple[str, ...] = (),
+    by_count: tuple[str, ...] = (),
+) -> Records:
     """Make the records of a density with a structure, and register what is compiled for them.
 
     The names of the classes begin with `density`; pickle finds them in `module`. `blocks` makes `log_prob_block` and
-    `accumulate_block` from a structure. Parameters have the fields `more`, (1,) each, besides those of the structure;
-    with any, statistics count `u`, too.
+    `accumulate_block` from a structure, and `blocks_with_gaps` those for rows with missing values. Parameters have the
+    fields `more`, (1,) each, besides those of the structure; with any, statistics count `u`, too. Those for rows with
+    missing values have the fields `by_count`, too, (D + 1,) each, by the number of values that a row misses.
     """
     structure, name = STRUCTURES[covariance_type], f"{density}{covariance_type.capitalize()}"
 
     def shapes(self: Any, k: int, d: int) -> tuple[tuple[int, ...], ...]:
         return (*structure.shapes(k, d), *[(1,)] * len(more))
 
+    def shapes_with_gaps(self: Any, k: int, d: int) -> tuple[tuple[int, ...], ...]:
+        more_shapes = *[(1,)] * len(more), *[(d + 1,)] * len(by_count)
+        return (*structure.shapes(k, d), *structure.gap_shapes(k, d), *more_shapes)
+
     def kind(name: str, fields: tuple[str, ...], *bases: type, **members: Any) -> Any:
         base = namedtuple(name, fields)  # type: ignore[misc]
         return type(name, (*bases, base), {"__slots__": (), "__module__": module, **members})
 
     params = kind(f"{name}Params", (*structure.fields, *more), shapes=shapes)
-    of_rows = ("n", "sx", "sxx", "scatter_rows", "pivot", *(("u",) if more else ()))
-    log_prob_block, accumulate_block = blocks(structure)
-    register_family(params, log_prob_block=log_prob_block, accumulate_block=accumulate_block)
-    return Records(params, kind(f"{name}Stats", of_rows, structure.moments))
+    gap_fields = (*structure.fields, *structure.gap_fields, *more, *by_count)
+    gaps_params = kind(f"{name}GapsParams", gap_fields, shapes=shapes_with_gaps)
+    of_rows = (*OF_ROWS, "u") if more else OF_ROWS
+    for record, make in ((params, blocks), (gaps_params, blocks_with_gaps)):
+        log_prob_block, accumulate_block = make(structure)
+        register_family(record, log_prob_block=log_prob_block, accumulate_block=accumulate_block)
+    return Records(params, kind(f"{name}Stats", of_rows, structure.moments), gaps_params)
 
 
 class LocationScatter(Tangents):
@@ -96,13 +119,21 @@ class LocationScatter(Tangents):
         return f"{super().kind} ({self.covariance_type})"
 
     @property
+    def groups_patterns(self) -> bool:  # type: ignore[override]
+        return self.structure.is_matrix and self.n_features > 1
+
+    @property
     def structure(self) -> Covariance:
         return STRUCTURES[self.covariance_type]
 
     def _params(self, means: np.ndarray, covariances: np.ndarray, factors: np.ndarray) -> Any:
         fields = self.structure.record(means, covariances, factors)
+        if self.has_gaps:
+            fields |= self.structure.gap_record(factors)
         fields |= self.more_fields(fields["log_norm"])
-        return self.records[self.covariance_type].params(**{name: plain(field) for name, field in fields.items()})
+        kinds = self.records[self.covariance_type]
+        record = kinds.gaps_params if self.has_gaps else kinds.params
+        return record(**{name: plain(field) for name, field in fields.items()})
 
     def covariance_shape(self) -> tuple[int, ...]:
         return self.structure.shape(self.n_components, self.n_features)
@@ -135,9 +166,10 @@ class LocationScatter(Tangents):
 
     def zero_stats(self, pivot: np.ndarray) -> Any:
         """An empty record about the pivot (K, D)."""
-        stats_class = self.records[self.covariance_type].stats
-        every = {"sx": np.zeros(pivot.shape), "sxx": np.zeros(self.covariance_shape()), "pivot": pivot}
-        return stats_class(*(every[name] if name in every else np.zeros(len(pivot)) for name in stats_class._fields))
+        k, stats_class = len(pivot), self.records[self.covariance_type].stats
+        more = [np.zeros(k)] * (len(stats_class._fields) - len(OF_ROWS))
+        sums = np.zeros(k), np.zeros(pivot.shape), np.zeros(self.covariance_shape()), np.zeros(k)
+        return stats_class(*sums, pivot, *more)
 
     def zero_stats_like(self, params: Any) -> Any:
         return self.zero_stats(params.means)
@@ -179,13 +211,15 @@ class LocationScatter(Tangents):
 
     def m_step(self, stats: Any, params: Any) -> tuple[Any, list[Repair]]:
         """Weighted means and covariances (Bishop 2006, eq. 9.24-9.25), at least the floor; of no rows, those given."""
-        if not np.any(stats.n + stats.scatter_rows):
-            return params, []
         moments = central_moments(stats, self.fixed_means)
+        if moments.bare.all() and not moments.total:
+            return params, []
         covariances = self.structure.estimate(moments, self.n_features)
-        covariances = self._with_fixed(covariances + self.reg_covar * self.structure.unit(self.n_features))
-        covariances, factors, lifted = self.structure.floored(covariances, self.variance_floor)
-        return self._params(moments.means, covariances, factors), _repairs(moments.empty, lifted)
+        if self.reg_covar:
+            covariances = covariances + self.reg_covar * self.structure.unit(self.n_features)
+        covariances, factors, lifted = self.structure.floored(self._with_fixed(covariances), self.variance_floor)
+        repairs = _repairs(moments.empty, lifted) if lifted.any() or moments.empty.any() else []
+        return self._params(moments.means, covariances, factors), repairs
 
     def mean_of(self, stats: Pivoted) -> np.ndarray:
         return stats.pivot[0] + stats.sx[0] / stats.mass[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from scipy.linalg import lapack
 
@@ -43,21 +45,20 @@ def floored_whitening(covariances: np.ndarray, floor: np.ndarray | None) -> tupl
     """
     covariances = symmetric(covariances)
     sd = np.sqrt(_least_variances(np.diagonal(covariances, axis1=1, axis2=2), floor))
-    unit = np.outer(sd, sd)
-    whitening = np.empty_like(covariances)
+    unit = sd[:, None] * sd
+    scaled = covariances / unit
+    whitening = np.stack([_inverse_cholesky(each) for each in scaled])
     lifted = np.zeros(covariances.shape[0], dtype=bool)
-    for k, covariance in enumerate(covariances):
-        scaled = covariance / unit
-        inverse = _inverse_cholesky(scaled)
-        # The squared Frobenius norm of the inverse factor is the sum of the inverse eigenvalues.
-        if inverse is None or np.vdot(inverse, inverse) > 1.0:
-            values, vectors = np.linalg.eigh(scaled)
-            lifted[k] = values[0] < 1.0
-            # Room for rounding: a matrix whose largest eigenvalue is 1e16 keeps no digit of a unit one.
-            values = np.maximum(values, max(1.0, ROUNDING_RATIO * values[-1]))
-            covariances[k] = symmetric((vectors * values) @ vectors.T * unit)
-            inverse = _inverse_factor(values, vectors)
-        whitening[k] = inverse / sd
+    # The squared Frobenius norm of the inverse factor is the sum of the inverse eigenvalues; NaN where there is none.
+    is_free = np.einsum("kij,kij->k", whitening, whitening) <= 1.0
+    for k in () if is_free.all() else np.flatnonzero(~is_free):
+        values, vectors = np.linalg.eigh(scaled[k])
+        lifted[k] = values[0] < 1.0
+        # Room for rounding: a matrix whose largest eigenvalue is 1e16 keeps no digit of a unit one.
+        values = np.maximum(values, max(1.0, ROUNDING_RATIO * values[-1]))
+        covariances[k] = symmetric((vectors * values) @ vectors.T * unit)
+        whitening[k] = _inverse_factor(values, vectors)
+    whitening /= sd
     return covariances, whitening, lifted
 
 
@@ -82,20 +83,19 @@ def proper_whitening(covariances: np.ndarray) -> np.ndarray:
     whitening = np.empty_like(covariances)
     for k, covariance in enumerate(covariances):
         sd = np.sqrt(np.abs(np.diagonal(covariance)))
-        inverse = _inverse_cholesky(covariance / np.outer(sd, sd)) if np.all(sd > 0) else None
-        if inverse is None:
+        if np.all(sd > 0):
+            whitening[k] = _inverse_cholesky(covariance / np.outer(sd, sd)) / sd
+        if not np.all(sd > 0) or not np.all(np.isfinite(whitening[k])):
             raise np.linalg.LinAlgError(f"the covariance of component {k} is not positive definite")
-        whitening[k] = inverse / sd
     return whitening
 
 
-def _inverse_cholesky(matrix: np.ndarray) -> np.ndarray | None:
-    """Lower triangular inverse of the Cholesky factor, or None when the matrix is not positive definite."""
+def _inverse_cholesky(matrix: np.ndarray) -> np.ndarray:
+    """Lower triangular inverse of the Cholesky factor; NaN when the matrix is not positive definite."""
     factor, failure = lapack.dpotrf(matrix, lower=1, clean=1)
-    if failure:
-        return None
-    inverse, failure = lapack.dtrtri(factor, lower=1)
-    return None if failure or not np.all(np.isfinite(inverse)) else inverse
+    if not failure:
+        inverse, failure = lapack.dtrtri(factor, lower=1)
+    return np.full_like(matrix, np.nan) if failure else inverse
 
 
 def _inverse_factor(values: np.ndarray, vectors: np.ndarray) -> np.ndarray:
@@ -111,8 +111,13 @@ def _inverse_factor(values: np.ndarray, vectors: np.ndarray) -> np.ndarray:
 
 def symmetric(matrices: np.ndarray) -> np.ndarray:
     """Matrices (..., D, D) with their lower triangles mirrored to the upper."""
-    lower = np.tril(matrices)
-    return lower + np.swapaxes(np.tril(matrices, -1), -1, -2)
+    return np.where(_is_lower(matrices.shape[-1]), matrices, np.swapaxes(matrices, -1, -2))
+
+
+@lru_cache(maxsize=8)
+def _is_lower(n_features: int) -> np.ndarray:
+    """Which entries of a matrix (D, D) are on its diagonal, or below."""
+    return np.tri(n_features, dtype=bool)
 
 
 def log_norm(whitening_diagonal: np.ndarray) -> np.ndarray:
@@ -122,19 +127,24 @@ def log_norm(whitening_diagonal: np.ndarray) -> np.ndarray:
 
 def log_triangles(factors: np.ndarray) -> np.ndarray:
     """Lower triangles (..., D, D) in one line of numbers, their diagonals by logarithm."""
-    n_features = factors.shape[-1]
-    diagonal = np.arange(n_features)
-    factors = factors.copy()
-    factors[..., diagonal, diagonal] = np.log(factors[..., diagonal, diagonal])
-    return factors[..., *np.tril_indices(n_features)].ravel()
+    place, diagonal = _places_in_triangle(factors.shape[-1])
+    lines = factors.reshape(*factors.shape[:-2], -1).take(place, axis=-1)
+    lines[..., diagonal] = np.log(lines[..., diagonal])
+    return lines.ravel()
 
 
 def triangles_at(point: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """The lower triangles, of the given shape, of which `log_triangles` makes these numbers."""
-    n_features = shape[-1]
-    diagonal = np.arange(n_features)
-    factors = np.zeros(shape)
-    factors[..., *np.tril_indices(n_features)] = point.reshape(*shape[:-2], -1)
-    logarithms = np.clip(factors[..., diagonal, diagonal], -MOST_LOG, MOST_LOG)
-    factors[..., diagonal, diagonal] = np.exp(logarithms)
-    return factors
+    place, diagonal = _places_in_triangle(shape[-1])
+    lines = point.reshape(*shape[:-2], place.size).copy()
+    lines[..., diagonal] = np.exp(np.minimum(np.maximum(lines[..., diagonal], -MOST_LOG), MOST_LOG))
+    factors = np.zeros((*shape[:-2], shape[-1] ** 2))
+    factors[..., place] = lines
+    return factors.reshape(shape)
+
+
+@lru_cache(maxsize=8)
+def _places_in_triangle(n_features: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where the entries of a lower triangle stand in a matrix, row by row, and which of them are on the diagonal."""
+    row, column = np.tril_indices(n_features)
+    return row * n_features + column, np.flatnonzero(row == column)

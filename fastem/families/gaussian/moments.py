@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import add
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -71,11 +72,17 @@ class Pivoted(Additive):
         return self if np.array_equal(self.pivot, other.pivot) else self.about(other.pivot)
 
     def __add__(self, other: Self) -> Self:  # type: ignore[override]
+        if self.pivot is other.pivot or other._has_no_rows():
+            return self._map(add, other)
         if np.array_equal(self.pivot, other.pivot):
             return super().__add__(other)
         heavier = (np.abs(self.n) >= np.abs(other.n))[:, None]
         pivot = np.where(heavier, self.pivot, other.pivot)
         return Additive.__add__(self.about(pivot), other.about(pivot))
+
+    def _has_no_rows(self) -> bool:
+        """Whether there is scatter at most, as of a prior of covariances: that is the same about any pivot."""
+        return not (self.n.any() or self.sx.any() or self.mass.any())
 
 
 class MatrixMoments(Pivoted):
@@ -115,16 +122,23 @@ def central_moments(stats: Pivoted, fixed_means: np.ndarray | None = None) -> Ce
     An empty component stays at its pivot, without scatter but for that of a prior.
     """
     share = stats.n + stats.scatter_rows
-    total = share.sum()
+    total = float(share.sum())
     empty = stats.n <= MIN_OCCUPANCY * stats.n.sum()
     # Rows of a prior of the mean only (`n` has them, and `scatter_rows` takes them back) tell nothing of a covariance.
     bare = share <= MIN_OCCUPANCY * total
-    mass = np.where(empty | (stats.mass <= 0.0), 1.0, stats.mass)
-    offset = np.where(empty[:, None], 0.0, stats.sx / mass[:, None])
+    mass = stats.mass
+    without_mean = empty | (mass <= 0.0)
+    if without_mean.any():
+        mass = np.where(without_mean, 1.0, mass)
+    offset = stats.sx / mass[:, None]
+    if empty.any():
+        offset[empty] = 0.0
     means = stats.pivot + offset
     if fixed_means is None:
         scatter = stats.sxx - stats.spread(mass[:, None] * offset, offset)
     else:
         means = np.where(np.isnan(fixed_means), means, fixed_means)
         scatter = stats.about(means).sxx
-    return CentralMoments(np.where(bare, 1.0, share), float(total), means, scatter, empty, bare)
+    if bare.any():
+        share[bare] = 1.0
+    return CentralMoments(share, total, means, scatter, empty, bare)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -12,16 +13,20 @@ from fastem._options import Value
 from fastem.families.base import FamilyBase
 
 # What no data and no user changes once a family is made.
-_CONSTANTS = ("n_components", "n_features", "covariance_type", "reg_covar")
+_CONSTANTS = ("n_components", "n_features", "covariance_type", "reg_covar", "has_gaps")
 
 
 class _Prior(NamedTuple):
-    """As many rows at a mean (D,), and of a covariance in the shape of one component's."""
+    """As many rows at a mean (D,), and of a covariance in the shape of one component's.
+
+    `log_norm` is that of a Gaussian of this covariance.
+    """
 
     mean: np.ndarray
     mean_rows: float
     covariance: np.ndarray
     rows: float
+    log_norm: float
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -60,6 +65,8 @@ class Known(Value, FamilyBase):
     fixed_means : (K, D) ndarray, optional
     fixed_covariances : ndarray of the covariances' shape, optional
         Parameters that no M-step changes; NaN where they are free.
+    has_gaps : bool
+        Whether rows may miss values, which are NaN.
 
     References
     ----------
@@ -85,6 +92,7 @@ class Known(Value, FamilyBase):
     own_prior_rows: float | np.ndarray = field(default=0.0, repr=False)
     fixed_means: np.ndarray | None = field(default=None, repr=False)
     fixed_covariances: np.ndarray | None = field(default=None, repr=False)
+    has_gaps: bool = field(default=False, repr=False)
 
     # What `LocationScatter` makes of them.
     structure: ClassVar[Any]
@@ -104,15 +112,37 @@ class Known(Value, FamilyBase):
 
     def prior_stats(self, weight: float) -> Any:
         """The rows that priors and penalty stand for, besides data of this total weight; None for none."""
-        found = self._own_prior_stats()
-        for prior in self._priors(weight):
-            zero = self.zero_stats(np.repeat(prior.mean[None, :], self.n_components, axis=0))
-            rows = np.full(self.n_components, prior.rows * self._share_of_one())
-            n = np.full(self.n_components, prior.mean_rows)
-            covariances = np.broadcast_to(prior.covariance, zero.sxx.shape)
-            stats = zero.with_rows(n, scatter_rows=rows - n, sxx=self.scatter_of(covariances, rows))
-            found = stats if found is None else found + stats
-        return found
+        penalty, others = self._penalty_stats_of_one, self._prior_stats
+        if penalty is None:
+            return others
+        penalty = penalty.divided(weight)
+        return penalty if others is None else others + penalty
+
+    @cached_property
+    def _penalty_stats_of_one(self) -> Any:
+        """The rows that the penalty stands for, besides data of total weight one."""
+        return None if self._penalty_of_one is None else self._stats_of_prior(self._penalty_of_one)
+
+    @cached_property
+    def _prior_stats(self) -> Any:
+        """The rows that priors stand for, whatever the weight of the data."""
+        own = self._own_prior_stats()
+        if self._shared_prior is None:
+            return own
+        shared = self._stats_of_prior(self._shared_prior)
+        return shared if own is None else own + shared
+
+    def _stats_of_prior(self, prior: _Prior) -> Any:
+        zero = self.zero_stats(np.repeat(prior.mean[None, :], self.n_components, axis=0))
+        rows = np.full(self.n_components, prior.rows * self._share_of_one())
+        n = np.full(self.n_components, prior.mean_rows)
+        covariances = np.broadcast_to(prior.covariance, zero.sxx.shape)
+        return zero.with_rows(n, scatter_rows=rows - n, sxx=self.scatter_of(covariances, rows))
+
+    @cached_property
+    def _has_own_prior(self) -> bool:
+        given = self.own_prior_means is not None or self.own_prior_scatter is not None
+        return given or bool(np.any(self.own_prior_rows))
 
     def _own_prior_stats(self) -> Any:
         means, scatter = self.own_prior_means, self.own_prior_scatter
@@ -135,12 +165,11 @@ class Known(Value, FamilyBase):
         the value does not depend on the unit of the data.
         """
         structure, d = self.structure, self.n_features
-        total = self._log_own_prior(params)
+        total = self._log_own_prior(params) if self._has_own_prior else 0.0
         for prior in self._priors(weight):
             if prior.rows > 0.0:
-                best = self.with_components(1).params(prior.mean[None, :], structure.as_single(prior.covariance))
                 excess = 0.5 * (d - structure.traces(params, structure.as_scatter(prior.covariance, d)))
-                total += prior.rows * float((params.log_norm - best.log_norm[0] + excess).sum())
+                total += prior.rows * float((params.log_norm - prior.log_norm + excess).sum())
             if prior.mean_rows > 0.0:
                 offset = params.means - prior.mean
                 total -= 0.5 * prior.mean_rows * float(structure.squared_distances(params, offset).sum())
@@ -160,18 +189,35 @@ class Known(Value, FamilyBase):
         return total
 
     def _priors(self, weight: float) -> list[_Prior]:
-        nowhere, d = np.zeros(self.n_features), self.n_features
-        priors = []
-        if np.any(self.penalty) and self.data_covariance is not None:
-            priors.append(_Prior(nowhere, 0.0, self.data_covariance, float(self.penalty) / weight))
-        if self.prior_covariance is not None or np.any(self.prior_mean_rows):
-            mean = nowhere if self.prior_mean is None else self.prior_mean
-            covariance = self.prior_covariance
-            if covariance is None:
-                unit = np.broadcast_to(self.structure.unit(d), self.structure.shape(1, d))
-                covariance = self.structure.one(unit)
-            priors.append(_Prior(mean, float(self.prior_mean_rows), covariance, float(self.prior_rows)))
-        return priors
+        penalty, prior = self._penalty_of_one, self._shared_prior
+        priors = [] if penalty is None else [penalty._replace(rows=penalty.rows / weight)]
+        return priors if prior is None else [*priors, prior]
+
+    @cached_property
+    def _penalty_of_one(self) -> _Prior | None:
+        """The penalty of rows of total weight one."""
+        if not np.any(self.penalty) or self.data_covariance is None:
+            return None
+        return self._prior_of(np.zeros(self.n_features), 0.0, self.data_covariance, float(self.penalty))
+
+    @cached_property
+    def _shared_prior(self) -> _Prior | None:
+        """The prior that is the same for all components."""
+        if self.prior_covariance is None and not np.any(self.prior_mean_rows):
+            return None
+        mean = np.zeros(self.n_features) if self.prior_mean is None else self.prior_mean
+        covariance = self.prior_covariance
+        if covariance is None:
+            unit = np.broadcast_to(self.structure.unit(self.n_features), self.structure.shape(1, self.n_features))
+            covariance = self.structure.one(unit)
+        return self._prior_of(mean, float(self.prior_mean_rows), covariance, float(self.prior_rows))
+
+    def _prior_of(self, mean: np.ndarray, mean_rows: float, covariance: np.ndarray, rows: float) -> _Prior:
+        log_norm = 0.0
+        if rows > 0.0:
+            best = self.with_components(1).params(mean[None, :], self.structure.as_single(covariance))
+            log_norm = float(best.log_norm[0])
+        return _Prior(mean, mean_rows, covariance, rows, log_norm)
 
     def regularised(self) -> Self:
         """This family with a prior that keeps components from collapsing on a few rows of a small sample.

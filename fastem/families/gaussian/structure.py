@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastem.families.gaussian import tangents
+from fastem.families.gaussian import gaps, tangents
 from fastem.families.gaussian.matrices import (
     floored_whitening,
     log_triangles,
@@ -23,6 +23,7 @@ from fastem.families.gaussian.matrices import (
     triangles_at,
 )
 from fastem.families.gaussian.moments import CentralMoments, Pivoted
+from fastem.families.gaussian.strips import flat_precision
 from fastem.passes.flags import block_function
 
 
@@ -49,6 +50,12 @@ class Structure:
     prepare, half_squares, add_moments : callable
         Compiled: what a block needs before any component; ``top - |factor @ (x - mean)|^2 / 2`` of one component;
         moments of all components.
+    gap_fields : tuple of str
+        Of the record of parameters for rows with missing values, besides `fields`.
+    read_gaps, half_squares_with_gaps, add_moments_with_gaps : callable
+        Compiled, for such rows (see `fastem.families.gaussian.gaps`): the rows as the other two read them; minus half
+        the squared distances of completed rows, and half the logarithms of the determinants of what is missing, under
+        one component; moments of one component.
     """
 
     name: ClassVar[str]
@@ -59,9 +66,21 @@ class Structure:
     prepare: ClassVar[Callable[..., Any]] = staticmethod(_nothing)
     half_squares: ClassVar[Callable[..., Any]]
     add_moments: ClassVar[Callable[..., Any]]
+    gap_fields: ClassVar[tuple[str, ...]] = ()
+    read_gaps: ClassVar[Callable[..., Any]]
+    half_squares_with_gaps: ClassVar[Callable[..., Any]]
+    add_moments_with_gaps: ClassVar[Callable[..., Any]]
 
     def n_parameters(self, k: int, d: int) -> int:
         return (1 if self.is_shared else k) * (d * (d + 1) // 2 if self.is_matrix else d)
+
+    def gap_shapes(self, k: int, d: int) -> tuple[tuple[int, ...], ...]:
+        """Shapes of `gap_fields`."""
+        return ()
+
+    def gap_record(self, factors: np.ndarray) -> dict[str, np.ndarray]:
+        """The `gap_fields` of parameters."""
+        return {}
 
     def unit(self, d: int) -> np.ndarray:
         """Unit variances without correlation, in a form that broadcasts to the covariances."""
@@ -102,7 +121,8 @@ class Structure:
         """Sample covariances; an empty component takes that of its prior, or the pooled one."""
         share = moments.share.reshape(-1, *[1] * (moments.scatter.ndim - 1))
         covariances = moments.scatter / share
-        covariances[moments.bare] = moments.scatter.sum(axis=0) / moments.total
+        if moments.bare.any():
+            covariances[moments.bare] = moments.scatter.sum(axis=0) / moments.total
         return covariances
 
 
@@ -113,6 +133,17 @@ class Matrices(Structure):
     """
 
     is_matrix = True
+    gap_fields = ("precision", "flat")
+    read_gaps = staticmethod(gaps.read_gaps)
+
+    def gap_shapes(self, k: int, d: int) -> tuple[tuple[int, ...], ...]:
+        n = 1 if self.is_shared else k
+        return (n, d, d), (n, (d + 1) * (d + 2))
+
+    def gap_record(self, factors: np.ndarray) -> dict[str, np.ndarray]:
+        each = self._each(factors)
+        precision = np.swapaxes(each, -1, -2) @ each
+        return {"precision": precision, "flat": flat_precision(precision)}
 
     def _each(self, matrices: np.ndarray) -> np.ndarray:
         """The matrices (1 or K, D, D)."""

@@ -16,7 +16,9 @@ from scipy.special import betaln, gammaln
 from fastem._naming import named
 from fastem.families._marginal import Marginal, student_marginal
 from fastem.families._value import is_number
+from fastem.families.gaussian.gaps import count_missing
 from fastem.families.gaussian.location_scatter import Covariance, LocationScatter, Records, records
+from fastem.families.gaussian.matrices import LOG_2PI
 from fastem.families.gaussian.tiles import sum_block
 from fastem.passes.flags import block_function
 from fastem.passes.vector_math import log1p_nonnegative, log_positive
@@ -75,14 +77,62 @@ def _blocks(structure: Covariance) -> tuple[Any, Any]:
     return log_prob_block, accumulate_block
 
 
+def _blocks_with_gaps(structure: Covariance) -> tuple[Any, Any]:
+    read_gaps, half_squares = structure.read_gaps, structure.half_squares_with_gaps
+    add_moments = structure.add_moments_with_gaps
+    log_prob_of_complete, accumulate_complete = map(block_function, _blocks(structure))
+
+    def log_prob_block(family_params, components, x, log_prob, scratch):
+        log_norm, df = family_params.log_norm, family_params.df[0]
+        log_root, n_missing = scratch[scratch.shape[0] - 1], scratch[scratch.shape[0] - 2]
+        if not count_missing(x, n_missing):
+            log_prob_of_complete(family_params, components, x, log_prob, scratch)
+            return
+        gaps = read_gaps(x)
+        for a in range(components.shape[0]):
+            k, line = components[a], log_prob[a]
+            half_squares(family_params, k, gaps, line, log_root, scratch)
+            top = log_norm[min(k, log_norm.shape[0] - 1)]
+            _log_density_of_seen(top, df, family_params.gain, x.shape[0], n_missing, log_root, line)
+
+    def accumulate_block(family_params, components, x, resp, scratch, family_stats, lane):
+        log_root, n_missing = scratch[scratch.shape[0] - 1], scratch[scratch.shape[0] - 2]
+        line, weighted = scratch[scratch.shape[0] - 3], scratch[scratch.shape[0] - 4]
+        if not count_missing(x, n_missing):
+            accumulate_complete(family_params, components, x, resp, scratch, family_stats, lane)
+            return
+        n, u, df, gaps = family_stats.n[lane], family_stats.u[lane], family_params.df[0], read_gaps(x)
+        sx, sxx = family_stats.sx[lane], family_stats.sxx[lane]
+        for a in range(components.shape[0]):
+            k = components[a]
+            half_squares(family_params, k, gaps, line, log_root, scratch)
+            for i in range(line.shape[0]):
+                weighted[i] = resp[a, i] * ((df + (x.shape[0] - n_missing[i])) / (df - 2.0 * line[i]))
+            n[k] += sum_block(resp[a])
+            one = components[a : a + 1]
+            add_moments(family_params, one, gaps, resp[a], weighted, scratch, n, u, sx, sxx)
+
+    return log_prob_block, accumulate_block
+
+
+@block_function
+def _log_density_of_seen(top, df, gain, n_features, n_missing, log_root, line):
+    """As `_log_density`, for rows of which so many features are missing; `gain` (D + 1,) is what these leave out."""
+    scale = -2.0 / df
+    for i in range(line.shape[0]):
+        slope = -0.5 * (df + (n_features - n_missing[i]))
+        more = log_root[i] + gain[np.int64(n_missing[i])]
+        line[i] = top + (more + slope * log1p_nonnegative(scale * line[i]))
+
+
 def _records(covariance_type: str) -> Records:
-    return records("StudentT", __name__, covariance_type, _blocks, more=("df",))
+    return records("StudentT", __name__, covariance_type, _blocks, _blocks_with_gaps, more=("df",), by_count=("gain",))
 
 
-_FULL = StudentTFullParams, StudentTFullStats = _records("full")
-_TIED = StudentTTiedParams, StudentTTiedStats = _records("tied")
-_DIAG = StudentTDiagParams, StudentTDiagStats = _records("diag")
-_SPHERICAL = StudentTSphericalParams, StudentTSphericalStats = _records("spherical")
+_FULL = StudentTFullParams, StudentTFullStats, StudentTFullGapsParams = _records("full")
+_TIED = StudentTTiedParams, StudentTTiedStats, StudentTTiedGapsParams = _records("tied")
+_DIAG = StudentTDiagParams, StudentTDiagStats, StudentTDiagGapsParams = _records("diag")
+_SPHERICAL = StudentTSphericalParams, StudentTSphericalStats, StudentTSphericalGapsParams = _records("spherical")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -156,10 +206,19 @@ class StudentT(LocationScatter):
         return student_marginal(means, sds, self.df)
 
     def more_fields(self, log_norm: np.ndarray) -> dict[str, np.ndarray]:
-        half = 0.5 * self.n_features
+        fields = {"log_norm": log_norm + self._log_norm(self.n_features), "df": np.array([float(self.df)])}
+        if self.has_gaps:
+            n_seen = np.arange(self.n_features, -1.0, -1.0)
+            of_seen = self._log_norm(np.maximum(n_seen, 1.0)) - 0.5 * LOG_2PI * n_seen
+            of_seen[-1] = 0.0
+            fields["gain"] = of_seen - of_seen[0]
+        return fields
+
+    def _log_norm(self, n_features: Any) -> Any:
+        """What the logarithm of a density's factor has, with so many features, besides that of a Gaussian."""
+        half = 0.5 * n_features
         # The beta function, since a difference of gamma functions has no digits left where there are many degrees.
-        more = gammaln(half) - betaln(0.5 * self.df, half) + half * np.log(2.0 / self.df)
-        return {"log_norm": log_norm + more, "df": np.array([float(self.df)])}
+        return gammaln(half) - betaln(0.5 * self.df, half) + half * np.log(2.0 / self.df)
 
     def neutral_params(self, centre: np.ndarray) -> Any:
         """Rows of equal weight, whatever the scale of the data."""

@@ -6,6 +6,14 @@ from typing import Any, Self
 
 import numpy as np
 
+from fastem.families.gaussian.gaps import (
+    NEGLIGIBLE,
+    by_pattern,
+    complete_rows,
+    complete_scatter,
+    into_block,
+    log_prob_of_any,
+)
 from fastem.families.gaussian.matrices import log_norm
 from fastem.families.gaussian.moments import CentralMoments, MatrixMoments
 from fastem.families.gaussian.pooled import accumulate_pooled
@@ -67,6 +75,22 @@ def _half_squares(family_params, k, top, x, out, scratch):
 
 
 @block_function
+def _half_squares_with_gaps(family_params, k, gaps, out, log_root, scratch):
+    complete_rows(gaps, family_params.means[k], family_params.precision[0], family_params.flat[0], log_root)
+    log_prob_of_any(gaps.x, family_params.means[k], family_params.tiles, 0.0, gaps.line[0], scratch)
+    into_block(gaps, out)
+
+
+@block_function
+def _add_moments_with_gaps(family_params, components, gaps, resp, weighted, scratch, n, mass, sx, sxx):
+    k = components[0]
+    precision, flat = family_params.precision[0], family_params.flat[0]
+    complete_scatter(gaps, family_params.means[k], precision, flat, resp, NEGLIGIBLE * n[k], sxx)
+    by_pattern(gaps, weighted)
+    _add_moments(family_params.means, components, gaps.x, gaps.line, scratch, mass, sx, sxx)
+
+
+@block_function
 def _add_moments(means, components, x, resp, scratch, n, sx, sxx):
     n_features = means.shape[1]
     # Few features or components are faster one component after the other.
@@ -95,6 +119,8 @@ class Tied(Matrices):
     moments = TiedMoments
     prepare = staticmethod(_prepare)
     half_squares, add_moments = staticmethod(_half_squares), staticmethod(_add_moments)
+    half_squares_with_gaps = staticmethod(_half_squares_with_gaps)
+    add_moments_with_gaps = staticmethod(_add_moments_with_gaps)
 
     def shape(self, k: int, d: int) -> tuple[int, ...]:
         return d, d

@@ -3,9 +3,13 @@
 Matrices of more than eight features are taken in tiles of 4 x 4, whose entries or sums stay in
 registers. Sizes that are no multiple of four are filled up with zeros. One line of tiles is finished
 before the next begins, so that it stays in the fastest cache; the centred rows need not.
+
+Loops over centred rows compute in the dtype of their arrays, float64 or float32: so constants are of that dtype.
 """
 
 from __future__ import annotations
+
+from functools import lru_cache
 
 import numpy as np
 
@@ -35,7 +39,7 @@ def centre_block(x, mean, centred):
 @block_function
 def sum_block(row):
     n_rows = row.shape[0]
-    total = 0.0
+    total = row.dtype.type(0.0)
     for i in range(n_rows):
         total += row[i]
     return total
@@ -93,8 +97,9 @@ def moments_of_four(x, mean, resp, a):
     last = mean.shape[0] - 1
     j1, j2, j3 = min(a + 1, last), min(a + 2, last), min(a + 3, last)
     m0, m1, m2, m3 = mean[a], mean[j1], mean[j2], mean[j3]
-    s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
-    q0, q1, q2, q3 = 0.0, 0.0, 0.0, 0.0
+    zero = mean.dtype.type(0.0)
+    s0, s1, s2, s3 = zero, zero, zero, zero
+    q0, q1, q2, q3 = zero, zero, zero, zero
     for i in range(resp.shape[0]):
         c0, c1, c2, c3 = x[a, i] - m0, x[j1, i] - m1, x[j2, i] - m2, x[j3, i] - m3
         w0, w1, w2, w3 = resp[i] * c0, resp[i] * c1, resp[i] * c2, resp[i] * c3
@@ -141,16 +146,24 @@ def tiles_of(factors: np.ndarray) -> np.ndarray:
     For each line of tiles the one on the diagonal, then the others from the left: so every read
     continues where the last one ended, and the processor fetches ahead.
     """
-    n_features = factors.shape[-1]
+    place, is_outside = _places_in_tiles(factors.shape[-1])
+    tiles = factors.reshape(*factors.shape[:-2], -1).take(place, axis=-1)
+    if is_outside is not None:
+        tiles[..., is_outside] = 0.0
+    return tiles
+
+
+@lru_cache(maxsize=8)
+def _places_in_tiles(n_features: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Where the entries of tiles (T, 16) stand in a factor, and which are beyond its features; None when none is."""
     n_lines = -(-n_features // TILE)
-    filled = np.zeros((*factors.shape[:-2], n_lines * TILE, n_lines * TILE))
-    filled[..., :n_features, :n_features] = factors
-    lines = [
-        filled[..., TILE * a : TILE * (a + 1), TILE * b : TILE * (b + 1)]
-        for a in range(n_lines)
-        for b in (a, *range(a))
-    ]
-    return np.stack([line.reshape(*line.shape[:-2], TILE * TILE) for line in lines], axis=-2)
+    within = np.arange(TILE)
+    lines = [(a, b) for a in range(n_lines) for b in (a, *range(a))]
+    i = np.stack([np.repeat(TILE * a + within, TILE) for a, _ in lines])
+    j = np.stack([np.tile(TILE * b + within, TILE) for _, b in lines])
+    is_outside = (i >= n_features) | (j >= n_features)
+    place = np.where(is_outside, 0, i * n_features + j)
+    return place, is_outside if is_outside.any() else None
 
 
 @block_function
@@ -187,20 +200,22 @@ def _whiten_last(tile, centred, b, product, log_prob):
     f00, f01, f02, f03, f10, f11, f12, f13 = tile[0], tile[1], tile[2], tile[3], tile[4], tile[5], tile[6], tile[7]
     f20, f21, f22, f23, f30, f31 = tile[8], tile[9], tile[10], tile[11], tile[12], tile[13]
     f32, f33 = tile[14], tile[15]
+    half = log_prob.dtype.type(0.5)
     for i in range(centred.shape[1]):
         c0, c1, c2, c3 = centred[b, i], centred[b + 1, i], centred[b + 2, i], centred[b + 3, i]
         z0 = product[0, i] + (f00 * c0 + f01 * c1 + f02 * c2 + f03 * c3)
         z1 = product[1, i] + (f10 * c0 + f11 * c1 + f12 * c2 + f13 * c3)
         z2 = product[2, i] + (f20 * c0 + f21 * c1 + f22 * c2 + f23 * c3)
         z3 = product[3, i] + (f30 * c0 + f31 * c1 + f32 * c2 + f33 * c3)
-        log_prob[i] -= 0.5 * ((z0 * z0 + z1 * z1) + (z2 * z2 + z3 * z3))
+        log_prob[i] -= half * ((z0 * z0 + z1 * z1) + (z2 * z2 + z3 * z3))
 
 
 @block_function
 def _subtract_half_squares(product, log_prob):
+    half = log_prob.dtype.type(0.5)
     for i in range(log_prob.shape[0]):
         z0, z1, z2, z3 = product[0, i], product[1, i], product[2, i], product[3, i]
-        log_prob[i] -= 0.5 * ((z0 * z0 + z1 * z1) + (z2 * z2 + z3 * z3))
+        log_prob[i] -= half * ((z0 * z0 + z1 * z1) + (z2 * z2 + z3 * z3))
 
 
 @block_function
@@ -211,8 +226,14 @@ def log_prob_tiled(x, mean, tiles, log_norm, log_prob, scratch):
     centre_block(x, mean, centred)
     for i in range(log_prob.shape[0]):
         log_prob[i] = log_norm
+    subtract_squares(tiles, centred, product, log_prob)
+
+
+@block_function
+def subtract_squares(tiles, centred, product, log_prob):
+    """Subtract ``|factor @ centred|^2 / 2`` for a factor (D, D) in tiles; `product` (4, rows) is free to use."""
     t = 0
-    for a in range(0, n_features, TILE):
+    for a in range(0, centred.shape[0], TILE):
         _whiten_diagonal(tiles[t], centred, a, product)
         for b in range(0, a - TILE, TILE):
             t += 1
@@ -244,7 +265,16 @@ def accumulate_tiled(x, mean, resp, sx, scatter, scratch):
     n_features = padded(mean.shape[0])
     centred, weighted = scratch[:n_features], scratch[n_features : n_features + TILE]
     centre_block(x, mean, centred)
-    for a in range(0, n_features, TILE):
+    add_moments(centred, weighted, resp, sx, scatter)
+
+
+@block_function
+def add_moments(centred, weighted, resp, sx, scatter):
+    """Add ``resp * centred`` to `sx` and the lower triangle of the outer products to `scatter` (D, D).
+
+    `weighted` (4, rows) is free to use.
+    """
+    for a in range(0, centred.shape[0], TILE):
         _add_triangle(centred, resp, a, weighted, sx, scatter)
         # Downwards: the lines next to the triangle are still in the fastest cache.
         for b in range(a - TILE, -1, -TILE):
@@ -254,8 +284,9 @@ def accumulate_tiled(x, mean, resp, sx, scatter, scratch):
 @block_function
 def _add_triangle(centred, resp, a, weighted, sx, scatter):
     """Add the moments of features a to a + 3, and leave ``resp * centred`` of these in `weighted`."""
-    s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
-    s00, s10, s11, s20, s21, s22, s30, s31, s32, s33 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    zero = centred.dtype.type(0.0)
+    s0, s1, s2, s3 = zero, zero, zero, zero
+    s00, s10, s11, s20, s21, s22, s30, s31, s32, s33 = zero, zero, zero, zero, zero, zero, zero, zero, zero, zero
     for i in range(centred.shape[1]):
         c0, c1, c2, c3 = centred[a, i], centred[a + 1, i], centred[a + 2, i], centred[a + 3, i]
         w0, w1, w2, w3 = resp[i] * c0, resp[i] * c1, resp[i] * c2, resp[i] * c3
@@ -275,7 +306,7 @@ def _add_triangle(centred, resp, a, weighted, sx, scatter):
         s32 += w3 * c2
         s33 += w3 * c3
     sums = (s0, s1, s2, s3)
-    rows = ((s00, 0.0, 0.0, 0.0), (s10, s11, 0.0, 0.0), (s20, s21, s22, 0.0), (s30, s31, s32, s33))
+    rows = ((s00, zero, zero, zero), (s10, s11, zero, zero), (s20, s21, s22, zero), (s30, s31, s32, s33))
     for p in range(min(TILE, sx.shape[0] - a)):
         sx[a + p] += sums[p]
         for q in range(p + 1):
@@ -284,10 +315,11 @@ def _add_triangle(centred, resp, a, weighted, sx, scatter):
 
 @block_function
 def _add_tile(weighted, centred, a, b, scatter):
-    s00, s01, s02, s03 = 0.0, 0.0, 0.0, 0.0
-    s10, s11, s12, s13 = 0.0, 0.0, 0.0, 0.0
-    s20, s21, s22, s23 = 0.0, 0.0, 0.0, 0.0
-    s30, s31, s32, s33 = 0.0, 0.0, 0.0, 0.0
+    zero = centred.dtype.type(0.0)
+    s00, s01, s02, s03 = zero, zero, zero, zero
+    s10, s11, s12, s13 = zero, zero, zero, zero
+    s20, s21, s22, s23 = zero, zero, zero, zero
+    s30, s31, s32, s33 = zero, zero, zero, zero
     for i in range(centred.shape[1]):
         w0, w1, w2, w3 = weighted[0, i], weighted[1, i], weighted[2, i], weighted[3, i]
         c0, c1, c2, c3 = centred[b, i], centred[b + 1, i], centred[b + 2, i], centred[b + 3, i]

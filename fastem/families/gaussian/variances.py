@@ -11,6 +11,7 @@ from fastem.families.gaussian.moments import CentralMoments, Pivoted
 from fastem.families.gaussian.structure import Structure
 from fastem.families.gaussian.tiles import log_prob_of_scaled, moments_of_four, sum_block
 from fastem.passes.flags import block_function
+from fastem.passes.vector_math import log_positive
 
 
 @block_function
@@ -33,6 +34,50 @@ def _add_moments_of_scaled(means, components, x, resp, scratch, n, sx, sxx):
                 squares_of[k, min(j + p, squares_of.shape[1] - 1)] += squares[p]
 
 
+# Rows with missing values: of independent features the others tell nothing of one that is missing, whose expected value
+# is the mean. What is no number is left out, value by value.
+
+
+@block_function
+def _as_they_are(x):
+    return x
+
+
+@block_function
+def _half_squares_with_gaps(family_params, k, x, out, log_root, scratch):
+    mean, inverse_sd = family_params.means[k], family_params.inverse_sd[k]
+    for i in range(out.shape[0]):
+        out[i] = 0.0
+        log_root[i] = 0.0
+    for j in range(mean.shape[0]):
+        line, center, factor = x[j], mean[j], inverse_sd[j]
+        log_sd = -log_positive(factor)
+        for i in range(out.shape[0]):
+            z = (line[i] - center) * factor
+            out[i] -= 0.5 * (z * z) if z == z else 0.0
+            log_root[i] += 0.0 if z == z else log_sd
+
+
+@block_function
+def _add_moments_with_gaps(family_params, components, x, resp, weighted, scratch, n, mass, sx, sxx):
+    k = components[0]
+    mean, inverse_sd = family_params.means[k], family_params.inverse_sd[k]
+    squares = sxx.reshape(sx.shape[0], sxx.size // sx.shape[0])[k]
+    mass[k] += sum_block(weighted)
+    for j in range(mean.shape[0]):
+        line, center = x[j], mean[j]
+        first, second, unseen = 0.0, 0.0, 0.0
+        for i in range(weighted.shape[0]):
+            offset = line[i] - center
+            product = weighted[i] * offset if offset == offset else 0.0
+            first += product
+            second += product * offset if offset == offset else 0.0
+            unseen += 0.0 if offset == offset else resp[i]
+        sx[k, j] += first
+        # One sum for each feature, or one for all.
+        squares[min(j, squares.shape[0] - 1)] += second + unseen / (inverse_sd[j] * inverse_sd[j])
+
+
 class Variances(Structure):
     """Variances of independent features: of each component and feature (K, D), or one a component (K,).
 
@@ -42,6 +87,9 @@ class Variances(Structure):
     fields = ("means", "covariances", "inverse_sd", "log_norm")
     half_squares = staticmethod(_half_squares_of_scaled)
     add_moments = staticmethod(_add_moments_of_scaled)
+    read_gaps = staticmethod(_as_they_are)
+    half_squares_with_gaps = staticmethod(_half_squares_with_gaps)
+    add_moments_with_gaps = staticmethod(_add_moments_with_gaps)
 
     def shape(self, k: int, d: int) -> tuple[int, ...]:
         raise NotImplementedError
