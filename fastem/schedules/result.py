@@ -11,6 +11,8 @@ from fastem.stats import ExpectedStats, Repair
 
 # Objectives that the estimated remaining improvement is computed from.
 _REMEMBERED = 3
+# And those that an iteration looks at: what was known one iteration ago, too.
+_LOOKED_AT = _REMEMBERED + 1
 
 
 class Reason(StrEnum):
@@ -128,11 +130,11 @@ class FitState:
     def course(self) -> tuple[float, ...]:
         """The last objectives of this fit, after those of the one that it goes on from."""
         before = () if self.before is None else self.before.objective[:-1]
-        return (*before, *self.trace.objective[-_REMEMBERED:])[-_REMEMBERED:]
+        return (*before, *self.trace.objective[-_LOOKED_AT:])[-_LOOKED_AT:]
 
     def ending(self, tol: float) -> Ending:
         """What a fit that goes on from here has to know."""
-        return Ending(self.course(), self.near, self.trace.remaining, tol)
+        return Ending(self.course()[-_REMEMBERED:], self.near, self.trace.remaining, tol)
 
 
 @dataclass(frozen=True)
