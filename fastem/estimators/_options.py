@@ -83,7 +83,9 @@ class OptionHolder(HasChoices, BaseEstimator):
         for setting, value in values.items():
             allowed = constraints.get(setting, [])
             words = sorted(word for each in allowed if isinstance(each, StrOptions) for word in each.options)
-            if words and isinstance(value, str) and value not in words and str not in allowed:
+            if not isinstance(value, str) or not words or value in words or str in allowed:
+                continue
+            if all(isinstance(each, StrOptions) for each in allowed) or meaning(value, words):
                 raise InvalidParameterError(
                     f"The {setting!r} parameter of {name} must be among {', '.join(map(repr, words))}. Got {value!r} "
                     f"instead.{meaning(value, words)}"

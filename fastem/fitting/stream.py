@@ -101,16 +101,15 @@ class Learner:
 
     def learn(self, source: Source, stream: Stream) -> None:
         """Learn from each row of the source that `begin` was given; however it ends, what was learnt is published."""
-        # An array was checked when the stream began.
+        # An array was checked when the stream began; but a start on its first rows may know less than all of them say.
         rows: Any = source
-        if not isinstance(source, ArraySource):
+        if not isinstance(source, ArraySource) or stream.state is None:
             rows = Checked(source, None if stream.state is None else self._model.family)
         try:
             for batch in rows.chunks(self._batch_rows):
                 if stream.state is None:
                     self._hold(stream, batch, source.names)
-                    if isinstance(rows, Checked) and stream.state is not None:
-                        rows.family = self._model.family
+                    rows.family = None if stream.state is None else self._model.family
                 else:
                     self._update(stream, batch)
         finally:

@@ -194,6 +194,15 @@ def test_invalid_parameters_are_named(name, value, X):
         GaussianMixture(**{name: value}).fit(X)
 
 
+def test_a_wrong_word_where_a_number_will_do_is_told_of_both(X):
+    with pytest.raises(
+        ValueError, match=r"'n_init' parameter .* an int in the range \[1, inf\) or a str among \{'auto'\}"
+    ):
+        GaussianMixture(2, n_init="best").fit(X)
+    with pytest.raises(ValueError, match="Do you mean 'auto'"):
+        GaussianMixture(2, n_init="Auto").fit(X)
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [

@@ -537,3 +537,12 @@ def test_the_report_of_a_stream_reads_well():
 def test_rows_of_a_batch_are_those_of_the_schedule():
     assert learnt([rows(2 * online.MAX_ROWS + 1)]).n_steps_ == 3
     assert learnt([rows(2 * online.MAX_ROWS + 1)], schedule=Online(batch_size=500)).n_steps_ == 9
+
+
+def test_a_code_that_a_start_does_not_know_is_told():
+    """The first rows of an array begin the model, and a later batch of it holds a category that they have not."""
+    random = np.random.default_rng(0)
+    model = fastem.Mixture("categorical", 2, random_state=0).partial_fit(random.integers(0, 3, (5, 2)).astype(float))
+    X = np.concatenate([random.integers(0, 3, (6000, 2)), [[7, 1]]]).astype(float)
+    with pytest.raises(ValueError, match=r"row 6000, column 0 is 7\.0"):
+        model.partial_fit(X)
