@@ -7,7 +7,7 @@ from operator import is_
 from typing import Any, ClassVar, Self
 
 from sklearn.base import BaseEstimator
-from sklearn.utils._param_validation import InvalidParameterError, StrOptions, validate_parameter_constraints
+from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions, validate_parameter_constraints
 
 from fastem._options import Choice, HasChoices, Options, meaning
 
@@ -85,7 +85,7 @@ class OptionHolder(HasChoices, BaseEstimator):
             words = sorted(word for each in allowed if isinstance(each, StrOptions) for word in each.options)
             if not isinstance(value, str) or not words or value in words or str in allowed:
                 continue
-            if all(isinstance(each, StrOptions) for each in allowed) or meaning(value, words):
+            if not any(isinstance(each, Interval) for each in allowed) or meaning(value, words):
                 raise InvalidParameterError(
                     f"The {setting!r} parameter of {name} must be among {', '.join(map(repr, words))}. Got {value!r} "
                     f"instead.{meaning(value, words)}"
