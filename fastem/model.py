@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 
@@ -101,6 +101,17 @@ class Model:
         pruning = self.pruning(params) if pruning is None else pruning
         in_float32 = self.family.in_float32 if float32 else None
         return self.backend.accumulator(self.latent, params, zero_stats(self, params), pruning, begun, in_float32)
+
+    def with_gaps(self, has_gaps: bool = True) -> Self:
+        """This model for rows that may miss values, or for those that miss none, whose parameters have other records.
+
+        `prepared` makes these.
+        """
+        return self if self.family.has_gaps == has_gaps else replace(self, family=self.family.with_gaps(has_gaps))
+
+    def prepared(self, params: Params) -> Params:
+        """Parameters of this model that were prepared for other rows: with missing values, or without."""
+        return params._replace(family=self.family.rebuilt(params.family))
 
     def pruning(self, params: Params) -> Plan:
         """Which components a pass at `params` may leave out; an empty record when looking is not worth its time."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastem._naming import named
 from fastem.estimators._views import fill_scores, fitted_of, loglik_of, room_for, rows_of, sequences_of
-from fastem.fitting.checks import finite_rows, usable_rows
+from fastem.fitting.checks import readable_rows, usable_rows
 from fastem.fitting.criteria import criteria_of
 from fastem.sources import Chunk, SequenceSource, Source
 from fastem.sources.sequences import rows_of_runs
@@ -59,7 +59,7 @@ class Marked:
         """
         if self.is_chain:
             sequences = sequences_of(self.mixture, self.source)
-            usable = _usable_rows(sequences)
+            usable = self._usable_rows(sequences)
             self.n_rows, self.n_marked = usable.size, int(np.count_nonzero(~usable))
             self._require_some("sequence")
             return self.mixture.criteria(_chosen(sequences, usable))
@@ -89,12 +89,22 @@ class Marked:
 
     def _of_sequences(self, what: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         sequences = sequences_of(self.mixture, self.source)
-        usable = _usable_rows(sequences)
+        usable = self._usable_rows(sequences)
         predict: Any = self.mixture.predict if what == "label" else self.mixture.predict_proba
         values = room_for(self.mixture, usable.size, what)
         if usable.any():
             values[usable] = predict(_chosen(sequences, usable))
         yield values, usable
+
+    def _usable_rows(self, sequences: SequenceSource) -> np.ndarray:
+        """Which rows (N,) are of sequences all of whose rows can be read, after a pass."""
+        parts, family = [], fitted_of(self.mixture)[0].family
+        for chunk in sequences.chunks():
+            lengths: Any = chunk.lengths
+            readable = readable_rows(chunk, family)
+            parts.append(np.repeat(np.logical_and.reduceat(readable, np.cumsum(lengths) - lengths), lengths))
+            del chunk
+        return np.concatenate(parts)
 
 
 def _filled(chunk: Chunk, usable: np.ndarray) -> Chunk:
@@ -104,17 +114,6 @@ def _filled(chunk: Chunk, usable: np.ndarray) -> Chunk:
     X = chunk.X.copy()
     X[~usable] = X[np.argmax(usable)]
     return replace(chunk, X=X)
-
-
-def _usable_rows(sequences: SequenceSource) -> np.ndarray:
-    """Which rows (N,) are of sequences whose values are all finite, after a pass."""
-    parts = []
-    for chunk in sequences.chunks():
-        lengths: Any = chunk.lengths
-        finite = finite_rows(chunk)
-        parts.append(np.repeat(np.logical_and.reduceat(finite, np.cumsum(lengths) - lengths), lengths))
-        del chunk
-    return np.concatenate(parts)
 
 
 def _chosen(sequences: SequenceSource, usable: np.ndarray) -> Source:

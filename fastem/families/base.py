@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -16,13 +17,22 @@ class FamilyBase(Family):
     Attributes
     ----------
     has_gaps : bool
-        Whether rows may miss values, which are NaN.
+        Whether parameters are prepared for rows that miss values, which are NaN. A field of the families that know how.
     groups_patterns : bool
         Whether a pass is quicker where rows that miss the same values stand next to each other.
     """
 
     has_gaps = False
     groups_patterns: ClassVar[bool] = False
+
+    @property
+    def takes_gaps(self) -> bool:
+        """Whether it knows what a row says that misses some values."""
+        return "has_gaps" in type(self).__dataclass_fields__
+
+    def with_gaps(self, has_gaps: bool = True) -> Self:
+        """This family for rows that may miss values, or that miss none; it must know how."""
+        return replace(self, has_gaps=has_gaps)
 
     def pruning(self, params: Any, log_share: np.ndarray) -> Any:
         return NO_PRUNING

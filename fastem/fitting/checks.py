@@ -1,4 +1,4 @@
-"""Which rows can be used: values that are finite, and that suit the family."""
+"""Which rows can be used: values that are finite or missing, and that suit the family."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _ROWS_CHECKED = 4096
 
 
 class Checked:
-    """The rows of a source as a fit may use them: finite, and values that the family can have.
+    """The rows of a source as a fit may use them: values that the family can have, or NaN where it may be missing.
 
-    Every value that is checked is checked here. Passes of a fit come after a first one through this gate, and read the
+    Chunks that miss some say so (`has_missing`). Every value that is checked is checked here. Passes of a fit come after a first one through this gate, and read the
     source itself; where one ends in NaN nevertheless, `look_over` reads the rows again, to name the place.
 
     Parameters
     ----------
     source : Source
     family : Family, optional
-        None as long as it is not known: any finite value will do. It may be set while chunks are read.
+        None as long as it is not known: any finite or missing value will do. It may be set while chunks are read.
 
     Raises
     ------
@@ -43,27 +43,44 @@ class Checked:
     def chunks(self, max_rows: int | None = None) -> Iterator[Chunk]:
         """The chunks of the source, once they are checked."""
         for chunk in self._source.chunks(max_rows):
-            _require_finite(chunk, self._source.labels)
+            if _lacks_a_value(chunk, self._source.labels):
+                self._require_allowed(chunk)
+                chunk = replace(chunk, has_missing=True)
             if self.family is not None:
                 _require_support(chunk, self.family, self._source.labels)
             yield chunk
             del chunk
 
-    def look_over(self) -> None:
-        """Read all rows, and raise for a value that cannot be used."""
-        for _ in self.chunks():
-            pass
+    def look_over(self) -> bool:
+        """Read all rows, and raise for a value that cannot be used; returns whether any value is missing."""
+        has_missing = False
+        for chunk in self.chunks():
+            has_missing |= chunk.has_missing
+            del chunk
+        return has_missing
+
+    def _require_allowed(self, chunk: Chunk) -> None:
+        """Raise for a chunk that misses a value which must not be missing."""
+        if not self._source.allows_missing:
+            because = f"{named('missing')}='error'"
+            remedy = f"Drop these rows, fill in the values, or set {named('missing')}='mar'."
+        elif self.family is not None and not self.family.takes_gaps:
+            because = f"{type(self.family).__name__} does not say what a row says that misses a value"
+            remedy = "Drop these rows, fill in the values, or teach the family (docs/user_families.md says how)."
+        else:
+            return
+        _raise_for(chunk, np.isnan(chunk.X), f"contains NaN, and {because}", remedy, self._source.labels)
 
 
 def usable_rows(chunk: Chunk, family: Any, labels: Sequence[str]) -> np.ndarray:
-    """Which rows (N,) of a chunk are finite.
+    """Which rows (N,) of a chunk a family can read: those without infinite values, nor missing ones it cannot do with.
 
     Raises
     ------
     ValueError
-        For a finite row that no component of the family can have.
+        For such a row that no component of the family can have.
     """
-    usable = finite_rows(chunk)
+    usable = readable_rows(chunk, family)
     if usable.all():
         _require_support(chunk, family, labels)
     elif usable.any():
@@ -71,29 +88,27 @@ def usable_rows(chunk: Chunk, family: Any, labels: Sequence[str]) -> np.ndarray:
     return usable
 
 
-def finite_rows(chunk: Chunk) -> np.ndarray:
-    """Which rows (N,) of a chunk have no missing or infinite value."""
-    return np.isfinite(chunk.X).all(axis=1)
+def readable_rows(chunk: Chunk, family: Any) -> np.ndarray:
+    """Which rows (N,) of a chunk have no infinite value, nor a missing one that the family cannot do with."""
+    return ~np.isinf(chunk.X).any(axis=1) if family.takes_gaps else np.isfinite(chunk.X).all(axis=1)
 
 
-def _require_finite(chunk: Chunk, labels: Sequence[str]) -> None:
-    """Raise ValueError when a chunk holds NaN or infinity, naming the first place by the labels of the columns."""
+def _lacks_a_value(chunk: Chunk, labels: Sequence[str]) -> bool:
+    """Whether a chunk holds NaN; raises ValueError for infinity, naming the first place by the labels of the columns."""
     with np.errstate(over="ignore", invalid="ignore"):
         suspect = not np.isfinite(chunk.X.sum())
-    if suspect:
-        finite = np.isfinite(chunk.X)
-        if not finite.all():
-            _raise_not_finite(chunk, finite, labels)
+    if not suspect:
+        return False
+    infinite = np.isinf(chunk.X)
+    if infinite.any():
+        _raise_for(chunk, infinite, "contains infinity", "Drop these rows, or mend the values.", labels)
+    return bool(np.isnan(chunk.X).any())
 
 
-def _raise_not_finite(chunk: Chunk, finite: np.ndarray, labels: Sequence[str]) -> NoReturn:
-    row, column = np.argwhere(~finite)[0]
-    value = chunk.X[row, column]
-    kind, place = "NaN" if np.isnan(value) else "infinity", _place(chunk, row, value, column, labels)
-    raise ValueError(
-        f"{named('Input X')} contains {kind} (NaN or inf is not supported): {place}; "
-        f"{_extent(chunk, ~finite)}. Drop these rows, or fill in the missing values."
-    )
+def _raise_for(chunk: Chunk, wrong: np.ndarray, problem: str, remedy: str, labels: Sequence[str]) -> NoReturn:
+    row, column = np.argwhere(wrong)[0]
+    place = _place(chunk, row, chunk.X[row, column], column, labels)
+    raise ValueError(f"{named('Input X')} {problem}: {place}; {_extent(chunk, wrong)}. {remedy}")
 
 
 def _place(chunk: Chunk, row: int, value: float, column: int, labels: Sequence[str]) -> str:
@@ -115,6 +130,7 @@ def _require_support(chunk: Chunk, family: Any, labels: Sequence[str], places: n
         wrong = family.outside(part)
         if wrong is None:
             return
+        wrong &= ~np.isnan(part)
         if wrong.any():
             row, column = np.argwhere(wrong)[0]
             value = part[row, column]
@@ -131,13 +147,13 @@ def highest_codes(source: Source, coded: np.ndarray) -> np.ndarray:
     Raises
     ------
     ValueError
-        For values that are not finite, or so large that they cannot be codes.
+        For values that are infinite, or so large that they cannot be codes.
     """
 
     def highest_of(segment: Segment) -> np.ndarray:
         highest = np.zeros(source.n_features)
         for chunk in segment.chunks:
-            np.maximum(highest, chunk.X.max(axis=0, initial=0.0), out=highest)
+            np.maximum(highest, np.fmax.reduce(chunk.X, axis=0, initial=0.0), out=highest)
             del chunk
         return highest
 

@@ -35,6 +35,7 @@ class ArraySource:
         self._native = X.dtype.isnative and X.dtype in (np.float32, np.float64)
         self.row_bytes = self.n_features * (X.itemsize if self._native else 8)
         self.rows_per_chunk: int | None = None
+        self.allows_missing = True
 
     @property
     def is_weighted(self) -> bool:

@@ -18,7 +18,7 @@ class WithoutRows:
         self._source, self._heldout = source, held
         self.n_features, self.names, self.labels = source.n_features, source.names, source.labels
         self.row_bytes, self.rows_per_chunk = source.row_bytes, source.rows_per_chunk
-        self.is_weighted = True
+        self.is_weighted, self.allows_missing = True, source.allows_missing
 
     @property
     def n_rows(self) -> int | None:

@@ -26,7 +26,7 @@ class SequenceSource:
         self.n_features = rows.n_features
         self.names, self.labels = rows.names, rows.labels
         self.row_bytes = rows.row_bytes
-        self.rows_per_chunk = rows.rows_per_chunk
+        self.rows_per_chunk, self.allows_missing = rows.rows_per_chunk, rows.allows_missing
 
     @property
     def is_weighted(self) -> bool:

@@ -25,19 +25,23 @@ class Chunk:
         Index of the first row within the source.
     lengths : (S,) int64 ndarray or None
         Of the sequences that the rows make up, one after the other; None for rows that are independent.
+    has_missing : bool
+        Whether some values are known to be missing, which are NaN (see `fastem.fitting.checks`).
     """
 
     X: np.ndarray
     weight: np.ndarray | None
     first_row: int
     lengths: np.ndarray | None = None
+    has_missing: bool = False
 
     def __len__(self) -> int:
         return self.X.shape[0]
 
     def pick(self, rows: Any, first_row: int) -> Chunk:
         """Some rows, by a slice or by their places, as independent ones."""
-        return Chunk(self.X[rows], None if self.weight is None else self.weight[rows], first_row)
+        weight = None if self.weight is None else self.weight[rows]
+        return Chunk(self.X[rows], weight, first_row, has_missing=self.has_missing)
 
     def places_of(self, rows: np.ndarray) -> np.ndarray:
         """Those of the rows, sorted indices within the source, that lie here, counted from the first row here."""
@@ -58,7 +62,8 @@ def joined(chunks: Sequence[Chunk]) -> Chunk:
     is_weighted = any(chunk.weight is not None for chunk in chunks)
     weights = [np.ones(len(chunk)) if chunk.weight is None else chunk.weight for chunk in chunks] if is_weighted else []
     X = np.concatenate([chunk.X for chunk in chunks])
-    return Chunk(X, np.concatenate(weights) if weights else None, chunks[0].first_row)
+    has_missing = any(chunk.has_missing for chunk in chunks)
+    return Chunk(X, np.concatenate(weights) if weights else None, chunks[0].first_row, has_missing=has_missing)
 
 
 class Source(Protocol):
@@ -79,6 +84,8 @@ class Source(Protocol):
         Memory that one row takes in a chunk.
     rows_per_chunk : int or None
         Rows of a chunk, when the caller does not say; None leaves it to the source.
+    allows_missing : bool
+        Whether values may be missing, which are NaN.
     """
 
     n_features: int
@@ -86,6 +93,7 @@ class Source(Protocol):
     labels: list[str]
     row_bytes: int
     rows_per_chunk: int | None
+    allows_missing: bool
 
     @property
     def is_weighted(self) -> bool: ...

@@ -66,6 +66,7 @@ class StreamedSource:
         # A piece may come as float64 whatever the columns are.
         self.row_bytes = 8 * len(self._columns[0])
         self.rows_per_chunk: int | None = None
+        self.allows_missing = True
         self._piece_bytes = min(reader.piece_bytes for reader in self._readers)
         self._n_positive: int | None = None
         self._is_complete, self.n_dropped = False, 0
