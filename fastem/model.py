@@ -103,15 +103,19 @@ class Model:
         return self.backend.accumulator(self.latent, params, zero_stats(self, params), pruning, begun, in_float32)
 
     def with_gaps(self, has_gaps: bool = True) -> Self:
-        """This model for rows that may miss values, or for those that miss none, whose parameters have other records.
-
-        `prepared` makes these.
-        """
+        """This model for rows that may miss values, or for rows that miss none."""
         return self if self.family.has_gaps == has_gaps else replace(self, family=self.family.with_gaps(has_gaps))
 
     def prepared(self, params: Params) -> Params:
-        """Parameters of this model that were prepared for other rows: with missing values, or without."""
+        """Parameters as this model reads them, which another one made: `self.with_gaps(...)`."""
         return params._replace(family=self.family.rebuilt(params.family))
+
+    def for_rows(self, params: Params, has_missing: bool) -> tuple[Self, Params]:
+        """This model and its parameters, as rows need them that may miss values."""
+        if not has_missing or self.family.has_gaps:
+            return self, params
+        model = self.with_gaps()
+        return model, model.prepared(params)
 
     def pruning(self, params: Params) -> Plan:
         """Which components a pass at `params` may leave out; an empty record when looking is not worth its time."""

@@ -163,6 +163,10 @@ class KnownParameters(OptionHolder):
         """Become a model with these parameters, that was made with the present settings, or with those given."""
         if settings is None:
             settings = {name: _own(getattr(self, name)) for name in self._structural}
+        if model.family.has_gaps:
+            # Who reads rows with missing values prepares them for that.
+            model = model.with_gaps(False)
+            params = model.prepared(params)
         self._known = Known(model, params, settings, {})
         self.n_features_in_ = model.family.n_features
         self._reveal()

@@ -43,5 +43,6 @@ def room_for(estimator: BaseEM, n_rows: int, what: str) -> np.ndarray:
 
 def fill_scores(mixture: BaseEM, X: np.ndarray, what: str, out: np.ndarray) -> None:
     """Fill labels or probabilities of rows X (N, D) into `out`."""
+    model, params = mixture._model.for_rows(mixture._params, bool(np.isnan(X).any()))
     with mixture._scoring():
-        getattr(mixture._model, what)(mixture._params, X, out)
+        getattr(model, what)(params, X, out)

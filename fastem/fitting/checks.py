@@ -22,8 +22,9 @@ _ROWS_CHECKED = 4096
 class Checked:
     """The rows of a source as a fit may use them: values that the family can have, or NaN where it may be missing.
 
-    Chunks that miss some say so (`has_missing`). Every value that is checked is checked here. Passes of a fit come after a first one through this gate, and read the
-    source itself; where one ends in NaN nevertheless, `look_over` reads the rows again, to name the place.
+    Chunks that miss some say so (`has_missing`). Every value that is checked is checked here. Passes of a fit come
+    after a first one through this gate, and read the source itself; where one ends in NaN nevertheless, `look_over`
+    reads the rows again, to name the place.
 
     Parameters
     ----------
@@ -94,7 +95,7 @@ def readable_rows(chunk: Chunk, family: Any) -> np.ndarray:
 
 
 def _lacks_a_value(chunk: Chunk, labels: Sequence[str]) -> bool:
-    """Whether a chunk holds NaN; raises ValueError for infinity, naming the first place by the labels of the columns."""
+    """Whether a chunk holds NaN; infinity is a ValueError that names the first place by the labels of the columns."""
     with np.errstate(over="ignore", invalid="ignore"):
         suspect = not np.isfinite(chunk.X.sum())
     if not suspect:

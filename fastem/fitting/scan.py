@@ -11,6 +11,8 @@ import numpy as np
 from fastem.contracts import Accumulator
 from fastem.executors.reduction import add_each, reduced
 from fastem.fitting.checks import Checked
+from fastem.fitting.missing import Missing, OneComponent, one_component_of
+from fastem.fitting.scores import total_weight
 from fastem.fitting.strays import Strays, strays_of
 from fastem.latents.mixture import MixtureLatent
 from fastem.model import Model, Params
@@ -26,7 +28,8 @@ class DataSummary(NamedTuple):
     """What a first pass over the data finds: the model for them, their mean (D,), and how many they are.
 
     `excerpt` holds some of the rows, spread evenly over all, and `is_whole` says whether it holds all; `digest` is that
-    of the statistics; `strays` are the rows that lie far from all others, if there are any.
+    of the statistics; `strays` are the rows that lie far from all others, if there are any. `missing` says what is
+    missing, and `one` draws it, where something is: in the excerpt it is drawn.
     """
 
     model: Model
@@ -37,14 +40,20 @@ class DataSummary(NamedTuple):
     is_whole: bool
     digest: str = ""
     strays: Strays | None = None
+    missing: Missing | None = None
+    one: OneComponent | None = None
+
+    def completed(self, sample: Any, random: np.random.Generator) -> Any:
+        """A sample in memory whose missing values are drawn; nothing is drawn where none is missing."""
+        return sample if self.one is None else self.one.completed(sample, random)
 
 
 class Scan(NamedTuple):
     """What a pass over rows finds: statistics of one component, and how many rows there are.
 
     `n_positive` counts those of positive weight; `scale` are statistics of the same weight, of the bulk of the rows
-    where far values would rule those of all (see `fastem.starts.bulk`); `excerpt`, `is_whole` and `strays` as in
-    `DataSummary`.
+    where far values would rule those of all (see `fastem.starts.bulk`); `excerpt`, `is_whole`, `strays`, `missing` and
+    `one` as in `DataSummary`.
     """
 
     stats: Any
@@ -55,14 +64,17 @@ class Scan(NamedTuple):
     excerpt: ArraySource
     is_whole: bool
     strays: Strays | None = None
+    missing: Missing | None = None
+    one: OneComponent | None = None
 
 
 class _Found(NamedTuple):
-    """What adds up: statistics under each model, rows, and rows of positive weight."""
+    """What adds up: statistics of complete chunks under each model, rows, those of positive weight, what is missing."""
 
     totals: list[ExpectedStats]
     n_rows: int
     n_positive: int
+    missing: Missing
 
 
 def scan_rows(source: Source, singles: Sequence[Model], order: RowOrder | None = None) -> list[Scan]:
@@ -77,38 +89,50 @@ def scan_rows(source: Source, singles: Sequence[Model], order: RowOrder | None =
     first = next(rows.chunks(max_rows=1), None)
     if first is None:
         raise ValueError("There are no rows to read.")
-    centre = first.X[0].astype(np.float64)
+    centre = np.nan_to_num(first.X[0].astype(np.float64))
     thinned = Thinned(source.n_features)
     notes = [thinned] if order is None else [thinned, order]
     found = reduced(partial(_found_in, singles, centre), segments_of(_noted(rows.chunks(), notes)), _added)
-    excerpt = ArraySource(*thinned.rows())
-    n_positive, totals = found.n_positive, found.totals
-    bulks = [_bulk(single.family, total.family, excerpt) for single, total in zip(singles, totals, strict=True)]
-    return [
-        Scan(
-            total.family, _scale(single, total.family, excerpt, bulk), found.n_rows, n_positive, float(total.weight),
-            excerpt, thinned.is_whole,
-            None if bulk is None else strays_of(bulk, excerpt, thinned.extremes(), n_positive),
-        )
-        for single, total, bulk in zip(singles, totals, bulks, strict=True)
-    ]  # fmt: skip
+    excerpt, extremes = ArraySource(*thinned.rows()), thinned.extremes()
+    missing, weight = None, float(found.totals[0].weight)
+    if found.missing.n_missing.any():
+        missing = found.missing.beside_complete(found.n_positive)
+        missing.require_values(source.labels)
+        weight = total_weight(source.chunks()) if source.is_weighted else float(found.n_rows)
+    scans = []
+    for single, total in zip(singles, found.totals, strict=True):
+        stats, one, known = total.family, None, excerpt
+        if missing is not None:
+            one = one_component_of(single, excerpt, extremes[0])
+            stats = (weight / float(one.stats.weight)) * one.stats.family
+            # It decides on scale and starts alone, and takes no part in the user's randomness.
+            known = one.completed(excerpt, np.random.default_rng(0))
+        bulk = _bulk(single.family, stats, known)
+        strays = None if bulk is None else strays_of(bulk, excerpt, extremes, found.n_positive)
+        scale = _scale(single, stats, known, bulk)
+        counts = found.n_rows, found.n_positive, weight
+        scans.append(Scan(stats, scale, *counts, known, thinned.is_whole, strays, missing, one))
+    return scans
 
 
 def _found_in(singles: Sequence[Model], centre: np.ndarray, segment: Segment) -> _Found:
     accumulators = [_accumulator(single, centre) for single in singles]
-    n_rows = n_positive = 0
+    n_rows, n_positive, missing = 0, 0, Missing.none(centre.size)
     for chunk in segment.chunks:
-        for accumulator in accumulators:
-            accumulator.add_given(chunk, np.broadcast_to(1.0, (len(chunk), 1)))
         n_rows += len(chunk)
         n_positive += len(chunk) if chunk.weight is None else int(np.count_nonzero(chunk.weight))
+        if chunk.has_missing:
+            # Its sums would be of no use, and NaN is no code.
+            missing = missing.with_chunk(chunk)
+        else:
+            for accumulator in accumulators:
+                accumulator.add_given(chunk, np.broadcast_to(1.0, (len(chunk), 1)))
         del chunk
-    return _Found([accumulator.total() for accumulator in accumulators], n_rows, n_positive)
+    return _Found([accumulator.total() for accumulator in accumulators], n_rows, n_positive, missing)
 
 
 def _added(one: _Found, other: _Found) -> _Found:
-    totals = add_each(one.totals, other.totals)
-    return _Found(totals, one.n_rows + other.n_rows, one.n_positive + other.n_positive)
+    return _Found(add_each(one.totals, other.totals), *add_each(one[1:], other[1:]))
 
 
 def _noted(chunks: Iterator[Chunk], notes: Sequence[Any]) -> Iterator[Chunk]:

@@ -35,8 +35,9 @@ def said_of(
     parts, results = [room(model, 0, what)], []
     for chunk in Checked(source, model.family).chunks():
         values = room(model, len(chunk), what) if out is None else out[chunk.first_row : chunk.first_row + len(chunk)]
+        its_model, its_params = model.for_rows(params, chunk.has_missing)
         with scoring():
-            results.append(getattr(model, what)(params, chunk.X, values, chunk.lengths))
+            results.append(getattr(its_model, what)(its_params, chunk.X, values, chunk.lengths))
         if out is None:
             parts.append(values)
         del chunk
@@ -66,11 +67,11 @@ class _RowSum:
 
 
 def weighted_sums(
-    fill: Sequence[Callable[[np.ndarray, np.ndarray], None]], chunks: Iterable[Chunk]
+    fill: Sequence[Callable[[Chunk, np.ndarray], None]], chunks: Iterable[Chunk]
 ) -> tuple[np.ndarray, float]:
     """Sums over rows of weight * value, one for each function, and of weight.
 
-    `fill(X, values)` computes values of some rows; where the weight is zero they do not count, whatever they are.
+    `fill(chunk, values)` computes values of some rows; where the weight is zero they do not count, whatever they are.
     """
 
     def sums_of(segment: Segment) -> np.ndarray:
@@ -78,7 +79,7 @@ def weighted_sums(
         for chunk in segment.chunks:
             values = np.empty(len(chunk))
             for total, function in zip(sums, fill, strict=True):
-                function(chunk.X, values)
+                function(chunk, values)
                 total.add(weighted(values, chunk.weight))
             if chunk.weight is None:
                 n_rows += len(chunk)
@@ -112,9 +113,9 @@ def weighted_sum(
 ) -> tuple[float, float]:
     """Sum over rows of weight * value, and of weight; `fill(model, params, X, values)` computes values of some rows."""
 
-    def values_of(X: np.ndarray, values: np.ndarray) -> None:
+    def values_of(chunk: Chunk, values: np.ndarray) -> None:
         with scoring():
-            fill(model, params, X, values)
+            fill(*model.for_rows(params, chunk.has_missing), chunk.X, values)
 
     (total,), weight = weighted_sums([values_of], Checked(source, model.family).chunks(_ROWS))
     return float(total), weight

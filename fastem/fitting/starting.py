@@ -45,10 +45,16 @@ def _feasible(model: Model, params: Params) -> Params:
     return model.from_unconstrained(model.to_unconstrained(params)) if is_bound(model) else params
 
 
+def _as_read(model: Model, params: Params) -> Params:
+    """Parameters that another model may have made, of rows that miss nothing."""
+    return model.prepared(params) if model.family.has_gaps else params
+
+
 def _rows_for(summary: DataSummary, sample: Any, n_components: int, random: np.random.Generator) -> Any:
-    """Rows that a start of so many components looks at, far rows among them."""
+    """Rows that a start of so many components looks at, far rows among them, and without a missing value."""
     rows = sample.sample(sample_size(n_components, summary.centre.size), random)
-    return rows if summary.strays is None else summary.strays.put_into(rows)
+    rows = rows if summary.strays is None else summary.strays.put_into(rows)
+    return summary.completed(rows, random)
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,8 @@ class LastParams:
     before: Ending | None
 
     def __call__(self, summary: DataSummary, source: Any, sample: Any, random: np.random.Generator) -> Start:
-        return Start(_feasible(summary.model, self.params_for(summary.model)), [], self.before)
+        params = _as_read(summary.model, self.params_for(summary.model))
+        return Start(_feasible(summary.model, params), [], self.before)
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,7 @@ class MixtureStart:
         return self.is_free and self.way in DRAWN
 
     def several(self, model: Model, sample: Any, n_starts: int, random: np.random.Generator) -> Params:
-        """So many starts that are drawn, side by side, from all rows of a sample."""
+        """So many starts that are drawn, side by side, from all rows of a sample that misses nothing."""
         return several_from_sample(str(self.way), model, sample, n_starts, random)[0]
 
     def __call__(self, summary: DataSummary, source: Any, sample: Any, random: np.random.Generator) -> Start:
@@ -133,7 +140,7 @@ class ChainStart:
         else:
             start, repairs = self._mixture_params(mixture, summary, sample, random)
         if self.completed is not None:
-            start = start._replace(family=self.completed(family, start.family))
+            start = _as_read(mixture, start._replace(family=self.completed(family, start.family)))
         counted = start_of_chain(mixture, start, model.latent, sample, _COUNTED_ROWS)
         shares = (self.latent.get(name, getattr(counted, name)) for name in self._shares)
         return Start(Params(model.latent.params(*shares), start.family), repairs, self.before)

@@ -77,6 +77,7 @@ class Learner:
 
     def __post_init__(self) -> None:
         self._model: Any = None if self.fitted is None else self.fitted.model
+        self._has_missing = False
 
     def begin(self, source: Source, known: Stream | None) -> Stream:
         """A stream to learn a source by: the known one, or one that goes on from what is fitted.
@@ -88,7 +89,7 @@ class Learner:
         """
         if isinstance(source, ArraySource):
             family = self.spec.make_family(source) if self._model is None else self._model.family
-            Checked(source, family).look_over()
+            self._has_missing = Checked(source, family).look_over()
         if known is not None and (known.state is not None or self.fitted is None):
             return known.copy()
         if self.fitted is None:
@@ -111,16 +112,27 @@ class Learner:
                     self._hold(stream, batch, source.names)
                     rows.family = None if stream.state is None else self._model.family
                 else:
+                    if batch.has_missing or self._has_missing:
+                        self._prepare(stream, True)
                     self._update(stream, batch)
         finally:
             if stream.state is not None:
+                self._prepare(stream, False)
                 self.publish(self._model, stream)
+
+    def _prepare(self, stream: Stream, has_gaps: bool) -> None:
+        """Make what was learnt ready for rows that may miss values, or for others, files included."""
+        if self._model.family.has_gaps != has_gaps:
+            state, self._model = stream.state, self._model.with_gaps(has_gaps)
+            state.params, state.before = self._model.prepared(state.params), self._model.prepared(state.before)
 
     @property
     def _batch_rows(self) -> int:
         return self.spec.batch_size or batch_rows(self.spec.n_components)
 
     def _learn_all(self, stream: Stream, rows: ArraySource) -> None:
+        if np.isnan(rows.X).any():
+            self._prepare(stream, True)
         for batch in rows.chunks(self._batch_rows):
             self._update(stream, batch)
 

@@ -56,7 +56,19 @@ def summarised(spec: ModelSpec, scan: Scan, family: Any) -> DataSummary:
             f"{named('X')} holds values so large that their squares overflow. Divide them by a constant; values up to "
             "1e150 work."
         )
-    model = spec.model(family, scan.scale, scan.n_positive)
-    digest = digest_of(*scan.stats, scan.n_rows, scan.n_positive, scan.weight)
+    model = spec.model(family, scan.scale, scan.n_positive).with_gaps(scan.missing is not None)
+    found = () if scan.missing is None else (scan.missing.n_missing,)
+    digest = digest_of(*scan.stats, scan.n_rows, scan.n_positive, scan.weight, *found)
     centre = family.mean_of(scan.scale)
-    return DataSummary(model, centre, scan.n_rows, scan.weight, scan.excerpt, scan.is_whole, digest, scan.strays)
+    return DataSummary(
+        model,
+        centre,
+        scan.n_rows,
+        scan.weight,
+        scan.excerpt,
+        scan.is_whole,
+        digest,
+        scan.strays,
+        scan.missing,
+        scan.one,
+    )

@@ -149,14 +149,15 @@ class Candidates:
 
     @cached_property
     def _sample(self) -> Any:
-        """The rows, or the sequences, that starts are found on; in memory."""
+        """The rows, or the sequences, that starts are found on; in memory, and without a missing value."""
+        summary, random = self.summary(self.keys()[0]), self._random(1)
         if isinstance(self._source, SequenceSource):
-            return race_sample(self._source, self.model(self.keys()[-1]), self._random(1))
+            return summary.completed(race_sample(self._source, self.model(self.keys()[-1]), random), random)
         n_rows = max(_LEAST_SAMPLE, sample_size(max(self._sizes), self._source.n_features))
         lead = self._lead
-        sample = self._source.sample(n_rows, self._random(1)) if lead is None else first_rows(lead, n_rows)
-        strays = self.summary(self.keys()[0]).strays
-        return sample if strays is None else strays.put_into(sample)
+        sample = self._source.sample(n_rows, random) if lead is None else first_rows(lead, n_rows)
+        sample = sample if summary.strays is None else summary.strays.put_into(sample)
+        return summary.completed(sample, random)
 
     def _random(self, *path: int) -> np.random.Generator:
         return np.random.default_rng([self._seed, *path])

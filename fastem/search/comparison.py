@@ -16,7 +16,7 @@ from fastem.model import Model, Params
 from fastem.schedules.result import FitResult, Reason
 from fastem.search.candidates import Candidates, Key
 from fastem.search.heldout import HeldOut
-from fastem.sources import Source
+from fastem.sources import Chunk, Source
 
 # Rows whose labels are looked at together.
 _LABEL_ROWS = 2**18
@@ -77,8 +77,12 @@ def _row(candidates: Candidates, key: Key, result: FitResult) -> dict[str, Any]:
 
 def _label_doubts(source: Source, fits: Sequence[tuple[Model, Params]]) -> np.ndarray:
     """Sum over rows of -log p(most probable component | row) under each mixture, in one pass."""
-    doubts = [partial(label_doubt, model, params) for model, params in fits]
+    doubts = [partial(_doubt_of_chunk, model, params) for model, params in fits]
     return weighted_sums(doubts, source.chunks(_LABEL_ROWS))[0]
+
+
+def _doubt_of_chunk(model: Model, params: Params, chunk: Chunk, out: np.ndarray) -> None:
+    label_doubt(model, params, chunk.X, out)
 
 
 def compare_held_out(

@@ -59,8 +59,9 @@ def starts_of(spec: ModelSpec, summary: DataSummary, source: Any) -> Starts:
 
     def make_of_many(random: np.random.Generator) -> Start:
         sample: Any = source.sample(summary.n_rows, random)
-        starts = cast(MixtureStart, spec.make_start).several(model, sample, n_together, random)
-        track = RaceTrack(model, sample, True)
+        completed = summary.completed(sample, random)
+        starts = cast(MixtureStart, spec.make_start).several(model, completed, n_together, random)
+        track = RaceTrack(model, sample, completed, True)
         return track.run_side_by_side(starts, n_together, n_swaps, has_far_rows=strays is not None)
 
     def make(random: np.random.Generator) -> Start:
@@ -71,7 +72,8 @@ def starts_of(spec: ModelSpec, summary: DataSummary, source: Any) -> Starts:
             sample = strays.put_into(sample)
         starts = [spec.make_start(summary, source, sample, random) for _ in range(n_raced)]
         # Two fits to the end would take longer than the race of a few starts that nobody asked for.
-        track = RaceTrack(model, sample, not is_auto and sample.n_rows == source.n_rows)
+        completed = summary.completed(sample, random)
+        track = RaceTrack(model, sample, completed, not is_auto and sample.n_rows == source.n_rows)
         params, chosen = track.run([start.params for start in starts], n_swaps)
         return Start(params, starts[chosen.winner].repairs, chosen=chosen)
 
@@ -112,10 +114,11 @@ def _some_of(source: Source, latent: Any, n_rows: int, random: np.random.Generat
 
 @dataclass(frozen=True)
 class RaceTrack:
-    """A sample on which fits run, and whether it holds all rows."""
+    """A sample on which fits run, the same without a missing value, and whether it holds all rows."""
 
     model: Model
     sample: Source
+    completed: Source
     is_whole: bool = False
 
     def run(self, starts: Sequence[Params], n_swaps: int) -> tuple[Params, RaceNote]:
@@ -144,7 +147,7 @@ class RaceTrack:
         if n_swaps == 0:
             return state, []
         # Only components of independent rows are swapped.
-        rows = cast(Sample, self.sample)
+        rows = cast(Sample, self.completed)
         return with_swaps(self.model.regularised(), rows, state, FitState, self.advance, n_swaps)
 
     @property

@@ -65,10 +65,12 @@ class Thinned:
     def _look_for_extremes(self, X: np.ndarray, weight: np.ndarray | None) -> None:
         if len(X) == 0:
             return
-        for side, found in enumerate((X.min(axis=0), -X.max(axis=0).astype(np.float64))):
+        # Those of values that are there: a missing one is no extreme.
+        least, most = np.fmin.reduce(X, axis=0), np.fmax.reduce(X, axis=0)
+        for side, found in enumerate((least, -most.astype(np.float64))):
             for column in np.flatnonzero(found < self._least[side]).tolist():
                 self._least[side, column] = found[column]
-                row = int(np.argmax(X[:, column]) if side else np.argmin(X[:, column]))
+                row = int(np.argmax(X[:, column] == (most if side else least)[column]))
                 own = 1.0 if weight is None else float(weight[row])
                 self._extremes[side, column] = np.array(X[row], dtype=np.float64), own
 

@@ -207,7 +207,11 @@ class LocationScatter(Tangents):
 
     def neutral_params(self, centre: np.ndarray) -> Any:
         means = np.repeat(centre[None, :], self.n_components, axis=0)
-        return self.params(means, np.broadcast_to(self.structure.unit(self.n_features), self.covariance_shape()).copy())
+        covariance = self.structure.unit(self.n_features)
+        if self.has_gaps and self.data_covariance is not None:
+            # Missing values count as what these parameters expect of them.
+            covariance = self.data_covariance
+        return self.params(means, np.broadcast_to(covariance, self.covariance_shape()).copy())
 
     def m_step(self, stats: Any, params: Any) -> tuple[Any, list[Repair]]:
         """Weighted means and covariances (Bishop 2006, eq. 9.24-9.25), at least the floor; of no rows, those given."""
