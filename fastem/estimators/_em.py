@@ -35,12 +35,13 @@ from fastem.schedules.result import Ending, FitResult, Reason
 from fastem.search.options import SEARCHES, Race
 from fastem.search.sample_race import starts_of
 from fastem.sources import Source
+from fastem.sources.holdout import without_empty
 from fastem.sources.shuffle import RowOrder
 
 # Settings that say how a fit is run, and how a model is used: they may be others when a fit is gone on with.
 _RUN = {
     "tol", "max_iter", "n_iter", "verbose", "verbose_interval", "n_threads", "checkpoint", "memory_limit", "on_drift",
-    "algorithm", "warm_start",
+    "algorithm", "warm_start", "missing",
 }  # fmt: skip
 _SORTED = (
     "The rows seem to be sorted, and they can be read from the start only, so that online EM cannot shuffle them: it "
@@ -67,6 +68,7 @@ class BaseEM(Fitted):
         "random_state": ["random_state"],
         "memory_limit": [Interval(Integral, 1, None, closed="left"), str, None],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
+        "missing": [StrOptions({"mar", "error"})],
         "verbose": ["verbose"],
     }
     _choices: ClassVar[dict[str, Choice]] = {"schedule": SCHEDULES, "search": SEARCHES, "checkpoint": CHECKPOINTS}
@@ -223,6 +225,8 @@ class BaseEM(Fitted):
             if order is not None and order.is_sorted():
                 other = named("schedule='incremental'")
                 warn(f"{_SORTED} Use {other}, or a shuffled copy of the data.", UserWarning)
+            if summary.missing is not None and summary.missing.n_empty and not summary.model.latent.is_chain:
+                source = without_empty(source)
             best = self._fit(spec, summary, source, starts_of(spec, summary, source), resume)
         self._warn_of(best)
         self._warn_if_collapsed(summary)

@@ -17,12 +17,13 @@ from fastem.estimators._files import save
 from fastem.estimators._known import KnownParameters
 from fastem.estimators._validation import feature_index
 from fastem.families._marginal import Marginal
+from fastem.fitting.memory import limited
 from fastem.fitting.numeric import drawn_marginal
 from fastem.fitting.scores import room, said_of
 from fastem.fitting.thread_limits import thread_limit
 from fastem.given import require_count
 from fastem.persistence import require_model_name
-from fastem.sources import Source
+from fastem.sources import Source, refusing_missing
 
 
 class Fitted(DensityMixin, KnownParameters):
@@ -32,6 +33,17 @@ class Fitted(DensityMixin, KnownParameters):
     memory_limit: int | str | None
     n_threads: int | None
     verbose: int
+    missing: str
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.missing == "mar"
+        return tags
+
+    def _as_asked(self, source: Source) -> Source:
+        """A source in chunks that the memory limit allows, whose values may be missing or not."""
+        source = limited(source, self.memory_limit)
+        return source if self.missing == "mar" else refusing_missing(source)
 
     def __sklearn_is_fitted__(self) -> bool:
         return self._has_params()

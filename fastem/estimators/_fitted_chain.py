@@ -12,7 +12,6 @@ from fastem.estimators._fitted import Fitted
 from fastem.estimators._validation import WEIGHTED, are_fractions, heed_y, read_rows
 from fastem.fitting.criteria import criteria_of
 from fastem.fitting.listed import is_list_of_sequences, join_sequences, sizes_of
-from fastem.fitting.memory import limited
 from fastem.fitting.scores import weighted
 from fastem.fitting.summary import NO_WEIGHT
 from fastem.given import floats, plain_array
@@ -55,8 +54,7 @@ class FittedChain(Fitted):
             if rows.is_weighted:
                 raise ValueError(WEIGHTED)
             rows = rows.weighted(np.repeat(_weights(weights, lengths.size), lengths))
-        rows = limited(rows, self.memory_limit)
-        return SequenceSource(rows, lengths)
+        return SequenceSource(self._as_asked(rows), lengths)
 
     def _scored(self, X: Any, lengths: Any, what: str, y: Any = None) -> tuple[np.ndarray, np.ndarray, list[Any]]:
         """What a method of `Model` fills in for all rows, the lengths of the sequences, and what it returns."""

@@ -10,7 +10,6 @@ from sklearn.exceptions import NotFittedError
 from fastem.estimators._fitted import Fitted
 from fastem.estimators._validation import heed_y, read_rows
 from fastem.fitting.criteria import criteria_of, label_doubt
-from fastem.fitting.memory import limited
 from fastem.fitting.scores import weighted_sum
 from fastem.model import Model
 from fastem.sources import Source
@@ -34,7 +33,7 @@ class FittedMixture(Fitted):
 
     def _rows(self, X: Any, sample_weight: Any = None) -> Source:
         self._require_fitted()
-        return limited(read_rows(self, X, sample_weight, reset=False), self.memory_limit)
+        return self._as_asked(read_rows(self, X, sample_weight, reset=False))
 
     def _loglik(self, X: Any, sample_weight: Any) -> tuple[float, float]:
         """Log-likelihood, in nats, and weight of all rows."""

@@ -21,7 +21,7 @@ from fastem.estimators._known import Known
 from fastem.estimators._validation import heed_y, read_rows
 from fastem.fitting.archive import STORY
 from fastem.fitting.fixed import FIXED
-from fastem.fitting.memory import limited, sample_bytes
+from fastem.fitting.memory import sample_bytes
 from fastem.fitting.parameters import read_weights
 from fastem.fitting.priors import WEIGHT_PRIORS, mixture_of
 from fastem.fitting.report import report_on_stream
@@ -162,7 +162,7 @@ class BaseMixture(FittedMixture, BaseEM):
         def read() -> Source:
             source = read_rows(self, X, sample_weight, reset=True)
             heed_y(y, source.n_rows)
-            return limited(source, self.memory_limit)
+            return self._as_asked(source)
 
         return self._fit_to(read, resume)
 
@@ -232,7 +232,7 @@ class BaseMixture(FittedMixture, BaseEM):
         has_params = self._has_params()
         is_first = not has_params and (self._stream is None or self._stream.n_rows == 0)
         with self._fitting():
-            source = read_rows(self, X, sample_weight, reset=is_first)
+            source = self._as_asked(read_rows(self, X, sample_weight, reset=is_first))
             fitted = FittedModel(self._model, self._params, getattr(self, "fit_report_", None)) if has_params else None
             learner = Learner(self._model_spec(), fitted, self._publish_stream, self._notify_drift)
             self._stream = learner.begin(source, self._stream)

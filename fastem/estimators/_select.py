@@ -15,7 +15,6 @@ from fastem.estimators._em import BaseEM
 from fastem.estimators._hmm import BaseHMM
 from fastem.estimators._validation import read_rows
 from fastem.estimators.gaussian_mixture import GaussianMixture
-from fastem.fitting.memory import limited
 from fastem.fitting.runs import Search
 from fastem.fitting.scan import DataSummary
 from fastem.fitting.spec import Start, Starts
@@ -130,7 +129,7 @@ def select(
         if isinstance(template, BaseHMM):
             source = template._sequences(X, lengths, sample_weight, reset=True)
         else:
-            source = limited(read_rows(template, X, sample_weight, reset=True), template.memory_limit)
+            source = template._as_asked(read_rows(template, X, sample_weight, reset=True))
         is_gaussian = hasattr(template, "covariance_type")
         kinds = read_kinds(covariance_types, source.n_features, is_gaussian, type(template).__name__)
         seed = int(template._generator().integers(2**63))

@@ -117,6 +117,7 @@ class PoissonHMM(ColumnHMM):
         search: str | Race | Restarts = "race",
         memory_limit: int | str | None = None,
         n_threads: int | None = None,
+        missing: str = "mar",
         checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
     ):
         self._keep(locals())
@@ -209,6 +210,7 @@ class CategoricalHMM(ColumnHMM):
         search: str | Race | Restarts = "race",
         memory_limit: int | str | None = None,
         n_threads: int | None = None,
+        missing: str = "mar",
         checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
     ):
         n_categories = _either(n_categories, n_features)

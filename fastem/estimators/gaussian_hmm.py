@@ -180,6 +180,7 @@ class GaussianHMM(GaussianStates):
         covariance_floor: float = 1e-10,
         memory_limit: int | str | None = None,
         n_threads: int | None = None,
+        missing: str = "mar",
         checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
     ):
         self._keep(locals())

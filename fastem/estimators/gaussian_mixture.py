@@ -88,6 +88,9 @@ class GaussianMixture(UncertainMixture, HistogramMixture):
         that a fit begins on (64 MiB otherwise).
     n_threads : int or None, default None
         Most threads; None stands for all that numba, joblib or Dask allow. Results have the same bits for any number.
+    missing : {"mar", "error"}, default "mar"
+        NaN and null: "mar": values that are missing at random, given those of the row that are there
+        (docs/missing.md). "error": a mistake, which is told of.
     precision : {"auto", "float64"}, default "auto"
         "auto": batch EM of many float32 rows, of eight features or more, computes components in float32 whose error
         is bounded, and sums in float64. Its last iterations, which gain less than a millionth of a nat per row, are in
@@ -195,6 +198,7 @@ class GaussianMixture(UncertainMixture, HistogramMixture):
         covariance_floor: float = 1e-10,
         memory_limit: int | str | None = None,
         n_threads: int | None = None,
+        missing: str = "mar",
         precision: str = "auto",
         checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
     ):

@@ -75,6 +75,7 @@ class HMM(FamilyParameters, BaseHMM):
         search: str | Race | Restarts = "race",
         memory_limit: int | str | None = None,
         n_threads: int | None = None,
+        missing: str = "mar",
         checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
     ):
         self._keep(locals())

@@ -307,6 +307,7 @@ class Mixture(FamilyParameters, UncertainMixture, BaseMixture):
         search: str | Race | Restarts = "race",
         memory_limit: int | str | None = None,
         n_threads: int | None = None,
+        missing: str = "mar",
         checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
     ):
         self._keep(locals())

@@ -11,6 +11,7 @@ import numpy as np
 from fastem._naming import named
 from fastem.executors.reduction import reduced
 from fastem.sources import Chunk, Source
+from fastem.sources.holdout import without_weight_of_empty
 from fastem.sources.segments import Segment, segments_of
 
 # More are hardly codes: each takes a probability for each component.
@@ -22,9 +23,9 @@ _ROWS_CHECKED = 4096
 class Checked:
     """The rows of a source as a fit may use them: values that the family can have, or NaN where it may be missing.
 
-    Chunks that miss some say so (`has_missing`). Every value that is checked is checked here. Passes of a fit come
-    after a first one through this gate, and read the source itself; where one ends in NaN nevertheless, `look_over`
-    reads the rows again, to name the place.
+    Chunks that miss some say so (`has_missing`); rows that miss all count as absent. Every value that is checked is
+    checked here. Passes of a fit come after a first one through this gate, and read the source itself; where one ends
+    in NaN nevertheless, `look_over` reads the rows again, to name the place.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ class Checked:
         for chunk in self._source.chunks(max_rows):
             if _lacks_a_value(chunk, self._source.labels):
                 self._require_allowed(chunk)
-                chunk = replace(chunk, has_missing=True)
+                chunk = without_weight_of_empty(replace(chunk, has_missing=True))
             if self.family is not None:
                 _require_support(chunk, self.family, self._source.labels)
             yield chunk

@@ -73,6 +73,8 @@ def compress(chunks: Iterable[Any], grid: Grid) -> tuple[np.ndarray, np.ndarray]
         weight, first, second = moments = np.zeros((3, grid.n_bins))
         for piece in in_pieces(segment.chunks, _BLOCK_ROWS):
             x = piece.X[:, 0].astype(np.float64)
+            # A missing value is a row without any, which weighs nothing.
+            x[np.isnan(x)] = grid.centre
             index = grid.bin_of(x)
             x -= middles[index]
             weight += np.bincount(index, piece.weight, grid.n_bins)

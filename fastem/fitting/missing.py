@@ -27,7 +27,7 @@ _TOL, _ITERATIONS = 1e-6, 200
 
 @dataclass(frozen=True)
 class Missing:
-    """What is missing in rows of positive weight.
+    """What is missing in the rows that count: those of positive weight that have some value.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class Missing:
     n_missing : (D,) int64 ndarray
         In each column.
     n_empty : int
-        Rows without any value.
+        Rows without any value, beside these.
     together : (D, D) bool ndarray
         Whether some row has both columns.
     patterns : frozenset of bytes
@@ -69,9 +69,11 @@ class Missing:
         for start in range(0, len(chunk), _PIECE_ROWS):
             rows = slice(start, start + _PIECE_ROWS)
             is_missing = np.isnan(chunk.X[rows])
+            counts = ~is_missing.all(axis=1)
+            n_empty = int(np.count_nonzero(~counts))
             if chunk.weight is not None:
-                is_missing = is_missing[chunk.weight[rows] > 0.0]
-            total = total + _counted(is_missing, total.together)
+                counts &= chunk.weight[rows] > 0.0
+            total = total + _counted(is_missing[counts], n_empty, total.together)
         return total
 
     def beside_complete(self, n_rows: int) -> Missing:
@@ -88,8 +90,8 @@ class Missing:
         return len(self.patterns) if len(self.patterns) <= _MOST_PATTERNS else None
 
     def require_values(self, labels: Sequence[str]) -> None:
-        """Raise ValueError for columns without any value."""
-        lost = [labels[j] for j in np.flatnonzero(self.n_missing == self.n_rows).tolist()] if self.n_rows else []
+        """Raise ValueError for columns without any value in the rows that count."""
+        lost = [labels[j] for j in np.flatnonzero(self.n_missing == self.n_rows).tolist()]
         if lost:
             raise ValueError(
                 f"{named('X')} has no value in column(s) {', '.join(lost)}: nothing can be learnt of them. Leave them "
@@ -101,14 +103,13 @@ class Missing:
         return np.argwhere(np.triu(~self.together, k=1))
 
 
-def _counted(is_missing: np.ndarray, together: np.ndarray) -> Missing:
-    """Of rows (N, D); pairs that were seen `together` before need not be looked for."""
+def _counted(is_missing: np.ndarray, n_empty: int, together: np.ndarray) -> Missing:
+    """Of rows (N, D), beside empty ones; pairs that were seen `together` before need not be looked for."""
     n_rows = len(is_missing)
     if not together.all():
         seen = (~is_missing).astype(np.float32)
         together = together | (seen.T @ seen > 0.0)
     patterns: Any = np.unique(np.packbits(is_missing, axis=1), axis=0) if n_rows else []
-    n_empty = int(np.count_nonzero(is_missing.all(axis=1)))
     return Missing(n_rows, is_missing.sum(axis=0, dtype=np.int64), n_empty, together, frozenset(map(bytes, patterns)))
 
 

@@ -75,6 +75,7 @@ class _Found(NamedTuple):
     n_rows: int
     n_positive: int
     missing: Missing
+    has_missing: bool
 
 
 def scan_rows(source: Source, singles: Sequence[Model], order: RowOrder | None = None) -> list[Scan]:
@@ -95,10 +96,10 @@ def scan_rows(source: Source, singles: Sequence[Model], order: RowOrder | None =
     found = reduced(partial(_found_in, singles, centre), segments_of(_noted(rows.chunks(), notes)), _added)
     excerpt, extremes = ArraySource(*thinned.rows()), thinned.extremes()
     missing, weight = None, float(found.totals[0].weight)
-    if found.missing.n_missing.any():
+    if found.has_missing:
         missing = found.missing.beside_complete(found.n_positive)
         missing.require_values(source.labels)
-        weight = total_weight(source.chunks()) if source.is_weighted else float(found.n_rows)
+        weight = total_weight(rows.chunks()) if source.is_weighted else float(found.n_positive)
     scans = []
     for single, total in zip(singles, found.totals, strict=True):
         stats, one, known = total.family, None, excerpt
@@ -117,22 +118,25 @@ def scan_rows(source: Source, singles: Sequence[Model], order: RowOrder | None =
 
 def _found_in(singles: Sequence[Model], centre: np.ndarray, segment: Segment) -> _Found:
     accumulators = [_accumulator(single, centre) for single in singles]
-    n_rows, n_positive, missing = 0, 0, Missing.none(centre.size)
+    n_rows, n_positive, missing, has_missing = 0, 0, Missing.none(centre.size), False
     for chunk in segment.chunks:
         n_rows += len(chunk)
         n_positive += len(chunk) if chunk.weight is None else int(np.count_nonzero(chunk.weight))
         if chunk.has_missing:
             # Its sums would be of no use, and NaN is no code.
-            missing = missing.with_chunk(chunk)
+            missing, has_missing = missing.with_chunk(chunk), True
         else:
             for accumulator in accumulators:
                 accumulator.add_given(chunk, np.broadcast_to(1.0, (len(chunk), 1)))
         del chunk
-    return _Found([accumulator.total() for accumulator in accumulators], n_rows, n_positive, missing)
+    return _Found([accumulator.total() for accumulator in accumulators], n_rows, n_positive, missing, has_missing)
 
 
 def _added(one: _Found, other: _Found) -> _Found:
-    return _Found(add_each(one.totals, other.totals), *add_each(one[1:], other[1:]))
+    return _Found(
+        add_each(one.totals, other.totals), one.n_rows + other.n_rows, one.n_positive + other.n_positive,
+        one.missing + other.missing, one.has_missing or other.has_missing,
+    )  # fmt: skip
 
 
 def _noted(chunks: Iterator[Chunk], notes: Sequence[Any]) -> Iterator[Chunk]:

@@ -104,7 +104,7 @@ class Learner:
         """Learn from each row of the source that `begin` was given; however it ends, what was learnt is published."""
         # An array was checked when the stream began; but a start on its first rows may know less than all of them say.
         rows: Any = source
-        if not isinstance(source, ArraySource) or stream.state is None:
+        if not isinstance(source, ArraySource) or stream.state is None or self._has_missing:
             rows = Checked(source, None if stream.state is None else self._model.family)
         try:
             for batch in rows.chunks(self._batch_rows):
@@ -112,7 +112,7 @@ class Learner:
                     self._hold(stream, batch, source.names)
                     rows.family = None if stream.state is None else self._model.family
                 else:
-                    if batch.has_missing or self._has_missing:
+                    if batch.has_missing:
                         self._prepare(stream, True)
                     self._update(stream, batch)
         finally:

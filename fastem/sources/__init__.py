@@ -248,6 +248,13 @@ def in_chunks_of(source: Source, n_rows: int | None) -> Source:
     return sized
 
 
+def refusing_missing(source: Source) -> Source:
+    """The same source, none of whose values may be missing."""
+    refusing = copy(source)
+    refusing.allows_missing = False
+    return refusing
+
+
 def require_repeatable(X: Any) -> None:
     """Raise TypeError for an iterator, whose rows are gone once they were read, and for a path of bytes."""
     if isinstance(X, bytes | bytearray):

@@ -1,8 +1,9 @@
-"""A source without some of its rows, which are held out of what is learnt."""
+"""A source without some of its rows, which are held out of what is learnt, or say nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,14 @@ import numpy as np
 from fastem.sources.array import ArraySource
 from fastem.sources.source import Chunk, Source
 
+_ROWS_AT_A_TIME = 2**16
 
-class WithoutRows:
-    """The rows of a source, of which those of sorted indices `held` (M,) have weight zero: as if they were absent."""
 
-    def __init__(self, source: Source, held: np.ndarray):
-        self._source, self._heldout = source, held
+class WithoutEmpty:
+    """The rows of a source, of which those without any value have weight zero: as if they were absent."""
+
+    def __init__(self, source: Source):
+        self._source = source
         self.n_features, self.names, self.labels = source.n_features, source.names, source.labels
         self.row_bytes, self.rows_per_chunk = source.row_bytes, source.rows_per_chunk
         self.is_weighted, self.allows_missing = True, source.allows_missing
@@ -45,8 +48,8 @@ class WithoutRows:
             del chunk
         return kept
 
-    def weighted(self, weight: np.ndarray | None) -> WithoutRows:
-        return WithoutRows(self._source.weighted(weight), self._heldout)
+    def weighted(self, weight: np.ndarray | None) -> Source:
+        return WithoutEmpty(self._source.weighted(weight))
 
     def parts(self) -> list[Any] | None:
         return self._source.parts()
@@ -55,6 +58,38 @@ class WithoutRows:
         yield from map(self._without, self._source.chunks_of(part))
 
     def _without(self, chunk: Chunk) -> Chunk:
+        return without_weight_of_empty(chunk)
+
+
+class WithoutRows(WithoutEmpty):
+    """The rows of a source, of which those of sorted indices `held` (M,) have weight zero."""
+
+    def __init__(self, source: Source, held: np.ndarray):
+        super().__init__(source)
+        self._heldout = held
+
+    def weighted(self, weight: np.ndarray | None) -> Source:
+        return WithoutRows(self._source.weighted(weight), self._heldout)
+
+    def _without(self, chunk: Chunk) -> Chunk:
         weight = np.ones(len(chunk)) if chunk.weight is None else chunk.weight.copy()
         weight[chunk.places_of(self._heldout)] = 0.0
-        return Chunk(chunk.X, weight, chunk.first_row)
+        return replace(chunk, weight=weight)
+
+
+def without_weight_of_empty(chunk: Chunk) -> Chunk:
+    """A chunk whose rows without any value have weight zero; those of a chain are gaps in time, and keep theirs."""
+    is_empty = np.isnan(chunk.X).all(axis=1)
+    if chunk.lengths is not None or not is_empty.any():
+        return chunk
+    return replace(chunk, weight=np.where(is_empty, 0.0, 1.0 if chunk.weight is None else chunk.weight))
+
+
+def without_empty(source: Source) -> Source:
+    """A source whose rows without any value count as absent; of an array in memory, another one with weights."""
+    if isinstance(source, ArraySource):
+        weight = np.ones(len(source.X)) if source.weight is None else source.weight.copy()
+        for chunk in source.chunks(_ROWS_AT_A_TIME):
+            weight[chunk.first_row : chunk.first_row + len(chunk)][np.isnan(chunk.X).all(axis=1)] = 0.0
+        return source.weighted(weight)
+    return WithoutEmpty(source)
