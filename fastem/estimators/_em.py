@@ -19,7 +19,7 @@ from fastem.estimators._fitted import Fitted
 from fastem.estimators._known import Known
 from fastem.fitting.checkpoint import CHECKPOINTS, Keeping, require_place
 from fastem.fitting.memory import parse_bytes
-from fastem.fitting.outcome import why_collapsed, why_stopped
+from fastem.fitting.outcome import what_is_apart, why_collapsed, why_stopped
 from fastem.fitting.report import FitReport, report_on
 from fastem.fitting.run import Fit, Owner
 from fastem.fitting.runs import Search
@@ -230,6 +230,9 @@ class BaseEM(Fitted):
             best = self._fit(spec, summary, source, starts_of(spec, summary, source), resume)
         self._warn_of(best)
         self._warn_if_collapsed(summary)
+        apart = what_is_apart(self.fit_report_.missing, source.labels)
+        if apart and summary.model.family.groups_patterns:
+            warn(apart, UserWarning)
         return self
 
     def _fit(

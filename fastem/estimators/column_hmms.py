@@ -66,7 +66,7 @@ class PoissonHMM(ColumnHMM):
         Rows of the mean of the data that each state is given beforehand: a gamma prior of the rates.
     startprob_prior, transmat_prior, algorithm, n_iter, tol, params, init_params, n_init, random_state, verbose
         As of `GaussianHMM`. The letters of `params` and `init_params` are "s", "t" and "l" (lambdas).
-    schedule, search, memory_limit, n_threads, checkpoint
+    schedule, search, memory_limit, n_threads, missing, checkpoint
         As of `GaussianHMM`.
 
     Attributes
@@ -157,7 +157,7 @@ class CategoricalHMM(ColumnHMM):
         Rows of the shares of the data that each state is given beforehand: a Dirichlet prior of the probabilities.
     startprob_prior, transmat_prior, algorithm, n_iter, tol, params, init_params, n_init, random_state, verbose
         As of `GaussianHMM`. The letters of `params` and `init_params` are "s", "t" and "e" (emissionprob).
-    schedule, search, memory_limit, n_threads, checkpoint
+    schedule, search, memory_limit, n_threads, missing, checkpoint
         As of `GaussianHMM`.
 
     Attributes

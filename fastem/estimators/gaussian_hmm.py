@@ -110,7 +110,7 @@ class GaussianHMM(GaussianStates):
         Accelerated EM, textbook EM, or EM that moves the parameters after each block of sequences.
     search : {"race", "restarts"}, Race or Restarts, default "race"
         Whether starts run on some sequences first, and how they are drawn, as by `Race(init="kmeans")`.
-    covariance_floor, memory_limit, n_threads, checkpoint
+    covariance_floor, memory_limit, n_threads, missing, checkpoint
         As of `GaussianMixture`.
 
     Attributes

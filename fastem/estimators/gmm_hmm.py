@@ -52,7 +52,7 @@ class GMMHMM(GaussianStates):
         As of `GaussianHMM`.
     params, init_params : str or None, default None
         As of `GaussianHMM`; the letters are "s", "t", "m", "c", and "w" for the weights.
-    n_iter, tol, n_init, random_state, verbose, schedule, search, memory_limit, n_threads, checkpoint
+    n_iter, tol, n_init, random_state, verbose, schedule, search, memory_limit, n_threads, missing, checkpoint
         As of `GaussianHMM`.
 
     Attributes

@@ -26,7 +26,7 @@ class HMM(FamilyParameters, BaseHMM):
         Number of states.
     startprob_prior, transmat_prior, algorithm, n_iter, tol, params, init_params, n_init, random_state, verbose
         As of `GaussianHMM`. The letters of `params` and `init_params` are "s", "t" and "e" (all of the family).
-    schedule, search, memory_limit, n_threads, checkpoint
+    schedule, search, memory_limit, n_threads, missing, checkpoint
         As of `GaussianHMM`.
 
     Attributes

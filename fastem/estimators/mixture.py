@@ -233,7 +233,7 @@ class Mixture(FamilyParameters, UncertainMixture, BaseMixture):
         Weights that stay as they start, or that are equal.
     tol, max_iter, n_init, init_params, weights_init, random_state, warm_start, verbose, verbose_interval
         As of `GaussianMixture`.
-    schedule, search, memory_limit, n_threads, checkpoint
+    schedule, search, memory_limit, n_threads, missing, checkpoint
         As of `GaussianMixture`.
 
     Attributes

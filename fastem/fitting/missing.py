@@ -10,6 +10,7 @@ import numpy as np
 
 from fastem._naming import named
 from fastem.fitting.batch import accelerator_of
+from fastem.fitting.notes import MissingNote
 from fastem.fitting.problem import SampleProblem
 from fastem.model import Model, Params
 from fastem.schedules.batch import fit_batch
@@ -98,9 +99,12 @@ class Missing:
                 "out."
             )
 
-    def apart(self) -> np.ndarray:
-        """Pairs (M, 2) of columns that no row has both of."""
-        return np.argwhere(np.triu(~self.together, k=1))
+    def note(self) -> MissingNote:
+        """These in words and plain numbers."""
+        apart = np.argwhere(np.triu(~self.together, k=1)).tolist()
+        return MissingNote(
+            tuple(self.n_missing.tolist()), self.n_patterns, self.n_empty, tuple((i, j) for i, j in apart)
+        )
 
 
 def _counted(is_missing: np.ndarray, n_empty: int, together: np.ndarray) -> Missing:

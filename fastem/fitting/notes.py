@@ -125,6 +125,43 @@ class CollapseNote:
 
 
 @dataclass(frozen=True)
+class MissingNote:
+    """What was missing in the rows.
+
+    Attributes
+    ----------
+    n_missing : tuple of int
+        Values of each column, of rows that count and have some value.
+    n_patterns : int or None
+        Different ways in which rows miss values, that of complete rows included; None for more than 100 000.
+    n_empty : int
+        Rows without any value. Those of a mixture count as absent; those of a chain are gaps in time.
+    apart : tuple of (int, int)
+        Pairs of columns that no row has both of: nothing tells how they go together.
+    """
+
+    n_missing: tuple[int, ...]
+    n_patterns: int | None
+    n_empty: int
+    apart: tuple[tuple[int, int], ...]
+
+    def __str__(self) -> str:
+        most = max(range(len(self.n_missing)), key=self.n_missing.__getitem__)
+        patterns = "more than 100000 patterns" if self.n_patterns is None else counted(self.n_patterns, "pattern")
+        lines = [
+            f"missing: {counted(sum(self.n_missing), 'value')} in "
+            f"{counted(sum(n > 0 for n in self.n_missing), 'column')}, most ({self.n_missing[most]}) in column {most}; "
+            f"{patterns}"
+        ]
+        if self.n_empty:
+            lines.append(f"empty: {counted(self.n_empty, 'row')} without any value")
+        if self.apart:
+            first = " and ".join(map(str, self.apart[0]))
+            lines.append(f"apart: {counted(len(self.apart), 'pair')} of columns that no row has both of, as {first}")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
 class OnlineNote:
     """How online EM went.
 

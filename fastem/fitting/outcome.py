@@ -9,6 +9,7 @@ import numpy as np
 
 from fastem._naming import named
 from fastem.fitting.collapse import too_few_distinct
+from fastem.fitting.notes import MissingNote
 from fastem.fitting.scan import DataSummary
 from fastem.schedules.result import FitResult, Reason
 
@@ -32,6 +33,19 @@ def why_stopped(result: FitResult, most: str, tol: float, *, is_online: bool, mo
         Reason.INTERRUPTED: f"EM was interrupted after {result.n_iter} iterations: the estimated remaining "
         f"improvement is {gain}. The model holds the best parameters so far; {named(f'continue with {more}')}.",
     }.get(result.reason, "")
+
+
+def what_is_apart(note: MissingNote | None, labels: Sequence[str]) -> str:
+    """Which columns no row has both of, and what that means; empty where there are none."""
+    if note is None or not note.apart:
+        return ""
+    first, second = (labels[j] for j in note.apart[0])
+    return (
+        f"No row has a value both in column {first} and in column {second}"
+        f"{f' (and {len(note.apart) - 1} more such pairs)' * (len(note.apart) > 1)}: the data do not tell how they go "
+        "together, and what the model says of that comes from its start and its prior. Leave out one of them, or use "
+        f"{named('covariance_type')}='diag'."
+    )
 
 
 def why_collapsed(notes: Sequence[Any], n_components: int, summary: DataSummary) -> str:

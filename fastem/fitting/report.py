@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastem.fitting.collapse import collapsed
-from fastem.fitting.notes import CollapseNote, OnlineNote, RaceNote, RepairNote, RunNote, SwapNote, counted
+from fastem.fitting.notes import CollapseNote, MissingNote, OnlineNote, RaceNote, RepairNote, RunNote, SwapNote, counted
 from fastem.fitting.online import online_note
 from fastem.fitting.runs import Search
 from fastem.fitting.scan import DataSummary
@@ -62,6 +62,8 @@ class FitReport:
         Components on rows that agree: they say that these rows are alike, and hardly anything of the others.
     constant : tuple of int
         Columns that have one value, and tell components nothing.
+    missing : MissingNote or None
+        What was missing in the rows; None where nothing was, and after `partial_fit`.
     """
 
     stop_reason: str
@@ -83,6 +85,7 @@ class FitReport:
     races: tuple[RaceNote, ...] = ()
     collapsed: tuple[CollapseNote, ...] = ()
     constant: tuple[int, ...] = ()
+    missing: MissingNote | None = None
 
     def __str__(self) -> str:
         lines = [self._outcome(), *self._objective()]
@@ -116,6 +119,8 @@ class FitReport:
             lines.append(
                 f"constant: {counted(len(self.constant), 'column')} of one value, the first is {self.constant[0]}"
             )
+        if self.missing is not None:
+            lines.append(str(self.missing))
         return "\n".join(lines)
 
     def _outcome(self) -> str:
@@ -144,7 +149,7 @@ class FitReport:
 
 
 # What reports are made of, as files hold them.
-RECORDS = (FitReport, RepairNote, RunNote, RaceNote, SwapNote, OnlineNote, CollapseNote)
+RECORDS = (FitReport, RepairNote, RunNote, RaceNote, SwapNote, OnlineNote, CollapseNote, MissingNote)
 
 
 def report_on(search: Search, model: Model, summary: DataSummary | None = None) -> FitReport:
@@ -177,16 +182,17 @@ def report_on(search: Search, model: Model, summary: DataSummary | None = None) 
         n_rows_subsample=best.state.n_rows_subsample,
         n_rejected=best.trace.n_rejected - (best.trace.decrease > 0.0),
         races=tuple(search.races),
-        **({} if summary is None else _agreement(model, best.params, summary)),
+        **({} if summary is None else _of_rows(model, best.params, summary)),
     )
 
 
-def _agreement(model: Model, params: Params, summary: DataSummary) -> dict[str, Any]:
-    """Which components sit on a point or a plane, and which columns have one value."""
+def _of_rows(model: Model, params: Params, summary: DataSummary) -> dict[str, Any]:
+    """Which components sit on a point or a plane, which columns have one value, and what is missing."""
     rows = summary.excerpt
     found = collapsed(model, params, rows.X, rows.weight, summary.is_whole)
     constant = np.flatnonzero(np.all(rows.X[:1] == rows.X, axis=0)) if summary.is_whole else ()
-    return {"collapsed": tuple(found), "constant": tuple(int(j) for j in constant)}
+    missing = None if summary.missing is None else summary.missing.note()
+    return {"collapsed": tuple(found), "constant": tuple(int(j) for j in constant), "missing": missing}
 
 
 def _plain(model: Model) -> dict[str, Any]:
