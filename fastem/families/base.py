@@ -34,5 +34,30 @@ class FamilyBase(Family):
         """This family for rows that may miss values, or that miss none; it must know how."""
         return replace(self, has_gaps=has_gaps)
 
+    def needed(self, X: np.ndarray) -> np.ndarray | None:
+        """Which of the values that rows X (N, D) miss must be there, (N, D) bool; None: any may be missing."""
+        return None
+
+    def completed(
+        self, params: Any, component: int, X: np.ndarray, random: np.random.Generator | None = None
+    ) -> np.ndarray:
+        """Rows X (N, D) with what a component expects of the values they miss, given those that are there.
+
+        With `random`, what is missing is drawn. Of codes nothing is expected: only draws mean anything.
+
+        Raises
+        ------
+        TypeError
+            For a family that does not know it.
+        """
+        raise TypeError(
+            f"{type(self).__name__} does not say what is expected of a missing value. Write its method completed (see "
+            "fastem.families.base.FamilyBase)."
+        )
+
+    def code_shares(self, params: Any, column: int) -> np.ndarray | None:
+        """Probabilities (K, C) of the codes of a column under each component; None for a column of no codes."""
+        return None
+
     def pruning(self, params: Any, log_share: np.ndarray) -> Any:
         return NO_PRUNING

@@ -70,8 +70,15 @@ class Checked:
             because = f"{type(self.family).__name__} does not say what a row says that misses a value"
             remedy = "Drop these rows, fill in the values, or teach the family (docs/user_families.md says how)."
         else:
+            self._require_needed(chunk)
             return
         _raise_for(chunk, np.isnan(chunk.X), f"contains NaN, and {because}", remedy, self._source.labels)
+
+    def _require_needed(self, chunk: Chunk) -> None:
+        needed = None if self.family is None else self.family.needed(chunk.X)
+        if needed is not None and needed.any():
+            problem = "misses an exposure, or one of the counts whose total is taken as given"
+            _raise_for(chunk, needed, problem, "Drop these rows, or fill in the values.", self._source.labels)
 
 
 def usable_rows(chunk: Chunk, family: Any, labels: Sequence[str]) -> np.ndarray:

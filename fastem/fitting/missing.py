@@ -137,7 +137,7 @@ class OneComponent(NamedTuple):
         if not np.isnan(sample.X).any():
             return sample
         return ArraySource(
-            self.model.family.drawn(self.params.family, 0, sample.X, random), sample.weight, sample.names
+            self.model.family.completed(self.params.family, 0, sample.X, random), sample.weight, sample.names
         )
 
 

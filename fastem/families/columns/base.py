@@ -12,6 +12,7 @@ from fastem._options import Value
 from fastem.families._marginal import Marginal
 from fastem.families._value import require_not_negative
 from fastem.families.columns.blocks import NO_EXPOSURE, PLAIN, transformed
+from fastem.families.columns.gaps import column_gaps_params
 from fastem.families.columns.gradients import ColumnTangents
 from fastem.families.columns.records import ColumnParams, ColumnStats, column_params, filled
 from fastem.families.gaussian.location_scatter import STRAYED
@@ -45,12 +46,15 @@ class Columns(ColumnTangents, Value):
         Pseudo-rows that each component has been given before the data: a conjugate prior, whose mode they are.
     prior_mean : ndarray, optional
         Their values (V,); by default those of the data (see `with_data_scale`), and without data there is no prior.
+    has_gaps : bool
+        Whether rows may miss values, which are NaN.
     """
 
     n_components: int = field(default=0, repr=False)
     n_features: int = field(default=0, repr=False)
     prior_weight: float = 0.0
     prior_mean: np.ndarray | None = field(default=None, repr=False)
+    has_gaps: bool = field(default=False, repr=False)
 
     # The functions T of each column: see `blocks.derive`. The plain one comes first.
     terms: ClassVar[tuple[int, ...]] = (PLAIN,)
@@ -169,8 +173,15 @@ class Columns(ColumnTangents, Value):
         own = self.by_name(values)
         means = np.ones((values.shape[0], self.n_features))
         means[:, : self.n_observed] = self.means(*own)
-        slope, base = self.joined(self.slopes(*own)), self.base(*own).sum(axis=1)
-        return column_params(means, values, slope=slope, base=base, **self.lists, **self.fields(values))
+        slope, base = self.joined(self.slopes(*own)), self.base(*own)
+        fields = {"slope": slope, "base": base.sum(axis=1), **self.lists, **self.fields(values)}
+        if not self.has_gaps:
+            return column_params(means, values, **fields)
+        # Of codes, whose base is zero, there are other numbers than of columns.
+        bases = np.zeros_like(means)
+        if base.any():
+            bases[:, : self.n_observed] = base
+        return column_gaps_params(means, values, bases, self.joined(self.averages(*own)), **fields)
 
     def params(self, values: np.ndarray) -> ColumnParams:
         """Parameters from the family's own, as they are given: probabilities in any scale."""
@@ -270,6 +281,31 @@ class Columns(ColumnTangents, Value):
     def exposures(self, X: np.ndarray) -> np.ndarray:
         """What (N,) multiplies the averages of T in each row."""
         return X[:, -1] if self.n_covariates else np.ones(len(X))
+
+    def needed(self, X: np.ndarray) -> np.ndarray | None:
+        if not self.n_covariates:
+            return None
+        is_missing = np.isnan(X)
+        is_missing[:, : self.n_observed] = False
+        # A row without any value says nothing anyway.
+        return is_missing & ~np.isnan(X).all(axis=1, keepdims=True)
+
+    def completed(
+        self, params: ColumnParams, component: int, X: np.ndarray, random: np.random.Generator | None = None
+    ) -> np.ndarray:
+        filled = np.array(X, dtype=np.float64)
+        observed, rows = filled[:, : self.n_observed], np.flatnonzero(np.isnan(filled).any(axis=1))
+        if random is None:
+            exposures = self.exposures(filled[rows])[:, None]
+            known = exposures * params.means[component, : self.n_observed]
+        else:
+            known = self.draw_at(params.values[component], filled[rows], random)
+        observed[rows] = np.where(np.isnan(observed[rows]), known, observed[rows])
+        return filled
+
+    def draw_at(self, values: np.ndarray, X: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """Rows (N, C) of the observed columns under values (V,), for the exposures of rows X (N, D)."""
+        return self.draw(self.by_name(values), len(X), random)
 
     def outside(self, X: np.ndarray) -> np.ndarray:
         observed, covariates = np.split(X, [self.n_observed], axis=1)

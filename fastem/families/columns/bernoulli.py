@@ -72,6 +72,9 @@ class Bernoulli(ProbabilityTangents, Columns):
     def variances(self, values: np.ndarray) -> np.ndarray:
         return values * (1.0 - values)
 
+    def code_shares(self, params: Any, column: int) -> np.ndarray:
+        return np.stack([1.0 - params.values[:, column], params.values[:, column]], axis=1)
+
     def curve(self, values: np.ndarray, column: int) -> Marginal:
         return table_marginal(np.stack([1.0 - values[:, column], values[:, column]], axis=1))
 

@@ -115,6 +115,9 @@ class Categorical(ShareTangents, Columns):
     def means(self, values: np.ndarray) -> np.ndarray:
         return np.zeros((values.shape[0], self.n_features))
 
+    def code_shares(self, params: Any, column: int) -> np.ndarray:
+        return self.named(params.values)["probabilities"][column]
+
     def moments(self, params: Any) -> tuple[np.ndarray, np.ndarray]:
         nothing = np.full_like(params.means, np.nan)
         return nothing, nothing

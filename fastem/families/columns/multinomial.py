@@ -61,6 +61,11 @@ class Multinomial(ShareTangents, Counts):
     def place_of_exposure(self) -> int:
         return TOTAL_EXPOSURE
 
+    def needed(self, X: np.ndarray) -> np.ndarray:
+        # Without one of the counts their total is not known, of which the others are shares.
+        is_missing = np.isnan(X)
+        return is_missing & ~is_missing.all(axis=1, keepdims=True)
+
     def exposures(self, X: np.ndarray) -> np.ndarray:
         return X.sum(axis=1)
 

@@ -85,5 +85,8 @@ class Poisson(Counts):
 
         return Marginal(density, rates, np.sqrt(rates), is_discrete=True)
 
+    def draw_at(self, values: np.ndarray, X: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        return random.poisson(values * self.exposures(X)[:, None]).astype(np.float64)
+
     def draw(self, values: np.ndarray, n_rows: int, random: np.random.Generator) -> np.ndarray:
         return random.poisson(values[0], (n_rows, self.n_observed)).astype(np.float64)

@@ -11,9 +11,11 @@ import numpy as np
 
 from fastem.families._marginal import Marginal
 from fastem.families.columns.blocks import NO_EXPOSURE
+from fastem.families.columns.gaps import ColumnGapsParams, column_gaps_params
 from fastem.families.columns.gradients import ProductTangents
 from fastem.families.columns.records import ColumnParams, ColumnStats, column_params
 from fastem.families.gaussian.family import Gaussian, GaussianDiagStats
+from fastem.families.gaussian.matrices import LOG_2PI
 from fastem.stats import Repair
 
 
@@ -41,6 +43,8 @@ class Product(ProductTangents):
     parts : tuple of Part
         Their families are `Gaussian` of independent features ("diag") and families of independent columns, with the
         same number of components. Each column belongs to one part. Counts that have an exposure are the only counts.
+    has_gaps : bool
+        Whether rows may miss values, which are NaN.
 
     Notes
     -----
@@ -49,6 +53,7 @@ class Product(ProductTangents):
     """
 
     parts: tuple[Part, ...]
+    has_gaps: bool = False
 
     def __post_init__(self) -> None:
         columns = np.sort(np.concatenate([part.columns for part in self.parts]))
@@ -163,23 +168,27 @@ class Product(ProductTangents):
         linear = np.append(np.concatenate(read)[self._order[: sum(n_read)]], np.arange(source.size))
         sizes = np.concatenate([np.diff(p.first_code) for p in every])
         exposures = [columns[p.exposure] if p.exposure[0] >= 0 else p.exposure for columns, p in pairs]
-        return column_params(
-            self._placed(p.means for p in every),
-            beside("values"),
-            base=sum(p.base for p in every),
-            slope=beside("slope")[:, self._order],
-            required=beside("required")[:, self._order],
-            linear=linear,
-            source=source,
-            transform=beside("transform"),
-            counted=columns_in("counted"),
-            total=sum(p.total for p in every),
-            exposure=next((place for place in exposures if place[0] != NO_EXPOSURE), np.array([NO_EXPOSURE])),
-            squared=columns_in("squared"),
-            inverse_sd=beside("inverse_sd"),
-            coded=columns_in("coded"),
-            first_code=linear.size + np.append(0, np.cumsum(sizes)),
-        )
+        fields: dict[str, Any] = {
+            "base": sum(p.base for p in every),
+            "slope": beside("slope")[:, self._order],
+            "required": beside("required")[:, self._order],
+            "linear": linear,
+            "source": source,
+            "transform": beside("transform"),
+            "counted": columns_in("counted"),
+            "total": sum(p.total for p in every),
+            "exposure": next((place for place in exposures if place[0] != NO_EXPOSURE), np.array([NO_EXPOSURE])),
+            "squared": columns_in("squared"),
+            "inverse_sd": beside("inverse_sd"),
+            "coded": columns_in("coded"),
+            "first_code": linear.size + np.append(0, np.cumsum(sizes)),
+        }
+        means, values = self._placed(p.means for p in every), beside("values")
+        if not self.has_gaps:
+            return column_params(means, values, **fields)
+        bases = self._placed(map(_bases_of, every))
+        averages = np.concatenate(list(map(_averages_of, every)), axis=-1)[:, self._order]
+        return column_gaps_params(means, values, bases, averages, **fields)
 
     def rebuilt(self, params: ColumnParams) -> ColumnParams:
         return self.params(self._ask("rebuilt", self.params_of(params)))
@@ -249,6 +258,26 @@ class Product(ProductTangents):
         own = zip(self.parts, self.params_of(params), strict=True)
         return self._placed([part.family.sample(p, component, n_rows, random) for part, p in own])
 
+    # Missing values.
+
+    def needed(self, X: np.ndarray) -> np.ndarray:
+        columns = self._columns(X)
+        found = zip(self._ask("needed", columns), columns, strict=True)
+        return self._placed(np.zeros(x.shape, dtype=bool) if needed is None else needed for needed, x in found)
+
+    def completed(
+        self, params: Any, component: int, X: np.ndarray, random: np.random.Generator | None = None
+    ) -> np.ndarray:
+        own = zip(self.parts, self.params_of(params), self._columns(X), strict=True)
+        return self._placed([part.family.completed(p, component, x, random) for part, p, x in own])
+
+    def code_shares(self, params: Any, column: int) -> np.ndarray | None:
+        for part, own in zip(self.parts, self.params_of(params), strict=True):
+            place = np.flatnonzero(part.columns == column)
+            if place.size:
+                return part.family.code_shares(own, int(place[0]))
+        raise IndexError(column)
+
     def mean_of(self, stats: ColumnStats) -> np.ndarray:
         return self._placed(self._ask("mean_of", self._stats_of(stats)))
 
@@ -280,6 +309,11 @@ class Product(ProductTangents):
 
     def _with_families(self, families: Iterable[Any]) -> Self:
         return replace(self, parts=tuple(map(Part, families, (part.columns for part in self.parts))))
+
+    def with_gaps(self, has_gaps: bool = True) -> Self:
+        # Normal columns have gaps in the pass of all columns, not in one of their own.
+        families = [f if isinstance(f, Gaussian) else f.with_gaps(has_gaps) for f, _ in self.parts]
+        return replace(self._with_families(families), has_gaps=has_gaps)
 
     def with_components(self, n_components: int) -> Self:
         return self._with_families(self._ask("with_components", [n_components] * len(self.parts)))
@@ -325,13 +359,25 @@ class Product(ProductTangents):
         return self.params(self._ask("from_unconstrained", np.split(point, np.cumsum(self._n_unconstrained)[:-1])))
 
 
-def _as_columns(params: Any) -> ColumnParams:
+def _as_columns(params: Any) -> Any:
     """Parameters of a part as the compiled pass reads them."""
-    if isinstance(params, ColumnParams):
+    if isinstance(params, ColumnParams | ColumnGapsParams):
         return params
     means, variances, inverse_sd, log_norm = params
     values = np.concatenate([means, variances], axis=1)
     return column_params(means, values, base=log_norm, squared=np.arange(means.shape[1]), inverse_sd=inverse_sd)
+
+
+def _bases_of(params: Any) -> np.ndarray:
+    """What the log-density of each column has of the component alone, (K, columns)."""
+    if isinstance(params, ColumnGapsParams):
+        return params.bases
+    return np.log(params.inverse_sd) - 0.5 * LOG_2PI
+
+
+def _averages_of(params: Any) -> np.ndarray:
+    """The average of each term; squares are none."""
+    return params.averages if isinstance(params, ColumnGapsParams) else params.slope
 
 
 def _of_values(family: Any, values: np.ndarray) -> Any:

@@ -87,6 +87,11 @@ class ColumnParams(NamedTuple):
 
 def column_params(means: np.ndarray, values: np.ndarray, **fields: Any) -> ColumnParams:
     """Parameters of the given fields; what is not given is empty, or zero."""
+    return ColumnParams(**proper_fields(means, values, fields))
+
+
+def proper_fields(means: np.ndarray, values: np.ndarray, fields: dict[str, Any]) -> dict[str, Any]:
+    """All fields of a record, as passes read them."""
     k = means.shape[0]
     nothing, nowhere = np.empty((k, 0)), np.empty(0, dtype=np.int64)
     every: dict[str, Any] = {
@@ -101,7 +106,7 @@ def column_params(means: np.ndarray, values: np.ndarray, **fields: Any) -> Colum
     }
     if "required" not in every:
         every["required"] = np.full_like(every["slope"], -1.0)
-    return ColumnParams(**every)
+    return every
 
 
 class _ColumnFields(NamedTuple):
@@ -178,7 +183,7 @@ def filled(stats: ColumnStats) -> tuple[ColumnStats, list[Repair]]:
 _LINES = 3
 
 
-def _log_prob_block(family_params, components, x, log_prob, scratch):
+def log_prob_block(family_params, components, x, log_prob, scratch):
     p = family_params
     n_rows = log_prob.shape[1]
     row_term, exposure, log_exposure = scratch[0], scratch[1], scratch[2]
@@ -214,7 +219,7 @@ def _log_prob_block(family_params, components, x, log_prob, scratch):
             add_of_codes(codes[c].view(np.int64), p.slope[k], log_prob[a])
 
 
-def _accumulate_block(family_params, components, x, resp, scratch, family_stats, lane):
+def accumulate_block(family_params, components, x, resp, scratch, family_stats, lane):
     p = family_params
     exposure, log_exposure = scratch[0], scratch[1]
     place, n_derived = p.exposure[0], p.source.shape[0]
@@ -246,4 +251,4 @@ def _accumulate_block(family_params, components, x, resp, scratch, family_stats,
             count_codes(codes[c].view(np.int64), first, p.first_code[c + 1] - first, resp[a], sums)
 
 
-register_family(ColumnParams, log_prob_block=_log_prob_block, accumulate_block=_accumulate_block)
+register_family(ColumnParams, log_prob_block=log_prob_block, accumulate_block=accumulate_block)

@@ -15,6 +15,7 @@ import numpy as np
 from fastem._naming import named
 from fastem._text import unknown_choice
 from fastem.families._marginal import Marginal
+from fastem.families.gaussian.conditional import conditionals
 from fastem.families.gaussian.full import Full
 from fastem.families.gaussian.moments import Pivoted, central_moments
 from fastem.families.gaussian.tangents import Tangents
@@ -156,6 +157,31 @@ class LocationScatter(Tangents):
     def sample(self, params: Any, component: int, n_rows: int, random: np.random.Generator) -> np.ndarray:
         noise = self.noise(n_rows, random)
         return params.means[component] + self.structure.coloured(params, component, noise)
+
+    def completed(
+        self, params: Any, component: int, X: np.ndarray, random: np.random.Generator | None = None
+    ) -> np.ndarray:
+        filled, mean = np.array(X, dtype=np.float64), params.means[component]
+        for of_rows in conditionals(filled - mean, self._white_axes(params)[component]):
+            values = of_rows.means
+            if random is not None:
+                scale = self.conditional_scale(of_rows.squares, of_rows.n_seen, random)
+                noise = random.standard_normal(values.shape) * scale[:, None]
+                values = values + (of_rows.roots @ noise[:, :, None])[:, :, 0]
+            filled[of_rows.rows[:, None], of_rows.features] = mean[of_rows.features] + values
+        return filled
+
+    def _white_axes(self, params: Any) -> np.ndarray:
+        """The unit vectors (K, D, D), whitened under each component: the rows of W', with W' W the precision."""
+        d = self.n_features
+        return self.structure.whitened(params, np.broadcast_to(np.eye(d), (self.n_components, d, d)))
+
+    def conditional_scale(self, squares: np.ndarray, n_seen: int, random: np.random.Generator) -> np.ndarray:
+        """By how much (N,) draws of what is missing spread, at squared distances (N,) of the features that are there.
+
+        In units of the conditional covariances of a Gaussian.
+        """
+        return np.ones(len(squares))
 
     def marginal(self, params: Any, column: int) -> Marginal:
         axis = np.eye(self.n_features)[column : column + 1]
