@@ -35,7 +35,7 @@ from fastem.schedules.result import Ending, FitResult, Reason
 from fastem.search.options import SEARCHES, Race
 from fastem.search.sample_race import starts_of
 from fastem.sources import Source
-from fastem.sources.holdout import without_empty
+from fastem.sources.holdout import WithoutEmpty
 from fastem.sources.shuffle import RowOrder
 
 # Settings that say how a fit is run, and how a model is used: they may be others when a fit is gone on with.
@@ -226,7 +226,7 @@ class BaseEM(Fitted):
                 other = named("schedule='incremental'")
                 warn(f"{_SORTED} Use {other}, or a shuffled copy of the data.", UserWarning)
             if summary.missing is not None and summary.missing.n_empty and not summary.model.latent.is_chain:
-                source = without_empty(source)
+                source = WithoutEmpty(source)
             best = self._fit(spec, summary, source, starts_of(spec, summary, source), resume)
         self._warn_of(best)
         self._warn_if_collapsed(summary)

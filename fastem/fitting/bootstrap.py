@@ -90,17 +90,18 @@ def bootstrap(
     sample = rows.sample(max_rows, random)
     ratio = total / total_weight(sample.chunks())
     known = with_gradients(model)
+    reading, start = model.for_rows(params, bool(np.isnan(sample.X).any()))
     require_interior(known, params)
     n_unfinished = 0
 
     def refit(rows: Source, start: Params) -> Params:
         nonlocal n_unfinished
-        result = fit_batch(Problem(model, rows), start, tol=tol, max_iter=max_iter).unbroken()
+        result = fit_batch(Problem(reading, rows), start, tol=tol, max_iter=max_iter).unbroken()
         n_unfinished += result.reason is Reason.MAX_ITER
         return result.params
 
     weight = np.ones(len(sample.X)) if sample.weight is None else sample.weight
-    centre = refit(sample, params)
+    centre = refit(sample, start)
     refits = [
         estimates(known, refit(sample.weighted(random.standard_gamma(ratio * weight) / ratio), centre))
         for _ in range(n_replicates)

@@ -81,11 +81,14 @@ class Information(NamedTuple):
         Sum over rows of weight * gradient gradient'.
     gradient : (P,) ndarray
         Sum over rows of weight * gradient; zero at the maximum of the likelihood.
+    n_gaps : int
+        Pieces of the rows that miss values.
     """
 
     weight: float
     matrix: np.ndarray
     gradient: np.ndarray
+    n_gaps: int
 
 
 def empirical_information(model: Model, params: Params, chunks: Iterable[Chunk]) -> Information:
@@ -104,22 +107,24 @@ def empirical_information(model: Model, params: Params, chunks: Iterable[Chunk])
     step = max(1, _PIECE_NUMBERS // max(n_columns, model.family.free_tangents().size))
 
     def information_of(segment: Segment) -> list[Any]:
-        total, matrix, gradient = 0.0, np.zeros((n_tangents, n_tangents)), np.zeros(n_tangents)
+        total, matrix, gradient, n_gaps = 0.0, np.zeros((n_tangents, n_tangents)), np.zeros(n_tangents), 0
         for piece in in_pieces(segment.chunks, step):
             X = piece.X.astype(np.float64)
             weight = np.ones(len(X)) if piece.weight is None else piece.weight
             X, weight = X[weight > 0], weight[weight > 0]
+            its_model, its_params = model.for_rows(params, piece.has_missing)
+            n_gaps += piece.has_missing
             del piece
             if len(X) == 0:
                 continue
             with np.errstate(over="ignore", invalid="ignore"):
-                gradients = row_gradients(model, params, X)
+                gradients = row_gradients(its_model, its_params, X)
                 total += float(weight.sum())
                 gradient += weight @ gradients
                 # A product of a matrix with itself takes half the time, and is symmetric to the bit.
                 gradients *= np.sqrt(weight)[:, None]
                 matrix += gradients.T @ gradients
-        return [total, matrix, gradient]
+        return [total, matrix, gradient, n_gaps]
 
     information = Information(*reduced(information_of, segments_of(chunks), add_each))
     if not np.all(np.isfinite(information.matrix)):
@@ -296,16 +301,17 @@ def standard_errors(
     require_rows(max_rows)
     family = model.family
     rows, ratio = _sampled(rows, family, max_rows, generator)
-    problem = Problem(model, rows)
+    known = model
     model = with_gradients(model)
 
     def gradient_of(params: Params) -> np.ndarray:
         if isinstance(family, HasGradients):
-            return total_gradient(model, params, problem.e_step(params))
+            reading, prepared = known.for_rows(params, n_gaps > 0)
+            return total_gradient(model, params, Problem(reading, rows).e_step(prepared))
         return empirical_information(model, params, Checked(rows, family).chunks()).gradient
 
     require_interior(model, params)
-    weight, matrix, gradient = empirical_information(model, params, Checked(rows, family).chunks())
+    weight, matrix, gradient, n_gaps = empirical_information(model, params, Checked(rows, family).chunks())
     information = matrix
     if kind != "empirical":
         information = observed_information(model, params, gradient_of, np.diagonal(matrix) / max(weight, 1.0))

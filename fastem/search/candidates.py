@@ -27,7 +27,7 @@ from fastem.search.sample_race import race_sample
 from fastem.search.side_by_side import Lane, run_side_by_side
 from fastem.search.split import copied_start, rows_and_posterior, split_side_by_side, split_starts, whole_start
 from fastem.sources import ArraySource, SequenceSource, Source
-from fastem.sources.holdout import without_empty
+from fastem.sources.holdout import WithoutEmpty
 from fastem.starts.several import apart, is_separable, stacked
 from fastem.starts.start import sample_size
 
@@ -76,7 +76,7 @@ class Candidates:
         self._looks = dict(zip(covariance_types, scan_rows(rows, singles), strict=True))
         missing = self._looks[covariance_types[0]].missing
         if missing is not None and missing.n_empty and not isinstance(source, SequenceSource):
-            self._source = without_empty(source)
+            self._source = WithoutEmpty(source)
         # The largest first: whatever is wrong with the data is told before any work.
         self._summaries: dict[Key, DataSummary] = {}
         for key in reversed(self.keys()):

@@ -11,8 +11,6 @@ import numpy as np
 from fastem.sources.array import ArraySource
 from fastem.sources.source import Chunk, Source
 
-_ROWS_AT_A_TIME = 2**16
-
 
 class WithoutEmpty:
     """The rows of a source, of which those without any value have weight zero: as if they were absent."""
@@ -32,21 +30,10 @@ class WithoutEmpty:
         yield from map(self._without, self._source.chunks(max_rows))
 
     def sample(self, n_rows: int, random: np.random.Generator) -> ArraySource:
-        """At most `n_rows` rows of positive weight, drawn without replacement, in one pass."""
-        keys, kept = np.empty(0), ArraySource(np.empty((0, self.n_features)), np.empty(0), self.names)
-        for chunk in self.chunks():
-            drawn = random.random(len(chunk))
-            weight = np.asarray(chunk.weight)
-            # A row stays as long as its key is among the least.
-            least = np.inf if keys.size < n_rows else keys.max()
-            rows = np.flatnonzero((weight > 0) & (drawn < least))
-            keys = np.concatenate([keys, drawn[rows]])
-            X = np.concatenate([kept.X, chunk.X[rows].astype(np.float64)])
-            stay = np.sort(np.argsort(keys)[:n_rows])
-            keys, weight = keys[stay], np.concatenate([kept.weight, weight[rows]])[stay]
-            kept = ArraySource(X[stay], weight, self.names)
-            del chunk
-        return kept
+        """At most `n_rows` rows of positive weight, those that the source itself would draw."""
+        drawn = self._source.sample(n_rows, random)
+        rows = ~np.isnan(drawn.X).all(axis=1)
+        return ArraySource(drawn.X[rows], None if drawn.weight is None else drawn.weight[rows], self.names)
 
     def weighted(self, weight: np.ndarray | None) -> Source:
         return WithoutEmpty(self._source.weighted(weight))
@@ -68,6 +55,23 @@ class WithoutRows(WithoutEmpty):
         super().__init__(source)
         self._heldout = held
 
+    def sample(self, n_rows: int, random: np.random.Generator) -> ArraySource:
+        """At most `n_rows` rows of positive weight, drawn without replacement, in one pass."""
+        keys, kept = np.empty(0), ArraySource(np.empty((0, self.n_features)), np.empty(0), self.names)
+        for chunk in self.chunks():
+            drawn = random.random(len(chunk))
+            weight = np.asarray(chunk.weight)
+            # A row stays as long as its key is among the least.
+            least = np.inf if keys.size < n_rows else keys.max()
+            rows = np.flatnonzero((weight > 0) & (drawn < least))
+            keys = np.concatenate([keys, drawn[rows]])
+            X = np.concatenate([kept.X, chunk.X[rows].astype(np.float64)])
+            stay = np.sort(np.argsort(keys)[:n_rows])
+            keys, weight = keys[stay], np.concatenate([kept.weight, weight[rows]])[stay]
+            kept = ArraySource(X[stay], weight, self.names)
+            del chunk
+        return kept
+
     def weighted(self, weight: np.ndarray | None) -> Source:
         return WithoutRows(self._source.weighted(weight), self._heldout)
 
@@ -83,13 +87,3 @@ def without_weight_of_empty(chunk: Chunk) -> Chunk:
     if chunk.lengths is not None or not is_empty.any():
         return chunk
     return replace(chunk, weight=np.where(is_empty, 0.0, 1.0 if chunk.weight is None else chunk.weight))
-
-
-def without_empty(source: Source) -> Source:
-    """A source whose rows without any value count as absent; of an array in memory, another one with weights."""
-    if isinstance(source, ArraySource):
-        weight = np.ones(len(source.X)) if source.weight is None else source.weight.copy()
-        for chunk in source.chunks(_ROWS_AT_A_TIME):
-            weight[chunk.first_row : chunk.first_row + len(chunk)][np.isnan(chunk.X).all(axis=1)] = 0.0
-        return source.weighted(weight)
-    return WithoutEmpty(source)

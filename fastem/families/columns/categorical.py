@@ -99,9 +99,11 @@ class Categorical(ShareTangents, Columns):
         return np.log(values, out=logarithms, where=values > 0)
 
     def statistics(self, X: np.ndarray) -> np.ndarray:
-        """An indicator of each category."""
+        """An indicator of each category; NaN for a code that is missing."""
         codes = [X[:, j : j + 1] == np.arange(size) for j, size in enumerate(self.group_sizes())]
-        return np.concatenate(codes, axis=1).astype(np.float64)
+        indicators = np.concatenate(codes, axis=1).astype(np.float64)
+        indicators[np.repeat(np.isnan(X), self.group_sizes(), axis=1)] = np.nan
+        return indicators
 
     features = statistics
 

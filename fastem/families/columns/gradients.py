@@ -108,6 +108,8 @@ class ColumnTangents(OfColumns):
         free = self.free_values()
         expected = own.exposures(X)[:, None, None] * self.averages_of(params)[:, free]
         above = own.statistics(X)[:, None, free] - expected
+        # Of what is missing, T is what it is on average.
+        above[np.isnan(above)] = 0.0
         return (resp[:, :, None] * self._by_tangents(params, above)).reshape(len(X), -1)
 
     def gradient(self, params: Any, stats: Any) -> np.ndarray:

@@ -162,7 +162,7 @@ class LocationScatter(Tangents):
         self, params: Any, component: int, X: np.ndarray, random: np.random.Generator | None = None
     ) -> np.ndarray:
         filled, mean = np.array(X, dtype=np.float64), params.means[component]
-        for of_rows in conditionals(filled - mean, self._white_axes(params)[component]):
+        for of_rows in conditionals(filled - mean, self.white_axes(params)[component]):
             values = of_rows.means
             if random is not None:
                 scale = self.conditional_scale(of_rows.squares, of_rows.n_seen, random)
@@ -170,11 +170,6 @@ class LocationScatter(Tangents):
                 values = values + (of_rows.roots @ noise[:, :, None])[:, :, 0]
             filled[of_rows.rows[:, None], of_rows.features] = mean[of_rows.features] + values
         return filled
-
-    def _white_axes(self, params: Any) -> np.ndarray:
-        """The unit vectors (K, D, D), whitened under each component: the rows of W', with W' W the precision."""
-        d = self.n_features
-        return self.structure.whitened(params, np.broadcast_to(np.eye(d), (self.n_components, d, d)))
 
     def conditional_scale(self, squares: np.ndarray, n_seen: int, random: np.random.Generator) -> np.ndarray:
         """By how much (N,) draws of what is missing spread, at squared distances (N,) of the features that are there.

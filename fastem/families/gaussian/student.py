@@ -196,8 +196,8 @@ class StudentT(LocationScatter):
         power = -0.5 * (self.df + self.n_features)
         return np.reshape(params.log_norm, (-1, 1)) + power * np.log1p(squares / self.df)
 
-    def weights(self, white: np.ndarray) -> np.ndarray:
-        return (self.df + self.n_features) / (self.df + np.square(white).sum(axis=2, keepdims=True))
+    def weights(self, white: np.ndarray, n_seen: np.ndarray) -> np.ndarray:
+        return (self.df + n_seen[:, None, None]) / (self.df + np.square(white).sum(axis=2, keepdims=True))
 
     def noise(self, n_rows: int, random: np.random.Generator) -> np.ndarray:
         return super().noise(n_rows, random) / np.sqrt(random.chisquare(self.df, (n_rows, 1)) / self.df)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fastem.families.gaussian.conditional import conditionals
 from fastem.families.gaussian.priors import Known
 
 # Covariances this near to the variance floor, in proportion, lie on it.
@@ -27,18 +28,47 @@ class Tangents(Known):
     The order of tangents: those of the means, component by component, then those of the covariances.
     """
 
-    def weights(self, white: np.ndarray) -> Any:
-        """The weight u of whitened rows (N, K, D) in the statistics, (N, K, 1); 1 for all rows of a Gaussian."""
+    def weights(self, white: np.ndarray, n_seen: np.ndarray) -> Any:
+        """The weight u of whitened rows (N, K, D) in the statistics, (N, K, 1); 1 for all rows of a Gaussian.
+
+        Of so many values (N,) of each row that are there, the others being as expected.
+        """
         return 1.0
 
+    def white_axes(self, params: Any) -> np.ndarray:
+        """The unit vectors (K, D, D), whitened under each component: the rows of W', with W' W the precision."""
+        d = self.n_features
+        return self.structure.whitened(params, np.broadcast_to(np.eye(d), (self.n_components, d, d)))
+
     def gradients(self, params: Any, X: np.ndarray, resp: np.ndarray) -> np.ndarray:
-        white = np.moveaxis(self.structure.whitened(params, X - params.means[:, None, :]), 0, 1)
+        offsets = X - params.means[:, None, :]
+        n_missing = np.isnan(X).sum(axis=1)
+        roots = self._fill_in(params, offsets, int(n_missing.max(initial=0)))
+        white = np.moveaxis(self.structure.whitened(params, offsets), 0, 1)
         # A row may lie so far from a component of which it is no part that squares overflow.
         white = np.where(resp[:, :, None] > 0, white, 0.0)
-        u = self.weights(white)
+        u = self.weights(white, self.n_features - n_missing)
         of_means = (resp[:, :, None] * u * white).reshape(len(X), -1)
         of_covariances = self.structure.gradients(np.sqrt(u) * white, resp)
+        # What is missing is spread about what is expected of it.
+        for root in roots:
+            spread = np.where(resp[:, :, None] > 0, root, 0.0)
+            of_covariances = of_covariances + self.structure.gradients(spread, resp)
+            of_covariances = of_covariances - self.structure.gradients(np.zeros_like(spread), resp)
         return np.concatenate([of_means, of_covariances.reshape(len(X), -1)], axis=1)
+
+    def _fill_in(self, params: Any, offsets: np.ndarray, most: int) -> np.ndarray:
+        """Fill in what is expected of the values, at most `most` of a row, that rows (K, N, D) less the means miss.
+
+        Returns roots (M, N, K, D): the sum of their products with themselves is the whitened covariance of the rest.
+        """
+        roots = np.zeros((most, offsets.shape[1], offsets.shape[0], offsets.shape[2]))
+        for k, axes in enumerate(self.white_axes(params) if most else ()):
+            for found in conditionals(offsets[k], axes):
+                offsets[k][found.rows[:, None], found.features] = found.means
+                of_missing = np.swapaxes(found.roots, 1, 2) @ axes[found.features]
+                roots[: found.features.shape[1], found.rows, k] = np.moveaxis(of_missing, 1, 0)
+        return roots
 
     def estimates(self, params: Any) -> dict[str, np.ndarray]:
         return {"means": params.means, "covariances": params.covariances}
