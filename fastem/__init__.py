@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Fixed,
         GaussianHMM,
         GaussianMixture,
+        Imputer,
         Incremental,
         Mixture,
         NormalInverseWishart,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         Selection,
         Subsample,
         load,
+        pool,
         select,
         warmup,
     )
@@ -45,6 +47,7 @@ __all__ = [
     "Fixed",
     "GaussianHMM",
     "GaussianMixture",
+    "Imputer",
     "Incremental",
     "Mixture",
     "NormalInverseWishart",
@@ -56,6 +59,7 @@ __all__ = [
     "Subsample",
     "load",
     "open_source",
+    "pool",
     "select",
     "warmup",
 ]

@@ -13,9 +13,11 @@ from fastem.estimators.gaussian_hmm import GaussianHMM
 from fastem.estimators.gaussian_mixture import GaussianMixture
 from fastem.estimators.gmm_hmm import GMMHMM
 from fastem.estimators.hmm import HMM
+from fastem.estimators.imputer import Imputer
 from fastem.estimators.mixture import Mixture
 from fastem.fitting.checkpoint import Checkpoint
 from fastem.fitting.fixed import Fixed
+from fastem.fitting.pooling import pool
 from fastem.fitting.priors import Dirichlet, NormalInverseWishart
 from fastem.schedules.batch import Batch, Subsample
 from fastem.schedules.incremental import Incremental
@@ -36,6 +38,7 @@ __all__ = [
     "Fixed",
     "GaussianHMM",
     "GaussianMixture",
+    "Imputer",
     "Incremental",
     "Mixture",
     "NormalInverseWishart",
@@ -46,6 +49,7 @@ __all__ = [
     "Selection",
     "Subsample",
     "load",
+    "pool",
     "select",
     "warmup",
 ]

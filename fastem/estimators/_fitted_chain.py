@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastem._text import unknown_choice
-from fastem.estimators._fitted import Fitted
+from fastem.estimators._imputing import Conditional, Imputes
 from fastem.estimators._validation import WEIGHTED, are_fractions, heed_y, read_rows
 from fastem.fitting.criteria import criteria_of
 from fastem.fitting.listed import is_list_of_sequences, join_sequences, sizes_of
@@ -20,7 +20,7 @@ from fastem.sources import SequenceSource, SourceError, proper_lengths
 from fastem.sources.source import rows_in
 
 
-class FittedChain(Fitted):
+class FittedChain(Imputes):
     """A hidden Markov model with known parameters. X and `lengths` are everywhere as in `fit`."""
 
     algorithm: str
@@ -167,6 +167,31 @@ class FittedChain(Fitted):
     def bic(self, X: Any, lengths: Any = None) -> float:
         """Bayesian information criterion on X: -2 loglik + parameters * log(weight). Lower is better."""
         return self.criteria(X, lengths)["bic"]
+
+    def impute(
+        self, X: Any, lengths: Any = None, method: str = "mean", n_draws: int = 1, random_state: Any = None
+    ) -> np.ndarray:
+        """Fill in what rows miss, given all that is there of their sequences; see docs/missing.md.
+
+        Parameters
+        ----------
+        X, lengths
+            As in `fit`. NaN, and null, are missing.
+        method, n_draws, random_state
+            As of `GaussianMixture.impute`. States are smoothed; each row is drawn by itself.
+
+        Returns
+        -------
+        filled : (N, D) ndarray, or (n_draws, N, D) for several draws
+            What was there is there, to the bit.
+        """
+        self._require_fitted()
+        return self._imputed(self._sequences(X, lengths, reset=False), method, n_draws, random_state)
+
+    def conditional(self, X: Any, lengths: Any = None) -> Conditional:
+        """The distribution of what rows miss, given all that is there of their sequences; as of `GaussianMixture`."""
+        self._require_fitted()
+        return self._conditional(self._sequences(X, lengths, reset=False))
 
     def sample(
         self, n_samples: int = 1, random_state: Any = None, currstate: int | None = None

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import NotFittedError
 
-from fastem.estimators._fitted import Fitted
+from fastem.estimators._imputing import Conditional, Imputes
 from fastem.estimators._validation import heed_y, read_rows
 from fastem.fitting.criteria import criteria_of, label_doubt
 from fastem.fitting.scores import weighted_sum
@@ -15,7 +15,7 @@ from fastem.model import Model
 from fastem.sources import Source
 
 
-class FittedMixture(Fitted):
+class FittedMixture(Imputes):
     """A mixture with known parameters."""
 
     def _require_fitted(self) -> None:
@@ -85,6 +85,73 @@ class FittedMixture(Fitted):
         rows = self._rows(X, sample_weight)
         doubt, _ = weighted_sum(label_doubt, self._model, self._params, rows, self._scoring)
         return self.bic(X, sample_weight) + 2.0 * doubt
+
+    def impute(self, X: Any, method: str = "mean", n_draws: int = 1, random_state: Any = None) -> np.ndarray:
+        """Fill in what rows miss, given what is there; see docs/missing.md.
+
+        Parameters
+        ----------
+        X : array-like (N, D), or as in `fit`
+            NaN, and null, are missing.
+        method : {"mean", "draw", "mode"}, default "mean"
+            "mean": what is expected, over all components. "draw": drawn from the conditional distribution, as for
+            multiple imputation. "mode": what is expected under the most probable component. Of codes (categories, and
+            zeros and ones), "mean" and "mode" give the most probable one.
+        n_draws : int, default 1
+            Of "draw".
+        random_state : int, RandomState instance or None, optional
+            Of "draw"; by default that of the constructor.
+
+        Returns
+        -------
+        filled : (N, D) ndarray, or (n_draws, N, D) for several draws
+            What was there is there, to the bit.
+
+        Raises
+        ------
+        ValueError
+            For unusable rows or arguments.
+        TypeError
+            For a family of your own that does not know it.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastem import GaussianMixture
+        >>> normal = GaussianMixture.from_parameters([1.0], [[0, 0]], [[[1, 0.5], [0.5, 1]]])
+        >>> normal.impute([[2.0, np.nan], [np.nan, np.nan]]).tolist()
+        [[2.0, 1.0], [0.0, 0.0]]
+        """
+        return self._imputed(self._rows(X), method, n_draws, random_state)
+
+    def conditional(self, X: Any) -> Conditional:
+        """The distribution of what some rows miss, given what is there: for components with covariances.
+
+        Parameters
+        ----------
+        X : array-like (N, D)
+            A few rows: the result has N K D^2 numbers.
+
+        Returns
+        -------
+        conditional : Conditional
+            `weights` (N, K), `means` (N, K, D) and `covariances` (N, K, D, D) under each component; `mean` (N, D) and
+            `covariance` (N, D, D) over all.
+
+        Raises
+        ------
+        TypeError
+            For a family without covariances.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastem import GaussianMixture
+        >>> normal = GaussianMixture.from_parameters([1.0], [[0, 0]], [[[1, 0.5], [0.5, 1]]])
+        >>> normal.conditional([[2.0, np.nan]]).covariance.tolist()
+        [[[0.0, 0.0], [0.0, 0.75]]]
+        """
+        return self._conditional(self._rows(X))
 
     def sample(self, n_samples: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """Draw rows from the fitted distribution; an integer `random_state` gives the same ones at each call.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from fastem._naming import warn
 from fastem.estimators._fitted_mixture import FittedMixture
-from fastem.fitting.bootstrap import Bootstrap, bootstrap, require_replicates
+from fastem.fitting.bootstrap import Bootstrap, Refitting, bootstrap, require_replicates
+from fastem.fitting.imputing import Filling, filled_pieces
 from fastem.fitting.information import StandardErrors, standard_errors
 from fastem.fitting.intervals import ConfidenceIntervals, intervals, require_level
 from fastem.fitting.thread_limits import blas_single_threaded, thread_limit
@@ -180,10 +182,72 @@ class UncertainMixture(FittedMixture):
             replicates, n_unfinished = bootstrap(
                 self._model, self._params, rows, int(n_replicates), max_rows, self.max_iter, random
             )
+        self._warn_of_unfinished(n_unfinished, n_replicates + 1)
+        return replicates
+
+    def multiple_imputation(
+        self, X: Any, n: int = 20, sample_weight: Any = None, *, max_rows: int = 100_000
+    ) -> np.ndarray:
+        """Fill in what rows miss several times, by draws that are as uncertain as the model; see docs/missing.md.
+
+        For each data set the model is refitted to randomly weighted rows, as by `bootstrap`, and what is missing is
+        drawn from that. What is computed from each of them is put together by `fastem.pool`.
+
+        Parameters
+        ----------
+        X, sample_weight
+            As in `fit`: the rows that the model was fitted to.
+        n : int, default 20
+            Number of data sets.
+        max_rows : int, default 100000
+            Of more rows a random sample, drawn by `random_state`, is held in memory for the refits.
+
+        Returns
+        -------
+        filled : (n, N, D) ndarray
+            What was there is there, to the bit.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For unusable rows or arguments, and for a family of your own that does not know how.
+
+        Warns
+        -----
+        ConvergenceWarning
+            When refits stopped at `max_iter`.
+
+        References
+        ----------
+        Rubin (1987), *Multiple Imputation for Nonresponse in Surveys*; Newton & Raftery (1994), J. R. Statist. Soc. B
+        56, 3-48.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastem import GaussianMixture
+        >>> X = np.random.default_rng(0).normal(size=(200, 2))
+        >>> X[:50, 0] = np.nan
+        >>> GaussianMixture(random_state=0).fit(X).multiple_imputation(X, n=5).shape
+        (5, 200, 2)
+        """
+        self._require_fitted()
+        require_replicates(n, max_rows, "n")
+        rows, random = self._rows(X, sample_weight), self._generator()
+        filled = []
+        with thread_limit(self.n_threads, self.verbose, self._work()) as n_threads, blas_single_threaded(n_threads):
+            refitting = Refitting(self._model, self._params, rows, max_rows, self.max_iter, random)
+            for _ in range(int(n)):
+                drawn = Filling("draw", seed=int(random.integers(2**63)))
+                pieces = filled_pieces(refitting.model, refitting.next_params(), rows, drawn, self._scoring)
+                filled.append(np.concatenate([piece.X[0] for piece in pieces]))
+        self._warn_of_unfinished(refitting.n_unfinished, int(n) + 1)
+        return np.stack(filled)
+
+    def _warn_of_unfinished(self, n_unfinished: int, n_refits: int) -> None:
         if n_unfinished:
             warn(
-                f"{n_unfinished} of {n_replicates + 1} refits did not converge in max_iter={self.max_iter} iterations: "
+                f"{n_unfinished} of {n_refits} refits did not converge in max_iter={self.max_iter} iterations: "
                 "the spread is too small. Increase max_iter.",
                 ConvergenceWarning,
             )
-        return replicates

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastem.fitting.batch import accelerator_of
 from fastem.fitting.checks import Checked
 from fastem.fitting.information import ParameterArrays, estimates, mapped, require_interior, require_rows
 from fastem.fitting.intervals import ConfidenceIntervals, require_level
@@ -56,12 +57,43 @@ class Bootstrap(ParameterArrays):
         return ConfidenceIntervals(level=level, lower=lower, upper=upper)
 
 
-def require_replicates(n_replicates: Any, max_rows: Any) -> None:
+def require_replicates(n_replicates: Any, max_rows: Any, name: str = "n_replicates") -> None:
     """Raise ValueError for too few replicates, and for what is no size of a sample that is held in memory."""
-    require_count("n_replicates", n_replicates, least=2)
+    require_count(name, n_replicates, least=2)
     if max_rows is None:
         raise ValueError("max_rows must be a number for a bootstrap, whose rows are held in memory.")
     require_rows(max_rows)
+
+
+class Refitting:
+    """Refits a model to rows, or a sample of them, that are weighted anew at random; see `bootstrap`.
+
+    `centre` are the parameters that fit the sample as it is, and `n_unfinished` refits did not converge.
+    """
+
+    def __init__(
+        self, model: Model, params: Params, rows: Source, max_rows: int, max_iter: int, random: np.random.Generator
+    ):
+        total = total_weight(Checked(rows, model.family).chunks())
+        self._sample = rows.sample(max_rows, random)
+        self._ratio = total / total_weight(self._sample.chunks())
+        self._weight = np.ones(len(self._sample.X)) if self._sample.weight is None else self._sample.weight
+        self._tol, self._max_iter = _RESOLUTION * model.n_parameters() / (2.0 * total), max_iter
+        self._random, self.n_unfinished = random, 0
+        self.model, start = model.for_rows(params, bool(np.isnan(self._sample.X).any()))
+        self.centre = self._refit(self._sample, start)
+
+    def next_params(self) -> Params:
+        """The parameters of another replicate."""
+        weight = self._random.standard_gamma(self._ratio * self._weight) / self._ratio
+        return self._refit(self._sample.weighted(weight), self.centre)
+
+    def _refit(self, rows: Source, start: Params) -> Params:
+        problem = Problem(self.model, rows)
+        accelerator = accelerator_of("squarem", self.model, self._tol)
+        result = fit_batch(problem, start, tol=self._tol, max_iter=self._max_iter, accelerator=accelerator).unbroken()
+        self.n_unfinished += result.reason is Reason.MAX_ITER
+        return result.params
 
 
 def bootstrap(
@@ -85,27 +117,11 @@ def bootstrap(
     Newton & Raftery (1994), *Approximate Bayesian inference with the weighted likelihood bootstrap*, J. R. Statist.
     Soc. B 56, 3-48.
     """
-    total = total_weight(Checked(rows, model.family).chunks())
-    tol = _RESOLUTION * model.n_parameters() / (2.0 * total)
-    sample = rows.sample(max_rows, random)
-    ratio = total / total_weight(sample.chunks())
     known = with_gradients(model)
-    reading, start = model.for_rows(params, bool(np.isnan(sample.X).any()))
     require_interior(known, params)
-    n_unfinished = 0
-
-    def refit(rows: Source, start: Params) -> Params:
-        nonlocal n_unfinished
-        result = fit_batch(Problem(reading, rows), start, tol=tol, max_iter=max_iter).unbroken()
-        n_unfinished += result.reason is Reason.MAX_ITER
-        return result.params
-
-    weight = np.ones(len(sample.X)) if sample.weight is None else sample.weight
-    centre = refit(sample, start)
-    refits = [
-        estimates(known, refit(sample.weighted(random.standard_gamma(ratio * weight) / ratio), centre))
-        for _ in range(n_replicates)
-    ]
+    refitting = Refitting(model, params, rows, max_rows, max_iter, random)
+    refits = [estimates(known, refitting.next_params()) for _ in range(n_replicates)]
+    centre = refitting.centre
     fitted, middle = estimates(known, params), estimates(known, centre)
 
     def about(value: np.ndarray, centre: np.ndarray, *replicates: np.ndarray) -> np.ndarray:
@@ -114,4 +130,4 @@ def bootstrap(
     replicates = Bootstrap(
         **{name: mapped(about, fitted[name], middle[name], *(each[name] for each in refits)) for name in fitted}
     )
-    return replicates, n_unfinished
+    return replicates, refitting.n_unfinished

@@ -141,7 +141,9 @@ def _require_support(chunk: Chunk, family: Any, labels: Sequence[str], places: n
             return
         wrong &= ~np.isnan(part)
         if wrong.any():
-            row, column = np.argwhere(wrong)[0]
+            # Signs are what is told first: negative values are a mistake of their own.
+            negative = wrong & (part < 0)
+            row, column = np.argwhere(negative if negative.any() else wrong)[0]
             value = part[row, column]
             place = _place(chunk, start + row if places is None else places[start + row], value, column, labels)
             raise ValueError(

@@ -456,7 +456,7 @@ def test_invalid_parameters_are_named(name, value, X):
 
 def test_no_parameter_is_left_without_a_test():
     elsewhere = {
-        "algorithm", "init_params", "memory_limit", "checkpoint", "n_threads", "verbose",
+        "algorithm", "init_params", "memory_limit", "checkpoint", "n_threads", "verbose", "missing",
     }  # fmt: skip
     changed = {next(iter(change)) for change in CHANGES}
     assert set(inspect.signature(GaussianHMM).parameters) == changed | elsewhere
@@ -496,8 +496,8 @@ def test_what_cannot_be_used_is_named(settings, lengths, message, X):
 def test_more_errors(truth, X, tmp_path):
     with pytest.raises(NotFittedError):
         GaussianHMM(2).predict(X)
-    with pytest.raises(ValueError, match="NaN"):
-        fitted(np.where(np.arange(len(X))[:, None] == 5, np.nan, X))
+    with pytest.raises(ValueError, match="infinity"):
+        fitted(np.where(np.arange(len(X))[:, None] == 5, np.inf, X))
     with pytest.raises(ValueError, match="startprob_ must have the shape"):
         GaussianHMM.from_parameters([0.5, 0.6], TRUTH["transmat"], TRUTH["means"], TRUTH["covars"])
     with pytest.raises(ValueError, match="one finite number for each of the 5 sequences"):

@@ -245,10 +245,10 @@ def cut():
 
 def test_sums_of_scores_do_not_show_how_rows_were_cut(cut):
     whole, pieces = cut
-    (total,), weight = weighted_sums([lambda X, out: np.log(X[:, 0], out=out)], [whole])
+    (total,), weight = weighted_sums([lambda chunk, out: np.log(chunk.X[:, 0], out=out)], [whole])
     assert total == pytest.approx(np.log(whole.X[:, 0]) @ whole.weight, rel=1e-12)
     assert weight == pytest.approx(whole.weight.sum(), rel=1e-14)
-    assert weighted_sums([lambda X, out: np.log(X[:, 0], out=out)], pieces) == ([total], weight)
+    assert weighted_sums([lambda chunk, out: np.log(chunk.X[:, 0], out=out)], pieces) == ([total], weight)
     assert total_weight(pieces) == total_weight([whole]) == weight
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastem.fitting.checks import Checked, finite_rows, highest_codes, usable_rows
-from fastem.sources import ArraySource, Chunk, SequenceSource, as_source
+from fastem.families import Multinomial, Poisson
+from fastem.fitting.checks import Checked, highest_codes, readable_rows, usable_rows
+from fastem.sources import ArraySource, Chunk, SequenceSource, as_source, refusing_missing
 from tests.cases import CASES
 
 COUNTS = next(case for case in CASES if case.name == "mixture of Poisson counts").model(2, 2).family
@@ -34,8 +35,7 @@ def test_rows_that_can_be_used_pass_as_they_are():
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (np.nan, "contains NaN .*: row 777, column 'b' is nan; 1 such value.* in rows 700 to 799"),
-        (-np.inf, "contains infinity .*: row 777, column 'b' is -inf"),
+        (-np.inf, "contains infinity: row 777, column 'b' is -inf; 1 such value.* in rows 700 to 799"),
         (-1.0, "Negative values .*: row 777, column 'b' is -1.0, but must be"),
         (0.5, "Some values .*: row 777, column 'b' is 0.5, but must be"),
     ],
@@ -56,6 +56,47 @@ def test_the_first_value_that_cannot_be_used_is_named(value, message):
             read(Checked(source))
 
 
+def test_missing_values_pass_where_they_mean_something():
+    X, weight = counts(), np.full(1000, 2.0)
+    X[777, 1], X[778] = np.nan, np.nan
+    source = ArraySource(X, weight, ["a", "b"])
+    chunks = list(Checked(source, COUNTS).chunks(100))
+    assert [chunk.has_missing for chunk in chunks] == [False] * 7 + [True] + [False] * 2
+    # A row without any value counts as absent.
+    assert np.flatnonzero(np.concatenate([chunk.weight for chunk in chunks]) != 2.0).tolist() == [778]
+    assert Checked(source, COUNTS).look_over()
+    assert not Checked(ArraySource(counts()), COUNTS).look_over()
+    place = "row 777, column 'b' is nan; 3 such value.* in rows 700 to 799"
+    with pytest.raises(ValueError, match=f"contains NaN, and missing='error': {place}.* set missing='mar'"):
+        read(Checked(refusing_missing(source), COUNTS))
+    with pytest.raises(ValueError, match=f"contains NaN, and NoGaps does not say what .*: {place}.* teach the family"):
+        read(Checked(source, NoGaps()))
+
+
+class NoGaps:
+    """A family that knows nothing of missing values."""
+
+    takes_gaps = False
+
+    def outside(self, X):
+        return COUNTS.outside(X)
+
+    def support(self, column):
+        return COUNTS.support(column)
+
+
+@pytest.mark.parametrize(
+    "family", [Multinomial(n_components=2, n_features=2), Poisson(exposure=True, n_components=2, n_features=2)]
+)
+def test_totals_and_exposures_must_be_there(family):
+    X = counts() + 1.0
+    X[5] = np.nan
+    read(Checked(ArraySource(X), family))
+    X[7, 1] = np.nan
+    with pytest.raises(ValueError, match=r"misses an exposure, or one of the counts.*: row 7, column 1 is nan"):
+        read(Checked(ArraySource(X), family))
+
+
 def test_a_family_may_become_known_while_rows_are_read():
     X = counts()
     X[[50, 150], 0] = 0.5
@@ -71,14 +112,16 @@ def test_rows_are_told_apart_where_some_cannot_be_used():
     X = counts()
     X[[3, 7], [0, 1]] = np.nan, np.inf
     chunk = Chunk(X, None, 5000)
-    expected = ~np.isin(np.arange(1000), [3, 7])
-    np.testing.assert_array_equal(finite_rows(chunk), expected)
-    np.testing.assert_array_equal(usable_rows(chunk, COUNTS, ["0", "1"]), expected)
+    for family, unusable in ((COUNTS, [7]), (NoGaps(), [3, 7])):
+        expected = ~np.isin(np.arange(1000), unusable)
+        np.testing.assert_array_equal(readable_rows(chunk, family), expected)
+        np.testing.assert_array_equal(usable_rows(chunk, family, ["0", "1"]), expected)
     X[11, 1] = -2.0
-    with pytest.raises(ValueError, match=r"row 5011, column 1 is -2\.0"):
-        usable_rows(chunk, COUNTS, ["0", "1"])
+    for family in (COUNTS, NoGaps()):
+        with pytest.raises(ValueError, match=r"row 5011, column 1 is -2\.0"):
+            usable_rows(chunk, family, ["0", "1"])
     X[:] = np.nan
-    assert not usable_rows(chunk, COUNTS, ["0", "1"]).any()
+    assert not usable_rows(chunk, NoGaps(), ["0", "1"]).any()
 
 
 def test_the_highest_codes_are_those_of_all_rows():
@@ -87,5 +130,7 @@ def test_the_highest_codes_are_those_of_all_rows():
     source = as_source([X[:300], X[300:]])
     np.testing.assert_array_equal(highest_codes(source, np.array([True, True])), [50, 60])
     X[500, 0] = np.nan
-    with pytest.raises(ValueError, match="row 500, column 0 is nan"):
+    np.testing.assert_array_equal(highest_codes(source, np.array([True, True])), [50, 60])
+    X[500, 0] = np.inf
+    with pytest.raises(ValueError, match="row 500, column 0 is inf"):
         highest_codes(source, np.array([True, True]))

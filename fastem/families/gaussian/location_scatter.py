@@ -171,6 +171,20 @@ class LocationScatter(Tangents):
             filled[of_rows.rows[:, None], of_rows.features] = mean[of_rows.features] + values
         return filled
 
+    def conditional_covariances(self, params: Any, component: int, X: np.ndarray) -> np.ndarray:
+        """Covariances (N, D, D) of what rows X (N, D) miss under a component, given what is there; zero elsewhere."""
+        covariances = np.zeros((*X.shape, X.shape[1]))
+        for found in conditionals(X - params.means[component], self.white_axes(params)[component]):
+            ratio = self.conditional_variance(found.squares, found.n_seen)[:, None, None]
+            rows, features = found.rows[:, None, None], found.features
+            matrices = ratio * (found.roots @ np.swapaxes(found.roots, 1, 2))
+            covariances[rows, features[:, :, None], features[:, None, :]] = matrices
+        return covariances
+
+    def conditional_variance(self, squares: np.ndarray, n_seen: int) -> np.ndarray:
+        """The mean (N,) of the squares of `conditional_scale`."""
+        return np.ones(len(squares))
+
     def conditional_scale(self, squares: np.ndarray, n_seen: int, random: np.random.Generator) -> np.ndarray:
         """By how much (N,) draws of what is missing spread, at squared distances (N,) of the features that are there.
 

@@ -202,6 +202,10 @@ class StudentT(LocationScatter):
     def noise(self, n_rows: int, random: np.random.Generator) -> np.ndarray:
         return super().noise(n_rows, random) / np.sqrt(random.chisquare(self.df, (n_rows, 1)) / self.df)
 
+    def conditional_variance(self, squares: np.ndarray, n_seen: int) -> np.ndarray:
+        df = self.df + n_seen
+        return (self.df + squares) / (df - 2.0) if df > 2.0 else np.full(len(squares), np.inf)
+
     def conditional_scale(self, squares: np.ndarray, n_seen: int, random: np.random.Generator) -> np.ndarray:
         # Given what is there, the rest has a t-distribution, too, of more degrees of freedom (Ding 2016).
         return np.sqrt((self.df + squares) / random.chisquare(self.df + n_seen, len(squares)))
