@@ -78,7 +78,7 @@ def in_reach(X: Any, name: str = "X") -> Any:
 def plain_array(given: Any, name: str = "X") -> np.ndarray:
     """An array of what a user gave; no copy of an array that is plain already.
 
-    Missing values of objects become NaN. Masked values, and what has no shape of an array, are a ValueError; kinds of
+    Missing values of objects, and masked values, become NaN. What has no shape of an array is a ValueError; kinds of
     data that NumPy would misread, or refuse in its own words, a TypeError.
     """
     if type(given) is np.ndarray:
@@ -144,17 +144,19 @@ def _asked(given: Any, name: str) -> np.ndarray:
 
 
 def _unmasked(given: np.ma.MaskedArray, name: str) -> np.ndarray:
-    mask: Any = np.ma.getmaskarray(given)
-    if mask.dtype.names:
-        mask = np.stack([mask[field] for field in mask.dtype.names], axis=-1)
-    if mask.any():
-        first = np.argwhere(mask)[0].tolist()
-        place = f"row {first[0]}" + (f", column {first[1]}" if len(first) > 1 else "") if first else "it"
-        raise ValueError(
-            f"{name} has {np.count_nonzero(mask)} masked value(s), the first in {place}: they are missing. Drop such "
-            f"rows, or fill in the values by {name}.filled(...)."
-        )
-    return np.asarray(given.data)
+    """The values, floats with NaN in the place of masked ones where there are some."""
+    values, mask = np.asarray(given.data), np.ma.getmaskarray(given)
+    if values.dtype.names:
+        fields = {field: _unmasked(given[field], name) for field in values.dtype.names}
+        filled = np.empty(values.shape, dtype=[(field, column.dtype) for field, column in fields.items()])
+        for field, column in fields.items():
+            filled[field] = column
+        return filled
+    if not mask.any():
+        return values
+    require_real(values, name)
+    require_exact(np.where(mask, values.dtype.type(0), values), name)
+    return np.where(mask, np.nan, values.astype(np.float64))
 
 
 def floats(given: Any, name: str) -> np.ndarray:

@@ -24,7 +24,6 @@ from fastem import (
     select,
 )
 from fastem.given import plain_array, require_exact
-from fastem.plotting import plot_density
 
 X = np.repeat([0.0, 8.0], 50) + np.resize([-1.0, 0.5, 1.0], 100)
 MASK = np.arange(100) == 7
@@ -37,28 +36,31 @@ def fit(rows, **settings):
     return GaussianMixture(1, random_state=0).fit(rows, **settings)
 
 
-WAYS_FOR_MASKS = {
-    "fit": lambda: fit(MASKED),
-    "fit to two columns": lambda: fit(np.ma.stack([MASKED, MASKED], axis=1)),
-    "fit to a list of masked rows": lambda: fit([np.ma.MaskedArray([1.0, 2.0], [False, True]), np.ones(2)]),
-    "partial_fit": lambda: GaussianMixture(2, random_state=0).partial_fit(MASKED),
-    "partial_fit of an iterator": lambda: GaussianMixture(2).partial_fit(iter([MASKED[:, None]])),
-    "score_samples": lambda: KNOWN.score_samples(MASKED),
-    "open_source": lambda: fit(open_source(MASKED)),
-    "open_source of a column": lambda: fit(open_source(MASKED[:, None], [0])),
-    "pieces": lambda: fit([MASKED[:50, None], MASKED[50:, None]]),
-    "records": lambda: fit(
-        np.ma.MaskedArray(np.zeros(3, [("a", float), ("b", float)]), [(0, 0), (0, 1), (0, 0)]),
+TWO = np.ma.stack([MASKED, MASKED[::-1]], axis=1)
+# What is made of rows, and such rows with masked values: the same as of NaN.
+ROWS_WITH_MASKS = {
+    "fit": (lambda rows: fit(rows).means_, MASKED),
+    "fit to two columns": (lambda rows: fit(rows).covariances_, TWO),
+    "fit to a list of masked rows": (lambda rows: fit(list(rows)).means_, TWO),
+    "partial_fit": (lambda rows: GaussianMixture(2, random_state=0).partial_fit(rows).means_, MASKED),
+    "partial_fit of an iterator": (
+        lambda rows: GaussianMixture(2, random_state=0).partial_fit(iter([rows[:, None]])).means_, MASKED,
     ),
+    "score_samples": (KNOWN.score_samples, MASKED),
+    "open_source": (lambda rows: fit(open_source(rows)).means_, MASKED),
+    "open_source of a column": (lambda rows: fit(open_source(rows[:, None], [0])).means_, MASKED),
+    "pieces": (lambda rows: fit([rows[:50, None], rows[50:, None]]).means_, MASKED),
+    "chain": (lambda rows: GaussianHMM(2, random_state=0).fit(rows).means_, MASKED),
+    "a sequence": (lambda rows: np.array(CHAIN.score([X, rows])), MASKED),
+    "select": (lambda rows: select(rows, n_components=[1]).best_estimator_.means_, MASKED),
+}  # fmt: skip
+NO_ROWS_WITH_MASKS = {
     "weights": lambda: fit(X, sample_weight=MASKED),
     "weights of a source": lambda: open_source(X[:, None], weight=MASKED),
-    "counts": lambda: Mixture("poisson", 1).fit(MASKED.astype(int)),
-    "chain": lambda: GaussianHMM(2).fit(MASKED),
     "lengths": lambda: GaussianHMM(2).fit(X, np.ma.MaskedArray([50, 50], [False, True])),
     "weights of sequences": lambda: GaussianHMM(2).fit(
         X, [50, 50], sample_weight=np.ma.MaskedArray([1.0, 1e6], [False, True])
     ),
-    "a sequence": lambda: CHAIN.score([X, MASKED]),
     "init_params": lambda: GaussianMixture(2, init_params=np.ma.MaskedArray((X > 4).astype(int), MASK)).fit(X),
     "means_init": lambda: GaussianMixture(2, means_init=np.ma.MaskedArray([[0.0], [9.0]], [[0], [1]])).fit(X),
     "weights_init": lambda: GaussianMixture(2, weights_init=np.ma.MaskedArray([0.5, 0.5], [0, 1])).fit(X),
@@ -67,21 +69,33 @@ WAYS_FOR_MASKS = {
         [1.0], [[1.0]], [1.0], np.ma.MaskedArray([1.0], [1])
     ),
     "a prior": lambda: GaussianHMM(means_prior=np.ma.MaskedArray([1.0], [1]), means_weight=1.0).fit(X),
-    "histogram": lambda: fit_histogram(np.ma.MaskedArray([1, 5, 9], [0, 0, 1])),
-    "select": lambda: select(MASKED, n_components=[1]),
-    "plot": lambda: plot_density(KNOWN, MASKED),
-    "plot of a chain": lambda: CHAIN.plot_states(MASKED),
+    "histogram": lambda: GaussianMixture(1).fit_histogram(
+        np.ma.MaskedArray([1, 5, 9], [0, 0, 1]), [0.0, 1.0, 2.0, 3.0]
+    ),
 }
 
 
-def fit_histogram(counts):
-    return GaussianMixture(1).fit_histogram(counts, [0.0, 1.0, 2.0, 3.0])
+@pytest.mark.parametrize("way", ROWS_WITH_MASKS)
+def test_masked_values_of_rows_are_missing(way):
+    function, masked = ROWS_WITH_MASKS[way]
+    np.testing.assert_array_equal(function(masked), function(masked.filled(np.nan)))
 
 
-@pytest.mark.parametrize("way", WAYS_FOR_MASKS)
-def test_masked_values_are_missing(way):
-    with pytest.raises(ValueError, match=r"masked value.*Drop such rows, or fill in"):
-        WAYS_FOR_MASKS[way]()
+@pytest.mark.parametrize("way", NO_ROWS_WITH_MASKS)
+def test_masked_values_of_anything_else_are_refused(way):
+    with pytest.raises(
+        ValueError, match=r"NaN|finite|negative|integer|structured|probabilit|positive|responsibilities"
+    ):
+        NO_ROWS_WITH_MASKS[way]()
+
+
+def test_masked_integers_are_exact():
+    counts = np.ma.MaskedArray([[3], [-1], [4]], [[0], [1], [0]])
+    np.testing.assert_array_equal(plain_array(counts), [[3.0], [np.nan], [4.0]])
+    assert Mixture("poisson", 1).fit(counts).rates_[0, 0] == pytest.approx(3.5)
+    with pytest.raises(ValueError, match=r"beyond 2\*\*53"):
+        plain_array(np.ma.MaskedArray([2**60 + 1, 5], [0, 1]))
+    assert np.isnan(plain_array(np.ma.MaskedArray([2**60 + 1, 5], [1, 0]))[0])
 
 
 def test_an_array_without_masked_values_is_the_array():
@@ -231,9 +245,10 @@ MISSING = {
 
 
 @pytest.mark.parametrize("kind", MISSING)
-def test_missing_values_are_told(kind):
-    with pytest.raises(ValueError, match=r"NaN|missing"):
-        fit(MISSING[kind])
+def test_missing_values_are_seen_as_missing(kind):
+    assert fit(MISSING[kind]).fit_report_.missing.n_empty == 1
+    with pytest.raises(ValueError, match="contains NaN, and missing='error'"):
+        GaussianMixture(missing="error").fit(MISSING[kind])
 
 
 REFUSED = {

@@ -1,9 +1,10 @@
-"""Rows that a model cannot use, because a value is missing or infinite: they keep their places, and are counted."""
+"""Rows that a model cannot use, because of infinite values, say: they keep their places, and are counted."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,8 +38,7 @@ class Marked:
 
     def __post_init__(self) -> None:
         self.is_chain = hasattr(self.mixture, "transmat_")
-        rows: Any = self.source.rows if isinstance(self.source, SequenceSource) else self.source
-        rows.keep_missing()
+        self._is_readable = partial(readable_rows, family=fitted_of(self.mixture)[0].family)
 
     def predicted(self, what: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Labels ("label") or probabilities ("posterior") of all rows, in order, and which rows (N,) have none."""
@@ -63,16 +63,16 @@ class Marked:
             self.n_rows, self.n_marked = usable.size, int(np.count_nonzero(~usable))
             self._require_some("sequence")
             return self.mixture.criteria(_chosen(sequences, usable))
-        complete = self.source.complete()
-        loglik, weight = loglik_of(self.mixture, complete)
-        self.n_marked = complete.n_dropped
-        self.n_rows = complete.n_rows + self.n_marked
+        readable = self.source.readable(self._is_readable)
+        loglik, weight = loglik_of(self.mixture, readable)
+        self.n_marked = readable.n_dropped
+        self.n_rows = readable.n_rows + self.n_marked
         self._require_some("row")
         return criteria_of(fitted_of(self.mixture)[0], loglik, weight)
 
     def _require_some(self, what: str) -> None:
         if self.n_marked == self.n_rows:
-            raise ValueError(f"Every {what} of {named('X')} has a missing or infinite value. Fill in the values.")
+            raise ValueError(f"Every {what} of {named('X')} has a value that cannot be used. Mend the values.")
 
     def _of_rows(self, what: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         mixture = self.mixture
@@ -98,10 +98,10 @@ class Marked:
 
     def _usable_rows(self, sequences: SequenceSource) -> np.ndarray:
         """Which rows (N,) are of sequences all of whose rows can be read, after a pass."""
-        parts, family = [], fitted_of(self.mixture)[0].family
+        parts = []
         for chunk in sequences.chunks():
             lengths: Any = chunk.lengths
-            readable = readable_rows(chunk, family)
+            readable = self._is_readable(chunk.X)
             parts.append(np.repeat(np.logical_and.reduceat(readable, np.cumsum(lengths) - lengths), lengths))
             del chunk
         return np.concatenate(parts)

@@ -56,9 +56,9 @@ def predict_command(
     number of rows of each component is printed. Rows are read and written piece by piece; of a hidden Markov model, by
     whole sequences.
 
-    A row with a missing or infinite value keeps its place, without a label: null in Parquet and JSON, an empty field in
-    CSV, -1 in .npy (NaN for probabilities). How many there are is told on stderr. Of a hidden Markov model, all rows of
-    such a sequence are without a state.
+    Values that are missing are left to what is there. A row with an infinite value keeps its place, without a label:
+    null in Parquet and JSON, an empty field in CSV, -1 in .npy (NaN for probabilities). How many there are is told on
+    stderr. Of a hidden Markov model, all rows of such a sequence are without a state.
 
     Example: [cyan]fastem predict model.npz faithful.csv --output labels.csv[/]
     """
@@ -71,12 +71,12 @@ def predict_command(
         counts, kept = _write_predictions(marked, output, proba, is_kept=as_json and output is None)
     written = {"output": output}
     if as_json:
-        facts = {"n_rows": marked.n_rows, "n_missing": marked.n_marked}
+        facts = {"n_rows": marked.n_rows, "n_unusable": marked.n_marked}
         result = {"proba" if proba else "labels": kept} if output is None else {"written": written}
         print_json({"file": rows.file, "model": model, **facts, **result})
     elif output is not None:
         print_shares(mixture, counts, written_facts(written))
-    _notify_missing(marked, f"kept in place, without {'probabilities' if proba else 'a label'}")
+    _notify_unusable(marked, f"kept in place, without {'probabilities' if proba else 'a label'}")
 
 
 def _write_predictions(marked: Marked, output: Path | None, proba: bool, is_kept: bool) -> tuple[np.ndarray, list[Any]]:
@@ -107,7 +107,7 @@ def _write_predictions(marked: Marked, output: Path | None, proba: bool, is_kept
 def score_command(model: ModelFile, rows: Rows, weight_column: WeightColumn = None, as_json: AsJson = False) -> None:
     """Tell how well a model describes the rows of a file: log-likelihood, AIC and BIC.
 
-    Rows with missing or infinite values (of a hidden Markov model, sequences) are left out, and counted on stderr.
+    Rows with infinite values (of a hidden Markov model, sequences) are left out, and counted on stderr.
 
     Example: [cyan]fastem score model.npz faithful.csv[/]
     """
@@ -118,21 +118,21 @@ def score_command(model: ModelFile, rows: Rows, weight_column: WeightColumn = No
         marked = Marked(mixture, source)
         criteria = marked.criteria()
     if as_json:
-        counts = {"n_rows": marked.n_rows, "n_missing": marked.n_marked}
+        counts = {"n_rows": marked.n_rows, "n_unusable": marked.n_marked}
         print_json({"file": rows.file, "model": model, **counts, **criteria})
     else:
         facts = {"model": f"{model}: {title(mixture)}", "score": f"{criteria['score']:.9g} nats per row"}
         facts |= data_facts(rows, source, criteria["weight"], marked.n_rows, marked.n_marked)
         make_console().print(facts_table(facts | criteria_facts(criteria)))
-    _notify_missing(marked, "left out of the score")
+    _notify_unusable(marked, "left out of the score")
 
 
-def _notify_missing(marked: Marked, what: str) -> None:
+def _notify_unusable(marked: Marked, what: str) -> None:
     if marked.n_marked:
         verb = "has" if marked.n_marked == 1 else "have"
         if is_chain(marked.mixture):
             verb = f"{'is' if marked.n_marked == 1 else 'are'} in sequences with"
-        notify("warning", f"{marked.n_marked} of {marked.n_rows} rows {verb} missing or infinite values: {what}.")
+        notify("warning", f"{marked.n_marked} of {marked.n_rows} rows {verb} values that cannot be used: {what}.")
 
 
 @app.command("sample", cls=Command)

@@ -256,13 +256,13 @@ def print_shares(mixture: BaseEM, counts: np.ndarray, facts: dict[str, str]) -> 
 
 
 def data_facts(
-    rows: Rows, source: Source, weight: float, n_rows: int | None = None, n_missing: int = 0
+    rows: Rows, source: Source, weight: float, n_rows: int | None = None, n_unusable: int = 0
 ) -> dict[str, str]:
     """What was read, and how many of the rows could not be used."""
     n_rows = (source.n_rows or 0) if n_rows is None else n_rows
     name = str(rows.file) if len(rows.files) == 1 else f"{len(rows.files)} files"
-    weighted = "" if weight == n_rows - n_missing else f" of total weight {weight:.9g}"
-    left_out = f", {n_missing} with missing or infinite values left out" if n_missing else ""
+    weighted = "" if weight == n_rows - n_unusable else f" of total weight {weight:.9g}"
+    left_out = f", {n_unusable} with values that cannot be used left out" if n_unusable else ""
     return {"data": f"{name}: {count(n_rows, 'row')}{weighted}, {count(source.n_features, 'column')}{left_out}"}
 
 

@@ -61,6 +61,14 @@ class Checked:
             del chunk
         return has_missing
 
+    def look_over_again(self) -> None:
+        """Raise for a value that was usable when the fit began, and is not any more."""
+        for chunk in self.chunks():
+            if chunk.has_missing and not self.family.has_gaps:
+                problem, remedy = "contains NaN, which was not there before", "Let nothing write to it meanwhile."
+                _raise_for(chunk, np.isnan(chunk.X), problem, remedy, self._source.labels)
+            del chunk
+
     def _require_allowed(self, chunk: Chunk) -> None:
         """Raise for a chunk that misses a value which must not be missing."""
         if not self._source.allows_missing:
@@ -89,7 +97,7 @@ def usable_rows(chunk: Chunk, family: Any, labels: Sequence[str]) -> np.ndarray:
     ValueError
         For such a row that no component of the family can have.
     """
-    usable = readable_rows(chunk, family)
+    usable = readable_rows(chunk.X, family)
     if usable.all():
         _require_support(chunk, family, labels)
     elif usable.any():
@@ -97,9 +105,13 @@ def usable_rows(chunk: Chunk, family: Any, labels: Sequence[str]) -> np.ndarray:
     return usable
 
 
-def readable_rows(chunk: Chunk, family: Any) -> np.ndarray:
-    """Which rows (N,) of a chunk have no infinite value, nor a missing one that the family cannot do with."""
-    return ~np.isinf(chunk.X).any(axis=1) if family.takes_gaps else np.isfinite(chunk.X).all(axis=1)
+def readable_rows(X: np.ndarray, family: Any) -> np.ndarray:
+    """Which rows (N,) of X (N, D) have no infinite value, nor a missing one that the family cannot do without."""
+    if not family.takes_gaps:
+        return np.isfinite(X).all(axis=1)
+    needed = family.needed(X)
+    readable = ~np.isinf(X).any(axis=1)
+    return readable if needed is None else readable & ~needed.any(axis=1)
 
 
 def _lacks_a_value(chunk: Chunk, labels: Sequence[str]) -> bool:

@@ -55,7 +55,7 @@ class Problem:
             stats = self._sum(params, False)
         if np.isnan(stats.loglik):
             # Every value was usable when the fit began.
-            Checked(self.source, self.model.family).look_over()
+            Checked(self.source, self.model.family).look_over_again()
         return self.model.with_prior(stats, params)
 
     def slack(self, objective: float) -> float:
@@ -125,7 +125,7 @@ class SharedProblem:
         totals = dict(zip(asked, sums_over(segments_of(self.source.chunks()), begin), strict=True))
         if any(np.isnan(stats.loglik) for stats in totals.values()):
             # Every value was usable when the fits began.
-            Checked(self.source, models[0][0].family).look_over()
+            Checked(self.source, models[0][0].family).look_over_again()
         return {name: self.models[name].with_prior(stats, asked[name]) for name, stats in totals.items()}
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from fastem._extras import require
 from fastem.given import require_exact
 from fastem.sources.reader import IDS_AT_A_TIME, FileReader, NoRowsError, Reader, SourceError, Span
-from fastem.sources.shared import column_labels, even_spans, missing_value, recycler, rows_text
+from fastem.sources.shared import column_labels, even_spans, recycler, rows_text
 
 
 class ArrowReader(Reader):
@@ -63,37 +63,31 @@ class ArrowReader(Reader):
         for batch in readable(self._batches(columns, max_rows, span), self.label, row, stop):
             low, high = max(start, row), row + batch.num_rows if stop is None else min(stop, row + batch.num_rows)
             for first in range(low, high, max_rows):
-                yield self._piece(batch.slice(first - row, min(max_rows, high - first)), dtype, columns, first)
+                yield array_of(batch.slice(first - row, min(max_rows, high - first)), dtype, self.label)
             row += batch.num_rows
             if stop is not None and row >= stop:
                 return
         if stop is not None:
             raise SourceError(f"{rows_text(self.label, row, stop)}: there are only {row} rows. Write the file again.")
 
-    def _piece(self, batch: Any, dtype: np.dtype[Any], columns: Sequence[int], first_row: int) -> np.ndarray:
-        def refuse(place: int, row: int) -> None:
-            raise missing_value(self.label, first_row + row, column_labels(self.names, [columns[place]])[0])
 
-        return array_of(batch, dtype, self.label, None if self.keeps_missing else refuse)
-
-
-def array_of(
-    batch: Any, dtype: np.dtype[Any], label: str, refuse_missing: Callable[[int, int], None] | None
-) -> np.ndarray:
-    """A record batch as an array (n, D), column by column in memory.
-
-    A missing value is NaN; or its column and row are handed to a function that raises.
-    """
+def array_of(batch: Any, dtype: np.dtype[Any], label: str) -> np.ndarray:
+    """A record batch as an array (n, D), column by column in memory; a missing value is NaN."""
     piece = recycler.array((batch.num_rows, batch.num_columns), dtype, order="F")
-    for place, (values, column) in enumerate(zip(piece.T, batch.columns, strict=True)):
-        if column.null_count and refuse_missing is not None:
-            refuse_missing(place, int(np.argmin(column.is_valid().to_numpy(zero_copy_only=False))))
+    for values, column in zip(piece.T, batch.columns, strict=True):
         if column.null_count or "decimal" in str(column.type):
-            column = column.cast("float64")
+            column = _as_floats(column, label)
         array = column.to_numpy(zero_copy_only=False)
         require_exact(array, label)
         values[:] = array
     return piece
+
+
+def _as_floats(column: Any, label: str) -> Any:
+    """A column with missing values, or of decimals, as float64; integers must be exact there."""
+    if "int" in str(column.type):
+        require_exact(column.drop_null().to_numpy(zero_copy_only=False), label)
+    return column.cast("float64", safe=False)
 
 
 def readable(batches: Iterator[Any], label: str, row: int, stop: int | None) -> Iterator[Any]:

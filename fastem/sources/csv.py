@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -21,7 +20,7 @@ from fastem.sources.reader import IDS_AT_A_TIME, FileReader, SourceError, Span
 from fastem.sources.shared import column_labels
 
 _BLOCK_BYTES = 2**20
-# Rows with missing values are counted among so many rows behind the first of them.
+# Columns of text are looked for in so many rows behind the first such one.
 _COUNTED_ROWS = 10**6
 
 
@@ -72,10 +71,12 @@ class CsvReader(FileReader):
         places = [chosen.index(column) for column in columns]
         for batch in readable(self._batches(pyarrow, list(map(str, chosen))), self.label, 0, None):
             for first in range(0, batch.num_rows, max_rows):
-                piece = array_of(batch.slice(first, max_rows).select(places), np.dtype(np.float64), self.label, None)
-                has_codes = self._numbers.codes and np.isin(piece, self._numbers.codes).any()
-                if has_codes or is_beyond(piece) or not np.isfinite(piece).all():
-                    raise SourceError(f"{self.label}: a value is missing, infinite, or an integer that was rounded.")
+                piece = array_of(batch.slice(first, max_rows).select(places), np.dtype(np.float64), self.label)
+                n_null = sum(batch.slice(first, max_rows).column(place).null_count for place in places)
+                if is_beyond(piece) or np.count_nonzero(np.isnan(piece)) != n_null:
+                    raise SourceError(f"{self.label}: a value is infinite, no number, or an integer that was rounded.")
+                if self._numbers.codes:
+                    piece[np.isin(piece, self._numbers.codes)] = np.nan
                 yield piece
                 del piece
 
@@ -91,10 +92,10 @@ class CsvReader(FileReader):
         )
         parse = arrow_csv.ParseOptions(delimiter=layout.delimiter, quote_char=self._form.quote or False)
         convert = arrow_csv.ConvertOptions(
-            # Without words for missing values, each of them is an error, which is explained.
             column_types=dict.fromkeys(chosen, pyarrow.float64()) | dict.fromkeys(beyond, pyarrow.binary()),
             include_columns=chosen + beyond,
-            null_values=[],
+            # Other spellings of these words are read by Python's reader.
+            null_values=self._numbers.words(),
             decimal_point=self._numbers.decimal,
         )
         with self._file.utf8() as stream:
@@ -108,7 +109,7 @@ class CsvReader(FileReader):
         value = self._numbers.value
         for n_rows, (_, row) in enumerate(self._rows()):
             numbers = [value(row[column]) for column in columns] if self._is_whole(row) else [None]
-            if not all(number is not None and (self.keeps_missing or math.isfinite(number)) for number in numbers):
+            if any(number is None for number in numbers):
                 self._explain(columns, n_rows)
             for column, number in zip(columns, numbers, strict=True):
                 if abs(number) >= EXACT and (integer := self._numbers.integer(row[column])) is not None:  # type: ignore[arg-type]
@@ -118,30 +119,17 @@ class CsvReader(FileReader):
     def _explain(self, columns: Sequence[int], n_given: int) -> NoReturn:
         """Raise SourceError for what makes these columns unusable, in rows that were not given yet."""
         text: dict[int, tuple[int, str]] = {}
-        missing: tuple[int, int, str] | None = None
-        n_missing = n_rows = 0
+        n_rows = 0
         for line, row in islice(self._rows(), n_given, None):
             self._require_whole(line, row)
             numbers = {column: self._numbers.value(row[column]) for column in columns}
             text |= {c: (line, row[c]) for c, number in numbers.items() if number is None and c not in text}
-            wrong = [c for c, number in numbers.items() if number is not None and not math.isfinite(number)]
-            if wrong:
-                missing = missing or (line, wrong[0], row[wrong[0]])
-                n_missing += 1
-            n_rows += bool(missing or text)
+            n_rows += bool(text)
             if n_rows == _COUNTED_ROWS:
                 break
         if text:
             self._refuse_text(text, [column for column in columns if column not in text])
-        if missing is None:
-            raise SourceError(f"{self.label} has changed while it was read. Let nothing write to it meanwhile.")
-        line, column, field = missing
-        at_least = "At least " if n_rows == _COUNTED_ROWS else ""
-        raise SourceError(
-            f"{self.label}, line {line}, column {self._name(column)}: the value is missing or infinite "
-            f"({field!r}). {at_least}{n_missing} row{' has' if n_missing == 1 else 's have'} such "
-            "values: drop them, or fill in the values."
-        )
+        raise SourceError(f"{self.label} has changed while it was read. Let nothing write to it meanwhile.")
 
     def _is_whole(self, row: Sequence[str]) -> bool:
         return len(row) == self._layout.n_fields and not any(field.strip() for field in row[self.n_columns :])

@@ -139,6 +139,11 @@ class Numbers:
         """Whether a field is neither a number nor missing."""
         return self.value(field) is None
 
+    def words(self) -> list[str]:
+        """Words for a missing value, in their usual spellings."""
+        spellings = (str.lower, str.upper, str.capitalize, str.title)
+        return sorted({spell(word) for word in self._missing for spell in spellings} | {"NaN", "-NaN", "+NaN"})
+
     def is_missing(self, field: str) -> bool:
         """Whether a field stands for a missing value."""
         value = self.value(field)

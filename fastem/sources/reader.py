@@ -43,8 +43,6 @@ class Reader:
         None where it takes a pass to know.
     piece_bytes : int
         Size of the pieces that are read fastest.
-    keeps_missing : bool
-        Where the format tells a missing value from NaN, it is an error, unless this is set to true: then it is NaN.
     """
 
     label: str
@@ -52,7 +50,6 @@ class Reader:
     n_columns: int
     n_rows: int | None = None
     piece_bytes = PIECE_BYTES
-    keeps_missing = False
 
     def non_numeric(self, columns: Sequence[int]) -> list[str]:
         """Names of those columns that are known not to hold real numbers or booleans."""

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from fastem.passes.units import ROWS_PER_RUN
-from fastem.sources.reader import SourceError, Span
+from fastem.sources.reader import Span
 
 SPAN_BYTES = 4 * 2**20
 _KEPT_BYTES = 64 * 2**20
@@ -91,14 +91,6 @@ def cut(start: int, stop: int, n_rows: int) -> list[Span]:
 def rows_text(label: str, start: int, stop: int | None) -> str:
     """Rows of a file in words."""
     return f"{label}, rows from {start}" if stop is None else f"{label}, rows {start} to {stop - 1}"
-
-
-def missing_value(label: str, row: int, column: str) -> SourceError:
-    """The error for a value that is not there."""
-    return SourceError(
-        f"{label}, row {row}, column {column} (counted from 0): the value is missing. Drop such rows, or fill in the "
-        "values."
-    )
 
 
 def column_labels(names: Sequence[str] | None, columns: Iterable[int]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from typing import Literal, NamedTuple
 
@@ -38,7 +38,7 @@ class StreamedSource:
     is_chosen : bool
         Whether `columns` were given.
     n_dropped : int
-        Rows that the last pass left out, because they have a missing or infinite value (see `complete`).
+        Rows that the last pass left out (see `readable`).
     """
 
     def __init__(
@@ -69,7 +69,8 @@ class StreamedSource:
         self.allows_missing = True
         self._piece_bytes = min(reader.piece_bytes for reader in self._readers)
         self._n_positive: int | None = None
-        self._is_complete, self.n_dropped = False, 0
+        self._is_readable: Callable[[np.ndarray], np.ndarray] | None = None
+        self.n_dropped = 0
 
     @property
     def n_rows(self) -> int | None:
@@ -103,19 +104,13 @@ class StreamedSource:
         selected.row_bytes = 8 * len(selected._columns[0])
         return selected
 
-    def keep_missing(self) -> StreamedSource:
-        """Give NaN for values that are missing, where they would be an error; before the first pass."""
-        for reader in self._readers:
-            reader.keeps_missing = True
-        return self
-
-    def complete(self) -> StreamedSource:
-        """The rows without those that have a missing or infinite value, from the start only."""
-        complete = copy(self)
-        complete._is_complete = True
-        complete._counts = [None] * len(self._readers)
-        complete._n_positive = None
-        return complete
+    def readable(self, is_readable: Callable[[np.ndarray], np.ndarray]) -> StreamedSource:
+        """The rows (N, D) for which a function says so, (N,), from the start only."""
+        readable = copy(self)
+        readable._is_readable = is_readable
+        readable._counts = [None] * len(self._readers)
+        readable._n_positive = None
+        return readable
 
     def weighted(self, weight: np.ndarray | None) -> StreamedSource:
         weighted = copy(self)
@@ -141,7 +136,7 @@ class StreamedSource:
 
     def parts(self) -> list[Part] | None:
         """The natural parts of the readers; None when one of them is read from its start only."""
-        if self._is_complete:
+        if self._is_readable is not None:
             return None
         parts: list[Part] = []
         offset = 0
@@ -178,10 +173,10 @@ class StreamedSource:
             self._require_unchanged(index)
             n_rows = 0
             for piece in reader.pieces(self._columns[index], max_rows):
-                if self._is_complete:
-                    complete = np.isfinite(piece).all(axis=1)
-                    self.n_dropped += int(np.count_nonzero(~complete))
-                    piece = piece if complete.all() else piece[complete]
+                if self._is_readable is not None:
+                    readable = self._is_readable(piece[:, : self.n_features])
+                    self.n_dropped += int(np.count_nonzero(~readable))
+                    piece = piece if readable.all() else piece[readable]
                 n_rows += piece.shape[0]
                 yield piece
                 del piece

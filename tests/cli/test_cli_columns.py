@@ -85,15 +85,16 @@ def test_sequences_are_found_by_names(tmp_path):
 
 def gappy():
     table = WIDE.copy()
-    table.loc[MISSING[:2], "eruptions"] = np.nan
-    table.loc[MISSING[2], "waiting"] = np.nan
+    table.loc[MISSING[:2], "eruptions"] = np.inf
+    table["waiting"] = table["waiting"].astype(float)
+    table.loc[MISSING[2], "waiting"] = -np.inf
     # A null of a column that the model does not know is nobody's business.
     table.loc[7, "place"] = None
     return table
 
 
 def storage(path):
-    """Columns with missing values in every kind of file."""
+    """Columns with infinite values in every kind of file."""
     rows = gappy()[["eruptions", "waiting"]].to_numpy()
     if path.suffix == ".npy":
         np.save(path, rows)
@@ -106,11 +107,11 @@ def storage(path):
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".arrow", ".npy", ".h5"])
-def test_rows_with_missing_values_are_kept_and_marked(model, mixture, tmp_path, suffix):
+def test_rows_that_cannot_be_used_are_kept_and_marked(model, mixture, tmp_path, suffix):
     file = storage(tmp_path / f"gappy{suffix}")
     labels = mixture.predict(TABLE.to_numpy()).astype(float)
     labels[MISSING] = np.nan
-    told = "warning: 3 of 272 rows have missing or infinite values: "
+    told = "warning: 3 of 272 rows have values that cannot be used: "
     result = succeed("predict", model, file, "--output", tmp_path / "labels.parquet")
     assert result.stderr == f"{told}kept in place, without a label.\n"
     column = pa.parquet.read_table(tmp_path / "labels.parquet").column("label")
@@ -118,7 +119,7 @@ def test_rows_with_missing_values_are_kept_and_marked(model, mixture, tmp_path, 
     assert str(column.type) == "int64"
     np.testing.assert_array_equal(column.to_pandas(), labels)
     found = succeed_json("predict", model, file)
-    assert (found["n_rows"], found["n_missing"]) == (272, 3)
+    assert (found["n_rows"], found["n_unusable"]) == (272, 3)
     assert [label for label in found["labels"] if label is None] == [None] * 3
     assert found["labels"][4] == labels[4]
     score = run("score", model, file, "--json")
@@ -126,7 +127,7 @@ def test_rows_with_missing_values_are_kept_and_marked(model, mixture, tmp_path, 
     complete = mixture.criteria(np.delete(TABLE.to_numpy(), MISSING, axis=0))
     assert succeed_json("score", model, file) | complete == succeed_json("score", model, file)
     assert (
-        "272 rows, 2 columns, 3 with missing or infinite values left out"
+        "272 rows, 2 columns, 3 with values that cannot be used left out"
         in succeed("score", model, file, columns=300).stdout
     )
 
@@ -159,7 +160,8 @@ def test_integers_and_booleans_with_nulls(tmp_path):
     table = pd.DataFrame({"n": pd.array([1, None, 3, 5], dtype="Int64"), "b": pd.array([True, False, None, True])})
     file, model = written(table, tmp_path / "x.parquet"), tmp_path / "model.npz"
     succeed("fit", written(table.dropna(), tmp_path / "whole.parquet"), "-k", 1, "--output", model)
-    assert [label is None for label in succeed_json("predict", model, file)["labels"]] == [False, True, True, False]
+    found = succeed_json("predict", model, file)
+    assert (found["labels"], found["n_unusable"]) == ([0] * 4, 0)
 
 
 def test_one_row_all_rows_and_infinity(model, tmp_path):
@@ -167,9 +169,9 @@ def test_one_row_all_rows_and_infinity(model, tmp_path):
     np.save(one, np.array([[1, 50], [np.inf, 50], [2, 60.0]]))
     result = succeed("predict", model, one)
     assert result.stdout.splitlines()[2] == '""'
-    assert result.stderr == "warning: 1 of 3 rows has missing or infinite values: kept in place, without a label.\n"
+    assert result.stderr == "warning: 1 of 3 rows has values that cannot be used: kept in place, without a label.\n"
     every = tmp_path / "every.npy"
-    np.save(every, np.full((4, 2), np.nan))
+    np.save(every, np.full((4, 2), np.inf))
     assert succeed("predict", model, every).stdout.splitlines() == ["label", *['""'] * 4]
     assert "Every row of" in fail("score", model, every)
 
@@ -179,7 +181,7 @@ def test_values_that_do_not_suit_are_still_errors(tmp_path):
     Mixture.from_parameters("poisson", [1.0], rates=[3.0]).save(model)
     np.save(tmp_path / "x.npy", [1.0, np.nan, -2.0])
     assert "row 2, column 0 is -2.0" in fail("predict", model, tmp_path / "x.npy")
-    np.save(tmp_path / "x.npy", [1.0, np.nan, 2.0])
+    np.save(tmp_path / "x.npy", [1.0, np.inf, 2.0])
     assert succeed_json("predict", model, tmp_path / "x.npy")["labels"] == [0, None, 0]
 
 
@@ -192,16 +194,16 @@ def test_weights_of_rows_that_are_left_out_do_not_count(model, mixture, tmp_path
     assert found["bic"] == pytest.approx(expected["bic"], rel=1e-12)
 
 
-def test_sequences_with_missing_values_have_no_states(tmp_path):
+def test_sequences_that_cannot_be_used_have_no_states(tmp_path):
     hmm = GaussianHMM.from_parameters([0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]], [[0.0], [4.0]], [[1.0], [1.0]])
     hmm.save(tmp_path / "hmm.npz")
     x = np.tile([0.1, 0.2, 4.1, 3.9], 6)
     rows = np.column_stack([np.repeat([0, 1, 2], 8), x])
-    rows[10, 1] = np.nan
+    rows[10, 1] = np.inf
     np.save(tmp_path / "x.npy", rows)
     command = (tmp_path / "hmm.npz", tmp_path / "x.npy", "--columns", "1", "--sequence-column", "0")
     result = run("predict", *command, "--json")
-    assert result.stderr == "warning: 8 of 24 rows are in sequences with missing or infinite values: kept in place, " \
+    assert result.stderr == "warning: 8 of 24 rows are in sequences with values that cannot be used: kept in place, " \
         "without a label.\n"  # fmt: skip
     kept = np.r_[0:8, 16:24]
     states = hmm.predict(x[kept, None], lengths=[8, 8])
@@ -213,6 +215,16 @@ def test_sequences_with_missing_values_have_no_states(tmp_path):
     assert [proba[i] for i in kept] == hmm.predict_proba(x[kept, None], lengths=[8, 8]).tolist()
 
 
-def test_python_goes_on_to_refuse_missing_values(mixture):
-    with pytest.raises(ValueError, match="contains NaN"):
-        mixture.predict(np.array([[1.0, np.nan]]))
+def test_missing_values_are_left_to_what_is_there(model, mixture, tmp_path):
+    rows = TABLE.to_numpy().copy()
+    rows[MISSING, 0] = np.nan
+    for suffix in (".csv", ".parquet", ".npy"):
+        file = tmp_path / f"rows{suffix}"
+        if suffix == ".npy":
+            np.save(file, rows)
+        else:
+            written(pd.DataFrame(rows, columns=TABLE.columns), file)
+        found = succeed_json("predict", model, file)
+        assert (found["labels"], found["n_unusable"]) == (mixture.predict(rows).tolist(), 0)
+        score = succeed_json("score", model, file)
+        assert score["loglik"] == pytest.approx(mixture.criteria(rows)["loglik"], rel=1e-12)

@@ -114,7 +114,7 @@ def test_rows_are_told_apart_where_some_cannot_be_used():
     chunk = Chunk(X, None, 5000)
     for family, unusable in ((COUNTS, [7]), (NoGaps(), [3, 7])):
         expected = ~np.isin(np.arange(1000), unusable)
-        np.testing.assert_array_equal(readable_rows(chunk, family), expected)
+        np.testing.assert_array_equal(readable_rows(chunk.X, family), expected)
         np.testing.assert_array_equal(usable_rows(chunk, family, ["0", "1"]), expected)
     X[11, 1] = -2.0
     for family in (COUNTS, NoGaps()):

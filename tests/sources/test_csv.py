@@ -149,17 +149,24 @@ def test_what_is_no_number_is_text(tmp_path, field, ahead):
         read(tmp_path, f'a,b\n{before}"{field}",1\n3,2\n')
 
 
-@pytest.mark.parametrize("field", ["", "NA", "NaN", "-nan", "null", "N/A", "inf", "-Infinity", "1e999", "?"])
-def test_missing_and_infinite_values_are_told(tmp_path, field):
-    with pytest.raises(SourceError, match="line 3, column a: the value is missing or infinite"):
-        read(tmp_path, f"a,b\n1,2\n{field},4\n")
+@pytest.mark.parametrize("ahead", ["", "+1"])
+@pytest.mark.parametrize("field", ["", "NA", "NaN", "-nan", "null", "nULL", "N/A", "?", " na "])
+def test_missing_values_are_nan(tmp_path, field, ahead):
+    before = f"{ahead},0\n" if ahead else ""
+    found = read(tmp_path, f"a,b\n{before}1,2\n{field},4\n")[1][-2:]
+    np.testing.assert_array_equal(found, [[1, 2], [np.nan, 4]])
+
+
+@pytest.mark.parametrize("field", ["inf", "-Infinity", "1e999"])
+def test_infinite_values_are_left_to_whoever_reads(tmp_path, field):
+    assert np.isinf(read(tmp_path, f"a,b\n1,2\n{field},4\n")[1][-1][0])
 
 
 @pytest.mark.parametrize("field", ["-999", "-999.0", "gone", " Gone ", "-9.99e2"])
 @pytest.mark.parametrize("words", [["-999", "gone"], ("gone", "-999")])
 def test_words_for_missing_values(tmp_path, field, words):
-    with pytest.raises(SourceError, match="line 3, column a: the value is missing"):
-        read(tmp_path, f"a,b\n1,2\n{field},4\n", CsvFormat(missing_values=words))
+    found = read(tmp_path, f"a,b\n1,2\n{field},4\n", CsvFormat(missing_values=words))[1]
+    np.testing.assert_array_equal(found, [[1, 2], [np.nan, 4]])
     assert read(tmp_path, f"a,b\n1,2\n{field},4\n", CsvFormat(missing_values=words), ["b"])[1] == [[2], [4]]
 
 

@@ -419,7 +419,7 @@ def with_nulls():
 
 
 @pytest.mark.parametrize("kind", ["rows.parquet", "rows.arrow", "table", "tables"])
-def test_nulls_are_told_by_row_and_column(tmp_path, kind):
+def test_nulls_are_nan(tmp_path, kind):
     table = with_nulls()
     if kind == "rows.parquet":
         pq.write_table(table, tmp_path / kind, row_group_size=64)
@@ -429,8 +429,8 @@ def test_nulls_are_told_by_row_and_column(tmp_path, kind):
         reader = IpcReader(tmp_path / kind)
     else:
         reader = TableReader(table, "table") if kind == "table" else IterableReader(lambda: [table], "tables")
-    with pytest.raises(SourceError, match=rf"{kind}.*, row 130, column b .*missing"):
-        read(reader, max_rows=9)
+    found = read(reader, max_rows=9)
+    assert np.argwhere(np.isnan(found)).tolist() == [[130, 1]]
     assert read(reader, [0, 2]).shape == (ROWS, 2)
 
 
@@ -496,9 +496,6 @@ def test_unusable_npy(tmp_path, content, expected):
         ("a,b\n", "a header but no rows"),
         ("a,kind,place\n1,x,y\n2,z,y\n", r"text in columns kind, place \(line 2: 'x'\).*columns=\[\.\.\.\] \(a\)"),
         ("a:b\n1:2\n", "text in column a:b.*separate fields by commas"),
-        ("a,b\n1,2\n\n3,NA\n5,\n6,7\n", "line 4, column b.*missing.*'NA'.*2 rows have"),
-        ("a,b\n1,2\n3,nan\n", "line 3, column b.*missing.*1 row has"),
-        ("1,2\n-inf,4\n", "line 2, column 0.*infinite"),
         ("a,b\n1,2\n1,2,3\n", "line 3: 3 fields where the first line has 2.*commas"),
         ("a,b\n1,2\n1\n", "line 3: 1 fields where the first line has 2"),
         ('"a\nb",c\n1,2\n"x",4\n', "line 4: 'x'"),
