@@ -158,6 +158,7 @@ class Learning:
         1000
     )
     seed: Annotated[int | None, seed_option("Make the result repeatable.")] = None
+    refuse_missing: Annotated[bool, flag("--refuse-missing", "A missing value is an error.")] = False
     output: Annotated[Path | None, place("Write the model, as .npz.", "MODEL", "--output", "-o")] = None
     plot: Annotated[Path | None, place("Draw the result: .png, .svg... Needs matplotlib.", "PICTURE")] = None
     verbose: Annotated[bool, flag("--verbose", "Tell every 10 iterations how far the fits are.")] = False
@@ -185,6 +186,7 @@ class Learning:
         return {
             "tol": self.tol, "n_iter" if self.hmm else "max_iter": self.max_iter, "random_state": self.seed,
             "memory_limit": rows.memory, "n_threads": rows.threads, "verbose": int(self.verbose),
+            "missing": "error" if self.refuse_missing else "mar",
         }  # fmt: skip
 
 

@@ -33,6 +33,8 @@ OPTIONS = {
     "continue with warm_start=True": "to continue from them, fit with --checkpoint and then --resume",
     "schedule='incremental'": "--incremental",
     "; from here on schedule='batch' with warm_start=True is quicker": ", or leave out --online",
+    "missing='error'": "--refuse-missing",
+    "set missing='mar'": "leave out --refuse-missing",
     "columns=[...]": "--columns",
     "fastem.open_source(X, columns=[...])": "--columns",
     "csv=fastem.CsvFormat(header=True)": "--header",

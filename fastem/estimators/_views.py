@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from fastem.estimators._em import BaseEM
+from fastem.fitting.imputing import Piece
 from fastem.model import Model, Params
 from fastem.sources import SequenceSource, Source
 
@@ -46,3 +48,10 @@ def fill_scores(mixture: BaseEM, X: np.ndarray, what: str, out: np.ndarray) -> N
     model, params = mixture._model.for_rows(mixture._params, bool(np.isnan(X).any()))
     with mixture._scoring():
         getattr(model, what)(params, X, out)
+
+
+def filled_pieces_of(estimator: Any, source: Source, method: str, seed: int | None) -> Iterator[Piece]:
+    """The rows of a source, in the columns that a model knows, with values in the place of those that are missing."""
+    is_chain = isinstance(source, SequenceSource) or estimator._model.latent.is_chain
+    rows: Any = sequences_of(estimator, source) if is_chain else rows_of(estimator, source)
+    return estimator._pieces(rows, estimator._filling(method, 1, seed))

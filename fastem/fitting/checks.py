@@ -18,6 +18,7 @@ from fastem.sources.segments import Segment, segments_of
 _MOST_CATEGORIES = 1_000_000
 
 _ROWS_CHECKED = 4096
+_ALLOW = "set missing='mar'"
 
 
 class Checked:
@@ -72,8 +73,8 @@ class Checked:
     def _require_allowed(self, chunk: Chunk) -> None:
         """Raise for a chunk that misses a value which must not be missing."""
         if not self._source.allows_missing:
-            because = f"{named('missing')}='error'"
-            remedy = f"Drop these rows, fill in the values, or set {named('missing')}='mar'."
+            because = named("missing='error'")
+            remedy = f"Drop these rows, fill in the values, or {named(_ALLOW)}."
         elif self.family is not None and not self.family.takes_gaps:
             because = f"{type(self.family).__name__} does not say what a row says that misses a value"
             remedy = "Drop these rows, fill in the values, or teach the family (docs/user_families.md says how)."

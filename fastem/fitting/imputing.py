@@ -39,10 +39,11 @@ class Filling:
 
 
 class Piece(NamedTuple):
-    """Rows (n_draws, N, D) that miss nothing; `first_row` counts from the first of the source."""
+    """Rows (n_draws, N, D) that miss nothing, and how many values were filled in; `first_row` counts from the first."""
 
     first_row: int
     X: np.ndarray
+    n_filled: int
 
 
 def filled_pieces(model: Model, params: Params, source: Source, filling: Filling, scoring: Scoring) -> Iterator[Piece]:
@@ -56,7 +57,8 @@ def filled_pieces(model: Model, params: Params, source: Source, filling: Filling
         smoothed, _ = said_of(model, params, source, "posterior", scoring)
     for piece in in_pieces(Checked(source, model.family).chunks(), _PIECE_ROWS):
         resp = None if smoothed is None else smoothed[piece.first_row : piece.first_row + len(piece)]
-        yield Piece(piece.first_row, _filled(model, params, piece, resp, filling, scoring))
+        n_missing = int(np.count_nonzero(np.isnan(piece.X)))
+        yield Piece(piece.first_row, _filled(model, params, piece, resp, filling, scoring), n_missing)
 
 
 def _filled(

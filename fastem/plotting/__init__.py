@@ -3,5 +3,6 @@
 from fastem.plotting.chain import plot_states, plot_transitions
 from fastem.plotting.density import plot_density
 from fastem.plotting.fit import plot_objective, plot_selection
+from fastem.plotting.missing import plot_missing
 
-__all__ = ["plot_density", "plot_objective", "plot_selection", "plot_states", "plot_transitions"]
+__all__ = ["plot_density", "plot_missing", "plot_objective", "plot_selection", "plot_states", "plot_transitions"]

@@ -89,6 +89,9 @@ def plot_density(
     Ellipses lie 1 and 2 standard deviations from the mean (in Mahalanobis distance): they hold 39.3% and
     86.5% of the probability of their component.
 
+    Of a row that misses a value, in a picture of points, the model's expectation is drawn, by a cross; other
+    pictures leave it out.
+
     X is never copied as a whole: a histogram or hexagons show at most 200 000 rows, points and the kernel
     density estimate at most 5 000, taken evenly from all of X with a fixed seed.
 
@@ -113,8 +116,10 @@ def plot_density(
     kind = _read_kind(kind, kde, len(columns), X.shape[0])
     rows, weight = read_rows(sample_weight, X.shape[0], MOST_POINTS if kind == "scatter" else MOST_ROWS)
     points = np.stack([column_of(X, column, rows) for column in columns])
-    if not np.all(np.isfinite(points)):
-        raise ValueError("Only finite numbers can be drawn: drop the rows of X that hold NaN or infinity.")
+    if np.any(np.isinf(points)):
+        raise ValueError("Only finite numbers can be drawn: drop the rows of X that hold infinity.")
+    gaps = rows[np.isnan(points).any(axis=0)]
+    rows, weight, points = _that_are_there(rows, weight, points)
     marginals = [mixture.marginal(column) for column in columns]
     if kde and marginals[0].is_discrete:
         raise ValueError("kde=True needs a feature that is no count or code.")
@@ -128,6 +133,7 @@ def plot_density(
         return finished(ax)
     if kind == "scatter":
         _draw_points(ax, points, labels_of(mixture, X, rows))
+        _draw_filled(ax, mixture, X, gaps, columns)
     else:
         _draw_hexagons(ax, points, weight, bins)
     means = np.stack([marginal.means for marginal in marginals], axis=1)
@@ -138,6 +144,23 @@ def plot_density(
         ax.plot([], [], color="#4D4D4D", label="1 and 2 standard deviations")
     ax.set(xlabel=names[columns[0]], ylabel=names[columns[1]])
     return finished(ax)
+
+
+def _that_are_there(rows: np.ndarray, weight: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Rows (N,), their weights and points (d, N), without those that miss a value."""
+    there = ~np.isnan(points).any(axis=0)
+    if not there.any():
+        raise ValueError("No row of X has the values that are to be drawn.")
+    return rows[there], weight[there], points[:, there]
+
+
+def _draw_filled(ax: Axes, mixture: Any, X: Any, rows: np.ndarray, columns: list[int]) -> None:
+    """Rows that miss one of the two values, where the model expects them."""
+    if rows.size == 0:
+        return
+    known = np.stack([column_of(X, column, rows) for column in range(X.shape[1])], axis=1)
+    x, y = mixture.impute(known)[:, columns].T
+    ax.plot(x, y, "x", color="#4D4D4D", markersize=4, alpha=0.55, label="a value filled in")
 
 
 def _read_kind(kind: str, kde: bool, n_shown: int, n_rows: int) -> str:

@@ -247,7 +247,7 @@ def test_a_stream_is_read_once_though_it_gives_rows_and_sequences(tmp_path, temp
 
 
 def test_errors_name_the_stream(tmp_path, temporary):
-    with pytest.raises(SourceError, match=r"^the StringIO.* line 3: 'x'"):
+    with pytest.raises(SourceError, match=r"^the StringIO .*line 3: 'x'"):
         rows_of(io.StringIO("a,b\n1,2\nx,3\n"))
     with pytest.raises(SourceError, match=r"^the BytesIO is empty"):
         open_source(io.BytesIO(b""))
