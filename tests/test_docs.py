@@ -33,6 +33,10 @@ README = (ROOT / "README.md").read_text()
         "fastem.estimators.column_hmms",
         "fastem.estimators.hmm",
         "fastem.estimators._fitted",
+        "fastem.estimators._fitted_mixture",
+        "fastem.estimators.imputer",
+        "fastem.fitting.pooling",
+        "fastem.plotting.missing",
         "fastem._naming",
         "fastem.estimators._histogram",
         "fastem.estimators._mixture",
@@ -144,6 +148,11 @@ def test_the_page_on_a_family_of_ones_own(monkeypatch):
     stats = model.e_step(truth, Chunk(X, None, 0))
     assert stats.latent.transitions == pytest.approx(expected.transitions, rel=1e-10)
     assert stats.family.failures == pytest.approx(expected.smoothed.T @ X[:, 0], rel=1e-12)
+    # A fifth of the values are missing.
+    gappy = names["gappy"]
+    assert np.sort(gappy.params_.success) == pytest.approx(np.sort(truth.family.success), abs=0.03)
+    filled = gappy.impute(names["gaps"])
+    np.testing.assert_array_equal(filled[~np.isnan(names["gaps"])], names["gaps"][~np.isnan(names["gaps"])])
     share = names["mixture"].weights_
     densities = scipy.stats.geom.pmf(X + 1, names["mixture"].params_.success) @ share
     assert names["mixture"].score_samples(X) == pytest.approx(np.log(densities), rel=1e-10)
@@ -154,6 +163,16 @@ def test_the_page_on_uncertainty():
     spread = names["replicates"].standard_errors()
     assert spread.means == pytest.approx(names["errors"].means, rel=0.25)
     assert len(names["errors"].names) == 6
+
+
+def test_the_page_on_missing_values():
+    names = run_page("missing.md")
+    assert names["normal"].fit_report_.missing.n_missing == (37, 7, 0, 0)
+    assert not np.isnan(names["filled"]).any()
+    assert 0.0 < names["pooled"].fraction_missing[2] < 0.6
+    # Warm days have more ozone, windy ones less.
+    low, high = names["pooled"].confidence_interval(0.95)
+    assert high[1] < 0.0 < low[2]
 
 
 def test_the_page_on_families(tmp_path, monkeypatch):
