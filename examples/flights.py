@@ -55,9 +55,9 @@ def main(output: Path = Path("flights.png")) -> None:
 
 
 def refuse_missing_values() -> None:
-    """Nothing is guessed: the error names the first missing value."""
+    """Where none should be missing, the error names the first value that is."""
     try:
-        GaussianMixture(**SETTINGS).fit(open_source(FLIGHTS, columns=DELAYS))
+        GaussianMixture(**SETTINGS, missing="error").fit(open_source(FLIGHTS, columns=DELAYS))
     except ValueError as error:
         print(f"refused: {error}".replace(f"{FLIGHTS.parent}/", ""))
 

@@ -150,8 +150,10 @@ REDUCTIONS = {"segments_of", "compress", "total_weight", "weighted_sums", "empir
 READERS = {
     "fastem/cli/marking.py": "what is said of each row",
     "fastem/estimators/_fitted_chain.py": "a series to draw, in memory",
+    "fastem/estimators/_imputing.py": "a few rows, in memory",
     "fastem/fitting/listed.py": "sequences joined in memory",
     "fastem/fitting/checks.py": "the gate",
+    "fastem/fitting/imputing.py": "what is said of each row",
     "fastem/fitting/incremental.py": "blocks, each of which is a reduction",
     "fastem/fitting/online.py": "held-out rows, in memory",
     "fastem/fitting/scan.py": "the first row",

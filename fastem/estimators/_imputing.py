@@ -10,6 +10,7 @@ import numpy as np
 from fastem._naming import named
 from fastem._text import require_one_of
 from fastem.estimators._fitted import Fitted
+from fastem.fitting.checks import Checked
 from fastem.fitting.imputing import METHODS, Filling, filled_pieces, of_components
 from fastem.given import require_count
 from fastem.sources import Source
@@ -75,7 +76,7 @@ class Imputes(Fitted):
         states = None
         if self._model.latent.is_chain:
             states = self._said_of(source, "posterior")[0]
-        X = np.concatenate([chunk.X for chunk in source.chunks()]).astype(np.float64)
+        X = np.concatenate([chunk.X for chunk in Checked(source, family).chunks()]).astype(np.float64)
         model, params = self._model.for_rows(self._params, True)
         with self._scoring():
             weights = of_components(model, params, X, states)

@@ -228,3 +228,46 @@ def test_missing_values_are_left_to_what_is_there(model, mixture, tmp_path):
         assert (found["labels"], found["n_unusable"]) == (mixture.predict(rows).tolist(), 0)
         score = succeed_json("score", model, file)
         assert score["loglik"] == pytest.approx(mixture.criteria(rows)["loglik"], rel=1e-12)
+
+
+def test_missing_values_are_filled_in(model, mixture, tmp_path):
+    rows = TABLE.to_numpy().copy()
+    rows[MISSING, 0] = np.nan
+    file = written(pd.DataFrame(rows, columns=TABLE.columns), tmp_path / "rows.parquet")
+    expected = mixture.impute(rows)
+    output = tmp_path / "filled.parquet"
+    told = succeed("impute", model, file, "--output", output).stdout
+    assert "values filled in" in told
+    found = pd.read_parquet(output)
+    assert list(found.columns) == list(TABLE.columns)
+    np.testing.assert_array_equal(found.to_numpy(), expected)
+    np.testing.assert_array_equal(pd.read_csv(io.StringIO(succeed("impute", model, file).stdout)).to_numpy(), expected)
+    drawn = mixture.impute(rows, "draw", random_state=3)
+    succeed("impute", model, file, "-o", output, "--method", "draw", "--seed", 3)
+    np.testing.assert_array_equal(pd.read_parquet(output).to_numpy(), drawn)
+    facts = succeed_json("impute", model, file, "-o", tmp_path / "filled.npy")
+    assert (facts["n_rows"], facts["n_filled"]) == (272, 3)
+    np.testing.assert_array_equal(np.load(tmp_path / "filled.npy"), expected)
+    assert "Give --output, too" in run("impute", model, file, "--json").stderr
+    assert "is not known" in run("impute", model, file, "--method", "median").stderr
+    assert "overwrite an input" in fail("impute", model, file, "--output", file)
+
+
+def test_missing_values_are_refused_where_they_are_to_be(tmp_path):
+    file = tmp_path / "rows.csv"
+    file.write_text("a,b\n1,2\n3,\n5,6\n")
+    message = fail("fit", file, "-k", 1, "--refuse-missing")
+    assert "contains NaN, and --refuse-missing: row 1, column 'b' is nan" in message
+    assert "leave out --refuse-missing" in message
+    assert succeed_json("fit", file, "-k", 1)["report"]["missing"]["n_missing"] == [0, 1]
+
+
+def test_missing_values_of_chains_are_filled_in(tmp_path):
+    hmm = GaussianHMM.from_parameters([0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]], [[0.0], [4.0]], [[1.0], [1.0]])
+    hmm.save(tmp_path / "hmm.npz")
+    rows = np.column_stack([np.repeat([0, 1, 2], 8), np.tile([0.1, 0.2, 4.1, 3.9], 6)])
+    rows[[3, 10], 1] = np.nan
+    np.save(tmp_path / "x.npy", rows)
+    command = (tmp_path / "hmm.npz", tmp_path / "x.npy", "--columns", "1", "--sequence-column", "0")
+    succeed("impute", *command, "-o", tmp_path / "filled.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "filled.npy"), hmm.impute(rows[:, 1:], lengths=[8, 8, 8]))

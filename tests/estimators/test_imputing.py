@@ -178,8 +178,9 @@ def test_unusable_arguments_are_told():
         TWO.impute([[1.0, np.nan]], "draw", n_draws=0)
     with pytest.raises(ValueError, match="n must be an integer of at least 2"):
         TWO.multiple_imputation([[1.0, np.nan]], n=1)
-    with pytest.raises(ValueError, match="contains infinity"):
-        TWO.impute([[1.0, np.inf]])
+    for method in (TWO.impute, TWO.conditional):
+        with pytest.raises(ValueError, match="contains infinity"):
+            method([[1.0, np.inf]])
 
 
 with warnings.catch_warnings():

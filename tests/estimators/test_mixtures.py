@@ -251,8 +251,8 @@ def test_values_that_do_not_suit_are_named(name, value, words):
         mixture.score(bad)
     with pytest.raises(ValueError, match="row 700, column 1"):
         mixture.partial_fit(bad)
-    with pytest.raises(ValueError, match="contains NaN"):
-        kind.make(n_components=2).fit(np.where(bad == value, np.nan, bad))
+    with pytest.raises(ValueError, match="contains NaN, and missing='error': row 700, column 1"):
+        kind.make(n_components=2, missing="error").fit(np.where(bad != kind.X, np.nan, kind.X))
 
 
 def test_a_few_iterations_equal_the_naive_twin():

@@ -21,7 +21,7 @@ from fastem import GaussianHMM, GaussianMixture, Mixture, plotting
 from fastem._extras import MissingExtraError
 from fastem.families import Poisson, StudentT
 from fastem.plotting import density as density_file
-from fastem.plotting import style
+from fastem.plotting import plot_density, plot_missing, style
 
 COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
 
@@ -430,7 +430,7 @@ PLANE = np.zeros((4, 2))
         (TWO, PLANE, {"sample_weight": [1, 1, 1, -1]}, "none negative"),
         (TWO, PLANE, {"sample_weight": [0, 0, 0, 0]}, "positive weight"),
         (TWO, np.empty((0, 2)), {}, "no row"),
-        (TWO, [[np.nan, 0.0]], {}, "NaN"),
+        (TWO, [[np.nan, 0.0]], {}, "No row of X has the values"),
         (two_normals(), [1.0, np.inf], {}, "infinity"),
         (two_normals(), [1.0, 1.0], {"kde": True}, "rows that differ"),
         (POISSON, [1.0, 2.0], {"kde": True}, "no count or code"),
@@ -568,3 +568,32 @@ def test_a_mixture_of_t_distributions_in_the_plane(ax):
     mixture = Mixture(StudentT(df=5.0), 1, random_state=0, max_iter=3, tol=1.0).fit(X)
     plotting.plot_density(mixture, X, ax)
     assert len(ellipses(ax)) == 2
+
+
+def test_rows_that_miss_a_value_are_drawn_apart():
+    X = np.array([[1.0, 2.0], [np.nan, 1.0], [0.5, np.nan], [2.0, 3.0]])
+    ax = plot_density(TWO, X)
+    (crosses,) = (line for line in ax.lines if line.get_label() == "a value filled in")
+    np.testing.assert_allclose(np.column_stack(crosses.get_data()), TWO.impute(X)[1:3])
+    assert len(ax.collections[0].get_offsets()) == 2
+    assert not [line for line in plot_density(TWO, X[[0, 3]]).lines if line.get_label() == "a value filled in"]
+    # One column: a histogram of the values that are there.
+    assert plot_density(TWO, X, features=0).patches
+
+
+def test_patterns_of_missing_values_are_drawn():
+    X = np.ones((10, 3))
+    X[:3, 0], X[3:5, 1:] = np.nan, np.nan
+    ax = plot_missing(X)
+    image = ax.images[0].get_array()
+    np.testing.assert_array_equal(image, [[0, 0, 0], [1, 0, 0], [0, 1, 1]])
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["5 rows", "3 rows", "2 rows"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0\n30.0%", "1\n20.0%", "2\n20.0%"]
+    ax = plot_missing(pd.DataFrame(X, columns=["a", "b", "c"]), most=1)
+    assert ax.images[0].get_array().shape == (1, 3)
+    assert "5 rows have one of 2 other patterns" in ax.get_xlabel()
+    assert ax.get_xticklabels()[0].get_text().startswith("a")
+    with pytest.raises(ValueError, match="must be a table of rows and columns"):
+        plot_missing(np.ones((2, 2, 2)))
+    with pytest.raises(ValueError, match="most must be a positive integer"):
+        plot_missing(X, most=0)

@@ -469,6 +469,9 @@ def test_values_that_are_missing_are_told(criterion):
     X = clusters(60)
     X[17, 1] = np.nan
     with pytest.raises(ValueError, match="NaN"):
+        select(X, n_components=[1, 2], criterion=criterion, missing="error")
+    X[17, 1] = np.inf
+    with pytest.raises(ValueError, match="infinity"):
         select(X, n_components=[1, 2], criterion=criterion)
 
 

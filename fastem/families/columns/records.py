@@ -184,6 +184,7 @@ _LINES = 3
 
 
 def log_prob_block(family_params, components, x, log_prob, scratch):
+    """Set the log-densities of a block of rows under some components."""
     p = family_params
     n_rows = log_prob.shape[1]
     row_term, exposure, log_exposure = scratch[0], scratch[1], scratch[2]
@@ -220,6 +221,7 @@ def log_prob_block(family_params, components, x, log_prob, scratch):
 
 
 def accumulate_block(family_params, components, x, resp, scratch, family_stats, lane):
+    """Add the statistics of a block of rows that belong to some components by `resp`."""
     p = family_params
     exposure, log_exposure = scratch[0], scratch[1]
     place, n_derived = p.exposure[0], p.source.shape[0]
