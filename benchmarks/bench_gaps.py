@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import ClassVar
 
@@ -11,6 +12,8 @@ from scipy.stats import multivariate_normal
 
 from benchmarks import common
 from benchmarks.common import Workload
+from fastem import Mixture
+from fastem.estimators._views import fitted_of
 from fastem.model import Model, Params
 from fastem.sources import Chunk
 from fastem.stats import ExpectedStats
@@ -18,6 +21,36 @@ from fastem.stats import ExpectedStats
 _WORKLOAD = common.sized(Workload(200_000, 16, 16))
 # Rows whose log-likelihood is computed in the slow way.
 _CHECKED = 50
+
+
+class Independent:
+    """Values that are missing at random in columns that are independent given the component."""
+
+    params: ClassVar = [["normal", "poisson", "categorical", "gamma"], [0.0, 0.1, 0.5]]
+    param_names: ClassVar = ["columns", "share"]
+
+    def setup(self, kind: str, share: float) -> None:
+        random, n_rows = np.random.default_rng(0), _WORKLOAD.n_rows
+        self.complete = {
+            "normal": random.normal(size=(n_rows, 16)),
+            "poisson": random.poisson(4.0, (n_rows, 16)).astype(np.float64),
+            "categorical": random.integers(0, 4, (n_rows, 16)).astype(np.float64),
+            "gamma": random.gamma(3.0, size=(n_rows, 16)),
+        }[kind]
+        self.X = np.where(random.random(self.complete.shape) < share, np.nan, self.complete)
+        mixture = Mixture(kind, 16, random_state=0, n_init=1, max_iter=1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.model, self.start = fitted_of(mixture.fit(self.complete[:2000]))
+
+    def e_step(self, X: np.ndarray) -> ExpectedStats:
+        model, start = self.model.for_rows(self.start, X is self.X)
+        return model.e_step(start, Chunk(X, None, 0))
+
+    def track_ratio(self, kind: str, share: float) -> float:
+        return common.ratio_of_times(lambda: self.e_step(self.X), lambda: self.e_step(self.complete))
+
+    track_ratio.unit = "time / time of complete rows"
 
 
 class Gaps:
