@@ -259,3 +259,23 @@ def test_what_is_completed_is_what_is_expected_or_drawn(name):
     if name == "gamma":
         shape, scale = POSITIVE[1], POSITIVE[1, ::-1]
         np.testing.assert_allclose(np.log(drawn).mean(axis=0), digamma(shape) + np.log(scale), atol=0.05)
+
+
+def test_many_codes_are_counted_as_few_are():
+    shares = np.random.default_rng(0).dirichlet(np.ones(12), (K, 2))
+    family = replace(Categorical(n_categories=12), n_components=K, n_features=2).with_gaps()
+    params = family.params(shares.reshape(K, -1))
+    model = Model(MixtureLatent(K), family)
+    own = Params(model.latent.params(np.ones(K) / K), params)
+    X = np.random.default_rng(1).integers(0, 12, (300, 2)).astype(float)
+    X[::3, 0], X[1::4, 1] = np.nan, np.nan
+    density, terms = np.ones((300, K)), np.zeros((300, K, 2, 12))
+    for j in range(2):
+        seen = ~np.isnan(X[:, j])
+        density[seen] *= shares[:, j, X[seen, j].astype(int)].T
+        terms[seen, :, j] = np.eye(12)[X[seen, j].astype(int)][:, None, :]
+        terms[~seen, :, j] = shares[:, j]
+    resp = density / density.sum(axis=1, keepdims=True)
+    found = model.e_step(own, Chunk(X, None, 0))
+    np.testing.assert_allclose(found.family.sums, np.einsum("nk,nkjc->kjc", resp, terms).reshape(K, -1), rtol=1e-10)
+    assert found.loglik == pytest.approx(np.log(density.mean(axis=1)).sum(), rel=1e-12)

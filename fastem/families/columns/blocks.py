@@ -20,7 +20,7 @@ _FUNCTIONS = (np.asarray, np.log, lambda x: np.log1p(-x), np.reciprocal, np.cos,
 # Where the rows of a block have their exposure, when that is no column.
 NO_EXPOSURE, TOTAL_EXPOSURE = -1, -2
 # Categories up to which a sum over each of them is quicker than one addition for each row.
-_FEW_CODES = 8
+FEW_CODES = 8
 # Log-densities of counts below this are sums of terms so small that nothing cancels.
 _SMALL_COUNTS = 256
 _LOG_FACTORIAL = np.array([math.lgamma(count + 1.0) for count in range(_SMALL_COUNTS)])
@@ -162,7 +162,7 @@ def add_of_codes(codes, table, log_prob):
 @block_function
 def count_codes(codes, first, n_codes, resp, counts):
     """Add ``resp[i]`` to ``counts[codes[i]]``."""
-    if n_codes > _FEW_CODES:
+    if n_codes > FEW_CODES:
         for i in range(resp.shape[0]):
             counts[codes[i]] += resp[i]
         return

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastem.families.columns.blocks import (
+    FEW_CODES,
     NO_EXPOSURE,
     add_count_terms,
     add_linear,
@@ -37,7 +38,8 @@ class ColumnGapsParams(NamedTuple):
 
     Shapes::
 
-        bases     (K, D)      what the log-density of each column has of the component alone
+        bases     (K, D)      what the log-density of each column has of the component alone; of counts without an
+                              exposure, that of zero
         averages  (K, L + S)  of each term, for one unit of exposure
     """
 
@@ -70,6 +72,11 @@ def column_gaps_params(
 ) -> Any:
     """Parameters for rows that may miss values, as `column_params` makes them for complete ones."""
     of_complete = proper_fields(means, values, fields)
+    if of_complete["exposure"][0] == NO_EXPOSURE:
+        # What a count of zero has: the mean, for one unit of exposure, is part of it.
+        counted = of_complete["counted"]
+        bases = bases.copy()
+        bases[:, counted] -= means[:, counted]
     return ColumnGapsParams(**of_complete, bases=plain(bases), averages=plain(averages))
 
 
@@ -78,40 +85,53 @@ class _Gaps(NamedTuple):
 
     Shapes::
 
-        x           (D, rows)  zeros for what is missing
-        is_missing  (D, rows)  1 where a value is missing, 0 elsewhere
-        any_missing (D,)       int64, the columns that miss values, before -1
-        line        (rows,)    room
-        codes       (C, rows)  int64
+        x            (D, rows)  zeros for what is missing
+        is_missing   (D, rows)  1 where a value is missing, 0 elsewhere
+        any_missing  (D,)       int64, the columns that miss values, and
+        n_any        ()         how many these are
+        exposed      (P, rows)  the exposure of a count where it is missing, 0 elsewhere; where all is one, no lines
+        weights      (D + P,)   room for what missing values weigh
+        codes        (C, rows)  int64
     """
 
     x: np.ndarray
     is_missing: np.ndarray
     any_missing: np.ndarray
-    line: np.ndarray
+    n_any: int
+    exposed: np.ndarray
+    weights: np.ndarray
     codes: np.ndarray
 
 
 @block_function
-def _read_gaps(x, n_coded):
+def _read_gaps(x, p):
     n_features, n_rows = x.shape
-    tables = np.empty((2 * n_features + 1, n_rows))
-    gaps = _Gaps(
-        tables[:n_features], tables[n_features : 2 * n_features], np.full(n_features, -1), tables[2 * n_features],
-        np.empty((n_coded, n_rows), dtype=np.int64),
-    )  # fmt: skip
-    n_missing = 0
+    n_counted = 0 if p.exposure[0] == NO_EXPOSURE else p.counted.shape[0]
+    tables, any_missing = np.empty((2 * n_features + n_counted, n_rows)), np.empty(n_features, dtype=np.int64)
+    n_any = 0
     for j in range(n_features):
-        line, filled, is_missing = x[j], gaps.x[j], gaps.is_missing[j]
+        line, filled, is_missing = x[j], tables[j], tables[n_features + j]
         total = 0.0
         for i in range(n_rows):
             is_missing[i] = 1.0 if line[i] != line[i] else 0.0
             filled[i] = line[i] if line[i] == line[i] else 0.0
             total += is_missing[i]
         if total > 0.0:
-            gaps.any_missing[n_missing] = j
-            n_missing += 1
-    return gaps
+            any_missing[n_any] = j
+            n_any += 1
+    return _Gaps(
+        tables[:n_features], tables[n_features : 2 * n_features], any_missing, n_any, tables[2 * n_features :],
+        np.empty(n_features + n_counted), np.empty((p.coded.shape[0], n_rows), dtype=np.int64),
+    )  # fmt: skip
+
+
+@block_function
+def _expose(gaps, counted, exposure):
+    """Set the exposures of counts that are missing."""
+    for b in range(gaps.exposed.shape[0]):
+        exposed, is_missing = gaps.exposed[b], gaps.is_missing[counted[b]]
+        for i in range(exposed.shape[0]):
+            exposed[i] = is_missing[i] * exposure[i]
 
 
 @block_function
@@ -159,21 +179,27 @@ def _subtract_squares(gaps, columns, mean, inverse_sd, log_prob):
 @block_function
 def _add_of_codes(codes, table, log_prob):
     for i in range(log_prob.shape[0]):
-        log_prob[i] += table[codes[i]] if codes[i] >= 0 else 0.0
+        # A read that does not depend on what is missing is one of many at a time.
+        value = table[codes[i] if codes[i] >= 0 else 0]
+        log_prob[i] += value if codes[i] >= 0 else 0.0
 
 
 @block_function
-def _take_back(gaps, bases, rate, counted, exposure, log_prob):
+def _take_back(gaps, k, p, log_prob):
     """Take back what missing values of each column added: its base and, of counts, the mean."""
-    for a in range(gaps.any_missing.shape[0]):
-        j = gaps.any_missing[a]
-        if j < 0:
-            return
-        is_missing, base, mean = gaps.is_missing[j], bases[j], 0.0
-        for b in range(counted.shape[0]):
-            mean = rate[j] if counted[b] == j else mean
+    bases, rates, last = p.bases[k], p.means[k], gaps.n_any - 1
+    for a in range(0, gaps.n_any, 4):
+        j0, j1 = gaps.any_missing[a], gaps.any_missing[min(a + 1, last)]
+        j2, j3 = gaps.any_missing[min(a + 2, last)], gaps.any_missing[min(a + 3, last)]
+        u0, u1, u2, u3 = gaps.is_missing[j0], gaps.is_missing[j1], gaps.is_missing[j2], gaps.is_missing[j3]
+        b0, b1 = bases[j0], bases[j1] if a + 1 <= last else 0.0
+        b2, b3 = bases[j2] if a + 2 <= last else 0.0, bases[j3] if a + 3 <= last else 0.0
         for i in range(log_prob.shape[0]):
-            log_prob[i] += is_missing[i] * (exposure[i] * mean - base)
+            log_prob[i] -= (u0[i] * b0 + u1[i] * b1) + (u2[i] * b2 + u3[i] * b3)
+    for b in range(gaps.exposed.shape[0]):
+        exposed, rate = gaps.exposed[b], rates[p.counted[b]]
+        for i in range(log_prob.shape[0]):
+            log_prob[i] += exposed[i] * rate
 
 
 def _log_prob_block(family_params, components, x, log_prob, scratch):
@@ -184,7 +210,7 @@ def _log_prob_block(family_params, components, x, log_prob, scratch):
         _log_prob_of_complete(p, components, x, log_prob, scratch)
         return
     place, counted, n_derived = p.exposure[0], p.counted, p.source.shape[0]
-    gaps, derived = _read_gaps(x, p.coded.shape[0]), scratch[3:]
+    gaps, derived = _read_gaps(x, p), scratch[3:]
     for i in range(n_rows):
         row_term[i] = 0.0
         exposure[i] = 0.0
@@ -193,6 +219,7 @@ def _log_prob_block(family_params, components, x, log_prob, scratch):
         read_exposure(gaps.x, place, counted, exposure, log_exposure)
         are_large = has_large_counts(gaps.x, counted)
         add_count_terms(gaps.x, counted, are_large, exposure, log_exposure, place, row_term)
+        _expose(gaps, counted, exposure)
     derive(gaps.x, p.source, p.transform, derived)
     _clear(gaps, p.source, derived)
     _read_codes(gaps, p, row_term)
@@ -212,20 +239,40 @@ def _log_prob_block(family_params, components, x, log_prob, scratch):
         _subtract_squares(gaps, p.squared, p.means[k], p.inverse_sd[k], log_prob[a])
         for c in range(p.coded.shape[0]):
             _add_of_codes(gaps.codes[c], p.slope[k], log_prob[a])
-        _take_back(gaps, p.bases[k], p.means[k], counted, exposure, log_prob[a])
+        _take_back(gaps, k, p, log_prob[a])
 
 
 @block_function
-def _weight_missing(gaps, j, resp, line):
-    """The sum of ``resp * line`` over rows that miss column j; `line` may be of ones."""
-    is_missing, total = gaps.is_missing[j], 0.0
-    for i in range(resp.shape[0]):
-        total += resp[i] * (is_missing[i] * line[i])
-    return total
+def _weigh_missing(gaps, resp):
+    """Set what missing values of each column weigh, and behind them what missing counts do, by their exposures."""
+    weights, n_features = gaps.weights, gaps.x.shape[0]
+    for j in range(weights.shape[0]):
+        weights[j] = 0.0
+    last = gaps.n_any - 1
+    for a in range(0, gaps.n_any, 4):
+        j0, j1 = gaps.any_missing[a], gaps.any_missing[min(a + 1, last)]
+        j2, j3 = gaps.any_missing[min(a + 2, last)], gaps.any_missing[min(a + 3, last)]
+        u0, u1, u2, u3 = gaps.is_missing[j0], gaps.is_missing[j1], gaps.is_missing[j2], gaps.is_missing[j3]
+        w0, w1, w2, w3 = 0.0, 0.0, 0.0, 0.0
+        for i in range(resp.shape[0]):
+            w0 += resp[i] * u0[i]
+            w1 += resp[i] * u1[i]
+            w2 += resp[i] * u2[i]
+            w3 += resp[i] * u3[i]
+        # Columns that stand for one beyond the last are that one.
+        weights[j3] = w3
+        weights[j2] = w2
+        weights[j1] = w1
+        weights[j0] = w0
+    for b in range(gaps.exposed.shape[0]):
+        exposed, total = gaps.exposed[b], 0.0
+        for i in range(resp.shape[0]):
+            total += resp[i] * exposed[i]
+        weights[n_features + b] = total
 
 
 @block_function
-def _sum_squares(gaps, columns, mean, inverse_sd, resp, ones, sx, sxx):
+def _sum_squares(gaps, columns, mean, inverse_sd, resp, sx, sxx):
     """As `sum_squares`; a missing value is at the mean, with its variance."""
     for b in range(columns.shape[0]):
         j = columns[b]
@@ -237,20 +284,21 @@ def _sum_squares(gaps, columns, mean, inverse_sd, resp, ones, sx, sxx):
             first += weighted
             second += weighted * d
         sx[b] += first
-        sxx[b] += second + _weight_missing(gaps, j, resp, ones) / (inverse_sd[b] * inverse_sd[b])
+        sxx[b] += second + gaps.weights[j] / (inverse_sd[b] * inverse_sd[b])
 
 
 @block_function
-def _count_codes(gaps, c, p, k, resp, ones, counts):
+def _count_codes(gaps, c, p, k, resp, counts):
     """As `count_codes`; a missing code is each of them, by its probability."""
     codes, first, after = gaps.codes[c], p.first_code[c], p.first_code[c + 1]
-    weight = _weight_missing(gaps, p.coded[c], resp, ones)
-    if weight == 0.0:
+    weight = gaps.weights[p.coded[c]]
+    if weight == 0.0 or after - first <= FEW_CODES:
+        # Each category looks for its own code, which that of a missing value is not.
         count_codes(codes, first, after - first, resp, counts)
-        return
-    for i in range(resp.shape[0]):
-        if codes[i] >= 0:
-            counts[codes[i]] += resp[i]
+    else:
+        for i in range(resp.shape[0]):
+            if codes[i] >= 0:
+                counts[codes[i]] += resp[i]
     for code in range(first, after):
         counts[code] += weight * p.averages[k, code]
 
@@ -262,12 +310,10 @@ def _accumulate_block(family_params, components, x, resp, scratch, family_stats,
         _accumulate_complete(p, components, x, resp, scratch, family_stats, lane)
         return
     place, n_derived = p.exposure[0], p.source.shape[0]
-    gaps, derived = _read_gaps(x, p.coded.shape[0]), scratch[3:]
-    ones = gaps.line
-    for i in range(resp.shape[1]):
-        ones[i] = 1.0
+    gaps, derived = _read_gaps(x, p), scratch[3:]
     if place != NO_EXPOSURE:
         read_exposure(gaps.x, place, p.counted, exposure, log_exposure)
+        _expose(gaps, p.counted, exposure)
     derive(gaps.x, p.source, p.transform, derived)
     _clear(gaps, p.source, derived)
     _read_codes(gaps, p, scratch[2])
@@ -287,16 +333,16 @@ def _accumulate_block(family_params, components, x, resp, scratch, family_stats,
         sums = family_stats.sums[lane, k]
         sum_linear(gaps.x, p.linear[:n_read], resp[a], sums)
         sum_linear(derived, p.linear[n_read:], resp[a], sums[n_read:])
+        _weigh_missing(gaps, resp[a])
         for b in range(p.linear.shape[0]):
-            j = p.linear[b] if b < n_read else p.source[p.linear[b]]
-            is_exposed = n_plain <= b < n_read and place != NO_EXPOSURE
-            sums[b] += p.averages[k, b] * _weight_missing(gaps, j, resp[a], exposure if is_exposed else ones)
-        _sum_squares(
-            gaps, p.squared, p.means[k], p.inverse_sd[k], resp[a], ones,
-            family_stats.sx[lane, k], family_stats.sxx[lane, k],
-        )  # fmt: skip
+            place_of = p.linear[b] if b < n_read else p.source[p.linear[b]]
+            if n_plain <= b < n_read and place != NO_EXPOSURE:
+                place_of = x.shape[0] + b - n_plain
+            sums[b] += p.averages[k, b] * gaps.weights[place_of]
+        sx, sxx = family_stats.sx[lane, k], family_stats.sxx[lane, k]
+        _sum_squares(gaps, p.squared, p.means[k], p.inverse_sd[k], resp[a], sx, sxx)
         for c in range(p.coded.shape[0]):
-            _count_codes(gaps, c, p, k, resp[a], ones, sums)
+            _count_codes(gaps, c, p, k, resp[a], sums)
 
 
 register_family(ColumnGapsParams, log_prob_block=_log_prob_block, accumulate_block=_accumulate_block)

@@ -187,6 +187,9 @@ class Product(ProductTangents):
         if not self.has_gaps:
             return column_params(means, values, **fields)
         bases = self._placed(map(_bases_of, every))
+        # Those of counts have the mean already, which all of them would get again.
+        if fields["exposure"][0] == NO_EXPOSURE:
+            bases[:, fields["counted"]] += means[:, fields["counted"]]
         averages = np.concatenate(list(map(_averages_of, every)), axis=-1)[:, self._order]
         return column_gaps_params(means, values, bases, averages, **fields)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,47 +35,96 @@ def _add_moments_of_scaled(means, components, x, resp, scratch, n, sx, sxx):
 
 
 # Rows with missing values: of independent features the others tell nothing of one that is missing, whose expected value
-# is the mean. What is no number is left out, value by value.
+# is the mean. Loops take four features at a time; any beyond the last repeats it, times zero.
+
+
+class _Seen(NamedTuple):
+    """A block of rows: `x` (D, rows), zero where a value is missing, and `seen` (D, rows), one where it is there."""
+
+    x: np.ndarray
+    seen: np.ndarray
 
 
 @block_function
-def _as_they_are(x):
-    return x
+def _read_seen(x):
+    tables = np.empty((2, *x.shape))
+    for j in range(x.shape[0]):
+        line, filled, seen = x[j], tables[0, j], tables[1, j]
+        for i in range(line.shape[0]):
+            seen[i] = 1.0 if line[i] == line[i] else 0.0
+            filled[i] = line[i] if line[i] == line[i] else 0.0
+    return _Seen(tables[0], tables[1])
 
 
 @block_function
-def _half_squares_with_gaps(family_params, k, x, out, log_root, scratch):
+def _at(values, a, p, beyond):
+    """Entry a + p, or what stands for one beyond the last."""
+    return values[a + p] if a + p < values.shape[0] else beyond
+
+
+@block_function
+def _half_squares_with_gaps(family_params, k, gaps, out, log_root, scratch):
     mean, inverse_sd = family_params.means[k], family_params.inverse_sd[k]
+    last = mean.shape[0] - 1
     for i in range(out.shape[0]):
         out[i] = 0.0
         log_root[i] = 0.0
-    for j in range(mean.shape[0]):
-        line, center, factor = x[j], mean[j], inverse_sd[j]
-        log_sd = -log_positive(factor)
+    for a in range(0, last + 1, 4):
+        j1, j2, j3 = min(a + 1, last), min(a + 2, last), min(a + 3, last)
+        x0, x1, x2, x3 = gaps.x[a], gaps.x[j1], gaps.x[j2], gaps.x[j3]
+        s0, s1, s2, s3 = gaps.seen[a], gaps.seen[j1], gaps.seen[j2], gaps.seen[j3]
+        m0, m1, m2, m3 = mean[a], mean[j1], mean[j2], mean[j3]
+        p0, p1, p2, p3 = (
+            inverse_sd[a],
+            _at(inverse_sd, a, 1, 0.0),
+            _at(inverse_sd, a, 2, 0.0),
+            _at(inverse_sd, a, 3, 0.0),
+        )
+        l0, l1 = -log_positive(p0), -log_positive(_at(inverse_sd, a, 1, 1.0))
+        l2, l3 = -log_positive(_at(inverse_sd, a, 2, 1.0)), -log_positive(_at(inverse_sd, a, 3, 1.0))
         for i in range(out.shape[0]):
-            z = (line[i] - center) * factor
-            out[i] -= 0.5 * (z * z) if z == z else 0.0
-            log_root[i] += 0.0 if z == z else log_sd
+            z0, z1 = (x0[i] - m0 * s0[i]) * p0, (x1[i] - m1 * s1[i]) * p1
+            z2, z3 = (x2[i] - m2 * s2[i]) * p2, (x3[i] - m3 * s3[i]) * p3
+            out[i] -= 0.5 * ((z0 * z0 + z1 * z1) + (z2 * z2 + z3 * z3))
+            log_root[i] += (l0 * (1.0 - s0[i]) + l1 * (1.0 - s1[i])) + (l2 * (1.0 - s2[i]) + l3 * (1.0 - s3[i]))
 
 
 @block_function
-def _add_moments_with_gaps(family_params, components, x, resp, weighted, scratch, n, mass, sx, sxx):
+def _add_moments_with_gaps(family_params, components, gaps, resp, weighted, scratch, n, mass, sx, sxx):
     k = components[0]
     mean, inverse_sd = family_params.means[k], family_params.inverse_sd[k]
     squares = sxx.reshape(sx.shape[0], sxx.size // sx.shape[0])[k]
+    last = mean.shape[0] - 1
     mass[k] += sum_block(weighted)
-    for j in range(mean.shape[0]):
-        line, center = x[j], mean[j]
-        first, second, unseen = 0.0, 0.0, 0.0
+    for a in range(0, last + 1, 4):
+        j1, j2, j3 = min(a + 1, last), min(a + 2, last), min(a + 3, last)
+        x0, x1, x2, x3 = gaps.x[a], gaps.x[j1], gaps.x[j2], gaps.x[j3]
+        s0, s1, s2, s3 = gaps.seen[a], gaps.seen[j1], gaps.seen[j2], gaps.seen[j3]
+        m0, m1, m2, m3 = mean[a], mean[j1], mean[j2], mean[j3]
+        f0, f1, f2, f3 = 0.0, 0.0, 0.0, 0.0
+        q0, q1, q2, q3 = 0.0, 0.0, 0.0, 0.0
+        u0, u1, u2, u3 = 0.0, 0.0, 0.0, 0.0
         for i in range(weighted.shape[0]):
-            offset = line[i] - center
-            product = weighted[i] * offset if offset == offset else 0.0
-            first += product
-            second += product * offset if offset == offset else 0.0
-            unseen += 0.0 if offset == offset else resp[i]
-        sx[k, j] += first
-        # One sum for each feature, or one for all.
-        squares[min(j, squares.shape[0] - 1)] += second + unseen / (inverse_sd[j] * inverse_sd[j])
+            c0, c1, c2, c3 = x0[i] - m0 * s0[i], x1[i] - m1 * s1[i], x2[i] - m2 * s2[i], x3[i] - m3 * s3[i]
+            w0, w1, w2, w3 = weighted[i] * c0, weighted[i] * c1, weighted[i] * c2, weighted[i] * c3
+            f0 += w0
+            f1 += w1
+            f2 += w2
+            f3 += w3
+            q0 += w0 * c0
+            q1 += w1 * c1
+            q2 += w2 * c2
+            q3 += w3 * c3
+            u0 += resp[i] * (1.0 - s0[i])
+            u1 += resp[i] * (1.0 - s1[i])
+            u2 += resp[i] * (1.0 - s2[i])
+            u3 += resp[i] * (1.0 - s3[i])
+        first, second, unseen = (f0, f1, f2, f3), (q0, q1, q2, q3), (u0, u1, u2, u3)
+        for p in range(min(4, last + 1 - a)):
+            j = a + p
+            sx[k, j] += first[p]
+            # One sum for each feature, or one for all.
+            squares[min(j, squares.shape[0] - 1)] += second[p] + unseen[p] / (inverse_sd[j] * inverse_sd[j])
 
 
 class Variances(Structure):
@@ -87,7 +136,7 @@ class Variances(Structure):
     fields = ("means", "covariances", "inverse_sd", "log_norm")
     half_squares = staticmethod(_half_squares_of_scaled)
     add_moments = staticmethod(_add_moments_of_scaled)
-    read_gaps = staticmethod(_as_they_are)
+    read_gaps = staticmethod(_read_seen)
     half_squares_with_gaps = staticmethod(_half_squares_with_gaps)
     add_moments_with_gaps = staticmethod(_add_moments_with_gaps)
 
