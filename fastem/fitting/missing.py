@@ -19,11 +19,11 @@ from fastem.starts.given import Rows, start_from
 from fastem.stats import ExpectedStats
 
 # More patterns than these are not told apart.
-_MOST_PATTERNS = 100_000
+_MOST_PATTERNS = 10_000
 # Rows that are looked at together.
 _PIECE_ROWS = 4096
 # One component is to tell how columns go together, as far as a start needs to know.
-_TOL, _ITERATIONS = 1e-6, 200
+_TOL, _ITERATIONS, _ROWS = 1e-6, 200, 4096
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Missing:
     together : (D, D) bool ndarray
         Whether some row has both columns.
     patterns : frozenset of bytes
-        Which values a row misses, each way once; no more than `_MOST_PATTERNS` and one.
+        Which values a row misses, each way once; of more than `_MOST_PATTERNS`, any.
     """
 
     n_rows: int
@@ -58,7 +58,7 @@ class Missing:
     def __add__(self, other: Missing) -> Missing:
         patterns = self.patterns
         if len(patterns) <= _MOST_PATTERNS:
-            patterns = frozenset(sorted(patterns | other.patterns)[: _MOST_PATTERNS + 1])
+            patterns = patterns | other.patterns
         return Missing(
             self.n_rows + other.n_rows, self.n_missing + other.n_missing, self.n_empty + other.n_empty,
             self.together | other.together, patterns,
@@ -74,7 +74,7 @@ class Missing:
             n_empty = int(np.count_nonzero(~counts))
             if chunk.weight is not None:
                 counts &= chunk.weight[rows] > 0.0
-            total = total + _counted(is_missing[counts], n_empty, total.together)
+            total = total + _counted(is_missing[counts], n_empty, total)
         return total
 
     def beside_complete(self, n_rows: int) -> Missing:
@@ -107,13 +107,15 @@ class Missing:
         )
 
 
-def _counted(is_missing: np.ndarray, n_empty: int, together: np.ndarray) -> Missing:
-    """Of rows (N, D), beside empty ones; pairs that were seen `together` before need not be looked for."""
-    n_rows = len(is_missing)
+def _counted(is_missing: np.ndarray, n_empty: int, before: Missing) -> Missing:
+    """Of rows (N, D), beside empty ones; what is known from `before` need not be looked for."""
+    n_rows, together = len(is_missing), before.together
     if not together.all():
         seen = (~is_missing).astype(np.float32)
         together = together | (seen.T @ seen > 0.0)
-    patterns: Any = np.unique(np.packbits(is_missing, axis=1), axis=0) if n_rows else []
+    patterns: Any = []
+    if n_rows and len(before.patterns) <= _MOST_PATTERNS:
+        patterns = np.unique(np.packbits(is_missing, axis=1), axis=0)
     return Missing(n_rows, is_missing.sum(axis=0, dtype=np.int64), n_empty, together, frozenset(map(bytes, patterns)))
 
 
@@ -146,6 +148,8 @@ def one_component_of(single: Model, excerpt: ArraySource, extremes: np.ndarray) 
 
     `extremes` (S, D) are rows that have a value in every column, together: the excerpt need not.
     """
+    thinned = slice(None, None, -(-len(excerpt.X) // _ROWS))
+    excerpt = ArraySource(excerpt.X[thinned], None if excerpt.weight is None else excerpt.weight[thinned])
     filled = ArraySource(_shuffled_in(excerpt.X, extremes), excerpt.weight)
     start, _ = start_from(
         single, Rows(filled.X, filled.weight), lambda start, stop: np.ones((stop - start, 1)), filled.X.mean(axis=0)

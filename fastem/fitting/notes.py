@@ -133,7 +133,7 @@ class MissingNote:
     n_missing : tuple of int
         Values of each column, of rows that count and have some value.
     n_patterns : int or None
-        Different ways in which rows miss values, that of complete rows included; None for more than 100 000.
+        Different ways in which rows miss values, that of complete rows included; None for more than 10 000.
     n_empty : int
         Rows without any value. Those of a mixture count as absent; those of a chain are gaps in time.
     apart : tuple of (int, int)
@@ -147,7 +147,7 @@ class MissingNote:
 
     def __str__(self) -> str:
         most = max(range(len(self.n_missing)), key=self.n_missing.__getitem__)
-        patterns = "more than 100000 patterns" if self.n_patterns is None else counted(self.n_patterns, "pattern")
+        patterns = "more than 10000 patterns" if self.n_patterns is None else counted(self.n_patterns, "pattern")
         lines = [
             f"missing: {counted(sum(self.n_missing), 'value')} in "
             f"{counted(sum(n > 0 for n in self.n_missing), 'column')}, most ({self.n_missing[most]}) in column {most}; "
