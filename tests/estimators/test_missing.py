@@ -12,7 +12,10 @@ from sklearn.exceptions import ConvergenceWarning
 
 import fastem
 from fastem import Batch, GaussianHMM, GaussianMixture, Mixture
+from fastem.estimators._views import fitted_of
 from fastem.families import StudentT
+from fastem.fitting.scan import scan_rows, single_of
+from fastem.sources import ArraySource
 from tests import naive
 
 KINDS = ["full", "tied", "diag", "spherical"]
@@ -323,3 +326,30 @@ def test_columns_that_no_row_has_together_are_warned_of():
     assert mixture.fit_report_.missing.apart == ((0, 2),)
     assert mixture.fit_report_.missing.n_patterns == 2
     GaussianMixture(1, covariance_type="diag").fit(X)
+
+
+def test_what_is_published_is_prepared_for_complete_rows():
+    X, gaps, _ = rows_of()
+    complete, other = fitted_of(GaussianMixture(3).fit(X)), fitted_of(GaussianMixture(3).fit(gaps))
+    assert not other[0].family.has_gaps
+    assert type(other[1].family) is type(complete[1].family)
+    stream = GaussianMixture(3, random_state=0).partial_fit(X).partial_fit(gaps)
+    assert type(fitted_of(stream)[1].family) is type(complete[1].family)
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_the_scale_of_rows_with_gaps_is_that_of_one_component(is_weighted):
+    X, gaps, _ = rows_of(6000, 0.4)
+    weight = np.random.default_rng(1).uniform(0.5, 2.0, 6000) if is_weighted else None
+    single = single_of(GaussianMixture(1)._make_family(3, 1))
+    found, whole = (scan_rows(ArraySource(rows, weight), [single])[0] for rows in (gaps, X))
+    # What is missing in the excerpt is drawn, and what is there is there.
+    counts = ~np.isnan(gaps).all(axis=1)
+    there = ~np.isnan(gaps[counts])
+    assert not np.isnan(found.excerpt.X).any()
+    np.testing.assert_array_equal(found.excerpt.X[there], gaps[counts][there])
+    assert found.weight == pytest.approx(np.sum(counts if weight is None else weight[counts]))
+    moments = [single.family.m_step(scan.stats, None)[0] for scan in (found, whole)]
+    np.testing.assert_allclose(moments[0].means, moments[1].means, atol=0.15)
+    np.testing.assert_allclose(moments[0].covariances, moments[1].covariances, atol=0.3)
+    assert found.missing.n_missing.tolist() == (~there).sum(axis=0).tolist()
