@@ -7,6 +7,7 @@ import warnings
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
@@ -201,6 +202,22 @@ def test_files_give_the_bits_of_arrays(tmp_path):
         mixture = GaussianMixture(3, random_state=0).fit(rows)
         np.testing.assert_array_equal(mixture.means_, in_memory.means_)
         np.testing.assert_array_equal(mixture.score_samples(rows), in_memory.score_samples(X))
+
+
+def test_nulls_of_a_folder_are_missing_to_the_bits_of_nan(tmp_path):
+    X = rows_of(3000)[1]
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    for part in range(3):
+        own = frame[part * 1000 : (part + 1) * 1000].astype(dict.fromkeys("abc", "Float64"))
+        own.to_parquet(tmp_path / f"{part}.parquet")
+    assert pd.read_parquet(tmp_path / "0.parquet").isna().any().all()
+    in_memory, from_files = (GaussianMixture(3, random_state=0).fit(rows) for rows in (frame, tmp_path))
+    np.testing.assert_array_equal(from_files.means_, in_memory.means_)
+    np.testing.assert_array_equal(from_files.impute(tmp_path), in_memory.impute(frame))
+    draws = (
+        fitted.impute(rows, "draw", random_state=1) for fitted, rows in ((from_files, tmp_path), (in_memory, frame))
+    )
+    np.testing.assert_array_equal(*draws)
 
 
 def test_weight_two_is_the_row_twice():
