@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol, Self
@@ -143,6 +144,14 @@ class Model:
         family = stats.family if family_prior is None else stats.family + family_prior
         family_params, repairs = self.family.m_step(family, params.family)
         return Params(self.latent.m_step(latent, params.latent), family_params), repairs
+
+    def halfway(self) -> Callable[[Params, Params], Params] | None:
+        """What halves a step of an M-step that is no maximum; None where each is one."""
+        if self.family.has_exact_m_step:
+            return None
+        return lambda params, image: self.from_unconstrained(
+            0.5 * (self.to_unconstrained(params) + self.to_unconstrained(image))
+        )
 
     def log_prior(self, params: Params, weight: float) -> float:
         """Logarithm of the prior density at `params`, up to a constant, for rows of this total weight; in nats."""

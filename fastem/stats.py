@@ -189,7 +189,7 @@ class Repair(NamedTuple):
     ----------
     component : int
         Index of the component; -1 when all of them share the parameter.
-    cause : {"empty", "collapsed"}
+    cause : {"empty", "collapsed", "undetermined"}
     remedy : str
         What was done, in a user's words.
     """

@@ -21,6 +21,10 @@ from fastem.families.columns.product import Part, Product
 from fastem.families.gaussian.family import Gaussian
 from fastem.families.gaussian.location_scatter import STRUCTURES
 from fastem.families.gaussian.student import StudentT
+from fastem.families.regression.binomial import BinomialRegression
+from fastem.families.regression.gamma import GammaRegression
+from fastem.families.regression.linear import Linear
+from fastem.families.regression.poisson import PoissonRegression
 from fastem.latents.emissions import Emissions
 from fastem.latents.hmm import HmmLatent
 from fastem.latents.mixture import MixtureLatent
@@ -110,6 +114,30 @@ def _column_params(family, random):
         return family.params(random.uniform(0.1, 1.0, size=family.values_shape()))
     size = 1.0 if isinstance(family, Bernoulli) else 12.0
     return family.params(random.uniform(0.05, 0.95, size=family.values_shape()) * size)
+
+
+def _regression_params(family, random):
+    k, p = family.n_components, family.n_covariates
+    shown = {"normal": (0.5, 2.0), "gamma": (2.0, 9.0)}
+    kind = "normal" if isinstance(family, Linear) else "gamma"
+    spread = (random.uniform(*shown[kind], size=k),) if family.has_dispersion else ()
+    return family.params(0.4 * random.normal(size=(k, p)), 0.3 + random.normal(size=k), *spread)
+
+
+def _regression_log_prob(family, params):
+    name, p = type(family).__name__, family.n_covariates
+
+    def log_prob(x, k):
+        eta = naive.eta_of(x[:p], params.means[k, :p], params.values[k])
+        size = x[-1] if family.has_size else 1.0
+        return naive.regression_log_prob(name, x[p], size, eta, params.dispersion[k])
+
+    return log_prob
+
+
+def _regression_stats(family, params, X, resp):
+    name, centre = type(family).__name__, params.means[:, : family.n_covariates]
+    return naive.regression_stats(name, X, resp, centre, params.values, family.has_size)
 
 
 def _exposures(family, X):
@@ -215,6 +243,17 @@ FAMILIES = [
         ("t-distributions", StudentT, _student_log_prob, _student_stats),
     )
     for kind in STRUCTURES
+] + [
+    FamilyCase(
+        name, partial(of_size, kind), _regression_params, _regression_log_prob, _regression_stats,
+        has_pivots=True, tells_log_prob=kind is Linear,
+    )
+    for name, kind in (
+        ("linear regressions", Linear),
+        ("Poisson regressions", PoissonRegression),
+        ("binomial regressions", BinomialRegression),
+        ("gamma regressions", GammaRegression),
+    )
 ] + [
     _of_columns("Poisson counts", Poisson),
     _of_columns("binary columns", Bernoulli),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from math import lgamma, log
+from math import exp, lgamma, log
 from typing import NamedTuple
 
 import numpy as np
@@ -323,6 +323,63 @@ def categorical(x, p):
 
 def multinomial(row, p):
     return lgamma(sum(row) + 1) + sum(x * log(q) - lgamma(x + 1) for x, q in zip(row, p, strict=True))
+
+
+def eta_of(x, centre, values):
+    """The linear predictor of a row of covariates."""
+    return values[0] + sum(b * (xj - cj) for b, xj, cj in zip(values[1:], x, centre, strict=True))
+
+
+def binomial(y, trials, eta):
+    p = 1 / (1 + exp(-eta))
+    return lgamma(trials + 1) - lgamma(y + 1) - lgamma(trials - y + 1) + y * log(p) + (trials - y) * log(1 - p)
+
+
+def regression_log_prob(response, y, size, eta, dispersion):
+    """The log-density of a response, in the words of a textbook."""
+    if response == "Linear":
+        return normal(y, eta, dispersion)
+    if response == "PoissonRegression":
+        return poisson(y, size * exp(eta))
+    if response == "BinomialRegression":
+        return binomial(y, size, eta)
+    return gamma(y, 1 / dispersion, exp(eta) * dispersion)
+
+
+def _pull_weight_loss(response, y, size, eta):
+    """Minus the derivative of the loss, its (expected) second derivative, and the loss where there is a dispersion."""
+    if response == "Linear":
+        return y - eta, 1.0, 0.5 * (y - eta) ** 2
+    if response == "PoissonRegression":
+        return y - size * exp(eta), size * exp(eta), 0.0
+    if response == "BinomialRegression":
+        p = 1 / (1 + exp(-eta))
+        return y - size * p, size * p * (1 - p), 0.0
+    u = y / exp(eta)
+    return u - 1, 1.0, u - 1 - log(u)
+
+
+def regression_stats(response, X, resp, centre, values, has_size):
+    """The sums of a step of least squares, by name; rows without a response count nowhere."""
+    k, q = values.shape
+    totals = {
+        "n": np.zeros(k), "loss": np.zeros(k), "score": np.zeros((k, q)), "mass": np.zeros(k),
+        "sx": np.zeros((k, q - 1)), "sxx": np.zeros((k, q - 1, q - 1)),
+    }  # fmt: skip
+    for row, r in zip(X, resp, strict=True):
+        x, y, size = row[: q - 1], row[q - 1], row[q] if has_size else 1.0
+        for c in range(k):
+            if np.isnan(y):
+                continue
+            pull, weight, loss = _pull_weight_loss(response, y, size, eta_of(x, centre[c], values[c]))
+            d = x - centre[c]
+            totals["n"][c] += r[c]
+            totals["loss"][c] += r[c] * loss
+            totals["score"][c] += r[c] * pull * np.concatenate([[1.0], d])
+            totals["mass"][c] += r[c] * weight
+            totals["sx"][c] += r[c] * weight * d
+            totals["sxx"][c] += r[c] * weight * np.tril(np.outer(d, d))
+    return totals
 
 
 def column_stats(X, resp, params, exposure):

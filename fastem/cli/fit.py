@@ -121,6 +121,8 @@ def fit_command(
 
     [cyan]fastem fit visits.csv -k 3 --family poisson,categorical,normal --seed 0[/]
 
+    [cyan]fastem fit houses.csv -k 2 --family linear --columns area,rooms,price --seed 0[/]
+
     [cyan]fastem fit days.csv -k 2 --hmm --columns return --sequence-column market --seed 0[/]
 
     Ctrl-C, SIGTERM and SIGHUP end the fit with the best model so far, which is printed and written; the exit code is
@@ -175,7 +177,9 @@ def _refuse_what_is_not_in_force(
     if family is not None:
         refuse({"--covariance": covariance, **gaussian}, "for Gaussian mixtures only. Leave out --family, or this")
         if plot is not None and not hmm and not _have_curves(family):
-            raise typer.BadParameter("--plot: counts of a given total or with an exposure have no curve. Leave it out.")
+            raise typer.BadParameter(
+                "--plot: regressions, and counts of a given total or with an exposure, have no curve. Leave it out."
+            )
     if hmm:
         others = {"--online": course.online, "--init": init, "--plot": plot}
         refuse({**gaussian, **others}, "for mixtures only. Leave out --hmm, or this")
@@ -184,7 +188,8 @@ def _refuse_what_is_not_in_force(
 def _have_curves(family: str) -> bool:
     """Whether some kind of column has one distribution to draw, the same in each row."""
     kinds = {kind.strip() for kind in family.split(",")}
-    return bool(kinds - {"multinomial", "exposure"} - ({"poisson"} if "exposure" in kinds else set()))
+    without = {"multinomial", "exposure", "linear"} | {kind for kind in kinds if kind.endswith("_regression")}
+    return bool(kinds - without - ({"poisson"} if "exposure" in kinds else set()))
 
 
 def _keep(mixture: BaseEM, source: Any, learning: Learning) -> None:

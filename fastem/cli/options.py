@@ -74,7 +74,8 @@ _FILES = (
 )
 _KINDS = (
     "Kinds of independent columns instead, such as normal, poisson, categorical or gamma; one kind for all, or by "
-    "commas one for each ('exposure' multiplies the rates of counts)."
+    "commas one for each ('exposure' multiplies the rates of counts). Or a regression of the last column on "
+    "the others: linear, poisson_regression, binomial_regression or gamma_regression."
 )
 _SPELT_OUT = {"tab": "\t", "\\t": "\t", "space": " "}
 

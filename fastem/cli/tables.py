@@ -30,7 +30,7 @@ _REASONS = {
 _CRITERIA = {"bic": ("aic", "bic"), "aic": ("bic", "aic"), "icl": ("bic", "icl"), "heldout": ("heldout", "heldout_se")}
 _PARAMETERS = (
     "weights_", "startprob_", "transmat_", "means_", "variances_", "covariances_", "covars_", "rates_", "lambdas_",
-    "probabilities_", "emissionprob_", "shapes_", "scales_",
+    "probabilities_", "emissionprob_", "shapes_", "scales_", "coef_", "intercept_",
 )  # fmt: skip
 _FIT_ATTRIBUTES = ("converged_", "stop_reason_", "n_iter_", "n_steps_", "lower_bound_", "lower_bounds_")
 # A table of parameters with more columns than this is read by rows.
@@ -182,15 +182,41 @@ def _long_table(mixture: BaseEM, labels: Sequence[str], features: Sequence[_Feat
     return table
 
 
-def print_model(mixture: BaseEM, labels: Sequence[str], facts: dict[str, str]) -> None:
-    """Parameters and an account of a model."""
+def _coefficient_table(mixture: Any, labels: Sequence[str]) -> Grid:
+    """Intercepts and coefficients, one line for each: there may be many covariates."""
+    spreads = {"variances_": ("sd of the rest", math.sqrt), "shapes_": ("shape", float)}
+    name = next((name for name in spreads if hasattr(mixture, name)), None)
+    shares = _shares(mixture)
+    heads = (f"{noun(mixture)} {k}\n{share}" for k, share in enumerate(shares))
+    table = grid("coefficient of", *heads)
+    table.columns[0].justify, table.columns[0].overflow = "left", "fold"
+    table.add_row("(intercept)", *(f"{value:.6g}" for value in mixture.intercept_))
+    for label, values in list(zip(labels, mixture.coef_.T, strict=False))[:_MOST_FEATURES]:
+        table.add_row(f"column {label}" if label.isdecimal() else shown(label), *(f"{value:.6g}" for value in values))
+    more = mixture.coef_.shape[1] - _MOST_FEATURES
+    if more > 0:
+        table.add_row(f"and {more} more (all by --json)", *[""] * len(shares))
+    if name is not None:
+        what, change = spreads[name]
+        table.add_section()
+        table.add_row(what, *(f"{change(value):.6g}" for value in getattr(mixture, name)))
+    return table
+
+
+def _parameter_table(mixture: BaseEM, labels: Sequence[str]) -> Grid:
+    if hasattr(mixture, "coef_"):
+        return _coefficient_table(mixture, labels)
     console, features = make_console(), _features(mixture)
     table = _wide_table(mixture, labels, features)
     # Measured without the limit of the terminal: a table that does not fit would be cut.
     width = console.measure(table, options=console.options.update(width=10_000)).maximum
-    if len(labels) > _WIDE_FEATURES or width > console.width:
-        table = _long_table(mixture, labels, features)
-    parts = [table]
+    is_wide = len(labels) > _WIDE_FEATURES or width > console.width
+    return _long_table(mixture, labels, features) if is_wide else table
+
+
+def print_model(mixture: BaseEM, labels: Sequence[str], facts: dict[str, str]) -> None:
+    """Parameters and an account of a model."""
+    parts = [_parameter_table(mixture, labels)]
     if is_chain(mixture):
         parts.append(grid("from state", *(f"to {k}" for k in range(mixture.n_components))))
         for k, row in enumerate(mixture.transmat_):

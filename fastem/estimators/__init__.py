@@ -15,6 +15,7 @@ from fastem.estimators.gmm_hmm import GMMHMM
 from fastem.estimators.hmm import HMM
 from fastem.estimators.imputer import Imputer
 from fastem.estimators.mixture import Mixture
+from fastem.estimators.regression_mixture import RegressionMixture
 from fastem.fitting.checkpoint import Checkpoint
 from fastem.fitting.fixed import Fixed
 from fastem.fitting.pooling import pool
@@ -45,6 +46,7 @@ __all__ = [
     "Online",
     "PoissonHMM",
     "Race",
+    "RegressionMixture",
     "Restarts",
     "Selection",
     "Subsample",

@@ -14,7 +14,7 @@ from fastem._text import no_setting
 from fastem.estimators._em import BaseEM
 from fastem.estimators._mixture import BaseMixture
 from fastem.estimators._uncertain import UncertainMixture
-from fastem.families import KINDS
+from fastem.families import KINDS, REGRESSIONS
 from fastem.families.columns.base import Columns
 from fastem.families.columns.product import Product
 from fastem.fitting import family_params as by_name
@@ -88,7 +88,7 @@ class FamilyParameters(OfFamily):
     """What a mixture and a chain of any family have in common: the family, and its parameters by name."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "family": [StrOptions(set(KINDS)), "array-like", object],
+        "family": [StrOptions({*KINDS, *REGRESSIONS}), "array-like", object],
     }
 
     family: Any

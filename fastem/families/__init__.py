@@ -1,8 +1,10 @@
 """Observed distributions, one file each: a density, its statistics, its M-step, its constraints.
 
-The families of columns are values that mixtures and hidden Markov models take: ``Mixture(Poisson(exposure=True), 3)``,
-``HMM([Normal(), Categorical(4)], 2)``.
+Families are values that mixtures and hidden Markov models take: ``Mixture(Poisson(exposure=True), 3)``,
+``HMM([Normal(), Categorical(4)], 2)``, ``HMM(Linear(), 2)``.
 """
+
+from typing import Any
 
 from fastem.families.columns.bernoulli import Bernoulli
 from fastem.families.columns.categorical import Categorical
@@ -12,21 +14,30 @@ from fastem.families.columns.multinomial import Multinomial
 from fastem.families.columns.poisson import Poisson
 from fastem.families.gaussian.family import Normal
 from fastem.families.gaussian.student import StudentT
+from fastem.families.regression.binomial import BinomialRegression
+from fastem.families.regression.gamma import GammaRegression
+from fastem.families.regression.linear import Linear
+from fastem.families.regression.poisson import PoissonRegression
 
 __all__ = [
     "KINDS",
+    "REGRESSIONS",
     "Bernoulli",
+    "BinomialRegression",
     "Categorical",
     "Exponential",
     "Gamma",
+    "GammaRegression",
+    "Linear",
     "Multinomial",
     "Normal",
     "Poisson",
+    "PoissonRegression",
     "StudentT",
 ]
 
 # The word for each, in the order in which messages and mixed columns have them.
-KINDS: dict[str, type] = {
+KINDS: dict[str, Any] = {
     "normal": Normal,
     "poisson": Poisson,
     "bernoulli": Bernoulli,
@@ -34,4 +45,12 @@ KINDS: dict[str, type] = {
     "exponential": Exponential,
     "gamma": Gamma,
     "multinomial": Multinomial,
+}
+
+# The word for each family of a response given covariates.
+REGRESSIONS: dict[str, Any] = {
+    "linear": Linear,
+    "poisson_regression": PoissonRegression,
+    "binomial_regression": BinomialRegression,
+    "gamma_regression": GammaRegression,
 }

@@ -20,10 +20,13 @@ class FamilyBase(Family):
         Whether parameters are prepared for rows that miss values, which are NaN. A field of the families that know how.
     groups_patterns : bool
         Whether a pass is quicker where rows that miss the same values stand next to each other.
+    has_exact_m_step : bool
+        Whether M-steps are maxima. Others are steps uphill, too long now and then, which are halved in coordinates.
     """
 
     has_gaps = False
     groups_patterns: ClassVar[bool] = False
+    has_exact_m_step: ClassVar[bool] = True
 
     @property
     def takes_gaps(self) -> bool:
@@ -37,6 +40,10 @@ class FamilyBase(Family):
     def needed(self, X: np.ndarray) -> np.ndarray | None:
         """Which of the values that rows X (N, D) miss must be there, (N, D) bool; None: any may be missing."""
         return None
+
+    def why_needed(self, column: int) -> str:
+        """What a row does that misses such a value, in words."""
+        return "misses a value that must be there"
 
     def completed(
         self, params: Any, component: int, X: np.ndarray, random: np.random.Generator | None = None

@@ -33,11 +33,13 @@ STORY = ("converged_", "stop_reason_", "n_iter_", "n_steps_", "lower_bound_", "l
 _CONSTRAINTS = (
     "variance_floor", "data_covariance", "penalty", "prior_mean", "prior_mean_rows", "prior_covariance", "prior_rows",
     "own_prior_means", "own_prior_mean_rows", "own_prior_scatter", "own_prior_rows", "fixed_means", "fixed_covariances",
-    "mean_floor", "n_categories",
+    "mean_floor", "n_categories", "covariate_means", "covariate_scales", "pooled_values", "pooled_dispersion",
+    "dispersion_floor",
 )  # fmt: skip
 _STRUCTURE = ("allowed", "allowed_start")
 _POSITIVE = (
     "variance_floor", "penalty", "prior_mean_rows", "prior_rows", "own_prior_mean_rows", "own_prior_rows", "mean_floor",
+    "covariate_scales", "pooled_dispersion", "dispersion_floor",
 )  # fmt: skip
 _MOST_CATEGORIES = 10**8
 # What states of fits and of streams are made of, besides the records of a model.

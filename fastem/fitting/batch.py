@@ -127,7 +127,7 @@ class BatchStrategy:
 
         return fit_batch(
             problem, state, tol=self.tol, max_iter=self.max_iter, accelerator=accelerator, watch=watch,
-            slack=slack,
+            slack=slack, halfway=problem.model.halfway(),
         )  # fmt: skip
 
     def finalised(self, model: Model, result: FitResult, source: Source | None) -> FitResult:

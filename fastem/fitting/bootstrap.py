@@ -91,7 +91,10 @@ class Refitting:
     def _refit(self, rows: Source, start: Params) -> Params:
         problem = Problem(self.model, rows)
         accelerator = accelerator_of("squarem", self.model, self._tol)
-        result = fit_batch(problem, start, tol=self._tol, max_iter=self._max_iter, accelerator=accelerator).unbroken()
+        result = fit_batch(
+            problem, start, tol=self._tol, max_iter=self._max_iter, accelerator=accelerator,
+            halfway=self.model.halfway(),
+        ).unbroken()  # fmt: skip
         self.n_unfinished += result.reason is Reason.MAX_ITER
         return result.params
 

@@ -86,7 +86,7 @@ class Checked:
     def _require_needed(self, chunk: Chunk) -> None:
         needed = None if self.family is None else self.family.needed(chunk.X)
         if needed is not None and needed.any():
-            problem = "misses an exposure, or one of the counts whose total is taken as given"
+            problem = self.family.why_needed(int(np.argwhere(needed)[0, 1]))
             _raise_for(chunk, needed, problem, "Drop these rows, or fill in the values.", self._source.labels)
 
 

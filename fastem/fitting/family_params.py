@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from fastem._naming import named
-from fastem.families import KINDS, Categorical, Gamma, Normal, StudentT
+from fastem.families import KINDS, REGRESSIONS, Categorical, Gamma, Normal, StudentT
 from fastem.families.columns.base import Columns
 from fastem.families.columns.gradients import IN_WHOLE
 from fastem.families.columns.product import Product
+from fastem.families.regression.family import Regression
 from fastem.fitting.archive import is_proper
 from fastem.fitting.family_values import categories_of
 from fastem.fitting.parameters import proper_params, read_array, table_sizes
@@ -19,7 +20,7 @@ from fastem.given import floats
 from fastem.passes.shapes import require_shapes, shapes_of
 
 # Whose parameters have names; a list of kinds has those of all its columns.
-NAMED = (*KINDS.values(), StudentT)
+NAMED = (*KINDS.values(), *REGRESSIONS.values(), StudentT)
 _ARRAY = "an array of the shape (n_components, n_features)"
 _WANTED_TABLES = (
     "{} must be a list with an array of the shape (n_components, n_categories) for each column, which is None where a "
@@ -37,7 +38,7 @@ def names_of(family: Any) -> tuple[str, ...]:
         return _TABLES[:2]
     if isinstance(family, StudentT):
         return ("means", "covariances")
-    return family.shown if isinstance(family, Columns) else ()
+    return family.shown if isinstance(family, Columns | Regression) else ()
 
 
 def needed_of(family: Any) -> tuple[str, ...]:
@@ -65,6 +66,9 @@ def shown_of(family: Any) -> tuple[str, ...]:
 
 def sizes_in(family: Any, named: Mapping[str, Any]) -> tuple[int, int]:
     """Numbers of components and of columns of X that fitted attributes are for, by the names of `names_of`."""
+    if isinstance(family, Regression):
+        n_components, n_covariates = table_sizes("coef_", named.get("coef"))
+        return n_components, n_covariates + 1 + family.has_size
     if isinstance(family, Categorical) or ("means" not in named and not isinstance(family, Columns)):
         tables = read_tables("probabilities_", named.get("probabilities"))
         sizes = {len(table) for table in tables if table is not None}
@@ -110,6 +114,8 @@ def params_of(family: Any, named: Mapping[str, Any], end: str = "_", *, is_estim
         return family.estimated(values) if is_estimate else family.params(values)
     if isinstance(family, StudentT):
         return _student_params(family, named, end)
+    if isinstance(family, Regression):
+        return _regression_params(family, named, end)
     params = _moment_params(family, named, end)
     # Statistics that give the parameters back, but for those that are nowhere.
     return family.m_step(family.stats_of(params, np.ones(family.n_components)), params)[0] if is_estimate else params
@@ -120,6 +126,16 @@ def _student_params(family: StudentT, named: Mapping[str, Any], end: str) -> Any
     means = read_array(f"means{end}", named["means"], (family.n_components, family.n_features))
     covariances = read_array(f"covariances{end}", named["covariances"], family.covariance_shape())
     return proper_params(family, means, covariances, f"covariances{end}")
+
+
+def _regression_params(family: Regression, named: Mapping[str, Any], end: str) -> Any:
+    require_all(family, named)
+    k = family.n_components
+    coef = read_array(f"coef{end}", named["coef"], (k, family.n_covariates))
+    others = [read_array(f"{name}{end}", named[name], (k,)) for name in family.shown[1:]]
+    if len(others) > 1 and not np.all(others[1] > 0.0):
+        raise ValueError(f"{family.shown[2]}{end} must be positive; got {others[1].min():g}.")
+    return family.params(coef, *others)
 
 
 def _moment_params(family: Any, named: Mapping[str, Any], end: str) -> Any:
@@ -159,6 +175,11 @@ def require_all(family: Any, given: Collection[str]) -> None:
     missing = [name for name in needed if name not in given]
     if missing:
         is_list = missing == ["probabilities"] and isinstance(family, list | Product | Categorical)
+        if isinstance(family, Regression):
+            raise ValueError(
+                f"{type(family).__name__} has {', '.join(needed)}: give {', '.join(missing)}, too. coef is an array of "
+                "the shape (n_components, n_covariates), the others have one number for each component."
+            )
         owner = "A list of kinds" if isinstance(family, list | Product) else type(family).__name__
         raise ValueError(
             f"{owner} has {', '.join(needed)}: give {', '.join(missing)}, too. "

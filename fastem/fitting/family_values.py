@@ -10,14 +10,16 @@ import numpy as np
 
 from fastem._naming import named
 from fastem._text import unknown_choice
-from fastem.families import KINDS, Categorical, Normal, Poisson
+from fastem.families import KINDS, REGRESSIONS, Categorical, Normal, Poisson
 from fastem.families.columns.base import Columns
 from fastem.families.columns.product import Part, Product
+from fastem.families.regression.family import Regression
 from fastem.fitting.checks import highest_codes
 from fastem.sources import Source
 
 # A column of exposures goes to the family of the counts.
 _EXPOSURE = "exposure"
+_WORDS = KINDS | REGRESSIONS
 
 
 def read_family(given: Any) -> Any:
@@ -29,14 +31,14 @@ def read_family(given: Any) -> Any:
 
 def _read_kind(given: Any) -> Any:
     if isinstance(given, str):
-        if given not in (*KINDS, _EXPOSURE):
-            raise ValueError(unknown_choice(named("family"), given, (*KINDS, _EXPOSURE)))
+        if given not in (*_WORDS, _EXPOSURE):
+            raise ValueError(unknown_choice(named("family"), given, (*_WORDS, _EXPOSURE)))
         if given == _EXPOSURE:
             raise ValueError(
                 f"{named('family')}='exposure' is a column beside counts. Give a list with one kind for each column, "
                 "or Poisson(exposure=True)."
             )
-        return KINDS[given]()
+        return _WORDS[given]()
     if isinstance(given, type):
         raise TypeError(
             f"{named('family')} is the class {given.__name__}. Pass a value of it, such as {given.__name__}()."
@@ -44,7 +46,7 @@ def _read_kind(given: Any) -> Any:
     names = {field.name for field in fields(given)} if is_dataclass(given) else set()
     if not names >= {"n_components", "n_features"}:
         raise TypeError(
-            f"{named('family')} must be one of {', '.join(map(repr, KINDS))}, a value such as Poisson(), a list of "
+            f"{named('family')} must be one of {', '.join(map(repr, _WORDS))}, a value such as Poisson(), a list of "
             f"these, or a dataclass of your own with fields n_components and n_features; got {given!r}."
         )
     return given
@@ -55,6 +57,11 @@ def sized(given: Any, n_components: int, n_features: int) -> Any:
     family = read_family(given)
     if isinstance(family, list):
         return _product(family, n_components, n_features)
+    if isinstance(family, Regression) and n_features < 1 + family.has_size:
+        raise ValueError(
+            f"{named('family')}={family!r} reads the response, and its {family.size}, from the last two columns, but "
+            f"{named('X')} has {n_features}."
+        )
     for name, size in (("n_components", n_components), ("n_features", n_features)):
         if getattr(family, name) not in (0, size):
             raise ValueError(
@@ -68,7 +75,10 @@ def in_words(given: Any) -> str:
     """What rows are made of, in words."""
     kinds = given if isinstance(given, list | tuple | np.ndarray) else [given]
     names = dict.fromkeys(kind if isinstance(kind, str) else type(kind).__name__ for kind in kinds)
-    words = {family.__name__: word for word, family in KINDS.items()}
+    words = {family.__name__: word for word, family in _WORDS.items()}
+    if names.keys() & {*REGRESSIONS, *(family.__name__ for family in REGRESSIONS.values())}:
+        word = words.get(next(iter(names)), next(iter(names)))
+        return f"{word.removesuffix('_regression')} regressions"
     is_known = all(name in words or name in KINDS or name == _EXPOSURE for name in names)
     return f"{', '.join(words.get(name, name) for name in names)} {'columns' if is_known else 'distributions'}"
 

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+_STATES = {
+    "empty": "was empty",
+    "collapsed": "had collapsed",
+    "undetermined": "did not determine all its coefficients",
+}
+
 
 @dataclass(frozen=True)
 class RepairNote:
@@ -13,7 +19,7 @@ class RepairNote:
     ----------
     component : int
         -1 when all components share the parameter.
-    cause : {"empty", "collapsed"}
+    cause : {"empty", "collapsed", "undetermined"}
     remedy : str
     first_iteration, last_iteration : int
         0 is the start. Of online EM, updates are counted.
@@ -31,7 +37,7 @@ class RepairNote:
     def describe(self, step: str) -> str:
         """In words, with the word for what is counted."""
         who = "the shared covariance" if self.component < 0 else f"component {self.component}"
-        state = "was empty" if self.cause == "empty" else "had collapsed"
+        state = _STATES[self.cause]
         first, last = self.first_iteration, self.last_iteration
         when = f"{step} {first}" if first == last else f"{step}s {first} to {last}"
         return f"{who} {state} at {when}: {self.remedy}"

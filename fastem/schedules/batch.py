@@ -23,6 +23,10 @@ MStep = Callable[[ExpectedStats, Any], tuple[Any, list[Repair]]]
 Iterations = Generator[Any, ExpectedStats, Reason]
 # The largest fall of an objective that rounding explains.
 Slack = Callable[[float], float]
+# Parameters between those of an iteration, and those that its M-step led to.
+Halfway = Callable[[Any, Any], Any]
+# A step that was halved so often and still lowers the objective is no step uphill.
+_MOST_HALVINGS = 20
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -132,6 +136,7 @@ def fit_batch(
     accelerator: Accelerator | None = None,
     watch: Watch | None = None,
     slack: Slack = rounding_slack,
+    halfway: Halfway | None = None,
 ) -> FitResult:
     """Iterate E- and M-steps from `start`.
 
@@ -152,6 +157,8 @@ def fit_batch(
         Called with the state at the start and after each iteration.
     slack : callable
         The largest fall of an objective that rounding explains; it may depend on the arithmetic of the last E-step.
+    halfway : callable, optional
+        For M-steps that are steps uphill rather than maxima: a step that lowers the objective is halved.
 
     Returns
     -------
@@ -163,7 +170,7 @@ def fit_batch(
     """
     state = start if isinstance(start, FitState) else FitState(start)
     try:
-        steps = iterations(problem.m_step, state, tol, max_iter, accelerator, watch, slack)
+        steps = iterations(problem.m_step, state, tol, max_iter, accelerator, watch, slack, halfway)
         candidate = next(steps)
         while True:
             candidate = steps.send(problem.e_step(candidate))
@@ -181,6 +188,7 @@ def iterations(
     accelerator: Accelerator | None = None,
     watch: Watch | None = None,
     slack: Slack = rounding_slack,
+    halfway: Halfway | None = None,
 ) -> Iterations:
     """The course of `fit_batch`, for a caller who makes the E-steps: of several fits in one read of the data, say."""
     notify = watch or (lambda state: None)
@@ -208,6 +216,12 @@ def iterations(
             trace.objective.append(trace.objective[-1])
             trace.remaining = 0.0
             continue
+        if decrease > 0.0 and halfway is not None and state.n_halved < _MOST_HALVINGS:
+            state.candidate, state.e_step = halfway(state.params, state.candidate), None
+            state.n_halved += 1
+            trace.n_rejected += 1
+            notify(state)
+            continue
         if decrease > 0.0:
             trace.decrease = decrease
             trace.n_rejected += 1
@@ -229,7 +243,7 @@ def _keep(
     trace.objective.append(stats.objective)
     state.zero_density, state.log_prior = float(stats.zero_density), float(stats.log_prior)
     state.params, state.candidate, state.fallback, state.repairs = state.candidate, plain, None, repairs
-    state.is_on_trial, state.e_step = False, None
+    state.is_on_trial, state.e_step, state.n_halved = False, None, 0
     if accelerator is not None:
         proposal = accelerator.propose(state.acceleration, state.params, plain, stats)
         if proposal is not None:

@@ -110,6 +110,8 @@ class FitState:
     e_step: Any = None
     # Whether the fit was about to end at an edge, and went on off it.
     was_lifted: bool = False
+    # How often the step to the candidate was halved.
+    n_halved: int = 0
     # How the fit ended whose parameters this one starts from. It counts when the data turn out to be the same.
     before: Ending | None = None
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastem.schedules.accelerate.protocol import Accelerator
-from fastem.schedules.batch import Iterations, MStep, iterations
+from fastem.schedules.batch import Halfway, Iterations, MStep, iterations
 from fastem.schedules.result import FitResult, FitState, Reason
 from fastem.stats import ExpectedStats
 
@@ -22,6 +22,7 @@ class Course:
     m_step: MStep
     state: FitState
     accelerator: Accelerator | None = None
+    halfway: Halfway | None = None
 
 
 def fit_together(
@@ -39,7 +40,7 @@ def fit_together(
     error or an interrupt ends them all, and is passed on.
     """
     steps: dict[Hashable, Iterations] = {
-        name: iterations(course.m_step, course.state, tol, max_iter, course.accelerator)
+        name: iterations(course.m_step, course.state, tol, max_iter, course.accelerator, halfway=course.halfway)
         for name, course in courses.items()
     }
     reasons: dict[Hashable, Reason] = {}

@@ -132,7 +132,7 @@ class Candidates:
                     tol=self._common.tol,
                 )
                 state.n_rows_subsample = len(self._lead.X)
-            courses[name] = Course(models[name].m_step, state, self._accelerator(models[name]))
+            courses[name] = Course(models[name].m_step, state, self._accelerator(models[name]), models[name].halfway())
         problem, common = SharedProblem(models, self._source), self._common
         return fit_together(courses, problem.e_steps, tol=common.tol, max_iter=common.max_iter, watch=watch)
 

@@ -223,12 +223,15 @@ def with_known_columns(source: Source, known: Sequence[str]) -> Source:
     if source.names is None:
         return source
     places = places_of(known, source.names, chosen=getattr(source, "is_chosen", False))
-    if places is None:
-        return source
+    return source if places is None else in_order(source, places)
+
+
+def in_order(source: Source, places: Sequence[int]) -> Source:
+    """The features of a source at these places, in this order."""
     if isinstance(source, StreamedSource):
         return source.select(places)
     if isinstance(source, SequenceSource):
-        return SequenceSource(with_known_columns(source.rows, known), source.lengths)
+        return SequenceSource(in_order(source.rows, places), source.lengths)
     reader = SlicedReader(source.X, "the array")  # type: ignore[attr-defined]
     reader.names = source.names
     return StreamedSource([reader], places, source.weight)  # type: ignore[attr-defined]

@@ -153,6 +153,7 @@ class StreamedSource:
         reader, columns = self._readers[part.reader], self._columns[part.reader]
         first_row = part.first_row
         for piece in reader.pieces(columns, chunk_rows(self, self._piece_bytes, None), part.span):
+            self._require_weights(reader, piece, part.span[0] + first_row - part.first_row)
             yield self._chunk(piece, first_row)
             first_row += piece.shape[0]
 
@@ -171,8 +172,10 @@ class StreamedSource:
         self.n_dropped = 0
         for index, reader in enumerate(self._readers):
             self._require_unchanged(index)
-            n_rows = 0
+            n_rows = n_read = 0
             for piece in reader.pieces(self._columns[index], max_rows):
+                self._require_weights(reader, piece, n_read)
+                n_read += piece.shape[0]
                 if self._is_readable is not None:
                     readable = self._is_readable(piece[:, : self.n_features])
                     self.n_dropped += int(np.count_nonzero(~readable))
@@ -204,14 +207,21 @@ class StreamedSource:
             weight = None if self.weight is None else self.weight[first_row : first_row + table.shape[0]]
             return Chunk(table, weight, first_row)
         weight = np.ascontiguousarray(table[:, -1], dtype=np.float64)
+        return Chunk(table[:, :-1], weight, first_row)
+
+    def _require_weights(self, reader: Reader, piece: np.ndarray, first_row: int) -> None:
+        """Raise SourceError for weights of rows of a reader that cannot be; `first_row` is that of the reader."""
+        if self.weight_column is None:
+            return
+        weight = piece[:, -1]
         improper = ~(np.isfinite(weight) & (weight >= 0))
         if improper.any():
             row = int(np.argmax(improper))
+            value = "missing" if np.isnan(weight[row]) else f"{weight[row]}"
             raise SourceError(
-                f"{self._readers[0].label}, row {first_row + row}: the weight in column {self.weight_column!r} is "
-                f"{weight[row]}. Weights must be finite and not negative."
+                f"{reader.label}, row {first_row + row}: the weight in column {self.weight_column!r} is {value}. "
+                "Weights must be finite and not negative."
             )
-        return Chunk(table[:, :-1], weight, first_row)
 
     def _names_in_first_order(self, reader: Reader) -> list[str] | None:
         """The features in the order of the first reader, where this one has the same columns in another order."""

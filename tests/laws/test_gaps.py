@@ -20,9 +20,12 @@ def gappy(own, n_rows, share=0.3, seed=0):
     complete = own.model(3, 4)
     X, random = own.rows(complete, n_rows), np.random.default_rng(seed)
     gone = random.random(X.shape) < share
+    needed = complete.family.needed(np.where(gone, np.nan, X))
     if isinstance(complete.family, Multinomial):
         # Of a total that is given, all counts are missing or none.
         gone[:] = gone[:, :1]
+    elif needed is not None:
+        gone &= ~needed
     model = complete.with_gaps()
     return model, model.prepared(own.params(complete)), np.where(gone, np.nan, X)
 

@@ -290,6 +290,9 @@ class Columns(ColumnTangents, Value):
         # A row without any value says nothing anyway.
         return is_missing & ~np.isnan(X).all(axis=1, keepdims=True)
 
+    def why_needed(self, column: int) -> str:
+        return "misses its exposure"
+
     def completed(
         self, params: ColumnParams, component: int, X: np.ndarray, random: np.random.Generator | None = None
     ) -> np.ndarray:

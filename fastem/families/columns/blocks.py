@@ -224,7 +224,15 @@ def _stirling(x):
 
 
 @exact_function
-def _deviance(x, mean, log_mean):
+def log_factorial(x):
+    """log x! of a count."""
+    if x < _SMALL_COUNTS:
+        return _LOG_FACTORIAL[np.int64(x)]
+    return x * log_positive(x) - x - _stirling(x)
+
+
+@exact_function
+def poisson_deviance(x, mean, log_mean):
     """x log(x / mean) + mean - x, for x >= 0 and mean > 0, without cancellation where they are close."""
     difference = x - mean
     ratio = difference / (x + mean)
@@ -272,4 +280,4 @@ def subtract_deviances(x, counted, rate, log_rate, exposure, log_exposure, log_p
         count = x[j]
         for i in range(log_prob.shape[0]):
             mean = rate[j] * exposure[i]
-            log_prob[i] -= _deviance(count[i], mean if mean > _TINY else _TINY, log_rate[b] + log_exposure[i])
+            log_prob[i] -= poisson_deviance(count[i], mean if mean > _TINY else _TINY, log_rate[b] + log_exposure[i])

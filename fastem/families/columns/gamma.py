@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import digamma, gammaln, polygamma
+from scipy.special import digamma, gammaln
 
+from fastem.families._special import gamma_shape
 from fastem.families.columns.base import Columns
 from fastem.families.columns.blocks import LOG, PLAIN
 
@@ -73,12 +74,7 @@ class Gamma(Columns):
         return shape * scale, digamma(shape) + np.log(scale)
 
     def estimate(self, mean: np.ndarray, mean_log: np.ndarray) -> Any:
-        # Newton's method for the inverse shape (Minka 2002). Where all rows are equal, the difference is zero.
-        s = np.maximum(np.log(np.maximum(mean, _LEAST)) - mean_log, 1e-9)
-        shape = (3.0 - s + np.sqrt((s - 3.0) ** 2 + 24.0 * s)) / (12.0 * s)
-        for _ in range(5):
-            rise = np.log(shape) - digamma(shape) - s
-            shape = 1.0 / (1.0 / shape + rise / (shape - np.square(shape) * polygamma(1, shape)))
+        shape = gamma_shape(np.log(np.maximum(mean, _LEAST)) - mean_log)
         return shape, mean / shape
 
     def bounded(self, shape: np.ndarray, scale: np.ndarray) -> Any:

@@ -66,6 +66,9 @@ class Multinomial(ShareTangents, Counts):
         is_missing = np.isnan(X)
         return is_missing & ~is_missing.all(axis=1, keepdims=True)
 
+    def why_needed(self, column: int) -> str:
+        return "misses one of the counts whose total is taken as given"
+
     def exposures(self, X: np.ndarray) -> np.ndarray:
         return X.sum(axis=1)
 

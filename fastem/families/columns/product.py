@@ -268,6 +268,9 @@ class Product(ProductTangents):
         found = zip(self._ask("needed", columns), columns, strict=True)
         return self._placed(np.zeros(x.shape, dtype=bool) if needed is None else needed for needed, x in found)
 
+    def why_needed(self, column: int) -> str:
+        return next(part.family.why_needed(column) for part in self.parts if column in part.columns)
+
     def completed(
         self, params: Any, component: int, X: np.ndarray, random: np.random.Generator | None = None
     ) -> np.ndarray:

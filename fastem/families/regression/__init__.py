@@ -1,0 +1,1 @@
+"""A response given covariates: a regression inside each component."""
