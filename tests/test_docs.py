@@ -183,6 +183,16 @@ def test_the_page_on_families(tmp_path, monkeypatch):
     assert sorted(names["mixed"].means_[:, 2].round(-1)) == [90.0, 180.0]
 
 
+def test_the_page_on_regressions(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = run_page("regression.md")
+    order = np.argsort(names["homes"].coef_[:, 0])
+    np.testing.assert_allclose(names["homes"].coef_[order], [[2.5, -2.0], [6.0, -0.5]], atol=0.2)
+    np.testing.assert_allclose(np.sort(names["busy"].coef_[:, 0]), [0.01, 0.02], atol=0.002)
+    np.testing.assert_allclose(np.sort(names["regimes"].coef_[:, 0]), [0.5, 1.5], atol=0.15)
+    assert names["regimes"].transmat_.diagonal().min() > 0.95
+
+
 def test_the_page_on_local_optima():
     names = run_page("local_optima.md")
     assert names["freed"].lower_bound_ == pytest.approx(names["raced"].lower_bound_, abs=1e-3)

@@ -34,7 +34,7 @@ class HMM(FamilyParameters, BaseHMM):
     startprob_, transmat_ : as of `GaussianHMM`
     params_ : NamedTuple
         Parameters of the family, as its kernels read them.
-    rates_, probabilities_, n_categories_, means_, variances_, covariances_, shapes_, scales_
+    rates_, probabilities_, n_categories_, means_, variances_, covariances_, shapes_, scales_, coef_, intercept_
         As of `Mixture`, each with the families that have it.
 
     Examples

@@ -220,9 +220,10 @@ class Mixture(FamilyParameters, UncertainMixture, BaseMixture):
     family : str, family, or list of D of these, default "normal"
         A kind of column: "normal", "poisson" (counts), "bernoulli" (0 or 1), "categorical" (codes from 0 up),
         "exponential" (waiting times), "gamma" (positive numbers) or "multinomial" (counts whose total is given); or a
-        value of `fastem.families`, such as ``Poisson(exposure=True)`` or ``StudentT(df=4.0)``. A list has one of these
-        for each column, and "exposure" for one that multiplies the rates of the counts. Or a family of your own
-        (docs/families.md, docs/user_families.md).
+        value of `fastem.families`, such as ``Poisson(exposure=True)`` or ``StudentT(df=4.0)``. A list has one kind for
+        each column, and "exposure" for one that multiplies the rates of the counts. Or a regression of the last column
+        on the others, such as "linear" (see `RegressionMixture`); or a family of your own (docs/families.md,
+        docs/user_families.md).
     n_components : int, default 1
     params_init : dict or NamedTuple, optional
         First parameters of the family, by the names of the fitted attributes: ``{"rates": [[2.0], [9.0]]}``; for a
@@ -255,6 +256,8 @@ class Mixture(FamilyParameters, UncertainMixture, BaseMixture):
         Scale matrices of t-distributions, in the shape of the covariances of a `GaussianMixture`.
     variances_ : (K, D) ndarray
         Of normal columns, and of all columns in a list of kinds.
+    coef_, intercept_ : (K, P) and (K,) ndarray
+        Of regressions, with `variances_` or `shapes_` (K,).
     shapes_, scales_ : (K, D) ndarray
         Of gamma columns; NaN for others in a list of kinds, where they follow `means_` and `variances_`.
     converged_, stop_reason_, n_iter_, lower_bound_, lower_bounds_, fit_report_, n_features_in_

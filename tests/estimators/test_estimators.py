@@ -116,8 +116,18 @@ def X():
 
 
 def test_the_checks_leave_out_no_estimator():
-    # Of the imputer, see test_imputing.py.
-    others = {"CsvFormat", "Imputer", "Selection", "load", "open_source", "pool", "select", "warmup"}
+    # Of the imputer and regressions, see test_imputing.py and test_regression_mixture.py.
+    others = {
+        "CsvFormat",
+        "Imputer",
+        "RegressionMixture",
+        "Selection",
+        "load",
+        "open_source",
+        "pool",
+        "select",
+        "warmup",
+    }
     others |= {kind.__name__ for kind in OPTIONS}
     assert set(EXCEPTIONS) - set(KINDS) == set(fastem.__all__) - others
 

@@ -87,5 +87,6 @@ class RegressionTangents(Response):
         return scales | ({self.spread_name: np.full(k, "log")} if self.has_dispersion else {})
 
     def at_boundary(self, params: Any) -> list[tuple[int, str]]:
-        wrong = self.bounded(params.dispersion * (1.0 - 1e-6)) > params.dispersion
+        near = params.dispersion * (1.0 - 1e-6)
+        wrong = self.bounded(near) > near
         return [(int(k), _COLLAPSED) for k in np.flatnonzero(wrong)]
