@@ -12,12 +12,17 @@ import numpy as np
 
 from fastem import open_source
 from fastem.families.columns.bernoulli import Bernoulli
+from fastem.families.columns.beta import Beta
 from fastem.families.columns.categorical import Categorical
 from fastem.families.columns.exponential import Exponential
 from fastem.families.columns.gamma import Gamma
+from fastem.families.columns.geometric import Geometric
+from fastem.families.columns.inverse_gaussian import InverseGaussian
+from fastem.families.columns.log_normal import LogNormal
 from fastem.families.columns.multinomial import Multinomial
 from fastem.families.columns.poisson import Poisson
 from fastem.families.columns.product import Part, Product
+from fastem.families.columns.von_mises import VonMises
 from fastem.families.gaussian.family import Gaussian
 from fastem.families.gaussian.location_scatter import STRUCTURES
 from fastem.families.gaussian.student import StudentT
@@ -112,7 +117,7 @@ def _column_params(family, random):
     """Rates, probabilities or means: all are positive, and only some must be below one."""
     if isinstance(family, Categorical):
         return family.params(random.uniform(0.1, 1.0, size=family.values_shape()))
-    size = 1.0 if isinstance(family, Bernoulli) else 12.0
+    size = {Bernoulli: 1.0, LogNormal: 2.0}.get(type(family), 12.0)
     return family.params(random.uniform(0.05, 0.95, size=family.values_shape()) * size)
 
 
@@ -165,8 +170,13 @@ def _exponential_log_prob(family, params):
     return lambda x, k: sum(map(naive.exponential, x, params.means[k]))
 
 
-def _gamma_log_prob(family, params):
-    return lambda x, k: sum(map(naive.gamma, x, *np.split(params.values[k], 2)))
+def _two_values(log_prob):
+    """The log-density of columns, each with two values, those of all columns by the first name first."""
+    return lambda family, params: lambda x, k: sum(map(log_prob, x, *np.split(params.values[k], 2)))
+
+
+def _geometric_log_prob(family, params):
+    return lambda x, k: sum(map(naive.geometric, x, params.means[k]))
 
 
 def _categorical_log_prob(family, params):
@@ -212,7 +222,12 @@ _LOG_PROB = {
     Poisson: _poisson_log_prob,
     Bernoulli: _bernoulli_log_prob,
     Exponential: _exponential_log_prob,
-    Gamma: _gamma_log_prob,
+    Gamma: _two_values(naive.gamma),
+    InverseGaussian: _two_values(naive.inverse_gaussian),
+    LogNormal: _two_values(naive.log_normal),
+    Beta: _two_values(naive.beta),
+    VonMises: _two_values(naive.von_mises),
+    Geometric: _geometric_log_prob,
     Categorical: _categorical_log_prob,
     Multinomial: _multinomial_log_prob,
     Gaussian: _gaussian_log_prob,
@@ -259,6 +274,11 @@ FAMILIES = [
     _of_columns("binary columns", Bernoulli),
     _of_columns("exponential columns", Exponential, "scale"),
     _of_columns("gamma columns", Gamma, "scale"),
+    _of_columns("inverse Gaussian columns", InverseGaussian),
+    _of_columns("log-normal columns", LogNormal),
+    _of_columns("beta columns", Beta),
+    _of_columns("angles", VonMises),
+    _of_columns("geometric counts", Geometric),
     _of_columns("categories", Categorical),
     _of_columns("multinomial counts", Multinomial, n_trials=9),
     FamilyCase("mixed columns", _product, _product_params, _product_log_prob, _column_stats, has_pivots=True),

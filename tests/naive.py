@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from math import exp, lgamma, log
+from math import exp, lgamma, log, pi
 from typing import NamedTuple
 
 import numpy as np
@@ -313,6 +313,28 @@ def gamma(x, shape, scale):
     return (shape - 1) * log(x) - x / scale - shape * log(scale) - lgamma(shape)
 
 
+def inverse_gaussian(x, mean, shape):
+    return 0.5 * log(shape / (2 * pi * x**3)) - shape * (x - mean) ** 2 / (2 * mean**2 * x)
+
+
+def log_normal(x, mean_log, sd_log):
+    return normal(log(x), mean_log, sd_log**2) - log(x)
+
+
+def beta(x, a, b):
+    return (a - 1) * log(x) + (b - 1) * log(1 - x) + lgamma(a + b) - lgamma(a) - lgamma(b)
+
+
+def von_mises(x, direction, concentration):
+    turn = np.linspace(-pi, pi, 20_001)[:-1]
+    total = np.exp(concentration * (np.cos(turn) - 1)).mean() * 2 * pi
+    return concentration * (np.cos(x - direction) - 1) - log(total)
+
+
+def geometric(x, mean):
+    return x * log(mean / (1 + mean)) - log(1 + mean)
+
+
 def normal(x, mean, variance):
     return -0.5 * (log(2 * np.pi * variance) + (x - mean) ** 2 / variance)
 
@@ -385,7 +407,7 @@ def regression_stats(response, X, resp, centre, values, has_size):
 def column_stats(X, resp, params, exposure):
     """Expected statistics of terms of all forms, by name, from responsibilities (N, K) and exposures (N,)."""
     n_read = params.linear.size - params.source.size
-    functions = (lambda v: v, np.log, lambda v: np.log1p(-v), lambda v: 1 / v, np.cos, np.sin)
+    functions = (lambda v: v, np.log, lambda v: np.log1p(-v), lambda v: 1 / v, np.cos, np.sin, lambda v: np.log(v) ** 2)
     totals = {
         "n": np.zeros(resp.shape[1]),
         "pseudo": np.zeros(resp.shape[1]),

@@ -151,6 +151,7 @@ READERS = {
     "fastem/cli/marking.py": "what is said of each row",
     "fastem/estimators/_fitted_chain.py": "a series to draw, in memory",
     "fastem/estimators/_imputing.py": "a few rows, in memory",
+    "fastem/estimators/regression_mixture.py": "what is said of each row",
     "fastem/fitting/listed.py": "sequences joined in memory",
     "fastem/fitting/checks.py": "the gate",
     "fastem/fitting/imputing.py": "what is said of each row",

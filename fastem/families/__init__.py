@@ -7,11 +7,16 @@ Families are values that mixtures and hidden Markov models take: ``Mixture(Poiss
 from typing import Any
 
 from fastem.families.columns.bernoulli import Bernoulli
+from fastem.families.columns.beta import Beta
 from fastem.families.columns.categorical import Categorical
 from fastem.families.columns.exponential import Exponential
 from fastem.families.columns.gamma import Gamma
+from fastem.families.columns.geometric import Geometric
+from fastem.families.columns.inverse_gaussian import InverseGaussian
+from fastem.families.columns.log_normal import LogNormal
 from fastem.families.columns.multinomial import Multinomial
 from fastem.families.columns.poisson import Poisson
+from fastem.families.columns.von_mises import VonMises
 from fastem.families.gaussian.family import Normal
 from fastem.families.gaussian.student import StudentT
 from fastem.families.regression.binomial import BinomialRegression
@@ -23,17 +28,22 @@ __all__ = [
     "KINDS",
     "REGRESSIONS",
     "Bernoulli",
+    "Beta",
     "BinomialRegression",
     "Categorical",
     "Exponential",
     "Gamma",
     "GammaRegression",
+    "Geometric",
+    "InverseGaussian",
     "Linear",
+    "LogNormal",
     "Multinomial",
     "Normal",
     "Poisson",
     "PoissonRegression",
     "StudentT",
+    "VonMises",
 ]
 
 # The word for each, in the order in which messages and mixed columns have them.
@@ -45,6 +55,11 @@ KINDS: dict[str, Any] = {
     "exponential": Exponential,
     "gamma": Gamma,
     "multinomial": Multinomial,
+    "log_normal": LogNormal,
+    "inverse_gaussian": InverseGaussian,
+    "beta": Beta,
+    "von_mises": VonMises,
+    "geometric": Geometric,
 }
 
 # The word for each family of a response given covariates.

@@ -12,7 +12,7 @@ def gamma_shape(gap: np.ndarray) -> np.ndarray:
     By Newton's method for the inverse shape (Minka 2002, *Estimating a Gamma distribution*). Where all rows are equal,
     the gap is zero.
     """
-    s = np.maximum(gap, 1e-9)
+    s = np.clip(gap, 1e-9, 1e6)
     shape = (3.0 - s + np.sqrt((s - 3.0) ** 2 + 24.0 * s)) / (12.0 * s)
     for _ in range(5):
         rise = np.log(shape) - digamma(shape) - s

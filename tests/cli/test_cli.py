@@ -199,7 +199,10 @@ def test_one_kind_for_all_columns(visits):
         (("--family", "poisson"), ["must be a count", "column 'spend'"]),
         (("--family", "normal", "--bins", 400), ["--bins: for Gaussian mixtures only"]),
         (("--family", "normal", "-c", "diag", "--bins", 9), ["--covariance and --bins: for Gaussian"]),
-        (("--family", "poisson,multinomial,exposure", "--plot", "a.png"), ["--plot: counts of a given total or with"]),
+        (
+            ("--family", "poisson,multinomial,exposure", "--plot", "a.png"),
+            ["--plot: regressions, and counts of a given total"],
+        ),
     ],
 )
 def test_kinds_that_do_not_suit_are_named(visits, arguments, words):

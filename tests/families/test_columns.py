@@ -198,7 +198,10 @@ def test_rows_at_the_limits_keep_parameters_and_densities_finite(observed):
                 params, _ = model.m_step(stats, params)
                 assert all(np.isfinite(value).all() for _, value in fields(params))
             assert np.isfinite(objective).all()
-            assert np.diff(objective).min() >= -1e-12 * max(1.0, abs(objective[-1]))
+            # Terms of the size of the slopes cancel in narrow columns.
+            cancelled = np.where(np.isfinite(params.family.slope), params.family.slope, 0.0)
+            largest = max(1.0, abs(objective[-1]), 1e-3 * np.abs(cancelled).max(initial=0.0))
+            assert np.diff(objective).min() >= -1e-12 * largest
 
 
 def test_exponential_components_do_not_collapse_onto_zeros():

@@ -1,23 +1,24 @@
-"""A family of columns is its terms: gamma in all that the package does, and families of one's own, without kernels."""
+"""A family of columns is its terms: gamma in all that the package does, and terms of every function."""
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import scipy.stats
 from scipy.optimize import brentq
-from scipy.special import betaln, digamma, i0e, i1e
+from scipy.special import digamma
 from sklearn.exceptions import ConvergenceWarning
 
 import fastem
 from fastem import HMM, Incremental, Mixture, Online, select
-from fastem.families.columns import blocks
-from fastem.families.columns.base import Columns
+from fastem.families.columns.beta import Beta
 from fastem.families.columns.gamma import Gamma
+from fastem.families.columns.inverse_gaussian import InverseGaussian
+from fastem.families.columns.log_normal import LogNormal
 from fastem.families.columns.product import Part, Product
+from fastem.families.columns.von_mises import VonMises
 from fastem.families.gaussian.family import Gaussian
 from fastem.fitting.information import row_gradients, total_gradient
 from fastem.latents.mixture import MixtureLatent
@@ -229,91 +230,13 @@ def test_columns_beside_counts_with_an_exposure_have_errors_of_their_own():
     np.testing.assert_array_equal(mixture.variances_[:, 1], 0.0)
 
 
-# Families of one's own, of terms that none of the package has: a density, and no kernel.
-
-
-@dataclass(frozen=True, eq=False)
-class VonMises(Columns):
-    """Angles, each with its pull towards zero (of the cosine) and towards a right angle (of the sine)."""
-
-    shown = ("pulls", "turns")
-    kind = "an angle"
-    terms = (blocks.COSINE, blocks.SINE)
-
-    def slopes(self, pull, turn):
-        return pull, turn
-
-    def base(self, pull, turn):
-        size = np.hypot(pull, turn)
-        return -np.log(2.0 * np.pi * i0e(size)) - size
-
-    def means(self, pull, turn):
-        return np.arctan2(turn, pull)
-
-    def proper(self, values):
-        return values
-
-    floored = proper
-
-    def of_moments(self, means, variances):
-        return np.cos(means), np.sin(means)
-
-    def averages(self, pull, turn):
-        size = np.hypot(pull, turn)
-        ratio = i1e(size) / i0e(size) / size
-        return pull * ratio, turn * ratio
-
-
-@dataclass(frozen=True, eq=False)
-class Beta(Columns):
-    """Shares between zero and one."""
-
-    shown = ("a", "b")
-    kind = "between 0 and 1"
-    terms = (blocks.LOG, blocks.LOG_COMPLEMENT)
-
-    def slopes(self, a, b):
-        return a - 1.0, b - 1.0
-
-    def base(self, a, b):
-        return -betaln(a, b)
-
-    def means(self, a, b):
-        return a / (a + b)
-
-    def of_moments(self, means, variances):
-        return np.ones_like(means), np.ones_like(means)
-
-    def averages(self, a, b):
-        return digamma(a) - digamma(a + b), digamma(b) - digamma(a + b)
-
-
-@dataclass(frozen=True, eq=False)
-class InverseGaussian(Columns):
-    """Times of first passage."""
-
-    shown = ("means", "strengths")
-    kind = "positive"
-    terms = (blocks.PLAIN, blocks.INVERSE, blocks.LOG)
-
-    def slopes(self, mean, strength):
-        return -strength / (2.0 * mean**2), -strength / 2.0, np.full_like(mean, -1.5)
-
-    def base(self, mean, strength):
-        return 0.5 * np.log(strength / (2.0 * np.pi)) + strength / mean
-
-    def means(self, mean, strength):
-        return mean
-
-
-def _von_mises(v, x):
-    return scipy.stats.vonmises.logpdf(x, np.hypot(*v), np.arctan2(v[1], v[0]))
-
+# Terms of every function.
 
 OWN = [
-    (VonMises, [[0.5, 2.0, 1.0, 1.5]], _von_mises),
+    (VonMises, [[0.5, 2.0, 1.0, 1.5]], lambda v, x: scipy.stats.vonmises.logpdf(x, v[1], loc=v[0])),
     (Beta, [[0.5, 2.0, 3.0, 1.5]], lambda v, x: scipy.stats.beta.logpdf(x, *v)),
     (InverseGaussian, [[0.5, 2.0, 3.0, 1.5]], lambda v, x: scipy.stats.invgauss.logpdf(x, v[0] / v[1], scale=v[1])),
+    (LogNormal, [[0.5, -2.0, 3.0, 1.5]], lambda v, x: scipy.stats.lognorm.logpdf(x, v[1], scale=np.exp(v[0]))),
 ]
 
 

@@ -135,7 +135,10 @@ class Columns(ColumnTangents, Value):
 
     def floored(self, values: np.ndarray) -> np.ndarray:
         """Proper values, none of which excludes anything: what was not seen is no reason to hold it impossible."""
-        return np.maximum(values, TINY)
+        n = self.n_location_values(values)
+        return (
+            np.maximum(values, TINY) if n == 0 else np.concatenate([values[:, :n], np.maximum(values[:, n:], TINY)], 1)
+        )
 
     def values_at(self, centre: np.ndarray) -> np.ndarray:
         """Values (V,) of rows about a centre (C,), as far from it as from zero."""
@@ -264,13 +267,19 @@ class Columns(ColumnTangents, Value):
     # Coordinates, for acceleration.
 
     def to_unconstrained(self, params: ColumnParams) -> np.ndarray:
-        return _TO_COORDINATES[self.coordinate](params.values).ravel()
+        n = self.n_location_values(params.values)
+        others = _TO_COORDINATES[self.coordinate](params.values[:, n:])
+        return np.concatenate([params.values[:, :n], others], axis=1).ravel()
 
     def from_unconstrained(self, point: np.ndarray) -> ColumnParams:
-        return self.estimated(_FROM_COORDINATES[self.coordinate](point.reshape(self.values_shape())))
+        point = point.reshape(self.values_shape())
+        n = self.n_location_values(point)
+        return self.estimated(np.concatenate([point[:, :n], _FROM_COORDINATES[self.coordinate](point[:, n:])], axis=1))
 
     def roots(self) -> np.ndarray:
-        return np.full(int(np.prod(self.values_shape())), self.coordinate == "root")
+        roots = np.full(self.values_shape(), self.coordinate == "root")
+        roots[:, : self.n_location_values(roots)] = False
+        return roots.ravel()
 
     # Rows.
 

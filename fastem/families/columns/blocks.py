@@ -15,8 +15,10 @@ from fastem.passes.flags import block_function, exact_function
 from fastem.passes.vector_math import log_positive
 
 # The functions T of a column that terms are linear in; the first is the column itself, which needs no line of its own.
-PLAIN, LOG, LOG_COMPLEMENT, INVERSE, COSINE, SINE = range(6)
-_FUNCTIONS = (np.asarray, np.log, lambda x: np.log1p(-x), np.reciprocal, np.cos, np.sin)
+PLAIN, LOG, LOG_COMPLEMENT, INVERSE, COSINE, SINE, SQUARED_LOG = range(7)
+_FUNCTIONS = (
+    np.asarray, np.log, lambda x: np.log1p(-x), np.reciprocal, np.cos, np.sin, lambda x: np.square(np.log(x)),
+)  # fmt: skip
 # Where the rows of a block have their exposure, when that is no column.
 NO_EXPOSURE, TOTAL_EXPOSURE = -1, -2
 # Categories up to which a sum over each of them is quicker than one addition for each row.
@@ -62,6 +64,10 @@ def derive(x, source, transform, lines):
         if function == LOG:
             for i in range(line.shape[0]):
                 line[i] = log_positive(column[i] if column[i] > _TINY else _TINY)
+        elif function == SQUARED_LOG:
+            for i in range(line.shape[0]):
+                log_x = log_positive(column[i] if column[i] > _TINY else _TINY)
+                line[i] = log_x * log_x
         elif function == LOG_COMPLEMENT:
             for i in range(line.shape[0]):
                 line[i] = np.log1p(-column[i]) if column[i] < 1.0 else -708.0

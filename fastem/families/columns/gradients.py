@@ -1,8 +1,8 @@
 """Derivatives of the log-densities of independent columns, with respect to tangents of the parameters.
 
 A log-density ``slope * T(x) + base`` has the derivative ``T(x) - E T`` by its slope. A tangent adds to the logarithm of
-a rate, of a mean or of a scale, or to the logit of a probability. Of probabilities that sum to one each but the last
-is multiplied by exp(tangent), and the sum made one again.
+a rate, of a mean or of a scale, to the logit of a probability, or to a location in its own unit. Of probabilities that
+sum to one each but the last is multiplied by exp(tangent), and the sum made one again.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ class ColumnTangents(OfColumns):
     n_components: int
     # What the values are called: those of all columns by the first name, then those by the next.
     shown: ClassVar[tuple[str, ...]]
-    # On which scale an estimate is nearly normal.
+    # How many of these, the first ones, are locations, which may have any sign; all others are positive.
+    n_locations: ClassVar[int] = 0
+    # On which scale an estimate is nearly normal that is no location.
     scale: ClassVar[str] = "log"
 
     # What a family says of itself.
@@ -41,13 +43,13 @@ class ColumnTangents(OfColumns):
     def by_tangents(self, values: Any, above: Any) -> Any:
         """Derivatives by tangents of the values, of which the arguments have an array (..., K, C) for each name.
 
-        `above` has those by the slopes: T less its average. How slopes follow the logarithms of values is found by a
-        step along the imaginary axis, where nothing cancels (Squire & Trapp 1998).
+        `above` has those by the slopes: T less its average. How slopes follow the values is found by a step along the
+        imaginary axis, where nothing cancels (Squire & Trapp 1998).
         """
         own: Any = self
-        found = []
+        found, units = [], self.by_name(self._units(self.joined(tuple(values))))
         for name in range(len(values)):
-            near = [value * (1.0 + 1j * _STEP) if n == name else value for n, value in enumerate(values)]
+            near = [value + 1j * _STEP * units[name] if n == name else value for n, value in enumerate(values)]
             slopes = own.slopes(*near)
             each = zip(slopes if isinstance(slopes, tuple) else (slopes,), above, strict=True)
             found.append(sum(slope.imag / _STEP * difference for slope, difference in each))
@@ -57,13 +59,34 @@ class ColumnTangents(OfColumns):
         """Which values (V,) have a tangent of their own."""
         return np.ones(self.values_shape()[1], dtype=bool)  # type: ignore[attr-defined]
 
+    def free_terms(self) -> Any:
+        """Which of the T tell more than the others: all, but for shares."""
+        return slice(None)
+
     def values_at_tangent(self, values: np.ndarray, tangents: np.ndarray) -> np.ndarray:
         """Values (K, V) after tangents (K, V)."""
-        return values * np.exp(tangents)
+        n = self.n_location_values(values)
+        moved = values[:, :n] + self._units(values)[:, :n] * tangents[:, :n]
+        return np.concatenate([moved, values[:, n:] * np.exp(tangents[:, n:])], axis=1)
 
     def value_jvp(self, values: np.ndarray, tangents: np.ndarray) -> np.ndarray:
         """What small tangents (M, K, V) change in the values."""
-        return values * tangents
+        return self._units(values) * tangents
+
+    def location_units(self, *values: np.ndarray) -> np.ndarray:
+        """By how much a tangent of one moves locations."""
+        return np.ones_like(values[0])
+
+    def n_location_values(self, values: np.ndarray) -> int:
+        """How many of the values (..., V) are locations."""
+        return self.n_locations * values.shape[-1] // len(self.shown)
+
+    def _units(self, values: np.ndarray) -> np.ndarray:
+        """By how much small tangents of one move values (..., V)."""
+        if not self.n_locations:
+            return values
+        n = self.n_location_values(values)
+        return np.concatenate([self.location_units(*self.by_name(values)), values[..., n:]], axis=-1)
 
     def at_limit(self, values: np.ndarray) -> np.ndarray:
         """Which of the values (K, V) are at the limit of what they may be: those that `bounded` changed."""
@@ -105,7 +128,7 @@ class ColumnTangents(OfColumns):
 
     def gradients(self, params: Any, X: np.ndarray, resp: np.ndarray) -> np.ndarray:
         own: Any = self
-        free = self.free_values()
+        free = self.free_terms()
         expected = own.exposures(X)[:, None, None] * self.averages_of(params)[:, free]
         above = own.statistics(X)[:, None, free] - expected
         # Of what is missing, T is what it is on average.
@@ -115,7 +138,7 @@ class ColumnTangents(OfColumns):
     def gradient(self, params: Any, stats: Any) -> np.ndarray:
         own: Any = self
         above = stats.sums - own.units(stats)[:, None] * self.averages_of(params)
-        return self._by_tangents(params, above[:, self.free_values()]).ravel()
+        return self._by_tangents(params, above[:, self.free_terms()]).ravel()
 
     def _by_tangents(self, params: Any, above: np.ndarray) -> np.ndarray:
         own: Any = self
@@ -145,7 +168,9 @@ class ColumnTangents(OfColumns):
         return np.repeat(np.arange(self.n_components), int(self.free_values().sum()))
 
     def scales(self) -> dict[str, Any]:
-        return self.named(np.full(self.values_shape(), self.scale))  # type: ignore[attr-defined]
+        scales = np.full(self.values_shape(), self.scale, dtype="U8")  # type: ignore[attr-defined]
+        scales[:, : self.n_location_values(scales)] = "identity"
+        return self.named(scales)
 
     def at_boundary(self, params: Any) -> list[tuple[int, str]]:
         wrong = self.at_limit(params.values).any(axis=1)
@@ -194,6 +219,9 @@ class ShareTangents(ProbabilityTangents):
         free = np.ones(sizes.sum(), dtype=bool)
         free[np.cumsum(sizes) - 1] = False
         return free
+
+    def free_terms(self) -> np.ndarray:
+        return self.free_values()
 
     def values_at_tangent(self, values: np.ndarray, tangents: np.ndarray) -> np.ndarray:
         return values * np.exp(tangents)

@@ -15,8 +15,8 @@ from fastem.families.regression.records import GammaResponseParams, RegressionSt
 from fastem.families.regression.response import mean_of_log
 
 _TINY = float(np.finfo(np.float64).tiny)
-# A gamma response varies by at least a thousandth of its mean.
-_LEAST_GAMMA = 1e-6
+# A gamma response varies by at least a thousandth of its mean, and by no more than a thousand times.
+_LEAST, _MOST = 1e-6, 1e6
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -98,7 +98,7 @@ class GammaRegression(Regression):
         return np.log(shape) - digamma(shape)
 
     def bounded(self, dispersion: np.ndarray) -> np.ndarray:
-        return np.maximum(dispersion, _LEAST_GAMMA)
+        return np.clip(dispersion, _LEAST, _MOST)
 
     def dispersion_gradient(self, dispersion: np.ndarray, loss: np.ndarray, n: np.ndarray) -> np.ndarray:
         shape = 1.0 / dispersion
