@@ -20,9 +20,11 @@ from fastem.families.columns.geometric import Geometric
 from fastem.families.columns.inverse_gaussian import InverseGaussian
 from fastem.families.columns.log_normal import LogNormal
 from fastem.families.columns.multinomial import Multinomial
+from fastem.families.columns.negative_binomial import NegativeBinomial
 from fastem.families.columns.poisson import Poisson
 from fastem.families.columns.product import Part, Product
 from fastem.families.columns.von_mises import VonMises
+from fastem.families.columns.zero_inflated import ZeroInflatedPoisson
 from fastem.families.gaussian.family import Gaussian
 from fastem.families.gaussian.location_scatter import STRUCTURES
 from fastem.families.gaussian.student import StudentT
@@ -118,7 +120,10 @@ def _column_params(family, random):
     if isinstance(family, Categorical):
         return family.params(random.uniform(0.1, 1.0, size=family.values_shape()))
     size = {Bernoulli: 1.0, LogNormal: 2.0}.get(type(family), 12.0)
-    return family.params(random.uniform(0.05, 0.95, size=family.values_shape()) * size)
+    values = random.uniform(0.05, 0.95, size=family.values_shape()) * size
+    if isinstance(family, ZeroInflatedPoisson):
+        values[:, family.n_features :] /= size
+    return family.params(values)
 
 
 def _regression_params(family, random):
@@ -228,6 +233,8 @@ _LOG_PROB = {
     Beta: _two_values(naive.beta),
     VonMises: _two_values(naive.von_mises),
     Geometric: _geometric_log_prob,
+    NegativeBinomial: _two_values(naive.negative_binomial),
+    ZeroInflatedPoisson: _two_values(naive.zero_inflated_poisson),
     Categorical: _categorical_log_prob,
     Multinomial: _multinomial_log_prob,
     Gaussian: _gaussian_log_prob,
@@ -279,6 +286,8 @@ FAMILIES = [
     _of_columns("beta columns", Beta),
     _of_columns("angles", VonMises),
     _of_columns("geometric counts", Geometric),
+    _of_columns("negative binomial counts", NegativeBinomial, n_counts=600),
+    _of_columns("zero-inflated counts", ZeroInflatedPoisson, n_counts=60),
     _of_columns("categories", Categorical),
     _of_columns("multinomial counts", Multinomial, n_trials=9),
     FamilyCase("mixed columns", _product, _product_params, _product_log_prob, _column_stats, has_pivots=True),

@@ -331,6 +331,15 @@ def von_mises(x, direction, concentration):
     return concentration * (np.cos(x - direction) - 1) - log(total)
 
 
+def negative_binomial(x, mean, size):
+    choose = lgamma(x + size) - lgamma(size) - lgamma(x + 1)
+    return choose + size * log(size / (size + mean)) + x * log(mean / (size + mean))
+
+
+def zero_inflated_poisson(x, rate, zero):
+    return log((zero if x == 0 else 0) + (1 - zero) * exp(poisson(x, rate)))
+
+
 def geometric(x, mean):
     return x * log(mean / (1 + mean)) - log(1 + mean)
 

@@ -15,8 +15,10 @@ from fastem.families.columns.geometric import Geometric
 from fastem.families.columns.inverse_gaussian import InverseGaussian
 from fastem.families.columns.log_normal import LogNormal
 from fastem.families.columns.multinomial import Multinomial
+from fastem.families.columns.negative_binomial import NegativeBinomial
 from fastem.families.columns.poisson import Poisson
 from fastem.families.columns.von_mises import VonMises
+from fastem.families.columns.zero_inflated import ZeroInflatedPoisson
 from fastem.families.gaussian.family import Normal
 from fastem.families.gaussian.student import StudentT
 from fastem.families.regression.binomial import BinomialRegression
@@ -39,11 +41,13 @@ __all__ = [
     "Linear",
     "LogNormal",
     "Multinomial",
+    "NegativeBinomial",
     "Normal",
     "Poisson",
     "PoissonRegression",
     "StudentT",
     "VonMises",
+    "ZeroInflatedPoisson",
 ]
 
 # The word for each, in the order in which messages and mixed columns have them.
@@ -60,6 +64,8 @@ KINDS: dict[str, Any] = {
     "beta": Beta,
     "von_mises": VonMises,
     "geometric": Geometric,
+    "negative_binomial": NegativeBinomial,
+    "zero_inflated_poisson": ZeroInflatedPoisson,
 }
 
 # The word for each family of a response given covariates.

@@ -33,8 +33,8 @@ STORY = ("converged_", "stop_reason_", "n_iter_", "n_steps_", "lower_bound_", "l
 _CONSTRAINTS = (
     "variance_floor", "data_covariance", "penalty", "prior_mean", "prior_mean_rows", "prior_covariance", "prior_rows",
     "own_prior_means", "own_prior_mean_rows", "own_prior_scatter", "own_prior_rows", "fixed_means", "fixed_covariances",
-    "mean_floor", "n_categories", "covariate_means", "covariate_scales", "pooled_values", "pooled_dispersion",
-    "dispersion_floor",
+    "mean_floor", "n_categories", "n_counts", "covariate_means", "covariate_scales", "pooled_values",
+    "pooled_dispersion", "dispersion_floor",
 )  # fmt: skip
 _STRUCTURE = ("allowed", "allowed_start")
 _POSITIVE = (
@@ -94,7 +94,7 @@ def _require_constraints(names: Any, found: dict[str, np.ndarray]) -> dict[str, 
         plain_name = name.rpartition(".")[2]
         if plain_name not in names:
             raise ValueError(f"there is no constraint {name}")
-        if plain_name == "n_categories":
+        if plain_name in ("n_categories", "n_counts"):
             if field.dtype.kind not in "iu" or field.ndim > 1 or np.any(field < 1) or field.sum() > _MOST_CATEGORIES:
                 raise ValueError(f"{name} must hold numbers of categories")
         elif plain_name.startswith("allowed"):

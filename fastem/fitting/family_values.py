@@ -12,6 +12,7 @@ from fastem._naming import named
 from fastem._text import unknown_choice
 from fastem.families import KINDS, REGRESSIONS, Categorical, Normal, Poisson
 from fastem.families.columns.base import Columns
+from fastem.families.columns.coded import Coded
 from fastem.families.columns.product import Part, Product
 from fastem.families.regression.family import Regression
 from fastem.fitting.checks import highest_codes
@@ -105,7 +106,7 @@ def _product(kinds: Sequence[Any], n_components: int, n_features: int) -> Produc
     order = list(dict.fromkeys([*KINDS.values(), *map(type, own)]))
     groups: list[tuple[Any, list[int]]] = []
     for j in sorted(set(range(n_features)) - set(exposures), key=lambda j: order.index(type(kinds[j]))):
-        kind = replace(kinds[j], n_categories=None) if isinstance(kinds[j], Categorical) else kinds[j]
+        kind = replace(kinds[j], **{kinds[j].size_name: None}) if isinstance(kinds[j], Coded) else kinds[j]
         columns = next((columns for other, columns in groups if other == kind), None)
         if columns is None:
             groups.append((kind, [j]))
@@ -129,9 +130,10 @@ def _require_shared(option: str, which: str, kinds: Sequence[Any], of: type) -> 
 def _part(family: Any, columns: list[int], kinds: Sequence[Any], exposures: list[int], n_components: int) -> Part:
     """Columns of one kind, with the exposure of counts."""
     options: dict[str, Any] = {}
-    if isinstance(family, Categorical):
-        sizes = [kinds[j].n_categories for j in columns]
-        options["n_categories"] = np.concatenate([[1] if size is None else np.ravel(size) for size in sizes])
+    if isinstance(family, Coded):
+        sizes = [getattr(kinds[j], family.size_name) for j in columns]
+        unknown = [family.unknown_size]
+        options[family.size_name] = np.concatenate([unknown if size is None else np.ravel(size) for size in sizes])
     if isinstance(family, Poisson) and exposures:
         columns = columns + exposures
         options["exposure"] = True
@@ -154,19 +156,24 @@ def with_categories(given: Any, sizes: Sequence[int] | np.ndarray) -> Any:
     if not unknown.any():
         return given
     if not isinstance(family, list):
-        return replace(family, n_categories=np.asarray(sizes))
+        return _with_sizes(family, np.asarray(sizes))
     if len(family) != len(sizes):
         raise ValueError(
             f"{named('family')} has {len(family)} kinds, but the parameters are those of {len(sizes)} columns."
         )
     choices = zip(family, unknown, sizes, strict=True)
-    return [replace(kind, n_categories=int(size)) if wanted else kind for kind, wanted, size in choices]
+    return [_with_sizes(kind, int(size)) if wanted else kind for kind, wanted, size in choices]
+
+
+def _with_sizes(kind: Coded, sizes: Any) -> Coded:
+    """A family of codes, for as many as are known of."""
+    return replace(kind, **{kind.size_name: kind.size_for(sizes - 1)})
 
 
 def _uncounted(family: Any, n_features: int) -> np.ndarray:
     """Which columns (D,) have categories whose number is not known."""
     kinds = family if isinstance(family, list) else [family] * n_features
-    return np.array([isinstance(kind, Categorical) and kind.n_categories is None for kind in kinds])
+    return np.array([isinstance(kind, Coded) and getattr(kind, kind.size_name) is None for kind in kinds])
 
 
 def categories_of(family: Any) -> list[int] | None:

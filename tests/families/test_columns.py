@@ -301,7 +301,8 @@ def test_the_mean_of_a_prior_is_that_of_the_data_by_default(observed):
     without, _ = family.m_step(stats, at.family)
     pulled, _ = family.m_step(stats + scaled.prior_stats(200.0), at.family)
     if observed.name != "multinomial counts":
-        assert_close(pulled, without, rtol=1e-12)
+        # By tables, sizes are found to the rounding of sums over all counts.
+        assert_close(pulled, without, rtol=1e-10)
     again = observed.family(1, 3).with_constraints(scaled.constraints())
     np.testing.assert_array_equal(again.prior_mean, scaled.prior_mean)
 

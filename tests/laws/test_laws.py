@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fastem.families.columns.tabled import TabledCounts
 from fastem.latents.mixture import MixtureLatent
 from fastem.model import Model, Params, zero_stats
 from fastem.passes.units import BLOCK, unit_cuts
@@ -282,8 +283,10 @@ def test_the_objective_never_falls(case):
 
 def test_parameters_come_back_from_the_statistics_that_stand_for_them(case, model):
     params = case.params(model)
-    assert_close(model.m_step(model.stats_of(params), params)[0], params, rtol=1e-12)
-    assert_close(model.m_step(1e6 * model.stats_of(params), params)[0], params, rtol=1e-12)
+    # By tables, sizes are found to the rounding of sums over all counts.
+    rtol = 1e-9 if isinstance(model.family, TabledCounts) else 1e-12
+    assert_close(model.m_step(model.stats_of(params), params)[0], params, rtol=rtol)
+    assert_close(model.m_step(1e6 * model.stats_of(params), params)[0], params, rtol=rtol)
 
 
 def test_an_expected_log_density_is_the_log_likelihood_of_one_component(case):

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from fastem.families._marginal import Marginal, table_marginal
-from fastem.families.columns.base import Columns
+from fastem.families.columns.coded import Coded
 from fastem.families.columns.gradients import ShareTangents
-from fastem.given import plain_array
 
 
 @dataclass(frozen=True, eq=False)
-class Categorical(ShareTangents, Columns):
+class Categorical(ShareTangents, Coded):
     """Codes 0, 1, 2, … of categories, independent across columns: latent class analysis. It shows `probabilities_`.
 
     Parameters
@@ -55,34 +53,7 @@ class Categorical(ShareTangents, Columns):
 
     n_categories: Any = None
 
-    is_discrete = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.n_categories is None:
-            return
-        each = self.n_features
-        try:
-            sizes = plain_array(self.n_categories, "n_categories")
-        except (TypeError, ValueError):
-            # Ragged lists and the like are no integers, either.
-            sizes = np.empty(0)
-        fits = sizes.ndim == 0 or (sizes.ndim == 1 and each in (0, sizes.size))
-        if not fits or sizes.dtype.kind not in "iu" or np.any(sizes < 1):
-            raise ValueError(
-                f"n_categories must be a positive integer, or one for each of the {each or ''} columns; got "
-                f"{self.n_categories!r}.".replace("  ", " ")
-            )
-
-    @property
-    def first_code(self) -> np.ndarray:
-        """Where the categories of each column begin, (D + 1,); one for each column where they are not counted yet."""
-        known = 1 if self.n_categories is None else self.n_categories
-        sizes = np.broadcast_to(np.asarray(known, dtype=np.int64), (self.n_features,))
-        return np.concatenate([[0], np.cumsum(sizes)])
-
-    def group_sizes(self) -> np.ndarray:
-        return np.diff(self.first_code)
+    size_name: ClassVar[str] = "n_categories"
 
     def values_shape(self) -> tuple[int, int]:
         return self.n_components, int(self.first_code[-1])
@@ -90,29 +61,15 @@ class Categorical(ShareTangents, Columns):
     def values_at(self, centre: np.ndarray) -> np.ndarray:
         return np.ones(self.first_code[-1])
 
-    @cached_property
-    def lists(self) -> dict[str, Any]:
-        return {"coded": np.arange(self.n_features), "first_code": self.first_code}
-
     def slopes(self, values: np.ndarray) -> np.ndarray:
         logarithms = np.full_like(values, -np.inf)
         return np.log(values, out=logarithms, where=values > 0)
 
-    def statistics(self, X: np.ndarray) -> np.ndarray:
-        """An indicator of each category; NaN for a code that is missing."""
-        codes = [X[:, j : j + 1] == np.arange(size) for j, size in enumerate(self.group_sizes())]
-        indicators = np.concatenate(codes, axis=1).astype(np.float64)
-        indicators[np.repeat(np.isnan(X), self.group_sizes(), axis=1)] = np.nan
-        return indicators
-
-    features = statistics
+    features = Coded.statistics
 
     def named(self, values: np.ndarray) -> dict[str, Any]:
         """A table (..., C) for each column."""
         return {"probabilities": np.split(values, self.first_code[1:-1], axis=-1)}
-
-    def constraints(self) -> dict[str, np.ndarray]:
-        return {**super().constraints(), "n_categories": self.group_sizes()}
 
     def means(self, values: np.ndarray) -> np.ndarray:
         return np.zeros((values.shape[0], self.n_features))
@@ -126,9 +83,6 @@ class Categorical(ShareTangents, Columns):
 
     def curve(self, values: np.ndarray, column: int) -> Marginal:
         return table_marginal(self.named(values)["probabilities"][column])
-
-    def is_outside(self, x: np.ndarray) -> np.ndarray:
-        return (x < 0) | (self.group_sizes() <= x) | (np.floor(x) != x)
 
     def support(self, column: int) -> str:
         return f"a code, an integer from 0 to {self.group_sizes()[column] - 1}"

@@ -7,6 +7,7 @@ sum to one each but the last is multiplied by exp(tangent), and the sum made one
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -204,9 +205,8 @@ class ShareTangents(ProbabilityTangents):
 
     wanted = "must not be negative and sum to 1 for each component"
 
-    def group_sizes(self) -> np.ndarray:
-        """Number of values of each group, in order."""
-        raise NotImplementedError
+    # Number of values of each group, in order.
+    group_sizes: Callable[[], np.ndarray]
 
     def proper(self, values: np.ndarray) -> np.ndarray:
         """Probabilities (K, V) from any scale of each group; equal ones where all of a group are zero."""

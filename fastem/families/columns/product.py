@@ -203,7 +203,7 @@ class Product(ProductTangents):
             own_means, own_variances = np.ascontiguousarray(means[:, columns]), variances[:, columns].copy()
             if isinstance(family, Gaussian):
                 params.append(family.params(own_means, own_variances))
-            elif pattern.coded.size:
+            elif pattern.coded.size and family.shown == ("probabilities",):
                 params.append(family.params(np.concatenate([probabilities[column] for column in columns], axis=1)))
             else:
                 observed = slice(family.n_observed)
