@@ -12,11 +12,16 @@ from scipy.special import logsumexp
 from benchmarks import common
 from benchmarks.common import CHECKED_ROWS, Workload
 from fastem.families.columns.bernoulli import Bernoulli
+from fastem.families.columns.beta import Beta
 from fastem.families.columns.categorical import Categorical
 from fastem.families.columns.exponential import Exponential
 from fastem.families.columns.gamma import Gamma
+from fastem.families.columns.inverse_gaussian import InverseGaussian
+from fastem.families.columns.log_normal import LogNormal
+from fastem.families.columns.negative_binomial import NegativeBinomial
 from fastem.families.columns.poisson import Poisson
 from fastem.families.columns.product import Part, Product
+from fastem.families.columns.von_mises import VonMises
 from fastem.families.gaussian.family import Gaussian
 from fastem.fitting.information import empirical_information, total_gradient
 from fastem.latents.mixture import MixtureLatent
@@ -24,12 +29,16 @@ from fastem.model import Model, Params
 from fastem.sources import Chunk
 from fastem.stats import ExpectedStats
 
-_N_CODES = 5
+_N_CODES, _N_COUNTS = 5, 600
 
 
 def _of(family: Any) -> Callable[[int, int], Any]:
     """What makes a family of a size."""
-    options = {Categorical: {"n_categories": _N_CODES}, Gaussian: {"covariance_type": "diag"}}.get(family, {})
+    options = {
+        Categorical: {"n_categories": _N_CODES},
+        NegativeBinomial: {"n_counts": _N_COUNTS},
+        Gaussian: {"covariance_type": "diag"},
+    }.get(family, {})
     return lambda k, d: family(n_components=k, n_features=d, **options)
 
 
@@ -48,6 +57,11 @@ FAMILIES: dict[str, Callable[[int, int], Any]] = {
     "categorical": _of(Categorical),
     "exponential": _of(Exponential),
     "gamma": _of(Gamma),
+    "log-normal": _of(LogNormal),
+    "inverse Gaussian": _of(InverseGaussian),
+    "beta": _of(Beta),
+    "von Mises": _of(VonMises),
+    "negative binomial": _of(NegativeBinomial),
     "mixed": _mixed,
 }
 SIZES = [common.sized(Workload(*size, "diag")) for size in ((1_000_000, 1, 3), (500_000, 8, 16))]
@@ -73,6 +87,20 @@ def _scipy_log_prob(kind: str, X: np.ndarray, params: Any, k: int) -> np.ndarray
     if kind == "gamma":
         shape, scale = np.split(params.values[k], 2)
         return scipy.stats.gamma(shape, scale=scale).logpdf(X).sum(axis=1)
+    if kind == "log-normal":
+        mean, sd = np.split(params.values[k], 2)
+        return scipy.stats.lognorm(sd, scale=np.exp(mean)).logpdf(X).sum(axis=1)
+    if kind == "inverse Gaussian":
+        mean, shape = np.split(params.values[k], 2)
+        return scipy.stats.invgauss(mean / shape, scale=shape).logpdf(X).sum(axis=1)
+    if kind == "beta":
+        return scipy.stats.beta(*np.split(params.values[k], 2)).logpdf(X).sum(axis=1)
+    if kind == "von Mises":
+        direction, concentration = np.split(params.values[k], 2)
+        return scipy.stats.vonmises(concentration, loc=direction).logpdf(X).sum(axis=1)
+    if kind == "negative binomial":
+        mean, size = np.split(params.values[k], 2)
+        return scipy.stats.nbinom(size, size / (size + mean)).logpmf(X).sum(axis=1)
     if kind == "categorical":
         tables = params.slope[k].reshape(X.shape[1], -1)
         return tables[np.arange(X.shape[1]), X.astype(np.int64)].sum(axis=1)
@@ -88,7 +116,7 @@ class EStep:
     def setup(self, size: Workload, kind: str) -> None:
         random = np.random.default_rng(0)
         family = FAMILIES[kind](size.n_components, size.n_features)
-        scale = {"poisson": 10.0, "large counts": 5000.0}.get(kind, 1.0)
+        scale = {"poisson": 10.0, "negative binomial": 10.0, "large counts": 5000.0}.get(kind, 1.0)
         self.model = Model(MixtureLatent(size.n_components), family)
         latent = self.model.latent.params(np.ones(size.n_components))
         self.at = Params(latent, _params(family, scale, random))

@@ -219,9 +219,10 @@ class Mixture(FamilyParameters, UncertainMixture, BaseMixture):
     ----------
     family : str, family, or list of D of these, default "normal"
         A kind of column: "normal", "poisson" (counts), "bernoulli" (0 or 1), "categorical" (codes from 0 up),
-        "exponential" (waiting times), "gamma" (positive numbers) or "multinomial" (counts whose total is given); or a
-        value of `fastem.families`, such as ``Poisson(exposure=True)`` or ``StudentT(df=4.0)``. A list has one kind for
-        each column, and "exposure" for one that multiplies the rates of the counts. Or a regression of the last column
+        "exponential" (waiting times), "gamma", "log_normal" or "inverse_gaussian" (positive numbers), "beta" (shares),
+        "von_mises" (angles), "negative_binomial", "zero_inflated_poisson" or "geometric" (counts), or "multinomial"
+        (counts whose total is given); or a value of `fastem.families`, such as ``Poisson(exposure=True)``. A list has
+        one kind for each column, and "exposure" for one that multiplies the rates of the counts. Or a regression of the last column
         on the others, such as "linear" (see `RegressionMixture`); or a family of your own (docs/families.md,
         docs/user_families.md).
     n_components : int, default 1
@@ -260,6 +261,8 @@ class Mixture(FamilyParameters, UncertainMixture, BaseMixture):
         Of regressions, with `variances_` or `shapes_` (K,).
     shapes_, scales_ : (K, D) ndarray
         Of gamma columns; NaN for others in a list of kinds, where they follow `means_` and `variances_`.
+    mean_logs_, sd_logs_, alphas_, betas_, directions_, concentrations_, sizes_, zeros_ : (K, D) ndarray
+        Likewise, of other kinds of columns (docs/families.md).
     converged_, stop_reason_, n_iter_, lower_bound_, lower_bounds_, fit_report_, n_features_in_
         As `GaussianMixture` has them.
 
