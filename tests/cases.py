@@ -100,7 +100,7 @@ def _gaussian_log_prob(family, params):
 
 def _student_log_prob(family, params):
     matrices = _matrices(family, params)
-    return lambda x, k: naive.student_log_prob(x, params.means[k], matrices[k], family.df)
+    return lambda x, k: naive.student_log_prob(x, params.means[k], matrices[k], float(params.df[0]))
 
 
 def _gaussian_stats(family, params, X, resp):
@@ -110,9 +110,14 @@ def _gaussian_stats(family, params, X, resp):
 
 
 def _student_stats(family, params, X, resp):
-    weighted = resp * naive.student_weights(X, params.means, _matrices(family, params), family.df)
-    stats = _gaussian_stats(family, params, X, weighted)
-    return {**stats, "n": resp.sum(axis=0), "u": weighted.sum(axis=0)}
+    df = float(params.df[0])
+    u = naive.student_weights(X, params.means, _matrices(family, params), df)
+    stats = _gaussian_stats(family, params, X, resp * u)
+    pull, bend = naive.df_derivatives(u, df, X.shape[1]) if family.df is None else (0.0 * u, 0.0 * u)
+    return {
+        **stats, "n": resp.sum(axis=0), "u": (resp * u).sum(axis=0), "pull": (resp * pull).sum(axis=0),
+        "bend": (resp * bend).sum(axis=0),
+    }  # fmt: skip
 
 
 def _column_params(family, random):
@@ -265,6 +270,11 @@ FAMILIES = [
         ("t-distributions", StudentT, _student_log_prob, _student_stats),
     )
     for kind in STRUCTURES
+] + [
+    FamilyCase(
+        "full t-distributions of any df", partial(of_size, StudentT, covariance_type="full", df=None), _gaussian_params,
+        _student_log_prob, _student_stats, "affine", has_pivots=True, tells_log_prob=False,
+    )
 ] + [
     FamilyCase(
         name, partial(of_size, kind), _regression_params, _regression_log_prob, _regression_stats,

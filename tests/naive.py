@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.integrate import quad
+from scipy.special import digamma, polygamma
 
 
 class NaiveStats(NamedTuple):
@@ -46,6 +47,14 @@ def student_log_prob(x, location, scale, df):
     _, log_determinant = np.linalg.slogdet(scale)
     log_norm = lgamma((df + p) / 2) - lgamma(df / 2) - 0.5 * (p * log(np.pi * df) + log_determinant)
     return log_norm - 0.5 * (df + p) * np.log1p(squared_distance(x, location, scale) / df)
+
+
+def df_derivatives(u, df, n_features):
+    """Twice the derivatives of a row's log-density by the degrees of freedom: the first, and about the second."""
+    half, total = df / 2, (df + n_features) / 2
+    pull = digamma(total) - np.log(total) - digamma(half) + np.log(half) + 1 + np.log(u) - u
+    bend = polygamma(1, total) / 2 - 1 / (df + n_features) - polygamma(1, half) / 2 + 1 / df
+    return pull, bend + (1 - u) ** 2 / (df + n_features)
 
 
 def student_weights(X, locations, scales, df):

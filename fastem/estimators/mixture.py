@@ -222,9 +222,9 @@ class Mixture(FamilyParameters, UncertainMixture, BaseMixture):
         "exponential" (waiting times), "gamma", "log_normal" or "inverse_gaussian" (positive numbers), "beta" (shares),
         "von_mises" (angles), "negative_binomial", "zero_inflated_poisson" or "geometric" (counts), or "multinomial"
         (counts whose total is given); or a value of `fastem.families`, such as ``Poisson(exposure=True)``. A list has
-        one kind for each column, and "exposure" for one that multiplies the rates of the counts. Or a regression of the last column
-        on the others, such as "linear" (see `RegressionMixture`); or a family of your own (docs/families.md,
-        docs/user_families.md).
+        one kind for each column, and "exposure" for one that multiplies the rates of the counts. Or a regression of the
+        last column on the others, such as "linear" (see `RegressionMixture`); or a family of your own
+        (docs/families.md, docs/user_families.md).
     n_components : int, default 1
     params_init : dict or NamedTuple, optional
         First parameters of the family, by the names of the fitted attributes: ``{"rates": [[2.0], [9.0]]}``; for a
@@ -255,6 +255,8 @@ class Mixture(FamilyParameters, UncertainMixture, BaseMixture):
         t-distributions.
     covariances_ : ndarray
         Scale matrices of t-distributions, in the shape of the covariances of a `GaussianMixture`.
+    df_ : (1,) ndarray
+        Degrees of freedom of t-distributions, where they are estimated.
     variances_ : (K, D) ndarray
         Of normal columns, and of all columns in a list of kinds.
     coef_, intercept_ : (K, P) and (K,) ndarray

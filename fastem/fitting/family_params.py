@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ def names_of(family: Any) -> tuple[str, ...]:
     if isinstance(family, Normal):
         return _TABLES[:2]
     if isinstance(family, StudentT):
-        return ("means", "covariances")
+        return ("means", "covariances", *(("df",) if family.df is None else ()))
     return family.shown if isinstance(family, Columns | Regression) else ()
 
 
@@ -125,6 +126,11 @@ def _student_params(family: StudentT, named: Mapping[str, Any], end: str) -> Any
     require_all(family, named)
     means = read_array(f"means{end}", named["means"], (family.n_components, family.n_features))
     covariances = read_array(f"covariances{end}", named["covariances"], family.covariance_shape())
+    if family.df is None:
+        df = float(read_array(f"df{end}", np.ravel(named["df"]), (1,))[0])
+        if not 0.5 <= df <= 1e4:
+            raise ValueError(f"df{end} must be from 0.5 to 10000; got {df:g}.")
+        family = replace(family, start_df=df)
     return proper_params(family, means, covariances, f"covariances{end}")
 
 

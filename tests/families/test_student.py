@@ -212,7 +212,7 @@ def test_it_is_a_value(estimator, kind, tmp_path):
         np.testing.assert_array_equal(copied.covariances_, model.covariances_)
 
 
-@pytest.mark.parametrize("df", [0.0, -1.0, np.nan, np.inf, None, "four", True])
+@pytest.mark.parametrize("df", [0.0, -1.0, np.nan, np.inf, "four", True])
 def test_degrees_of_freedom_that_cannot_be(df):
     with pytest.raises(ValueError, match=r"df=.* must be a finite number of at least 0.01"):
         StudentT(df=df)
@@ -244,3 +244,75 @@ def test_it_is_no_kind_of_column():
     X = two_clusters(np.random.default_rng(0))
     with pytest.raises(ValueError, match=r"StudentT\(.*\) describes none by itself"):
         Mixture(["normal", StudentT()], 2).fit(X)
+
+
+# Degrees of freedom that are estimated.
+
+
+@pytest.fixture(scope="module")
+def returns():
+    prices = np.loadtxt(ROOT / "examples" / "eustockmarkets.csv", delimiter=",", skiprows=1)
+    return 100.0 * np.diff(np.log(prices), axis=0)
+
+
+def test_df_of_returns_is_that_of_ecme(returns):
+    """Converged values of an ECME algorithm, which reads the rows twice in an iteration."""
+    mixture = Mixture(StudentT(df=None), tol=1e-12).fit(returns)
+    assert mixture.score(returns) * len(returns) == pytest.approx(-7873.31820214, abs=1e-7)
+    assert mixture.df_[0] == pytest.approx(6.179999485, rel=1e-6)
+    np.testing.assert_allclose(mixture.means_[0], [0.078978584, 0.0959264734, 0.0479072895, 0.0381271771], rtol=1e-5)
+    np.testing.assert_allclose(
+        np.diagonal(mixture.covariances_[0]), [0.675508029, 0.54463029, 0.821952865, 0.432122589], rtol=1e-6
+    )
+    # Plain EM needs 40 passes and more where the degrees of freedom are augmented.
+    plain = Mixture(StudentT(df=None), schedule="plain", tol=1e-9).fit(returns)
+    assert plain.n_iter_ < 30
+    assert plain.df_[0] == pytest.approx(mixture.df_[0], rel=1e-3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_free_df_in_every_structure(kind, tmp_path, returns):
+    mixture = Mixture(StudentT(df=None, covariance_type=kind), 2, n_init=1, random_state=0).fit(returns)
+    assert np.all(np.diff(mixture.lower_bounds_) >= 0.0)
+    fixed = [
+        Mixture(StudentT(df=df, covariance_type=kind), 2, init_params=mixture.predict(returns)).fit(returns)
+        for df in (0.8 * mixture.df_[0], 1.25 * mixture.df_[0])
+    ]
+    assert all(other.lower_bound_ < mixture.lower_bound_ for other in fixed)
+    mixture.save(tmp_path / "model.npz")
+    again = fastem.load(tmp_path / "model.npz")
+    np.testing.assert_array_equal(again.score_samples(returns), mixture.score_samples(returns))
+    np.testing.assert_array_equal(again.df_, mixture.df_)
+    known = Mixture.from_parameters(
+        StudentT(df=None, covariance_type=kind), mixture.weights_, means=mixture.means_,
+        covariances=mixture.covariances_, df=mixture.df_,
+    )  # fmt: skip
+    np.testing.assert_allclose(known.score_samples(returns), mixture.score_samples(returns), rtol=1e-9)
+    one, other = mixture.standard_errors(returns).df, mixture.standard_errors(returns, information="observed").df
+    assert one[0] == pytest.approx(other[0], rel=0.5)
+    assert mixture._model.n_parameters() == fixed[0]._model.n_parameters() + 1
+
+
+def test_free_df_of_rows_with_gaps_is_that_of_what_is_there(returns):
+    gaps = returns.copy()
+    gaps[np.random.default_rng(0).random(gaps.shape) < 0.2] = np.nan
+    mixture = Mixture(StudentT(df=None), tol=1e-10).fit(gaps)
+    near = [Mixture(StudentT(df=factor * mixture.df_[0]), tol=1e-10).fit(gaps).lower_bound_ for factor in (0.97, 1.03)]
+    assert max(near) < mixture.lower_bound_
+    errors = mixture.standard_errors(gaps)
+    assert errors.newton_distance < 1e-2
+    assert np.isfinite(mixture.impute(gaps, method="draw", random_state=0)).all()
+
+
+def test_free_df_finds_heavy_tails_light_ones_and_none(tmp_path):
+    random = np.random.default_rng(0)
+    heavy = Mixture(StudentT(df=None)).fit(random.standard_t(3.0, (4000, 2)) / np.sqrt(1.0))
+    normal = Mixture(StudentT(df=None)).fit(random.normal(size=(4000, 2)))
+    assert 2.0 < heavy.df_[0] < 5.0
+    assert normal.df_[0] > 40.0
+    chain = HMM(StudentT(df=None), 2, n_init=1, random_state=0).fit(two_clusters(random))
+    assert chain.df_.shape == (1,)
+    with pytest.raises(ValueError, match=r"df_ must be from 0\.5 to 10000"):
+        Mixture.from_parameters(StudentT(df=None), [1.0], means=[[0.0]], covariances=[[[1.0]]], df=[0.1])
+    with pytest.raises(ValueError, match="give df, too"):
+        Mixture.from_parameters(StudentT(df=None), [1.0], means=[[0.0]], covariances=[[[1.0]]])

@@ -54,13 +54,14 @@ def records(
     blocks_with_gaps: Any,
     more: tuple[str, ...] = (),
     by_count: tuple[str, ...] = (),
+    learnt: tuple[str, ...] = (),
 ) -> Records:
     """Make the records of a density with a structure, and register what is compiled for them.
 
     The names of the classes begin with `density`; pickle finds them in `module`. `blocks` makes `log_prob_block` and
     `accumulate_block` from a structure, and `blocks_with_gaps` those for rows with missing values. Parameters have the
-    fields `more`, (1,) each, besides those of the structure; with any, statistics count `u`, too. Those for rows with
-    missing values have the fields `by_count`, too, (D + 1,) each, by the number of values that a row misses.
+    fields `more`, (1,) each, besides those of the structure, and statistics the fields `learnt`, (K,) each. Parameters
+    for rows with missing values have the fields `by_count`, too, (D + 1,) each, by the number of values a row misses.
     """
     structure, name = STRUCTURES[covariance_type], f"{density}{covariance_type.capitalize()}"
 
@@ -78,7 +79,7 @@ def records(
     params = kind(f"{name}Params", (*structure.fields, *more), shapes=shapes)
     gap_fields = (*structure.fields, *structure.gap_fields, *more, *by_count)
     gaps_params = kind(f"{name}GapsParams", gap_fields, shapes=shapes_with_gaps)
-    of_rows = (*OF_ROWS, "u") if more else OF_ROWS
+    of_rows = (*OF_ROWS, *learnt)
     for record, make in ((params, blocks), (gaps_params, blocks_with_gaps)):
         log_prob_block, accumulate_block = make(structure)
         register_family(record, log_prob_block=log_prob_block, accumulate_block=accumulate_block)

@@ -3,22 +3,23 @@
 A row of a t-distribution is a Gaussian one whose covariance is divided by a hidden scale of its own. Given the row the
 scale is expected to be u = (df + D) / (df + d^2), where d is the row's distance from the location, in scales: rows far
 out weigh little, so that they do not move the parameters. The hidden scale belongs to the family, and EM to both.
+
+Degrees of freedom that are not given take one Newton step in each M-step, on sums of the same pass (see `student_df`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import betaln, gammaln
 
-from fastem._naming import named
 from fastem.families._marginal import Marginal, student_marginal
-from fastem.families._value import is_number
 from fastem.families.gaussian.gaps import count_missing
 from fastem.families.gaussian.location_scatter import Covariance, LocationScatter, Records, records
 from fastem.families.gaussian.matrices import LOG_2PI
+from fastem.families.gaussian.student_df import WithDegrees, bends_of, pulls_of
 from fastem.families.gaussian.tiles import sum_block
 from fastem.passes.flags import block_function
 from fastem.passes.vector_math import log1p_nonnegative, log_positive
@@ -28,8 +29,6 @@ from fastem.stats import Repair
 _NORMAL = 1e300
 # With fewer degrees, the rounding of 1 + d^2 / df is nothing next to the log-density: half a part in 10^12.
 _MANY = 1e4
-# With fewer, a row on the location would weigh more than float64 can sum.
-_LEAST_DF = 0.01
 
 
 @block_function
@@ -51,6 +50,17 @@ def _weigh(df, n_features, line, resp):
         resp[i] *= (df + n_features) / (df - 2.0 * line[i])
 
 
+@block_function
+def _learn_df(df, n_features, line, resp):
+    """What rows say of the degrees of freedom: sums of ``resp * (log u - u)`` and ``resp * (1 - u)^2 / (df + D)``."""
+    pull, bend, total = 0.0, 0.0, df + n_features
+    for i in range(line.shape[0]):
+        u = total / (df - 2.0 * line[i])
+        pull += resp[i] * (log_positive(u) - u)
+        bend += resp[i] * ((1.0 - u) * (1.0 - u))
+    return pull, bend / total
+
+
 def _blocks(structure: Covariance) -> tuple[Any, Any]:
     prepare, half_squares, add_moments = structure.prepare, structure.half_squares, structure.add_moments
 
@@ -68,8 +78,13 @@ def _blocks(structure: Covariance) -> tuple[Any, Any]:
         line = scratch[scratch.shape[0] - 1]
         prepare(family_params, x, scratch)
         for a in range(components.shape[0]):
-            n[components[a]] += sum_block(resp[a])
-            half_squares(family_params, components[a], 0.0, x, line, scratch)
+            k, total = components[a], sum_block(resp[a])
+            n[k] += total
+            half_squares(family_params, k, 0.0, x, line, scratch)
+            if family_params.is_free[0] > 0.0:
+                pull, bend = _learn_df(df, x.shape[0], line, resp[a])
+                family_stats.pull[lane, k] += pull + total * family_params.pull_base[0]
+                family_stats.bend[lane, k] += bend + total * family_params.bend_base[0]
             _weigh(df, x.shape[0], line, resp[a])
         sx, sxx = family_stats.sx[lane], family_stats.sxx[lane]
         add_moments(family_params.means, components, x, resp, scratch, u, sx, sxx)
@@ -109,6 +124,10 @@ def _blocks_with_gaps(structure: Covariance) -> tuple[Any, Any]:
             for i in range(line.shape[0]):
                 weighted[i] = resp[a, i] * ((df + (x.shape[0] - n_missing[i])) / (df - 2.0 * line[i]))
             n[k] += sum_block(resp[a])
+            if family_params.is_free[0] > 0.0:
+                pull, bend = _learn_df_of_seen(family_params, n_missing, line, resp[a])
+                family_stats.pull[lane, k] += pull
+                family_stats.bend[lane, k] += bend
             one = components[a : a + 1]
             add_moments(family_params, one, gaps, resp[a], weighted, scratch, n, u, sx, sxx)
 
@@ -125,8 +144,25 @@ def _log_density_of_seen(top, df, gain, n_features, n_missing, log_root, line):
         line[i] = top + (more + slope * log1p_nonnegative(scale * line[i]))
 
 
+@block_function
+def _learn_df_of_seen(family_params, n_missing, line, resp):
+    """As `_learn_df`, for rows of which so many features are missing, and with what their number adds."""
+    df, n_features = family_params.df[0], family_params.means.shape[1]
+    pull, bend = 0.0, 0.0
+    for i in range(line.shape[0]):
+        total, p = df + (n_features - n_missing[i]), np.int64(n_missing[i])
+        u = total / (df - 2.0 * line[i])
+        pull += resp[i] * (log_positive(u) - u + family_params.pulls[p])
+        bend += resp[i] * ((1.0 - u) * (1.0 - u) / total + family_params.bends[p])
+    return pull, bend
+
+
 def _records(covariance_type: str) -> Records:
-    return records("StudentT", __name__, covariance_type, _blocks, _blocks_with_gaps, more=("df",), by_count=("gain",))
+    return records(
+        "StudentT", __name__, covariance_type, _blocks, _blocks_with_gaps,
+        more=("df", "is_free", "pull_base", "bend_base"), by_count=("gain", "pulls", "bends"),
+        learnt=("u", "pull", "bend"),
+    )  # fmt: skip
 
 
 _FULL = StudentTFullParams, StudentTFullStats, StudentTFullGapsParams = _records("full")
@@ -136,14 +172,15 @@ _SPHERICAL = StudentTSphericalParams, StudentTSphericalStats, StudentTSphericalG
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class StudentT(LocationScatter):
+class StudentT(WithDegrees, LocationScatter):
     """Rows of a multivariate t-distribution: a Gaussian with heavier tails, whose fit far rows hardly move.
 
     Parameters
     ----------
-    df : float, default 4.0
+    df : float or None, default 4.0
         Degrees of freedom, the same for all components, at least 0.01. The fewer, the heavier the tails: 1 is
-        Cauchy's distribution, and thousands are nearly Gaussian.
+        Cauchy's distribution, and thousands are nearly Gaussian. None: they are estimated, between 0.5 and 10 000, and
+        shown as `df_`.
     covariance_type : {"full", "tied", "diag", "spherical"}, default "full"
         Structure of the scale matrices, as of the covariances of a `GaussianMixture`.
 
@@ -155,7 +192,8 @@ class StudentT(LocationScatter):
     columns are uncorrelated, not independent.
 
     Without a prior the scale matrices are divided by the sum of the weights, not by the number of rows: the fixed
-    points are those of EM, and no iteration gains less (Kent, Tyler & Vardi 1994; Liu, Rubin & Wu 1998).
+    points are those of EM, and no iteration gains less (Kent, Tyler & Vardi 1994; Liu, Rubin & Wu 1998). Degrees of
+    freedom are not below 0.5: the likelihood is unbounded around rows that agree.
 
     Raises
     ------
@@ -180,60 +218,72 @@ class StudentT(LocationScatter):
     [5.0, 14.0]
     """
 
-    df: float = 4.0
+    df: float | None = 4.0
+    # Where degrees of freedom that are free stand now.
+    start_df: float = field(default=8.0, repr=False)
 
     options: ClassVar[tuple[str, ...]] = ("df", "covariance_type")
     records: ClassVar[dict[str, Records]] = {"full": _FULL, "tied": _TIED, "diag": _DIAG, "spherical": _SPHERICAL}
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not is_number(self.df) or self.df < _LEAST_DF:
-            raise ValueError(
-                f"{named('df')}={self.df!r} must be a finite number of at least {_LEAST_DF:g} degrees of freedom."
-            )
+        self.require_degrees()
 
     def log_density(self, params: Any, squares: np.ndarray) -> np.ndarray:
-        power = -0.5 * (self.df + self.n_features)
-        return np.reshape(params.log_norm, (-1, 1)) + power * np.log1p(squares / self.df)
+        power = -0.5 * (self.nu + self.n_features)
+        return np.reshape(params.log_norm, (-1, 1)) + power * np.log1p(squares / self.nu)
 
     def weights(self, white: np.ndarray, n_seen: np.ndarray) -> np.ndarray:
-        return (self.df + n_seen[:, None, None]) / (self.df + np.square(white).sum(axis=2, keepdims=True))
+        return (self.nu + n_seen[:, None, None]) / (self.nu + np.square(white).sum(axis=2, keepdims=True))
 
     def noise(self, n_rows: int, random: np.random.Generator) -> np.ndarray:
-        return super().noise(n_rows, random) / np.sqrt(random.chisquare(self.df, (n_rows, 1)) / self.df)
+        return super().noise(n_rows, random) / np.sqrt(random.chisquare(self.nu, (n_rows, 1)) / self.nu)
 
     def conditional_variance(self, squares: np.ndarray, n_seen: int) -> np.ndarray:
-        df = self.df + n_seen
-        return (self.df + squares) / (df - 2.0) if df > 2.0 else np.full(len(squares), np.inf)
+        df = self.nu + n_seen
+        return (self.nu + squares) / (df - 2.0) if df > 2.0 else np.full(len(squares), np.inf)
 
     def conditional_scale(self, squares: np.ndarray, n_seen: int, random: np.random.Generator) -> np.ndarray:
         # Given what is there, the rest has a t-distribution, too, of more degrees of freedom (Ding 2016).
-        return np.sqrt((self.df + squares) / random.chisquare(self.df + n_seen, len(squares)))
+        return np.sqrt((self.nu + squares) / random.chisquare(self.nu + n_seen, len(squares)))
 
     def marginal_of(self, means: np.ndarray, sds: np.ndarray) -> Marginal:
-        return student_marginal(means, sds, self.df)
+        return student_marginal(means, sds, self.nu)
 
     def more_fields(self, log_norm: np.ndarray) -> dict[str, np.ndarray]:
-        fields = {"log_norm": log_norm + self._log_norm(self.n_features), "df": np.array([float(self.df)])}
+        d = float(self.n_features)
+        fields = {
+            "log_norm": log_norm + self.degrees_term(self.n_features),
+            "df": np.array([float(self.nu)]),
+            "is_free": np.array([float(self.df is None)]),
+            "pull_base": pulls_of(self.nu, np.array([d])),
+            "bend_base": bends_of(self.nu, np.array([d])),
+        }
         if self.has_gaps:
             n_seen = np.arange(self.n_features, -1.0, -1.0)
-            of_seen = self._log_norm(np.maximum(n_seen, 1.0)) - 0.5 * LOG_2PI * n_seen
+            fields |= {"pulls": pulls_of(self.nu, n_seen), "bends": bends_of(self.nu, n_seen)}
+            of_seen = self.degrees_term(np.maximum(n_seen, 1.0)) - 0.5 * LOG_2PI * n_seen
             of_seen[-1] = 0.0
             fields["gain"] = of_seen - of_seen[0]
         return fields
 
-    def _log_norm(self, n_features: Any) -> Any:
+    def degrees_term(self, n_features: Any) -> Any:
         """What the logarithm of a density's factor has, with so many features, besides that of a Gaussian."""
         half = 0.5 * n_features
         # The beta function, since a difference of gamma functions has no digits left where there are many degrees.
-        return gammaln(half) - betaln(0.5 * self.df, half) + half * np.log(2.0 / self.df)
+        return gammaln(half) - betaln(0.5 * self.nu, half) + half * np.log(2.0 / self.nu)
 
     def neutral_params(self, centre: np.ndarray) -> Any:
         """Rows of equal weight, whatever the scale of the data."""
         return super(StudentT, replace(self, df=_NORMAL)).neutral_params(centre)
 
     def m_step(self, stats: Any, params: Any) -> tuple[Any, list[Repair]]:
-        """Locations and scale matrices of rows that are weighted, at least the floor."""
+        """Locations and scale matrices of rows that are weighted, at least the floor; and degrees of freedom."""
+        if self.df is None:
+            return self.moved(stats, params)._step(stats, params)
+        return self._step(stats, params)
+
+    def _step(self, stats: Any, params: Any) -> tuple[Any, list[Repair]]:
         if not np.any(stats.scatter_rows):
             # As if the mean of the hidden scales were free: see the notes of the class.
             found, repairs = super().m_step(stats._replace(n=stats.u), params)
