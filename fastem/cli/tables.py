@@ -27,7 +27,14 @@ _REASONS = {
     "failed": "not converged: the data could not be read to the end",
 }
 # What is shown of candidates that are compared by each criterion: no more than a terminal is wide.
-_CRITERIA = {"bic": ("aic", "bic"), "aic": ("bic", "aic"), "icl": ("bic", "icl"), "heldout": ("heldout", "heldout_se")}
+_CRITERIA = {
+    "bic": ("aic", "bic"),
+    "aic": ("bic", "aic"),
+    "icl": ("bic", "icl"),
+    "caic": ("bic", "caic"),
+    "sabic": ("bic", "sabic"),
+    "heldout": ("heldout", "heldout_se"),
+}
 _PARAMETERS = (
     "weights_", "startprob_", "transmat_", "means_", "variances_", "covariances_", "covars_", "rates_", "lambdas_",
     "probabilities_", "emissionprob_", "shapes_", "scales_", "coef_", "intercept_",

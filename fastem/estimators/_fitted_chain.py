@@ -156,7 +156,7 @@ class FittedChain(Imputes):
         Returns
         -------
         criteria : dict
-            `weight` (of all rows), `loglik`, `score` (its mean), `aic` and `bic`.
+            `weight` (of all rows), `loglik`, `score` (its mean), `aic`, `bic`, `caic` and `sabic`.
         """
         return criteria_of(self._model, *self._weighted_loglik(X, lengths))
 

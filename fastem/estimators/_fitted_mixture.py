@@ -9,7 +9,7 @@ from sklearn.exceptions import NotFittedError
 
 from fastem.estimators._imputing import Conditional, Imputes
 from fastem.estimators._validation import heed_y, read_rows
-from fastem.fitting.criteria import criteria_of, label_doubt
+from fastem.fitting.criteria import criteria_of, label_doubt, label_entropy
 from fastem.fitting.scores import weighted_sum
 from fastem.model import Model
 from fastem.sources import Source
@@ -61,7 +61,11 @@ class FittedMixture(Imputes):
         return self.criteria(X, sample_weight)["score"]
 
     def criteria(self, X: Any, sample_weight: Any = None) -> dict[str, float]:
-        """Score and information criteria, in one pass: `weight` (the sum), `loglik`, `score`, `aic` and `bic`."""
+        """Score and information criteria, in one pass.
+
+        `weight` (the sum), `loglik`, `score` (its mean); and, lower being better, `aic`, `bic`, `caic` and `sabic`,
+        the BIC adjusted for the size of samples.
+        """
         return criteria_of(self._model, *self._loglik(X, sample_weight))
 
     def aic(self, X: Any, sample_weight: Any = None) -> float:
@@ -85,6 +89,20 @@ class FittedMixture(Imputes):
         rows = self._rows(X, sample_weight)
         doubt, _ = weighted_sum(label_doubt, self._model, self._params, rows, self._scoring)
         return self.bic(X, sample_weight) + 2.0 * doubt
+
+    def entropy_r2(self, X: Any, sample_weight: Any = None) -> float:
+        """How well rows X tell their components: 1 when each is certain, 0 when none says anything.
+
+        One minus the mean entropy of the component given a row, in units of that of K equally probable ones. Called
+        relative entropy, or entropy R-squared, in latent class analysis (Ramaswamy et al. 1993, Marketing Science 12).
+        It is 1 for a single component.
+        """
+        n_components = self._model.latent.n_components if self._has_params() else 1
+        rows = self._rows(X, sample_weight)
+        if n_components == 1:
+            return 1.0
+        entropy, weight = weighted_sum(label_entropy, self._model, self._params, rows, self._scoring)
+        return 1.0 - entropy / (weight * float(np.log(n_components)))
 
     def impute(self, X: Any, method: str = "mean", n_draws: int = 1, random_state: Any = None) -> np.ndarray:
         """Fill in what rows miss, given what is there; see docs/missing.md.

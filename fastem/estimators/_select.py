@@ -63,8 +63,8 @@ def select(
     covariance_types : str or sequence of str, optional
         Of Gaussian components: "full", "tied", "diag" and "spherical"; by default all, and for one feature the first
         two, which the others repeat.
-    criterion : {"bic", "aic", "icl", "heldout"}, default "bic"
-        The first three as in `GaussianMixture`: lower is better; "icl" is of mixtures. "heldout": mean log-likelihood,
+    criterion : {"bic", "aic", "caic", "sabic", "icl", "heldout"}, default "bic"
+        All but the last as in `GaussianMixture`: lower is better; "icl" is of mixtures. "heldout": mean log-likelihood,
         in nats per row, of rows, or of sequences, that no candidate has learnt from. The smallest candidate is chosen
         from which no larger one gains enough (see `min_gain`).
     sample_weight : array-like (N,) or str, optional

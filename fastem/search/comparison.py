@@ -68,7 +68,7 @@ def _row(candidates: Candidates, key: Key, result: FitResult) -> dict[str, Any]:
     return {
         **key._asdict(),
         "n_parameters": model.n_parameters(),
-        **{name: criteria[name] for name in ("loglik", "aic", "bic")},
+        **{name: criteria[name] for name in ("loglik", "aic", "bic", "caic", "sabic")},
         "collapsed": len(collapsed(model, result.params, rows.X, rows.weight, summary.is_whole)),
         "n_iter": result.n_iter,
         "converged": result.reason is Reason.CONVERGED,

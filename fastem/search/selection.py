@@ -22,7 +22,7 @@ from fastem.search.heldout import hold_out
 from fastem.search.sample_race import sample_of
 from fastem.sources import Source
 
-CRITERIA = ("bic", "aic", "icl", "heldout")
+CRITERIA = ("bic", "aic", "caic", "sabic", "icl", "heldout")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +31,11 @@ class Selection:
 
     Attributes
     ----------
-    criterion : {"bic", "aic", "icl", "heldout"}
+    criterion : {"bic", "aic", "caic", "sabic", "icl", "heldout"}
     table : tuple of dict
         A row for each candidate: `covariance_type` of a Gaussian one, `n_components`, `n_parameters`; `loglik` of the
         rows that it was fitted to, in nats, and `bic` and `aic` of it (lower is better); `collapsed`, the number of
-        components that sit on rows which agree; `icl`, or `heldout` and
+        components that sit on rows which agree; `caic`, `sabic`, `icl`, or `heldout` and
         `heldout_se` (nats per row, higher is better, and its standard error) where these were asked for; `n_iter`;
         `converged`.
     best_index_ : int

@@ -96,6 +96,28 @@ def test_iris_as_mclust_chooses():
     assert_no_larger_one_is_worse(selection)
 
 
+@pytest.mark.parametrize("criterion", ["caic", "sabic"])
+def test_criteria_with_other_penalties_of_a_parameter(criterion):
+    X = clusters()
+    selection = select(X, n_components=[1, 2, 3], criterion=criterion, **QUICK)
+    n = len(X)
+    for row in selection.table:
+        penalty = {"caic": np.log(n) + 1.0, "sabic": np.log((n + 2.0) / 24.0)}[criterion]
+        assert row[criterion] == pytest.approx(-2.0 * row["loglik"] + row["n_parameters"] * penalty, rel=1e-12)
+    best = selection.best_estimator_
+    assert selection.best_score_ == pytest.approx(best.criteria(X)[criterion], rel=1e-10)
+
+
+def test_the_entropy_of_components_of_rows():
+    X = clusters()
+    mixture = select(X, n_components=[2, 3], **QUICK).best_estimator_
+    p, weight = mixture.predict_proba(X), np.resize([1.0, 2.0], len(X))
+    entropy = -(p * np.log(np.maximum(p, 1e-300))).sum(axis=1)
+    expected = 1.0 - np.average(entropy, weights=weight) / np.log(mixture.n_components)
+    assert mixture.entropy_r2(X, weight) == pytest.approx(expected, rel=1e-10)
+    assert GaussianMixture(1).fit(X).entropy_r2(X) == 1.0
+
+
 def test_the_chosen_mixture_is_a_fitted_estimator(tmp_path):
     X = clusters()
     selection = select(X, n_components=[2, 3], criterion="icl", max_iter=500, **QUICK)

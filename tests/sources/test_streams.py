@@ -222,6 +222,16 @@ def test_improper_weights_in_a_column_are_named(weight):
         fitted(frame, "w")
 
 
+@pytest.mark.parametrize(("weight", "word"), [(-1.0, "-1.0"), (np.nan, "missing"), (np.inf, "inf")])
+def test_improper_weights_are_named_by_their_file_and_its_own_row(tmp_path, weight, word):
+    for name, improper in (("a.parquet", 1.0), ("b.parquet", weight)):
+        frame = pd.DataFrame({"x": np.arange(50.0), "w": np.where(np.arange(50) == 31, improper, 1.0)})
+        frame.to_parquet(tmp_path / name)
+    both = open_source([str(tmp_path / name) for name in ("a.parquet", "b.parquet")], weight="w")
+    with pytest.raises(SourceError, match=rf"b\.parquet.*, row 31: the weight in column 'w' is {word}\. Weights must"):
+        fitted(both)
+
+
 def test_all_weights_zero_in_a_column():
     with pytest.raises(ValueError, match="All sample weights are zero"):
         fitted(pd.DataFrame({"a": np.arange(50.0), "w": np.zeros(50)}), "w")

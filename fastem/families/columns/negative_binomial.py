@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import betaln
+from scipy.special import gammaln
 
 from fastem.families.columns.tabled import TabledCounts, mean_and_tails
 
@@ -60,9 +60,10 @@ class NegativeBinomial(TabledCounts):
     remedy = "it varies no more than Poisson counts, so that its size was set to a million means"
 
     def log_table(self, counts: np.ndarray, mean: np.ndarray, size: np.ndarray) -> np.ndarray:
-        # The beta function, since a difference of gamma functions has no digits left where the size is large.
-        choose = np.where(counts > 0, -np.log(np.maximum(counts, 1)) - betaln(size, np.maximum(counts, 1)), 0.0)
-        return choose - size * np.log1p(mean / size) - counts * np.log1p(size / mean)
+        # A product in place of gamma functions, whose difference has no digits left where the size is large.
+        rising = np.cumsum(np.log1p(np.maximum(counts - 1.0, 0.0) / size), axis=1)
+        shrinkage = np.log1p(mean / size)
+        return rising + counts * (np.log(mean) - shrinkage) - size * shrinkage - gammaln(counts + 1.0)
 
     def of_histogram(self, shares: np.ndarray) -> tuple[np.ndarray, ...]:
         """The mean; and the size, by Newton's method in its logarithm, from the shares of what is larger."""
