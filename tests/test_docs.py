@@ -191,6 +191,10 @@ def test_the_page_on_regressions(tmp_path, monkeypatch):
     np.testing.assert_allclose(np.sort(names["busy"].coef_[:, 0]), [0.01, 0.02], atol=0.002)
     np.testing.assert_allclose(np.sort(names["regimes"].coef_[:, 0]), [0.5, 1.5], atol=0.15)
     assert names["regimes"].transmat_.diagonal().min() > 0.95
+    np.testing.assert_array_equal(names["grouped"].transmat_, np.eye(2))
+    # All rows of a person tell its kind, where single ones do not.
+    right = np.mean(names["of_person"] == names["responds"][::5])
+    assert max(right, 1.0 - right) > 0.9
 
 
 def test_the_page_on_local_optima():

@@ -51,6 +51,16 @@ def test_two_processes_are_found(run):
     assert 0.97 < number_after("accuracy of the labels:", output) < 0.99
 
 
+def test_rows_that_are_not_normal(tmp_path):
+    output = run_plain(tmp_path, "beyond_normal", "picture.png")
+    assert (tmp_path / "picture.png").read_bytes().startswith(PNG)
+    assert number_after("minutes of waiting for a minute of eruption:", output) == pytest.approx(10.7, abs=0.1)
+    assert 8.0 < number_after("earthquakes in 2007:", output) < 20.0
+    assert number_after("departures gather about the hours:", output) == pytest.approx(7.9, abs=0.3)
+    assert 4.0 < number_after("degrees of freedom:", output) < 15.0
+    assert number_after("less that of t-distributions:", output) > 100.0
+
+
 def test_density_and_objective(run):
     output, table = run("density_and_objective")
     np.testing.assert_allclose(table, [[0.75, -1, 0.8], [0.25, 2, 1]], atol=0.4)
