@@ -212,6 +212,8 @@ def test_the_page_on_selection(tmp_path, monkeypatch):
     names = run_page("select.md")
     assert names["selection"].best_params_["n_components"] == 3
     assert names["by_prediction"].best_params_["n_components"] == 3
+    assert names["tested"].table[0]["blrt"] <= 0.05
+    assert names["tested"].best_params_["n_components"] == 2
     (command,) = re.findall(r"```sh\n(.*?)\n```", read_page("select.md"), re.DOTALL)
     program, *arguments = shlex.split(command)
     assert program == "fastem"

@@ -14,7 +14,7 @@ import typer
 from fastem._text import unknown_choice
 
 COVARIANCES = ("full", "tied", "diag", "spherical")
-CRITERIA = ("bic", "aic", "caic", "sabic", "icl", "heldout")
+CRITERIA = ("bic", "aic", "caic", "sabic", "icl", "heldout", "blrt")
 STARTS = ("k-means++", "kmeans", "random_from_data", "random", "quantile")
 
 

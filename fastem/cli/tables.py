@@ -33,6 +33,7 @@ _CRITERIA = {
     "icl": ("bic", "icl"),
     "caic": ("bic", "caic"),
     "sabic": ("bic", "sabic"),
+    "blrt": ("bic", "blrt"),
     "heldout": ("heldout", "heldout_se"),
 }
 _PARAMETERS = (

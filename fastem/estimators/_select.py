@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastem._naming import named, warn
 from fastem._text import no_setting
+from fastem.estimators._bootstrap_test import require_testable, select_by_tests
 from fastem.estimators._em import BaseEM
 from fastem.estimators._hmm import BaseHMM
 from fastem.estimators._validation import read_rows
@@ -45,6 +46,8 @@ def select(
     validation_fraction: float = 0.1,
     max_rows: int | None = None,
     allow_collapsed: bool = False,
+    n_replicates: int = 99,
+    alpha: float = 0.05,
     **settings: Any,
 ) -> Selection:
     """Choose the number of components (of states), and the type of Gaussian ones' covariances; see docs/select.md.
@@ -63,10 +66,11 @@ def select(
     covariance_types : str or sequence of str, optional
         Of Gaussian components: "full", "tied", "diag" and "spherical"; by default all, and for one feature the first
         two, which the others repeat.
-    criterion : {"bic", "aic", "caic", "sabic", "icl", "heldout"}, default "bic"
-        All but the last as in `GaussianMixture`: lower is better; "icl" is of mixtures. "heldout": mean log-likelihood,
-        in nats per row, of rows, or of sequences, that no candidate has learnt from. The smallest candidate is chosen
-        from which no larger one gains enough (see `min_gain`).
+    criterion : {"bic", "aic", "caic", "sabic", "icl", "heldout", "blrt"}, default "bic"
+        All but the last two as in `GaussianMixture`: lower is better; "icl" is of mixtures. "heldout": mean
+        log-likelihood, in nats per row, of rows, or of sequences, that no candidate has learnt from. The smallest
+        candidate is chosen from which no larger one gains enough (see `min_gain`). "blrt": the bootstrap
+        likelihood-ratio test of each number of components of a mixture against the next one; see docs/select.md.
     sample_weight : array-like (N,) or str, optional
         As in `fit`.
     min_gain : float, default 1e-3
@@ -79,6 +83,10 @@ def select(
         only the chosen one to all of them.
     allow_collapsed : bool, default False
         Whether a candidate may be chosen of which a component has collapsed onto rows that agree.
+    n_replicates : int, default 99
+        With "blrt", how often rows are drawn from the smaller mixture, and both are fitted to them.
+    alpha : float, default 0.05
+        With "blrt", the level at which the smaller mixture is rejected.
     **settings
         Of the estimator, in place of those that it has: `random_state`, `tol`, `max_iter` (of chains `n_iter`),
         `n_init` (for each, three starts of a size besides those from the smaller one; "auto": as 1), `prior`,
@@ -104,7 +112,7 @@ def select(
     References
     ----------
     Schwarz (1978), Ann. Statist. 6, 461-464; Biernacki, Celeux & Govaert (2000), IEEE Trans. PAMI 22, 719-725; Smyth
-    (2000), Statistics and Computing 10, 63-72.
+    (2000), Statistics and Computing 10, 63-72; McLachlan (1987), Applied Statistics 36, 318-324.
 
     Examples
     --------
@@ -120,7 +128,9 @@ def select(
     """
     template = GaussianMixture() if estimator is None else clone(_model_only(estimator))
     _require_settings(template, settings)
-    terms = Terms.read(n_components, criterion, min_gain, validation_fraction, max_rows, allow_collapsed)
+    terms = Terms.read(
+        n_components, criterion, min_gain, validation_fraction, max_rows, allow_collapsed, n_replicates, alpha
+    )
     template.set_params(**settings)._validate_params()
     template._require_sensible()
     _require_comparable(template, criterion, lengths)
@@ -133,6 +143,9 @@ def select(
         is_gaussian = hasattr(template, "covariance_type")
         kinds = read_kinds(covariance_types, source.n_features, is_gaussian, type(template).__name__)
         seed = int(template._generator().integers(2**63))
+        if criterion == "blrt":
+            require_testable(template, kinds, source, max_rows)
+            return select_by_tests(template, source, terms.sizes, kinds[0], n_replicates, alpha, seed)
         found = choose(lambda key: _candidate(template, key)._model_spec(), source, kinds, terms, seed)
         if found.all_collapsed:
             warn(

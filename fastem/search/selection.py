@@ -22,7 +22,7 @@ from fastem.search.heldout import hold_out
 from fastem.search.sample_race import sample_of
 from fastem.sources import Source
 
-CRITERIA = ("bic", "aic", "caic", "sabic", "icl", "heldout")
+CRITERIA = ("bic", "aic", "caic", "sabic", "icl", "heldout", "blrt")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,13 +31,13 @@ class Selection:
 
     Attributes
     ----------
-    criterion : {"bic", "aic", "caic", "sabic", "icl", "heldout"}
+    criterion : {"bic", "aic", "caic", "sabic", "icl", "heldout", "blrt"}
     table : tuple of dict
         A row for each candidate: `covariance_type` of a Gaussian one, `n_components`, `n_parameters`; `loglik` of the
         rows that it was fitted to, in nats, and `bic` and `aic` of it (lower is better); `collapsed`, the number of
-        components that sit on rows which agree; `caic`, `sabic`, `icl`, or `heldout` and
-        `heldout_se` (nats per row, higher is better, and its standard error) where these were asked for; `n_iter`;
-        `converged`.
+        components that sit on rows which agree; `caic`, `sabic`, `icl`, or `heldout` and `heldout_se` (nats per row,
+        higher is better, and its standard error) where these were asked for; `blrt`, the p-value of the test against
+        the next number of components; `n_iter`; `converged`.
     best_index_ : int
         The place of the chosen candidate in the table.
     best_estimator_ : GaussianMixture, or what was asked for
@@ -93,6 +93,8 @@ class Terms(NamedTuple):
     validation_fraction: float
     max_rows: int | None
     allow_collapsed: bool
+    n_replicates: int
+    alpha: float
 
     @classmethod
     def read(cls, n_components: Any, *others: Any) -> Self:
@@ -103,6 +105,9 @@ class Terms(NamedTuple):
         terms = cls(sorted({int(size) for size in sizes}), *others)
         require_one_of("criterion", terms.criterion, CRITERIA)
         gain, share, rows = terms.min_gain, terms.validation_fraction, terms.max_rows
+        replicates, alpha = terms.n_replicates, terms.alpha
+        _require("n_replicates", replicates, _is_count(replicates), "a positive integer")
+        _require("alpha", alpha, isinstance(alpha, Real) and 0.0 < alpha < 1.0, "between 0 and 1")
         _require("min_gain", gain, isinstance(gain, Real) and gain >= 0.0, "at least 0")
         _require("validation_fraction", share, isinstance(share, Real) and 0.0 < share < 1.0, "between 0 and 1")
         _require("max_rows", rows, rows is None or _is_count(rows), "None or a positive integer")
