@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from fastem._naming import named
 from fastem.estimators._em import BaseEM
 from fastem.estimators._hmm import BaseHMM
+from fastem.families.columns.product import Product
 from fastem.fitting.criteria import criteria_of
 from fastem.search.selection import Selection
 from fastem.sources import Source
@@ -43,6 +44,7 @@ def select_by_tests(
     random = np.random.default_rng(seed)
     settings = {"covariance_type": kind} if kind else {}
     null, table = _fitted(template, source, sizes[0], settings, random), []
+    _require_drawable(null)
     for larger in sizes[1:]:
         other = _fitted(template, source, larger, settings, random)
         table.append(_row(null, _p_value(template, source, null, other, settings, n_replicates, random)))
@@ -52,6 +54,16 @@ def select_by_tests(
     # Nothing larger was asked for.
     table.append(_row(null, float("nan")))
     return Selection("blrt", tuple(table), len(table) - 1, null)
+
+
+def _require_drawable(mixture: Any) -> None:
+    """Raise ValueError where rows like those of the fit cannot be drawn."""
+    family = mixture._model.family
+    each = [part.family for part in family.parts] if isinstance(family, Product) else [family]
+    if any(getattr(one, "n_covariates", 0) for one in each):
+        raise ValueError("criterion='blrt' draws rows anew, and knows no covariates or exposures to draw. Use 'bic'.")
+    if mixture.fit_report_.missing is not None:
+        raise ValueError("criterion='blrt' draws complete rows, but some values are missing. Use 'bic'.")
 
 
 def _fitted(

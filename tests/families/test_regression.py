@@ -328,3 +328,13 @@ def test_the_number_of_lines_is_found():
 def test_what_cannot_be_is_an_error(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_of_a_row_without_any_value_nothing_is_expected():
+    rows = np.column_stack([X, responses(PoissonRegression)])
+    rows[5], rows[6, 3] = np.nan, np.nan
+    mixture = fitted(PoissonRegression(), rows)
+    for method in ("mean", "draw"):
+        filled = mixture.impute(rows, method=method, random_state=0)
+        assert np.isnan(filled[5]).all()
+        assert np.isfinite(np.delete(filled, 5, axis=0)).all()

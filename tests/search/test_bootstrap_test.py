@@ -71,3 +71,12 @@ def test_classes_of_a_questionnaire():
 def test_what_a_test_cannot_compare_is_named(estimator, changes, message):
     with pytest.raises(ValueError, match=message):
         select(X, estimator, n_components=[1, 2], **{**TERMS, **changes})
+
+
+def test_rows_that_cannot_be_drawn_are_not_tested():
+    rows = np.column_stack([random.normal(size=300), X])
+    with pytest.raises(ValueError, match="knows no covariates or exposures to draw"):
+        select(rows, Mixture("linear"), n_components=[1, 2], criterion="blrt")
+    rows[3, 0] = np.nan
+    with pytest.raises(ValueError, match="draws complete rows, but some values are missing"):
+        select(rows, n_components=[1, 2], **TERMS)

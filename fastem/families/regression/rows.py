@@ -51,7 +51,9 @@ class RegressionRows(RegressionTangents):
         self, params: Any, component: int, X: np.ndarray, random: np.random.Generator | None = None
     ) -> np.ndarray:
         filled = np.array(X, dtype=np.float64)
-        rows = np.flatnonzero(np.isnan(filled[:, self.n_covariates]))
+        # Of a row without any value nothing is expected: its covariates are not drawn from anywhere.
+        is_known = ~np.isnan(np.delete(filled, self.n_covariates, axis=1)).any(axis=1)
+        rows = np.flatnonzero(np.isnan(filled[:, self.n_covariates]) & is_known)
         covariates, _, size = self.parts_of(filled[rows])
         mean = self.expected(params, covariates)[:, component]
         if random is None:
