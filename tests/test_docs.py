@@ -163,6 +163,8 @@ def test_the_page_on_uncertainty():
     spread = names["replicates"].standard_errors()
     assert spread.means == pytest.approx(names["errors"].means, rel=0.25)
     assert len(names["errors"].names) == 6
+    assert names["apart"].means[0, 0] == pytest.approx(np.sqrt(2.0 / 2000), rel=0.25)
+    assert names["together"].means[0, 0] == pytest.approx(np.sqrt((1.0 + 1.0 / 20) / 100), rel=0.3)
 
 
 def test_the_page_on_missing_values():

@@ -13,9 +13,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from fastem._naming import named
 from fastem._options import Choice
 from fastem.estimators._em import BaseEM
-from fastem.estimators._fitted_chain import FittedChain
 from fastem.estimators._hmmlearn import Monitor, monitor_of, tell_overwritten
 from fastem.estimators._known import Known
+from fastem.estimators._uncertain_chain import UncertainChain
 from fastem.fitting.chains import chain_of, probabilities
 from fastem.fitting.spec import AUTO, ModelSpec
 from fastem.fitting.starting import ChainStart
@@ -26,7 +26,7 @@ from fastem.schedules.batch import Batch, Subsample
 from fastem.sources import Source
 
 
-class BaseHMM(FittedChain, BaseEM):
+class BaseHMM(UncertainChain, BaseEM):
     """A hidden Markov model with `n_components` states, whose rows have distributions of one family.
 
     A family's estimator says how to make the family (`_make_family`, `_scaled_family`), which letters stand for its

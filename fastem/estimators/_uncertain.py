@@ -9,7 +9,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastem._naming import warn
 from fastem.estimators._fitted_mixture import FittedMixture
-from fastem.fitting.bootstrap import Bootstrap, Refitting, bootstrap, require_replicates
+from fastem.estimators._validation import read_groups
+from fastem.fitting.bootstrap import Bootstrap, bootstrap, refits_of_rows, require_replicates
 from fastem.fitting.imputing import Filling, filled_pieces
 from fastem.fitting.information import StandardErrors, standard_errors
 from fastem.fitting.intervals import ConfidenceIntervals, intervals, require_level
@@ -130,7 +131,13 @@ class UncertainMixture(FittedMixture):
         return intervals(self._model, self._params, errors, level)
 
     def bootstrap(
-        self, X: Any, sample_weight: Any = None, *, n_replicates: int = 100, max_rows: int = 100_000
+        self,
+        X: Any,
+        sample_weight: Any = None,
+        *,
+        n_replicates: int = 100,
+        max_rows: int = 100_000,
+        groups: Any = None,
     ) -> Bootstrap:
         """Refit the model to randomly weighted rows, again and again: the weighted-likelihood bootstrap.
 
@@ -145,6 +152,9 @@ class UncertainMixture(FittedMixture):
             For percentiles take 1000.
         max_rows : int, default 100000
             Of more rows a random sample is held in memory, and weighted such that the spread is that of all rows.
+        groups : array-like (N,), optional
+            Which rows depend on each other, repeated measurements of one person, say: those with equal labels are
+            weighted together. X must be in memory, and is read as a whole.
 
         Returns
         -------
@@ -178,9 +188,10 @@ class UncertainMixture(FittedMixture):
         self._require_fitted()
         require_replicates(n_replicates, max_rows)
         rows, random = self._rows(X, sample_weight), self._generator()
+        labels = None if groups is None else read_groups(groups, rows)
         with thread_limit(self.n_threads, self.verbose, self._work()) as n_threads, blas_single_threaded(n_threads):
             replicates, n_unfinished = bootstrap(
-                self._model, self._params, rows, int(n_replicates), max_rows, self.max_iter, random
+                self._model, self._params, rows, int(n_replicates), max_rows, self.max_iter, random, labels
             )
         self._warn_of_unfinished(n_unfinished, n_replicates + 1)
         return replicates
@@ -236,12 +247,12 @@ class UncertainMixture(FittedMixture):
         rows, random = self._rows(X, sample_weight), self._generator()
         filled = []
         with thread_limit(self.n_threads, self.verbose, self._work()) as n_threads, blas_single_threaded(n_threads):
-            refitting = Refitting(self._model, self._params, rows, max_rows, self.max_iter, random)
+            refits = refits_of_rows(self._model, self._params, rows, max_rows, self.max_iter, random)
             for _ in range(int(n)):
                 drawn = Filling("draw", seed=int(random.integers(2**63)))
-                pieces = filled_pieces(refitting.model, refitting.next_params(), rows, drawn, self._scoring)
+                pieces = filled_pieces(refits.model, refits.next_params(), rows, drawn, self._scoring)
                 filled.append(np.concatenate([piece.X[0] for piece in pieces]))
-        self._warn_of_unfinished(refitting.n_unfinished, int(n) + 1)
+        self._warn_of_unfinished(refits.n_unfinished, int(n) + 1)
         return np.stack(filled)
 
     def _warn_of_unfinished(self, n_unfinished: int, n_refits: int) -> None:

@@ -12,7 +12,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from fastem._naming import named, warn
 from fastem.fitting.summary import NO_WEIGHT
 from fastem.given import converted, floats, in_reach, plain_array, require_real
-from fastem.sources import Source, as_source, is_streamed, require_repeatable, with_known_columns
+from fastem.sources import ArraySource, Source, as_source, is_streamed, require_repeatable, with_known_columns
 from fastem.sources.frame import is_frame, non_numeric_columns
 from fastem.sources.source import rows_in
 
@@ -160,6 +160,20 @@ def read_weight(sample_weight: Any, n_rows: int) -> np.ndarray | None:
     if not np.isfinite(total):
         raise ValueError("The sum of the sample weights is not a finite number. Divide them by a constant.")
     return weight
+
+
+def read_groups(groups: Any, rows: Source) -> np.ndarray:
+    """Labels (N,) of which rows belong together; ValueError for improper ones, and for rows that are not in memory."""
+    if not isinstance(rows, ArraySource):
+        raise ValueError("groups are labels of rows in memory, but X is read piece by piece. Pass an array or a frame.")
+    labels = np.asarray(groups)
+    if labels.shape != (len(rows.X),):
+        raise ValueError(
+            f"groups must have one label for each of the {len(rows.X)} rows, got the shape {labels.shape}."
+        )
+    if len(np.unique(labels)) < 2:
+        raise ValueError("groups are all the same: there is nothing to draw. Leave them out, or give their labels.")
+    return labels
 
 
 def feature_index(estimator: BaseEstimator, feature: Any, n_features: int) -> int:

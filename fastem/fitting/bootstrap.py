@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,7 @@ from fastem.given import require_count
 from fastem.model import Model, Params
 from fastem.schedules.batch import fit_batch
 from fastem.schedules.result import Reason
-from fastem.sources import Source
+from fastem.sources import ArraySource, SequenceSource, Source
 
 # A refit stops when it is so near its optimum, in proportion to how far it is expected to lie from the last one.
 _RESOLUTION = 1e-3
@@ -65,28 +66,31 @@ def require_replicates(n_replicates: Any, max_rows: Any, name: str = "n_replicat
     require_rows(max_rows)
 
 
-class Refitting:
-    """Refits a model to rows, or a sample of them, that are weighted anew at random; see `bootstrap`.
+class Refits:
+    """Refits a model to rows in memory, or sequences, that are weighted anew at random.
 
-    `centre` are the parameters that fit the sample as it is, and `n_unfinished` refits did not converge.
+    `centre` are the parameters that fit the rows as they are, and `n_unfinished` refits did not converge.
     """
 
     def __init__(
-        self, model: Model, params: Params, rows: Source, max_rows: int, max_iter: int, random: np.random.Generator
+        self,
+        model: Model,
+        params: Params,
+        rows: Any,
+        total: float,
+        max_iter: int,
+        new_weights: Callable[[], np.ndarray],
+        has_missing: bool,
     ):
-        total = total_weight(Checked(rows, model.family).chunks())
-        self._sample = rows.sample(max_rows, random)
-        self._ratio = total / total_weight(self._sample.chunks())
-        self._weight = np.ones(len(self._sample.X)) if self._sample.weight is None else self._sample.weight
+        self._rows, self._new_weights = rows, new_weights
         self._tol, self._max_iter = _RESOLUTION * model.n_parameters() / (2.0 * total), max_iter
-        self._random, self.n_unfinished = random, 0
-        self.model, start = model.for_rows(params, bool(np.isnan(self._sample.X).any()))
-        self.centre = self._refit(self._sample, start)
+        self.n_unfinished = 0
+        self.model, start = model.for_rows(params, has_missing)
+        self.centre = self._refit(rows, start)
 
     def next_params(self) -> Params:
         """The parameters of another replicate."""
-        weight = self._random.standard_gamma(self._ratio * self._weight) / self._ratio
-        return self._refit(self._sample.weighted(weight), self.centre)
+        return self._refit(self._rows.weighted(self._new_weights()), self.centre)
 
     def _refit(self, rows: Source, start: Params) -> Params:
         problem = Problem(self.model, rows)
@@ -99,6 +103,50 @@ class Refitting:
         return result.params
 
 
+def refits_of_rows(
+    model: Model, params: Params, rows: Source, max_rows: int, max_iter: int, random: np.random.Generator
+) -> Refits:
+    """Refits to rows, or a sample of them; see `bootstrap`."""
+    total = total_weight(Checked(rows, model.family).chunks())
+    sample = rows.sample(max_rows, random)
+    ratio = total / total_weight(sample.chunks())
+    weight = np.ones(len(sample.X)) if sample.weight is None else sample.weight
+
+    def new_weights() -> np.ndarray:
+        return random.standard_gamma(ratio * weight) / ratio
+
+    return Refits(model, params, sample, total, max_iter, new_weights, bool(np.isnan(sample.X).any()))
+
+
+def refits_of_groups(
+    model: Model, params: Params, rows: ArraySource, groups: np.ndarray, max_iter: int, random: np.random.Generator
+) -> Refits:
+    """Refits to rows in memory, of which those of a group (N,) are weighted together."""
+    total = total_weight(Checked(rows, model.family).chunks())
+    weight = np.ones(len(rows.X)) if rows.weight is None else rows.weight
+    of_rows = np.unique(groups, return_inverse=True)[1]
+    n_groups = int(of_rows.max()) + 1
+
+    def new_weights() -> np.ndarray:
+        return random.standard_exponential(n_groups)[of_rows] * weight
+
+    return Refits(model, params, rows, total, max_iter, new_weights, bool(np.isnan(rows.X).any()))
+
+
+def refits_of_sequences(
+    model: Model, params: Params, sequences: SequenceSource, max_iter: int, random: np.random.Generator
+) -> Refits:
+    """Refits to sequences, each of which is weighted as a whole."""
+    has_missing = Checked(sequences, model.family).look_over()
+    lengths, weight = sequences.lengths, sequences.row_weights()
+    of_sequences = weight[np.cumsum(lengths) - lengths]
+
+    def new_weights() -> np.ndarray:
+        return np.repeat(random.standard_gamma(of_sequences), lengths)
+
+    return Refits(model, params, sequences, float(weight.sum()), max_iter, new_weights, has_missing)
+
+
 def bootstrap(
     model: Model,
     params: Params,
@@ -107,13 +155,14 @@ def bootstrap(
     max_rows: int,
     max_iter: int,
     random: np.random.Generator,
+    groups: np.ndarray | None = None,
 ) -> tuple[Bootstrap, int]:
     """Estimates from rows, or a sample of them, that are weighted anew at random; and how many refits did not converge.
 
     A row of the whole data has a weight of exponential distribution, of mean one. A row of weight w of a sample stands
     for w * `ratio` of them, the sum of whose weights has a gamma distribution. So a row of weight 2 is the row twice,
     and the spread is that of all rows. The optimum of a sample lies elsewhere, and the replicates about it: they are
-    moved to the fitted parameters.
+    moved to the fitted parameters. All rows of a group, where there are `groups` (N,), have one random weight.
 
     References
     ----------
@@ -122,15 +171,38 @@ def bootstrap(
     """
     known = with_gradients(model)
     require_interior(known, params)
-    refitting = Refitting(model, params, rows, max_rows, max_iter, random)
-    refits = [estimates(known, refitting.next_params()) for _ in range(n_replicates)]
-    centre = refitting.centre
-    fitted, middle = estimates(known, params), estimates(known, centre)
+    if groups is None:
+        refits = refits_of_rows(model, params, rows, max_rows, max_iter, random)
+    else:
+        refits = refits_of_groups(model, params, rows, groups, max_iter, random)  # type: ignore[arg-type]
+    return _about_fitted(refits, n_replicates, estimates(known, params), partial(estimates, known)), refits.n_unfinished
+
+
+def bootstrap_sequences(
+    model: Model,
+    params: Params,
+    sequences: SequenceSource,
+    n_replicates: int,
+    max_iter: int,
+    random: np.random.Generator,
+    shown: Callable[[Model, Params], dict[str, Any]],
+) -> tuple[Bootstrap, int]:
+    """As `bootstrap`, of whole sequences; `shown` tells the parameters by name."""
+    refits = refits_of_sequences(model, params, sequences, max_iter, random)
+    replicates = _about_fitted(refits, n_replicates, shown(model, params), partial(shown, refits.model))
+    return replicates, refits.n_unfinished
+
+
+def _about_fitted(
+    refits: Refits, n_replicates: int, fitted: dict[str, Any], shown: Callable[[Params], dict[str, Any]]
+) -> Bootstrap:
+    """Replicates that are moved from the optimum of the rows that were refitted to the fitted parameters."""
+    found = [shown(refits.next_params()) for _ in range(n_replicates)]
+    middle = shown(refits.centre)
 
     def about(value: np.ndarray, centre: np.ndarray, *replicates: np.ndarray) -> np.ndarray:
         return value + (np.array(replicates) - centre)
 
-    replicates = Bootstrap(
-        **{name: mapped(about, fitted[name], middle[name], *(each[name] for each in refits)) for name in fitted}
+    return Bootstrap(
+        **{name: mapped(about, fitted[name], middle[name], *(each[name] for each in found)) for name in fitted}
     )
-    return replicates, refitting.n_unfinished

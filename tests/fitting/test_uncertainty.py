@@ -766,3 +766,30 @@ def test_errors_of_old_faithful(faithful):
     errors = mixture.standard_errors(faithful[:, 1], information="observed")
     assert errors.weights[0] == pytest.approx(0.0312, abs=0.002)
     assert errors.means.ravel() == pytest.approx([0.70, 0.50], abs=0.05)
+
+
+def test_rows_of_a_group_are_weighted_together():
+    """The error of a mean is that of the means of the groups; labels may be texts."""
+    random = np.random.default_rng(0)
+    group = np.repeat(np.arange(80), 5)
+    x = random.normal(size=80)[group] + 0.5 * random.normal(size=400)
+    mixture = GaussianMixture(random_state=0).fit(x)
+    names = np.array([f"person {label}" for label in group])
+    errors = mixture.bootstrap(x, groups=names, n_replicates=400).standard_errors()
+    of_groups = x.reshape(80, 5).mean(axis=1)
+    assert errors.means[0, 0] == pytest.approx(of_groups.std() / np.sqrt(80), rel=0.15)
+    assert errors.means[0, 0] > 1.5 * mixture.bootstrap(x, n_replicates=100).standard_errors().means[0, 0]
+    each = mixture.bootstrap(x, groups=np.arange(400), n_replicates=400).standard_errors()
+    assert each.means[0, 0] == pytest.approx(x.std() / 20.0, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("rows", "groups", "message"),
+    [("array", np.zeros(9), "one label for each of the 10 rows"), ("array", np.zeros(10), "groups are all the same"),
+     ("stream", np.arange(10), "X is read piece by piece")],
+)  # fmt: skip
+def test_groups_that_cannot_be_are_named(rows, groups, message):
+    x = np.arange(10.0)[:, None]
+    mixture = GaussianMixture().fit(x)
+    with pytest.raises(ValueError, match=message):
+        mixture.bootstrap(x if rows == "array" else (lambda: iter([x])), groups=groups)
