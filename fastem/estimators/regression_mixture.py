@@ -151,8 +151,8 @@ class RegressionMixture(RegressorMixin, OptionHolder):
             Covariates; no value may be missing.
         y : array-like (N,) or str
             The response, NaN where it is missing; or the name of its column in X, which is then read as a stream.
-        sample_weight : array-like (N,), optional
-            Non-negative weights; a row of weight 2 counts as the row twice.
+        sample_weight : array-like (N,) or str, optional
+            Non-negative weights, or the name of their column; a row of weight 2 counts as the row twice.
         size : array-like (N,) or str, optional
             The exposure of each count, or the number of trials, where `family` says that there is one.
         resume : bool, default False
@@ -173,7 +173,7 @@ class RegressionMixture(RegressorMixin, OptionHolder):
             When fitting stopped for another reason than convergence.
         """
         self._validate_params()
-        rows = self._joined(X, y, size, reset=True)
+        rows, sample_weight = self._weighted(X, y, size, sample_weight, reset=True)
         known = getattr(self, "mixture_", None)
         mixture = known if self.warm_start and known is not None else Mixture()
         self._adopt(
@@ -216,6 +216,17 @@ class RegressionMixture(RegressorMixin, OptionHolder):
         for name in ("weights_", *(f"{name}_" for name in mixture._of_family.shown), *_STORY):
             if hasattr(mixture, name):
                 setattr(self, name, getattr(mixture, name))
+
+    def _weighted(self, X: Any, y: Any, size: Any, sample_weight: Any, reset: bool = False) -> tuple[Any, Any]:
+        """Rows of covariates, the response, and its size; and their weights, unless a source has them."""
+        if not isinstance(sample_weight, str):
+            return self._joined(X, y, size, reset), sample_weight
+        if not isinstance(y, str):
+            raise ValueError(
+                f"sample_weight={sample_weight!r} is the name of a column of X: give y by its name, too, or the "
+                "weights themselves."
+            )
+        return self._joined(as_source(X, sample_weight), y, size, reset), None
 
     def _joined(self, X: Any, y: Any, size: Any, reset: bool = False) -> Any:
         """Rows of covariates, the response, and its size."""
@@ -328,7 +339,7 @@ class RegressionMixture(RegressorMixin, OptionHolder):
 
     def criteria(self, X: Any, y: Any, sample_weight: Any = None, *, size: Any = None) -> dict[str, float]:
         """Log-likelihood and information criteria: `weight`, `loglik`, `score` (mean, in nats), `aic` and `bic`."""
-        return self._fitted().criteria(self._joined(X, y, size), sample_weight)
+        return self._fitted().criteria(*self._weighted(X, y, size, sample_weight))
 
     def aic(self, X: Any, y: Any, sample_weight: Any = None, *, size: Any = None) -> float:
         """Akaike's information criterion: -2 loglik + 2 parameters. Lower is better."""
@@ -340,17 +351,17 @@ class RegressionMixture(RegressorMixin, OptionHolder):
 
     def standard_errors(self, X: Any, y: Any, sample_weight: Any = None, *, size: Any = None, **options: Any) -> Any:
         """Standard errors of `weights`, `coef`, `intercept` and their like; as `Mixture.standard_errors`."""
-        return self._fitted().standard_errors(self._joined(X, y, size), sample_weight, **options)
+        return self._fitted().standard_errors(*self._weighted(X, y, size, sample_weight), **options)
 
     def confidence_intervals(
         self, X: Any, y: Any, sample_weight: Any = None, *, size: Any = None, **options: Any
     ) -> Any:
         """Confidence intervals of the parameters; as `Mixture.confidence_intervals`."""
-        return self._fitted().confidence_intervals(self._joined(X, y, size), sample_weight, **options)
+        return self._fitted().confidence_intervals(*self._weighted(X, y, size, sample_weight), **options)
 
     def bootstrap(self, X: Any, y: Any, sample_weight: Any = None, *, size: Any = None, **options: Any) -> Any:
         """Refits to rows that are weighted at random; as `Mixture.bootstrap`."""
-        return self._fitted().bootstrap(self._joined(X, y, size), sample_weight, **options)
+        return self._fitted().bootstrap(*self._weighted(X, y, size, sample_weight), **options)
 
     def plot(self, X: Any, y: Any, feature: int | str = 0, ax: Any = None, **options: Any) -> Any:
         """Draw responses and the regressions; see `fastem.plotting.regression.plot_regression`."""

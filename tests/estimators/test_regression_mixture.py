@@ -77,6 +77,18 @@ def test_frames_files_and_sources_name_the_response(tmp_path, regression):
         RegressionMixture().fit(frame, "z")
 
 
+def test_weights_have_a_name_beside_the_response(tmp_path):
+    weight = random.integers(0, 3, 1500).astype(float)
+    frame = pd.DataFrame({"w": weight, "y": Y, "a": X[:, 0], "b": X[:, 1]})
+    given = RegressionMixture(2, random_state=0).fit(X, Y, sample_weight=weight)
+    named = RegressionMixture(2, random_state=0).fit(frame, "y", sample_weight="w")
+    np.testing.assert_array_equal(named.coef_, given.coef_)
+    assert named.feature_names_in_.tolist() == ["a", "b"]
+    assert named.criteria(frame, "y", "w") == given.criteria(X, Y, weight)
+    with pytest.raises(ValueError, match="give y by its name, too"):
+        RegressionMixture(2).fit(frame[["a", "b"]], frame["y"], sample_weight="w")
+
+
 def test_sizes_stand_beside_responses():
     exposure = random.uniform(0.5, 8.0, 1500)
     counts = random.poisson(exposure * np.exp(0.2 * X[:, 0]))
