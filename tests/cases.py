@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from math import log
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,12 @@ import numpy as np
 from fastem import open_source
 from fastem.families.columns.bernoulli import Bernoulli
 from fastem.families.columns.beta import Beta
+from fastem.families.columns.binomial import Binomial
 from fastem.families.columns.categorical import Categorical
 from fastem.families.columns.exponential import Exponential
 from fastem.families.columns.gamma import Gamma
 from fastem.families.columns.geometric import Geometric
+from fastem.families.columns.hurdle import HurdlePoisson
 from fastem.families.columns.inverse_gaussian import InverseGaussian
 from fastem.families.columns.log_normal import LogNormal
 from fastem.families.columns.multinomial import Multinomial
@@ -126,7 +129,7 @@ def _column_params(family, random):
         return family.params(random.uniform(0.1, 1.0, size=family.values_shape()))
     size = {Bernoulli: 1.0, LogNormal: 2.0}.get(type(family), 12.0)
     values = random.uniform(0.05, 0.95, size=family.values_shape()) * size
-    if isinstance(family, ZeroInflatedPoisson):
+    if isinstance(family, ZeroInflatedPoisson | HurdlePoisson):
         values[:, family.n_features :] /= size
     return family.params(values)
 
@@ -240,6 +243,10 @@ _LOG_PROB = {
     Geometric: _geometric_log_prob,
     NegativeBinomial: _two_values(naive.negative_binomial),
     ZeroInflatedPoisson: _two_values(naive.zero_inflated_poisson),
+    HurdlePoisson: _two_values(naive.hurdle_poisson),
+    Binomial: lambda family, params: (
+        lambda x, k: sum(naive.binomial(n, 15, log(m / (15 - m))) for n, m in zip(x, params.values[k], strict=True))
+    ),
     Categorical: _categorical_log_prob,
     Multinomial: _multinomial_log_prob,
     Gaussian: _gaussian_log_prob,
@@ -298,6 +305,8 @@ FAMILIES = [
     _of_columns("geometric counts", Geometric),
     _of_columns("negative binomial counts", NegativeBinomial, n_counts=600),
     _of_columns("zero-inflated counts", ZeroInflatedPoisson, n_counts=60),
+    _of_columns("counts over a hurdle", HurdlePoisson, n_counts=60),
+    _of_columns("successes of trials", Binomial, n_trials=15),
     _of_columns("categories", Categorical),
     _of_columns("multinomial counts", Multinomial, n_trials=9),
     FamilyCase("mixed columns", _product, _product_params, _product_log_prob, _column_stats, has_pivots=True),

@@ -349,6 +349,12 @@ def zero_inflated_poisson(x, rate, zero):
     return log((zero if x == 0 else 0) + (1 - zero) * exp(poisson(x, rate)))
 
 
+def hurdle_poisson(x, rate, zero):
+    if x == 0:
+        return log(zero)
+    return log(1 - zero) + poisson(x, rate) - log(1 - exp(-rate))
+
+
 def geometric(x, mean):
     return x * log(mean / (1 + mean)) - log(1 + mean)
 

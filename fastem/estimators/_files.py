@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastem.families import KINDS, REGRESSIONS, StudentT
+from fastem.families import KINDS, REGRESSIONS, Binomial, StudentT
 from fastem.families.columns.records import ColumnParams
 from fastem.families.gaussian.family import GaussianDiagParams
 from fastem.fitting.archive import STORY, arrays_of, checked_story, record_classes, require_state, restored
@@ -28,7 +28,7 @@ OPTIONS = (
 )  # fmt: skip
 # What settings may hold: options, families, and parameters of one.
 _RECORDS = (
-    *OPTIONS, *KINDS.values(), *REGRESSIONS.values(), StudentT, ColumnParams, GaussianDiagParams,
+    *OPTIONS, *KINDS.values(), *REGRESSIONS.values(), Binomial, StudentT, ColumnParams, GaussianDiagParams,
     *(each.params for each in StudentT.records.values()), *(each.record_type for each in REGRESSIONS.values()),
 )  # fmt: skip
 

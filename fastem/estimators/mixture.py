@@ -220,11 +220,11 @@ class Mixture(FamilyParameters, UncertainMixture, BaseMixture):
     family : str, family, or list of D of these, default "normal"
         A kind of column: "normal", "poisson" (counts), "bernoulli" (0 or 1), "categorical" (codes from 0 up),
         "exponential" (waiting times), "gamma", "log_normal" or "inverse_gaussian" (positive numbers), "beta" (shares),
-        "von_mises" (angles), "negative_binomial", "zero_inflated_poisson" or "geometric" (counts), or "multinomial"
-        (counts whose total is given); or a value of `fastem.families`, such as ``Poisson(exposure=True)``. A list has
-        one kind for each column, and "exposure" for one that multiplies the rates of the counts. Or a regression of the
-        last column on the others, such as "linear" (see `RegressionMixture`); or a family of your own
-        (docs/families.md, docs/user_families.md).
+        "von_mises" (angles), "negative_binomial", "zero_inflated_poisson", "hurdle_poisson" or "geometric" (counts), or
+        "multinomial" (counts whose total is given); or a value of `fastem.families`, such as
+        ``Poisson(exposure=True)``. A list has one kind for each column, and "exposure" for one that multiplies the
+        rates of the counts. Or a regression of the last column on the others, such as "linear" (see
+        `RegressionMixture`); or a family of your own (docs/families.md, docs/user_families.md).
     n_components : int, default 1
     params_init : dict or NamedTuple, optional
         First parameters of the family, by the names of the fitted attributes: ``{"rates": [[2.0], [9.0]]}``; for a

@@ -8,10 +8,12 @@ from typing import Any
 
 from fastem.families.columns.bernoulli import Bernoulli
 from fastem.families.columns.beta import Beta
+from fastem.families.columns.binomial import Binomial
 from fastem.families.columns.categorical import Categorical
 from fastem.families.columns.exponential import Exponential
 from fastem.families.columns.gamma import Gamma
 from fastem.families.columns.geometric import Geometric
+from fastem.families.columns.hurdle import HurdlePoisson
 from fastem.families.columns.inverse_gaussian import InverseGaussian
 from fastem.families.columns.log_normal import LogNormal
 from fastem.families.columns.multinomial import Multinomial
@@ -31,12 +33,14 @@ __all__ = [
     "REGRESSIONS",
     "Bernoulli",
     "Beta",
+    "Binomial",
     "BinomialRegression",
     "Categorical",
     "Exponential",
     "Gamma",
     "GammaRegression",
     "Geometric",
+    "HurdlePoisson",
     "InverseGaussian",
     "Linear",
     "LogNormal",
@@ -66,6 +70,7 @@ KINDS: dict[str, Any] = {
     "geometric": Geometric,
     "negative_binomial": NegativeBinomial,
     "zero_inflated_poisson": ZeroInflatedPoisson,
+    "hurdle_poisson": HurdlePoisson,
 }
 
 # The word for each family of a response given covariates.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastem._naming import named
-from fastem.families import KINDS, REGRESSIONS, Categorical, Gamma, Normal, StudentT
+from fastem.families import KINDS, REGRESSIONS, Binomial, Categorical, Gamma, Normal, StudentT
 from fastem.families.columns.base import Columns
 from fastem.families.columns.gradients import IN_WHOLE
 from fastem.families.columns.product import Product
@@ -21,7 +21,7 @@ from fastem.given import floats
 from fastem.passes.shapes import require_shapes, shapes_of
 
 # Whose parameters have names; a list of kinds has those of all its columns.
-NAMED = (*KINDS.values(), *REGRESSIONS.values(), StudentT)
+NAMED = (*KINDS.values(), *REGRESSIONS.values(), Binomial, StudentT)
 _ARRAY = "an array of the shape (n_components, n_features)"
 _WANTED_TABLES = (
     "{} must be a list with an array of the shape (n_components, n_categories) for each column, which is None where a "

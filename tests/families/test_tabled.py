@@ -10,7 +10,7 @@ import scipy.stats
 
 import fastem
 from fastem import HMM, Mixture
-from fastem.families import NegativeBinomial, ZeroInflatedPoisson
+from fastem.families import Binomial, HurdlePoisson, NegativeBinomial, ZeroInflatedPoisson
 from tests.cases import of_size
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -20,7 +20,10 @@ random = np.random.default_rng(0)
 GROUP = random.random(4000) < 0.4
 CLAIMS = random.negative_binomial(np.where(GROUP, 2, 8), np.where(GROUP, 0.5, 0.1))
 SPARE = np.where(random.random(4000) < np.where(GROUP, 0.2, 0.6), 0, random.poisson(np.where(GROUP, 2.0, 15.0)))
-ROWS = {NegativeBinomial: CLAIMS, ZeroInflatedPoisson: SPARE}
+# Fewer zeros than Poisson counts have, and more.
+POSITIVE = np.maximum(random.poisson(np.where(GROUP, 1.0, 15.0)), 1)
+RARE = np.where(random.random(4000) < np.where(GROUP, 0.1, 0.3), 0, POSITIVE)
+ROWS = {NegativeBinomial: CLAIMS, ZeroInflatedPoisson: SPARE, HurdlePoisson: RARE}
 KINDS = list(ROWS)
 
 
@@ -116,6 +119,41 @@ def test_standard_errors_of_two_components():
     several = np.column_stack([SPARE, again])
     errors = Mixture("zero_inflated_poisson", 2, random_state=0).fit(several).standard_errors(several)
     assert np.all((errors.zeros > 0.0) & (errors.zeros < 0.1))
+
+
+def test_a_hurdle_is_the_share_of_zeros_and_the_mean_of_the_others():
+    mixture = Mixture("hurdle_poisson").fit(ARTICLES)
+    assert mixture.zeros_[0, 0] == pytest.approx(np.mean(ARTICLES == 0), rel=1e-12)
+    rate = mixture.rates_[0, 0]
+    assert rate / -np.expm1(-rate) == pytest.approx(ARTICLES[ARTICLES > 0].mean(), rel=1e-10)
+    # Where zeros are more than Poisson counts have, it is the zero-inflated distribution in other words.
+    other = Mixture("zero_inflated_poisson").fit(ARTICLES)
+    assert mixture.score(ARTICLES) == pytest.approx(other.score(ARTICLES), abs=1e-12)
+    few = np.where(ARTICLES == 0, random.integers(1, 3, 915) * (random.random(915) < 0.9), ARTICLES)
+    assert Mixture("hurdle_poisson").fit(few).score(few) > Mixture("zero_inflated_poisson").fit(few).score(few)
+
+
+def test_successes_of_trials(tmp_path):
+    right = random.binomial(12, np.where(GROUP, 0.25, 0.8))
+    mixture = Mixture(Binomial(n_trials=12), 2, random_state=0).fit(right)
+    np.testing.assert_allclose(np.sort(mixture.means_[:, 0]), [3.0, 9.6], rtol=0.05)
+    known = Mixture.from_parameters(Binomial(n_trials=12), [1.0], means=[[3.0]])
+    expected = scipy.stats.binom.logpmf(np.arange(13), 12, 0.25)
+    np.testing.assert_allclose(known.score_samples(np.arange(13)), expected, rtol=1e-12)
+    mixture.save(tmp_path / "model.npz")
+    np.testing.assert_array_equal(fastem.load(tmp_path / "model.npz").predict(right), mixture.predict(right))
+    both = Mixture([Binomial(n_trials=12), "normal"], 2, random_state=0).fit(
+        np.column_stack([right, 9.0 * GROUP + random.normal(size=4000)])
+    )
+    np.testing.assert_allclose(np.sort(both.means_[:, 0]), [3.0, 9.6], rtol=0.05)
+    one = Mixture(Binomial(n_trials=12)).fit(right[GROUP])
+    share = one.means_[0, 0] / 12
+    error = one.standard_errors(right[GROUP], information="observed").means[0, 0] / 12
+    assert error == pytest.approx(np.sqrt(share * (1 - share) / (12 * GROUP.sum())), rel=1e-4)
+    with pytest.raises(ValueError, match="must be a number of successes, an integer from 0 to 12"):
+        mixture.score([13.0])
+    with pytest.raises(ValueError, match="n_trials must be"):
+        Binomial(n_trials=0)
 
 
 def test_columns_of_several_sizes_stand_beside_others():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy.special import lambertw
 
 from fastem.families._marginal import Marginal, table_marginal
 from fastem.families.columns.coded import Coded
@@ -101,3 +102,9 @@ def mean_and_tails(shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Means (K,), and the shares (K, S) of what is larger than each count."""
     tails = np.cumsum(shares[:, ::-1], axis=1)[:, ::-1] - shares
     return shares @ np.arange(shares.shape[1]), np.maximum(tails, 0.0)
+
+
+def rate_of_positive(mean: np.ndarray) -> np.ndarray:
+    """The rate of Poisson counts of which those that are positive have this mean, more than one."""
+    mean = np.maximum(mean, 1.0 + 1e-9)
+    return np.maximum(mean + lambertw(-mean * np.exp(-mean)).real, 1e-9)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import gammaln, lambertw
+from scipy.special import gammaln
 
-from fastem.families.columns.tabled import TabledCounts
+from fastem.families.columns.tabled import TabledCounts, rate_of_positive
 
 _LEAST_ZERO, _MOST_ZERO = 1e-300, 1.0 - 1e-12
 
@@ -65,8 +65,7 @@ class ZeroInflatedPoisson(TabledCounts):
         """In closed form: the mean of positive counts tells the rate, the share of zeros the rest."""
         mean = np.maximum(shares @ np.arange(shares.shape[1]), 1e-12)
         positive = np.maximum(1.0 - shares[:, 0], 1e-12)
-        of_positive = np.maximum(mean / positive, 1.0 + 1e-9)
-        rate = of_positive + lambertw(-of_positive * np.exp(-of_positive)).real
+        rate = rate_of_positive(mean / positive)
         zero = 1.0 - positive / -np.expm1(-rate)
         is_inflated = zero > 0.0
         return np.where(is_inflated, rate, mean), np.clip(np.where(is_inflated, zero, 0.0), 0.0, _MOST_ZERO)
