@@ -247,7 +247,7 @@ def test_misspelt_values_elsewhere():
         (("fit", FAITHFUL, "-k", 2, "--covariance", "ful"), "'ful' is not known. Do you mean 'full'? Choose among"),
         (("fit", FAITHFUL, "-k", 2, "--covariance", "diagonal"), "Do you mean 'diag'?"),
         (("fit", FAITHFUL, "-k", 2, "--init", "kmeans+"), "Do you mean 'k-means++'?"),
-        (("select", FAITHFUL, "--criterion", "BIC"), "Do you mean 'bic'? Choose among 'bic', 'aic', 'icl', 'heldout'"),
+        (("select", FAITHFUL, "--criterion", "BIC"), "Do you mean 'bic'? Choose among 'bic', 'aic', 'caic', 'sabic',"),
         (("warmup", "-c", "round"), "'round' is not known. Choose among 'full', 'tied', 'diag', 'spherical'"),
     ],
 )  # fmt: skip
