@@ -104,14 +104,14 @@ class EStep:
 class StudentT:
     """A pass over t-distributed components, against Gaussian ones at the same locations and scales, without pruning."""
 
-    params = ([replace(workload, covariance_type=name) for workload in WORKLOADS for name in STRUCTURES],)
-    param_names = ("workload",)
+    params = ([replace(workload, covariance_type=name) for workload in WORKLOADS for name in STRUCTURES], [4.0, None])
+    param_names = ("workload", "df")
 
-    def setup(self, workload: Workload) -> None:
+    def setup(self, workload: Workload, df: float | None) -> None:
         self.X = common.rows_of(workload)
         self.gaussian, at = common.model_of(workload)
         k, d = workload.n_components, workload.n_features
-        family = student.StudentT(4.0, n_components=k, n_features=d, covariance_type=workload.covariance_type)
+        family = student.StudentT(df=df, n_components=k, n_features=d, covariance_type=workload.covariance_type)
         self.heavy = replace(self.gaussian, family=family)
         self.at = at
         self.heavy_at = at._replace(family=family.params(at.family.means, at.family.covariances))
@@ -121,14 +121,14 @@ class StudentT:
         accumulator.add(Chunk(self.X, None, 0))
         return accumulator.total()
 
-    def track_ratio(self, workload: Workload) -> float:
+    def track_ratio(self, workload: Workload, df: float | None) -> float:
         return common.ratio_of_times(
             lambda: self.heavy.e_step(self.heavy_at, Chunk(self.X, None, 0)), self.gaussian_e_step
         )
 
     track_ratio.unit = "time of t-distributions / time of Gaussians"
 
-    def track_log_likelihood_error(self, workload: Workload) -> float:
+    def track_log_likelihood_error(self, workload: Workload, df: float | None) -> float:
         X, family = self.X[:CHECKED_ROWS], self.heavy.family
         joint = family.log_prob(self.heavy_at.family, X) + self.heavy_at.latent.log_weights[:, None]
         found = self.heavy.e_step(self.heavy_at, Chunk(X, None, 0)).objective

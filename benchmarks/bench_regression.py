@@ -100,6 +100,9 @@ class Fit:
     def time_fit(self) -> None:
         self.fit()
 
+    def peakmem_fit(self) -> None:
+        self.fit()
+
     def track_slope_error(self) -> float:
         """Largest distance of a slope from the truth."""
         return float(np.abs(np.sort(self.fit().coef_[:, 0]) - [-1.0, 3.0]).max())

@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks import common
 from benchmarks.common import CHECKED_ROWS, WORKLOADS, Workload
-from fastem import GaussianMixture
+from fastem import GaussianHMM, GaussianMixture, select
 from fastem.fitting.bootstrap import Bootstrap as Replicates
 from fastem.fitting.information import row_gradients
 from fastem.sources import Chunk
@@ -89,3 +89,55 @@ class Bootstrap:
 
     track_difference_from_standard_errors.unit = "relative"
     track_difference_from_standard_errors.bound = 1.0
+
+
+class BootstrapOfSequences:
+    """Refits of a hidden Markov model to randomly weighted sequences."""
+
+    n_replicates, n_sequences, length = 10, 200, 50
+
+    def setup(self) -> None:
+        random = np.random.default_rng(0)
+        stays = random.random((self.n_sequences, self.length)) < 0.9
+        self.states = ((~stays).cumsum(axis=1) % 2).ravel()
+        self.X = (8.0 * self.states + random.normal(size=self.states.size))[:, None]
+        self.lengths = np.full(self.n_sequences, self.length)
+        self.hmm = GaussianHMM(2, n_init=1, random_state=0).fit(self.X, self.lengths)
+        self.replicates()
+
+    def replicates(self) -> Replicates:
+        return self.hmm.bootstrap(self.X, self.lengths, n_replicates=self.n_replicates)
+
+    def time_bootstrap(self) -> None:
+        self.replicates()
+
+    def track_difference_from_known_states(self) -> float:
+        """Relative difference of the errors of means from those of rows whose states are known; by chance some 0.4."""
+        found = np.sort(self.replicates().standard_errors().means[:, 0])
+        known = np.sort(1.0 / np.sqrt(np.bincount(self.states)))
+        return float(np.abs(found / known - 1.0).max())
+
+    track_difference_from_known_states.unit = "relative"
+    track_difference_from_known_states.bound = 1.0
+
+
+class BootstrapTest:
+    """The bootstrap likelihood-ratio test of one component more, and of two."""
+
+    def setup(self) -> None:
+        random = np.random.default_rng(0)
+        self.x = np.concatenate([random.normal(0.0, 1.0, 150), random.normal(6.0, 1.0, 150)])
+        self.chosen()
+
+    def chosen(self) -> int:
+        terms = {"criterion": "blrt", "covariance_types": "full", "n_replicates": 9, "random_state": 1}
+        return select(self.x, n_components=[1, 2, 3], alpha=0.1, **terms).best_estimator_.n_components
+
+    def time_test(self) -> None:
+        self.chosen()
+
+    def track_components_too_many(self) -> float:
+        return float(abs(self.chosen() - 2))
+
+    track_components_too_many.unit = "components"
+    track_components_too_many.bound = 1.0

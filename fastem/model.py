@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 
-from fastem.contracts import Accumulator, Backend
+from fastem.contracts import Accumulator, Backend, HasUnconstrained
 from fastem.passes.backend import COMPILED
 from fastem.passes.patterns import PATTERNS
 from fastem.passes.pruning import MIN_COMPONENTS, NO_PRUNING, Plan, is_worthwhile
@@ -146,8 +146,8 @@ class Model:
         return Params(self.latent.m_step(latent, params.latent), family_params), repairs
 
     def halfway(self) -> Callable[[Params, Params], Params] | None:
-        """What halves a step of an M-step that is no maximum; None where each is one."""
-        if self.family.has_exact_m_step:
+        """What halves a step of an M-step that is no maximum; None where each is one, and without coordinates."""
+        if self.family.has_exact_m_step or not isinstance(self.family, HasUnconstrained):
             return None
         return lambda params, image: self.from_unconstrained(
             0.5 * (self.to_unconstrained(params) + self.to_unconstrained(image))

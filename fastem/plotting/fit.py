@@ -96,8 +96,7 @@ def plot_selection(selection: Any, ax: Axes | None = None) -> Axes:
     chosen = f"chosen: {', '.join(str(best[name]) for name in ('covariance_type', 'n_components') if name in best)}"
     size = best["n_components"]
     ax.plot(size, best[criterion], "o", color="black", markersize=10, markerfacecolor="none", label=chosen)
-    label = (
-        "held-out log-likelihood (nats per row)" if criterion == "heldout" else f"{criterion.upper()} (lower is better)"
-    )
+    labels = {"heldout": "held-out log-likelihood (nats per row)", "blrt": "p-value of one more component"}
+    label = labels.get(criterion, f"{criterion.upper()} (lower is better)")
     ax.set(xlabel="number of components", ylabel=label)
     return finished_course(ax)

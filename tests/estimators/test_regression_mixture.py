@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
+import warnings
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from fastem import Mixture, RegressionMixture, load, open_source, select
+from fastem import Dirichlet, Fixed, Mixture, RegressionMixture, load, open_source, select
 from fastem.families import BinomialRegression, Linear, PoissonRegression
 
 mpl.use("Agg")
@@ -25,6 +28,41 @@ Y = np.where(LINE, 3.0 * X[:, 0], 20.0 - X[:, 0] + X[:, 1]) + random.normal(size
 @parametrize_with_checks([RegressionMixture(n_init=1)])
 def test_it_is_an_estimator_of_scikit_learn(estimator, check):
     check(estimator)
+
+
+CHANGES = {
+    "family": Linear(prior_weight=1.0), "params_init": {"coef": np.zeros((2, 2)), "intercept": [0.0, 1.0],
+    "variances": [1.0, 1.0]}, "tol": 1e-3, "max_iter": 7, "n_init": 2, "init_params": "random",
+    "weights_init": [0.5, 0.5],
+    "random_state": 3, "warm_start": True, "verbose": 1, "verbose_interval": 5, "prior": Dirichlet(2.0),
+    "fixed": Fixed(weights="equal"), "schedule": "plain", "search": "restarts", "memory_limit": "1MB", "n_threads": 1,
+    "missing": "error", "checkpoint": "fit.ckpt", "n_components": 2,
+}  # fmt: skip
+
+
+def test_settings_are_those_of_mixtures(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own, of_mixture = (inspect.signature(kind).parameters for kind in (RegressionMixture, Mixture))
+    assert own.keys() == of_mixture.keys() == CHANGES.keys()
+    for name in own.keys() - {"family"}:
+        assert own[name].default == of_mixture[name].default
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        found = RegressionMixture(**CHANGES).fit(X, Y).mixture_.get_params(deep=False)
+    for name, value in CHANGES.items():
+        assert found[name] is value
+
+
+def test_a_fit_is_resumed_and_goes_on_from_given_parameters(tmp_path):
+    settings = {"random_state": 0, "checkpoint": tmp_path / "fit.ckpt", "tol": 1e-10}
+    with pytest.warns(ConvergenceWarning):
+        first = RegressionMixture(2, max_iter=1, **settings).fit(X, Y)
+    resumed = RegressionMixture(2, max_iter=100, **settings).fit(X, Y, resume=True)
+    assert resumed.converged_
+    assert resumed.lower_bound_ >= first.lower_bound_
+    given = {"coef": resumed.coef_, "intercept": resumed.intercept_, "variances": resumed.variances_}
+    started = RegressionMixture(2, params_init=given, weights_init=resumed.weights_, max_iter=0).fit(X, Y)
+    np.testing.assert_allclose(started.coef_, resumed.coef_, rtol=1e-9)
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +135,10 @@ def test_sizes_stand_beside_responses():
     np.testing.assert_allclose(found.coef_[0], [0.2, 0.0], atol=0.01)
     np.testing.assert_allclose(found.predict(X), np.exp(found.intercept_[0] + X @ found.coef_[0]), rtol=1e-12)
     assert found.log_prob(X, counts, size=exposure).shape == (1500,)
+    drawn = np.concatenate(
+        [line.get_ydata() for line in found.plot(X, counts, size=exposure).lines if len(line.get_xdata()) == 1500]
+    )
+    np.testing.assert_allclose(np.sort(drawn), np.sort(counts / exposure))
     with pytest.raises(ValueError, match=r"needs the exposure of each row: pass size="):
         RegressionMixture(family=family).fit(X, counts)
     with pytest.raises(ValueError, match=r"size was given.*Set family=PoissonRegression\(exposure=True\)"):

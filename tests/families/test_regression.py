@@ -244,6 +244,21 @@ def test_a_prior_keeps_separated_successes_finite():
     assert mixture.coef_[0, 0] == pytest.approx(best.x[1], rel=1e-4)
 
 
+@pytest.mark.parametrize("kind", [Linear, PoissonRegression, BinomialRegression, GammaRegression])
+def test_a_strong_prior_leaves_the_mean_alone_and_em_still_climbs(kind):
+    y = responses(kind)
+    rows = np.column_stack([X, y])
+    strong = fitted(kind(prior_weight=1e9), rows)
+    np.testing.assert_allclose(strong.coef_, 0.0, atol=1e-3)
+    null = fitted(kind(), y[:, None])
+    assert strong.intercept_[0] == pytest.approx(null.intercept_[0], abs=0.05)
+    plain = fitted(kind(prior_weight=20.0), rows, 2, schedule="plain", tol=1e-9, n_init=1, max_iter=5000)
+    assert np.all(np.diff(plain.lower_bounds_) >= 0.0)
+    free = fitted(kind(), rows)
+    weak = fitted(kind(prior_weight=20.0), rows)
+    assert np.linalg.norm(weak.coef_) < np.linalg.norm(free.coef_)
+
+
 # Wherever a family may stand.
 
 

@@ -310,6 +310,11 @@ def test_free_df_finds_heavy_tails_light_ones_and_none(tmp_path):
     normal = Mixture(StudentT(df=None)).fit(random.normal(size=(4000, 2)))
     assert 2.0 < heavy.df_[0] < 5.0
     assert normal.df_[0] > 40.0
+    narrow = Mixture(StudentT(df=None)).fit(random.uniform(size=(500, 2)))
+    assert narrow.converged_
+    assert narrow.df_[0] == pytest.approx(1e4)
+    with pytest.raises(ValueError, match="Component 0 has, as all others, degrees of freedom at the limit"):
+        narrow.standard_errors(random.uniform(size=(500, 2)))
     chain = HMM(StudentT(df=None), 2, n_init=1, random_state=0).fit(two_clusters(random))
     assert chain.df_.shape == (1,)
     with pytest.raises(ValueError, match=r"df_ must be from 0\.5 to 10000"):

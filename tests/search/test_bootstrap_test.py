@@ -26,6 +26,10 @@ def test_the_smallest_mixture_that_is_not_rejected_is_chosen():
     row = selection.table[1]
     assert row["bic"] == pytest.approx(best.bic(X), rel=1e-10)
     assert "chosen by blrt" in str(selection)
+    assert selection.plot().get_ylabel() == "p-value of one more component"
+    # At a level that hardly anything is above, the largest is chosen.
+    largest = select(X, n_components=range(1, 4), **TERMS, alpha=0.999)
+    assert largest.best_params_["n_components"] == 3
     again = select(X, n_components=range(1, 5), **TERMS)
     assert [row["blrt"] for row in again.table] == [row["blrt"] for row in selection.table]
 

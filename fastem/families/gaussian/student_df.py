@@ -23,7 +23,8 @@ _LEAST_GIVEN = 0.01
 # Below, the likelihood is unbounded around rows that agree; beyond, a t-distribution is normal.
 _LEAST, _MOST = 0.5, 1e4
 _AT_LIMIT = (
-    "has degrees of freedom at the limit of what they may be, 0.5 to 10000, where standard errors mean nothing. Give df"
+    "has, as all others, degrees of freedom at the limit of what they may be, 0.5 to 10000, where standard errors mean "
+    "nothing. Give df."
 )
 
 
@@ -81,7 +82,7 @@ class WithDegrees(LocationScatter):
     def moved(self, stats: Any, params: Any) -> Self:
         """This family after a Newton step in log nu, from the parameters that the sums were taken at."""
         nu = float(params.df[0])
-        if nu > _MOST:
+        if nu > 2.0 * _MOST:
             # Rows were read without weights, to find a scale.
             return self
         pull, bend = 0.5 * float(stats.pull.sum()), 0.5 * float(stats.bend.sum())
@@ -134,7 +135,8 @@ class WithDegrees(LocationScatter):
     def from_unconstrained(self, point: np.ndarray) -> Any:
         if self.df is not None:
             return super().from_unconstrained(point)
-        nu = float(np.exp(np.clip(point[-1], np.log(_LEAST), np.log(_MOST))))
+        # The logarithm of a limit need not lead back to it.
+        nu = float(np.clip(np.exp(min(point[-1], 100.0)), _LEAST, _MOST))
         return super(WithDegrees, self._with(start_df=nu)).from_unconstrained(point[:-1])
 
     def estimates(self, params: Any) -> dict[str, Any]:
@@ -186,5 +188,5 @@ class WithDegrees(LocationScatter):
 
     def at_boundary(self, params: Any) -> list[tuple[int, str]]:
         wrong = super().at_boundary(params)
-        is_free = self.df is None and not _LEAST * (1.0 + 1e-6) < params.df[0] < _MOST * (1.0 - 1e-6)
-        return [*wrong, (-1, f"{_AT_LIMIT}.")] if is_free else wrong
+        is_at_limit = self.df is None and not _LEAST * (1.0 + 1e-6) < params.df[0] < _MOST * (1.0 - 1e-6)
+        return [*wrong, (0, _AT_LIMIT)] if is_at_limit else wrong
