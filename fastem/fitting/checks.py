@@ -185,6 +185,7 @@ def highest_codes(source: Source, coded: np.ndarray) -> np.ndarray:
     if highest[coded].max() >= _MOST_CATEGORIES:
         raise ValueError(
             f"{named('X')} holds the code {highest[coded].max():g}, but codes are the integers from 0 up, one for each "
-            "category. Encode the columns, by sklearn.preprocessing.OrdinalEncoder, say."
+            "category or count of a table. Encode categories, by sklearn.preprocessing.OrdinalEncoder, say; for counts "
+            "as large as this take 'poisson', 'gamma' or 'log_normal'."
         )
     return highest.astype(np.int64)

@@ -179,5 +179,7 @@ def test_a_count_beyond_the_table_is_an_error_with_a_remedy():
     wide = Mixture(NegativeBinomial(n_counts=3000), 2, random_state=0).fit(CLAIMS)
     assert np.isfinite(wide.score([2999.0]))
     assert wide.score(CLAIMS) == pytest.approx(mixture.score(CLAIMS), abs=1e-9)
+    with pytest.raises(ValueError, match="for counts as large as this take 'poisson', 'gamma' or 'log_normal'"):
+        Mixture("negative_binomial").fit(np.append(CLAIMS, 10_000_000))
     with pytest.raises(ValueError, match="n_counts must be a positive integer"):
         NegativeBinomial(n_counts=0)
